@@ -1,0 +1,1 @@
+"""Flow Nexus: the one library that every function carries."""

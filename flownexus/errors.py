@@ -1,0 +1,79 @@
+"""Errors that carry their policy: the HTTP status they become and whether trying again can help."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FlowNexusError(Exception):
+    """Something went wrong."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which the caller may try the same again; None where that cannot help."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or type(self).__doc__)
+
+    @property
+    def detail(self) -> str:
+        """Say what was wrong, and what would be right."""
+        return str(self)
+
+
+class MissingSettingError(FlowNexusError):
+    """A setting or secret that must be there is not."""
+
+    title = "Not configured"
+
+
+class BadRequestError(FlowNexusError):
+    """The request is not one of the documented shapes."""
+
+    status = 400
+    title = "Bad request"
+
+
+class ValidationFailedError(FlowNexusError):
+    """The request is well formed, but a field of it is not valid."""
+
+    status = 422
+    title = "Not valid"
+
+
+class UnauthorizedError(FlowNexusError):
+    """The bearer token is missing or wrong; send it as 'Authorization: Bearer <token>'."""
+
+    status = 401
+    title = "Unauthorized"
+
+
+class NotFoundError(FlowNexusError):
+    """There is no such thing."""
+
+    status = 404
+    title = "Not found"
+
+
+class ConflictError(FlowNexusError):
+    """The thing is in a state that does not allow this."""
+
+    status = 409
+    title = "Conflict"
+
+
+class UnavailableError(FlowNexusError):
+    """A part this function needs is away; try again soon."""
+
+    status = 503
+    title = "Unavailable"
+    retry_after = 1
+
+
+class LeshanUnavailableError(FlowNexusError):
+    """Leshan did not take the request: nothing left for the device."""
+
+    status = 502
+    title = "Leshan is away"
+    retry_after = 1
