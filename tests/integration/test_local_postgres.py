@@ -1,0 +1,76 @@
+"""The embedded PostgreSQL: durable by default, closed to strangers, clear when it cannot start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from local.migrate import MigrationError, migrate
+from local.postgres import Cluster, PostgresError
+from tests.fixtures.postgres import Database
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "a folder" / "data"
+
+
+def test_data_outlive_a_restart_and_durability_is_on(folder: Path) -> None:
+    with Cluster(folder, "right") as cluster, psycopg.connect(cluster.dsn(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS x")
+        for setting in ("fsync", "full_page_writes", "synchronous_commit", "data_checksums"):
+            row = connection.execute("SELECT current_setting(%s)", [setting]).fetchone()
+            assert row == ("on",), setting
+    with Cluster(folder, "right") as cluster, psycopg.connect(cluster.dsn()) as connection:
+        assert connection.execute("SELECT x FROM kept").fetchone() == (1,)
+
+
+def test_a_wrong_password_is_refused_and_nothing_is_left_running(folder: Path) -> None:
+    with Cluster(folder, "right") as cluster, pytest.raises(psycopg.OperationalError):
+        psycopg.connect(cluster.dsn(password="wrong"))
+    with pytest.raises(PostgresError, match="another password"):
+        Cluster(folder, "changed").start()
+    assert not (folder / "postmaster.pid").exists()
+
+
+def test_a_taken_port_is_named_in_the_error(folder: Path) -> None:
+    with (
+        Cluster(folder, "right") as cluster,
+        pytest.raises(PostgresError, match="Address already in use"),
+    ):
+        Cluster(folder.with_name("other"), "right", port=cluster.port).start()
+
+
+def test_migrations_are_applied_once_and_in_order(empty_database: str, tmp_path: Path) -> None:
+    (tmp_path / "roles.sql").write_text("SELECT 1;")
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations" / "001_first.sql").write_text("CREATE TABLE a (x int);")
+    assert migrate(empty_database, folder=tmp_path) == ["001_first"]
+    (tmp_path / "migrations" / "002_second.sql").write_text("ALTER TABLE a ADD y int;")
+    assert migrate(empty_database, folder=tmp_path) == ["002_second"]
+    assert migrate(empty_database, folder=tmp_path) == []
+
+
+def test_a_failing_migration_leaves_nothing_of_itself(empty_database: str, tmp_path: Path) -> None:
+    (tmp_path / "roles.sql").write_text("SELECT 1;")
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations" / "001_bad.sql").write_text("CREATE TABLE a (x int); SELECT 1/0;")
+    with pytest.raises(psycopg.Error):
+        migrate(empty_database, folder=tmp_path)
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("SELECT to_regclass('a')").fetchone() == (None,)
+
+
+def test_no_migrations_is_an_error(empty_database: str, tmp_path: Path) -> None:
+    (tmp_path / "roles.sql").write_text("SELECT 1;")
+    (tmp_path / "migrations").mkdir()
+    with pytest.raises(MigrationError, match="no migrations"):
+        migrate(empty_database, folder=tmp_path)
+
+
+def test_each_role_can_log_in_to_a_database_of_the_test_s_own(database: Database) -> None:
+    for url in (database.owner, database.functions, database.housekeeping, database.grafana):
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT current_database()").fetchone() == (database.name,)
