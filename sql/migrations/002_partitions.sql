@@ -65,4 +65,4 @@ $body$;
 COMMENT ON FUNCTION drop_partitions IS 'Drop every partition that ended longer than the retention ago; returns how many.';
 
 REVOKE ALL ON FUNCTION make_partitions, drop_partitions FROM PUBLIC;
-SELECT make_partitions(2);
+DO $body$ BEGIN PERFORM make_partitions(2); END $body$;
