@@ -1,3 +1,3 @@
 """Fixtures that every test may ask for; each resource has a module of its own in tests/fixtures."""
 
-pytest_plugins = ["tests.fixtures.postgres"]
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.served"]

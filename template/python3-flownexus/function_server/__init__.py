@@ -1,0 +1,1 @@
+"""Serve one function's WSGI or ASGI application over HTTP, doing what OpenFaaS's watchdog would do."""

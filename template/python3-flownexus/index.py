@@ -1,0 +1,110 @@
+"""Serve the function's `handler.app`, a WSGI (Flask) or ASGI (Quart) application.
+
+The environment holds the settings, see function_server/settings.py. On SIGTERM no connection is taken any
+more, requests under way are finished, and the process ends with status 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from function_server.connection import Connection
+from function_server.edge import Application, Edge
+from function_server.settings import SettingError, Settings
+from function_server.wsgi import WsgiAdapter
+
+_log = logging.getLogger("index")
+
+
+class Server(uvicorn.Server):
+    """A server for which SIGTERM is an ordinary end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT; uvicorn would kill itself with the signal in the end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
+
+
+def load(settings: Settings) -> Any:
+    """Import the function's handler and return its application."""
+    sys.path.insert(0, str(settings.function_dir))
+    try:
+        return importlib.import_module("handler").app
+    except Exception as error:  # noqa: BLE001 - whatever it is, one clear line and no half-open server
+        _log.debug("the handler cannot be imported", exc_info=True)
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        sys.exit(f"cannot start: {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})")
+
+
+def adapt(application: Any, settings: Settings) -> Application:
+    """Return an ASGI application, whichever kind the handler has."""
+    if is_asgi(application):
+        asgi: Application = application
+        return asgi
+    return WsgiAdapter(application, settings.threads)
+
+
+def is_asgi(application: Any) -> bool:
+    """Tell an ASGI application from a WSGI one."""
+    return inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(application.__call__)
+
+
+def serve(application: Any, settings: Settings) -> None:
+    """Serve until a signal ends it."""
+    try:
+        listener = socket.create_server((settings.host, settings.port), backlog=2048)
+    except OSError as error:
+        sys.exit(f"cannot start: port {settings.port} of {settings.host}: {error.strerror}")
+    Connection.read_timeout = settings.read_timeout
+    Connection.write_timeout = settings.write_timeout
+    edge = Edge(adapt(application, settings), settings, stopping=lambda: server.should_exit)
+    server = Server(
+        uvicorn.Config(
+            edge,
+            http=Connection,
+            loop="uvloop",
+            lifespan="on" if is_asgi(application) else "off",
+            log_config=None,
+            access_log=False,  # a token may stand in a URL
+            server_header=False,
+            # Longer than any proxy keeps a connection that it does not use: the proxy closes it, not we
+            # in the moment in which it sends the next request.
+            timeout_keep_alive=180,
+        )
+    )
+    _log.info("listening on %s:%d", settings.host, settings.port)
+    server.run(sockets=[listener])
+    _log.info("stopped")
+
+
+def main() -> None:
+    """Read the settings, load the handler, serve it."""
+    try:
+        settings = Settings.from_environment(os.environ)
+    except SettingError as error:
+        sys.exit(f"cannot start: {error}")
+    logging.basicConfig(
+        stream=sys.stderr, level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    serve(load(settings), settings)
+
+
+if __name__ == "__main__":
+    main()

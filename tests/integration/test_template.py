@@ -1,0 +1,338 @@
+"""The template does what OpenFaaS's watchdog would do, for WSGI and ASGI handlers alike."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.fixtures.served import Serve, Served
+
+FLASK = """
+    import time
+    from flask import Flask, request
+    app = Flask(__name__)
+
+    @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
+    @app.route("/<path:path>", methods=["GET", "POST"])
+    def answer(path):
+        time.sleep(float(request.args.get("sleep", 0)))
+        body = request.get_data()
+        topic = request.headers.get("X-Topic")
+        return {"path": path, "length": len(body), "head": body[:20].decode(), "topic": topic}
+"""
+QUART = """
+    import asyncio
+    from quart import Quart, request
+    app = Quart(__name__)
+
+    @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
+    @app.route("/<path:path>", methods=["GET", "POST"])
+    async def answer(path):
+        await asyncio.sleep(float(request.args.get("sleep", 0)))
+        body = await request.get_data()
+        topic = request.headers.get("X-Topic")
+        return {"path": path, "length": len(body), "head": body[:20].decode(), "topic": topic}
+"""
+both_kinds = pytest.mark.parametrize("source", [FLASK, QUART], ids=["wsgi", "asgi"])
+
+
+def in_flight(served: Served, path: str, number: int) -> ThreadPoolExecutor:
+    """Send requests from threads and return once they are being worked on."""
+    pool = ThreadPoolExecutor(number)
+    for _ in range(number):
+        pool.submit(served.request, "GET", path)
+    deadline = time.monotonic() + 10
+    while f"http_requests_in_flight {number}.0" not in served.request("GET", "/_/metrics")[1].decode():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return pool
+
+
+@both_kinds
+def test_a_request_reaches_the_handler_with_its_path_body_and_headers(serve: Serve, source: str) -> None:
+    status, body, _ = serve(source).request("POST", "/a/b%20c", b"hello", {"X-Topic": "t"})
+    assert (status, json.loads(body)) == (200, {"path": "a/b c", "length": 5, "head": "hello", "topic": "t"})
+
+
+@both_kinds
+def test_a_chunked_body_arrives_whole(serve: Serve, source: str) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b"0123456789" * 100
+
+    status, body, _ = serve(source).request("POST", "/", chunks())
+    assert (status, json.loads(body)["length"]) == (200, 100_000)
+
+
+def test_health_and_readiness_are_answered_without_the_handler(serve: Serve) -> None:
+    served = serve(FLASK)
+    assert served.request("GET", "/_/health")[0] == 200
+    assert served.request("GET", "/_/ready")[0] == 200
+    assert served.request("GET", "/_/nothing")[0] == 404
+
+
+@both_kinds
+def test_at_sigterm_a_request_under_way_is_finished_and_a_new_connection_refused(
+    serve: Serve, source: str
+) -> None:
+    served = serve(source)
+    served.request("GET", "/")
+    answers: list[int] = []
+    slow = threading.Thread(target=lambda: answers.append(served.request("GET", "/?sleep=2")[0]))
+    slow.start()
+    time.sleep(0.3)
+    served.process.terminate()
+    time.sleep(0.5)
+    with pytest.raises(ConnectionRefusedError):
+        served.connect()
+    assert served.process.wait(10) == 0
+    slow.join()
+    assert answers == [200]
+
+
+def test_an_idle_connection_does_not_hold_up_the_end(serve: Serve) -> None:
+    served = serve(FLASK)
+    kept = http.client.HTTPConnection("127.0.0.1", served.port)
+    kept.request("GET", "/")
+    kept.getresponse().read()
+    silent = served.connect()
+    started = time.monotonic()
+    assert served.terminate() == 0
+    assert time.monotonic() - started < 2
+    kept.close()
+    silent.close()
+
+
+@both_kinds
+def test_above_max_inflight_429_and_not_ready_then_ready_again(serve: Serve, source: str) -> None:
+    served = serve(source, max_inflight="2")
+    with in_flight(served, "/?sleep=1.5", 2):
+        status, _, headers = served.request("POST", "/", b"x" * 1_000_000)
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert served.request("GET", "/_/ready")[0] == 503
+        assert served.request("GET", "/_/health")[0] == 200
+    assert served.request("GET", "/_/ready")[0] == 200
+    assert served.request("GET", "/")[0] == 200
+
+
+@both_kinds
+def test_above_exec_timeout_504_and_the_next_request_is_served(serve: Serve, source: str) -> None:
+    served = serve(source, exec_timeout="300ms")
+    started = time.monotonic()
+    assert served.request("GET", "/?sleep=2")[0] == 504
+    assert time.monotonic() - started < 1
+    assert served.request("GET", "/")[0] == 200
+
+
+def test_without_exec_timeout_a_slow_answer_is_waited_for(serve: Serve) -> None:
+    assert serve(FLASK, exec_timeout="0", read_timeout="200ms").request("GET", "/?sleep=1")[0] == 200
+
+
+def test_a_body_that_does_not_arrive_in_read_timeout_gets_408(serve: Serve) -> None:
+    served = serve(FLASK, read_timeout="300ms")
+    with served.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+        answer = connection.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert connection.recv(4096) == b""
+
+
+def test_a_head_that_does_not_arrive_in_read_timeout_is_hung_up_on(serve: Serve) -> None:
+    served = serve(FLASK, read_timeout="300ms")
+    with served.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost:")
+        connection.settimeout(5)
+        assert hung_up(connection)
+
+
+def test_a_second_head_on_a_kept_connection_is_bounded_too(serve: Serve) -> None:
+    served = serve(FLASK, read_timeout="300ms")
+    with served.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        time.sleep(0.5)  # a kept connection may be idle for longer
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"GET /")
+        connection.settimeout(5)
+        assert hung_up(connection)
+
+
+def test_a_client_that_does_not_read_is_hung_up_on_after_write_timeout(serve: Serve) -> None:
+    served = serve(
+        """
+        from flask import Flask
+        app = Flask(__name__)
+
+        @app.get("/")
+        def answer():
+            return b"x" * 50_000_000
+        """,
+        write_timeout="500ms",
+    )
+    with served.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(2)
+        assert read_to_the_end(connection) < 50_000_000
+
+
+def read_to_the_end(connection: socket.socket) -> int:
+    """Return how many bytes come before the other side ends the connection."""
+    received = 0
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := connection.recv(1 << 20):
+            received += len(chunk)
+    return received
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Wait until the other side ends the connection; False if it does not."""
+    try:
+        return connection.recv(4096) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+@both_kinds
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_above_the_limit_gets_413_and_the_client_can_read_it(
+    serve: Serve, source: str, chunked: bool
+) -> None:
+    served = serve(source, max_body_bytes="1000")
+    body = b"x" * 10_000
+    assert served.request("POST", "/", iter([body]) if chunked else body)[0] == 413
+    exact = b"x" * 1000
+    assert served.request("POST", "/", iter([exact]) if chunked else exact)[0] == 200
+
+
+def test_fifty_megabytes_get_413_and_the_function_lives_on(serve: Serve) -> None:
+    served = serve(FLASK)
+    assert served.request("POST", "/", b"x" * 50_000_000)[0] == 413
+    assert served.request("POST", "/", b"x")[0] == 200
+
+
+def test_a_client_that_waits_for_leave_to_send_too_much_is_refused_at_once(serve: Serve) -> None:
+    served = serve(FLASK, max_body_bytes="1000")
+    with served.connect() as connection:
+        connection.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_an_endless_body_is_cut_off(serve: Serve) -> None:
+    served = serve(FLASK, max_body_bytes="1000", read_timeout="30s")
+    with served.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection, b"400\r\n" + b"x" * 1024 + b"\r\n")
+
+
+def send_for_ever(connection: socket.socket, chunk: bytes) -> None:
+    """Send the chunk again and again, or at least a hundred megabytes of it."""
+    for _ in range(100_000):
+        connection.sendall(chunk)
+
+
+def test_a_handler_that_cannot_be_imported_is_one_clear_line_and_status_1(serve: Serve) -> None:
+    served = serve("raise LookupError('secret flownexus-database-url is missing')", ready=False)
+    assert served.process.wait(20) == 1
+    (line,) = served.log.read_text().splitlines()
+    assert "LookupError: secret flownexus-database-url is missing" in line
+    assert "handler.py:1" in line
+
+
+def test_a_handler_without_an_app_is_one_clear_line_and_status_1(serve: Serve) -> None:
+    served = serve("x = 1", ready=False)
+    assert served.process.wait(20) == 1
+    (line,) = served.log.read_text().splitlines()
+    assert "has no attribute 'app'" in line
+
+
+def test_a_taken_port_is_one_clear_line_and_status_1(serve: Serve) -> None:
+    first = serve(FLASK)
+    second = serve(FLASK, ready=False, port=str(first.port))
+    assert second.process.wait(20) == 1
+    assert f"port {first.port} " in second.log.read_text().splitlines()[-1]
+
+
+def test_a_setting_that_makes_no_sense_is_named(serve: Serve) -> None:
+    served = serve(FLASK, ready=False, exec_timeout="soon")
+    assert served.process.wait(20) == 1
+    assert "exec_timeout must be a duration" in served.log.read_text()
+
+
+@both_kinds
+def test_an_exception_in_the_handler_is_500_and_logged(serve: Serve, source: str) -> None:
+    served = serve(source)
+    assert served.request("GET", "/?sleep=boom")[0] == 500
+    assert "could not convert string to float" in served.log.read_text()
+    assert served.request("GET", "/")[0] == 200
+
+
+def test_the_start_and_end_of_an_asgi_application_are_announced_to_it(serve: Serve) -> None:
+    served = serve(
+        QUART
+        + """
+    import sys
+
+    @app.before_serving
+    async def begin():
+        print("begun", file=sys.stderr)
+
+    @app.after_serving
+    async def end():
+        print("ended", file=sys.stderr)
+    """
+    )
+    assert served.terminate() == 0
+    log = served.log.read_text()
+    assert "begun" in log
+    assert "ended" in log
+
+
+def test_an_asgi_handler_takes_a_thousand_requests_at_once(serve: Serve) -> None:
+    served = serve(QUART)
+    started = time.monotonic()
+    connections = [served.connect() for _ in range(1000)]
+    try:
+        for connection in connections:
+            connection.sendall(b"GET /?sleep=2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        for connection in connections:
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+    finally:
+        for connection in connections:
+            connection.close()
+    assert time.monotonic() - started < 10
+
+
+def test_metrics_count_the_answers_by_status(serve: Serve) -> None:
+    served = serve(FLASK)
+    served.request("GET", "/")
+    served.request("GET", "/?sleep=boom")
+    metrics = served.request("GET", "/_/metrics")[1].decode()
+    assert 'http_requests_total{code="200"} 1.0' in metrics
+    assert 'http_requests_total{code="500"} 1.0' in metrics
+
+
+def test_no_path_reaches_the_log(serve: Serve) -> None:
+    served = serve(FLASK)
+    served.request("GET", "/hook/geheim/leshan_api")
+    assert served.terminate() == 0
+    assert "geheim" not in served.log.read_text()
+
+
+@both_kinds
+def test_a_header_with_an_underscore_cannot_pass_for_one_with_a_dash(serve: Serve, source: str) -> None:
+    _, body, _ = serve(source).request("GET", "/", None, {"X_Topic": "forged"})
+    assert json.loads(body)["topic"] is None
