@@ -1,0 +1,420 @@
+"""Operations on devices: what a user may ask for, and what an attempt's end means for the operation.
+
+An operation goes QUEUED -> SENDING -> CONFIRMED | FAILED | back to QUEUED. Everything here is decided from
+values alone; the store keeps it, flownexus.leshan sends it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from flownexus.errors import ValidationFailedError
+from flownexus.lwm2m.path import BadPathError, Path
+from flownexus.lwm2m.value import BadValueError, DataType, from_json, to_json
+
+MAX_ATTEMPTS: Final = 3
+"""An operation has failed after so many attempts."""
+USER_PRIORITY: Final = 100
+"""The priority of a user's operation unless it says another; the observe plan's operations have 0."""
+PRIORITIES: Final = range(1, 1001)
+"""What a user may ask for; the higher goes first."""
+MAX_ARGUMENTS: Final = 4096  # characters of an execute's arguments
+MAX_REASON: Final = 500  # characters
+
+
+class OperationType(StrEnum):
+    """What is done to the device (OMA LwM2M Core 1.1, 6.3 and 6.4)."""
+
+    READ = "read"
+    WRITE = "write"
+    EXECUTE = "execute"
+    OBSERVE = "observe"
+    CANCEL_OBSERVE = "cancel-observe"
+
+
+class Status(StrEnum):
+    """Where an operation stands; the last three are final."""
+
+    QUEUED = "QUEUED"
+    SENDING = "SENDING"
+    CONFIRMED = "CONFIRMED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What a user asks for
+
+_DEPTHS: Final[Mapping[OperationType, range]] = {
+    OperationType.READ: range(1, 5),
+    OperationType.WRITE: range(3, 5),
+    OperationType.EXECUTE: range(3, 4),
+    OperationType.OBSERVE: range(1, 5),
+    OperationType.CANCEL_OBSERVE: range(1, 5),
+}
+_KINDS: Final = ("", "object", "object instance", "resource", "resource instance")
+_FIELDS: Final = ("endpoint", "operation", "path", "value", "arguments", "repeatable", "priority")
+
+# arglist = arg *( "," arg ); arg = DIGIT / DIGIT "=" "'" *CHAR "'"; CHAR = "!" / %x23-26 / %x28-5B / %x5D-7E
+# (OMA LwM2M Core 1.1, 6.3.5).
+_ARGUMENT: Final = r"([0-9])(?:='[!\x23-\x26\x28-\x5B\x5D-\x7E]*')?"
+_ARGUMENTS: Final = re.compile(rf"{_ARGUMENT}(?:,{_ARGUMENT})*")
+
+
+@dataclass(frozen=True)
+class NewOperation:
+    """An operation that a user asks for; all but the type of a plain value is checked."""
+
+    endpoint: str
+    operation: OperationType
+    path: Path
+    value: Any = None
+    arguments: str | None = None
+    repeatable: bool = False
+    priority: int = USER_PRIORITY
+
+    @property
+    def needs_type(self) -> bool:
+        """Say whether the value came without its data type."""
+        return self.operation is OperationType.WRITE and not _is_typed(self.value)
+
+
+def parse_operation(body: object) -> NewOperation:
+    """Check the JSON body of a new operation.
+
+    `body` is {"endpoint", "operation", "path", "value"?, "arguments"?, "repeatable"?, "priority"?}. Raises
+    ValidationFailedError naming each field that is not valid, and what would be.
+    """
+    if not isinstance(body, Mapping):
+        raise ValidationFailedError("an operation is a JSON object with endpoint, operation and path")
+    wrong: dict[str, str] = {
+        str(name)[:64]: f"is unknown; the fields are {', '.join(_FIELDS)}"
+        for name in body
+        if name not in _FIELDS
+    }
+    endpoint = body.get("endpoint")
+    if not isinstance(endpoint, str) or not endpoint or "\0" in endpoint:
+        wrong["endpoint"] = "is the endpoint client name of a device that has been seen, a non-empty text"
+    kind = body.get("operation")
+    operation = OperationType(kind) if isinstance(kind, str) and kind in list(OperationType) else None
+    if operation is None:
+        wrong["operation"] = f"is one of {', '.join(OperationType)}"
+    path = _path(body.get("path"), operation, wrong)
+    priority = body.get("priority", USER_PRIORITY)
+    if isinstance(priority, bool) or not isinstance(priority, int) or priority not in PRIORITIES:
+        wrong["priority"] = (
+            f"is a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}; the higher goes first"
+        )
+    if operation is not None:
+        _check_value(operation, body, wrong)
+        _check_execute(operation, body, wrong)
+    if wrong or operation is None or path is None:
+        raise ValidationFailedError("; ".join(f"{name}: {what}" for name, what in wrong.items()))
+    return NewOperation(
+        endpoint=str(endpoint),
+        operation=operation,
+        path=path,
+        value=body.get("value"),
+        arguments=body.get("arguments") or None,
+        repeatable=bool(body.get("repeatable", False)),
+        priority=int(priority),
+    )
+
+
+def _path(text: object, operation: OperationType | None, wrong: dict[str, str]) -> Path | None:
+    if not isinstance(text, str):
+        wrong["path"] = "is a LwM2M path, such as /3303/0/5700"
+        return None
+    try:
+        path = Path.parse(text)
+    except BadPathError as error:
+        wrong["path"] = str(error)
+        return None
+    if operation is not None and path.depth not in _DEPTHS[operation]:
+        allowed = " or ".join(_KINDS[depth] for depth in _DEPTHS[operation])
+        wrong["path"] = f"{path} is that of an {_KINDS[path.depth]}; {operation} takes that of a {allowed}"
+        return None
+    return path
+
+
+def _check_value(operation: OperationType, body: Mapping[str, Any], wrong: dict[str, str]) -> None:
+    if operation is not OperationType.WRITE:
+        if body.get("value") is not None:
+            wrong["value"] = "belongs to a write only"
+        return
+    value = body.get("value")
+    if value is None:
+        wrong["value"] = 'is what to write: {"type": "STRING", "value": "UTC+2"}, or the value alone'
+    elif _is_typed(value):
+        try:
+            typed_value(value, None)
+        except ValidationFailedError as error:
+            wrong["value"] = error.detail.removeprefix("value: ")
+
+
+def _check_execute(operation: OperationType, body: Mapping[str, Any], wrong: dict[str, str]) -> None:
+    arguments = body.get("arguments")
+    if arguments is not None:
+        if operation is not OperationType.EXECUTE:
+            wrong["arguments"] = "belong to an execute only"
+        elif not isinstance(arguments, str) or not _are_arguments(arguments):
+            wrong["arguments"] = "are digits, each once, with or without a text: 0='reboot',1"
+    repeatable = body.get("repeatable", False)
+    if not isinstance(repeatable, bool):
+        wrong["repeatable"] = "is true or false"
+    elif repeatable and operation is not OperationType.EXECUTE:
+        wrong["repeatable"] = "belongs to an execute only; any other operation may be repeated anyway"
+
+
+def _are_arguments(text: str) -> bool:
+    if not text:
+        return True
+    if len(text) > MAX_ARGUMENTS or not _ARGUMENTS.fullmatch(text):
+        return False
+    digits = [match[1] for match in re.finditer(rf"{_ARGUMENT}(?:,|$)", text)]
+    return len(set(digits)) == len(digits)
+
+
+def _is_typed(value: object) -> bool:
+    return isinstance(value, Mapping) and "type" in value
+
+
+def typed_value(value: object, seen: DataType | None) -> dict[str, Any]:
+    """Return {"type", "value"} of what is to be written, as Leshan writes values in JSON.
+
+    `value` is {"type", "value"}, or the value alone: its data type is then `seen`, the one that the resource
+    was seen with. Raises ValidationFailedError where the type is unknown or the value does not fit it.
+    """
+    if _is_typed(value):
+        assert isinstance(value, Mapping)  # noqa: S101  # _is_typed has seen to it
+        if set(value) != {"type", "value"}:
+            raise ValidationFailedError('value: write it as {"type": <data type>, "value": <value>}')
+        name, raw = value["type"], value["value"]
+        if not isinstance(name, str) or name not in list(DataType):
+            raise ValidationFailedError(f"value: the type is one of {', '.join(DataType)}")
+        data_type = DataType(name)
+    elif seen is None:
+        raise ValidationFailedError(
+            "value: the data type of this resource has not been seen yet; "
+            'write the value as {"type": <data type>, "value": <value>}'
+        )
+    else:
+        data_type, raw = seen, value
+    try:
+        return {"type": str(data_type), "value": to_json(data_type, from_json(data_type, raw))}
+    except BadValueError as error:
+        raise ValidationFailedError(f"value: {error}") from None
+
+
+# ---------------------------------------------------------------------------------------------------------
+# How an attempt ended
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Leshan answered: its HTTP status and its body, decoded where it was JSON, else as text."""
+
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """Leshan was not reached: nothing left for the device."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The request went out and no answer came back: nobody knows what happened."""
+
+    reason: str
+
+
+Exchange: TypeAlias = Answered | NotSent | Lost
+
+
+class Verdict(StrEnum):
+    """What an exchange means, whatever the operation."""
+
+    CONFIRMED = "confirmed"
+    """The device did it."""
+    REFUSED = "refused"
+    """The device refuses it for good."""
+    INVALID = "invalid"
+    """Leshan refuses it for good, before anything was sent."""
+    ABSENT = "absent"
+    """Nothing was sent: the device sleeps or is not registered."""
+    AWAY = "away"
+    """Nothing was sent: Leshan is away, or does not take our requests."""
+    FAILED = "failed"
+    """The device failed at it; later it may not."""
+    UNKNOWN = "unknown"
+    """It was sent, and nobody knows what the device made of it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict, why, the CoAP status as Leshan writes it, and the content the device sent."""
+
+    verdict: Verdict
+    reason: str | None = None
+    coap_status: str | None = None
+    content: Any = None
+
+
+_CODE: Final = re.compile(r"\((\d)(\d\d)\)$")
+# Those of 4.xx that a later attempt may see differently: 4.08 Request Entity Incomplete and 4.13 Request
+# Entity Too Large speak of one block-wise transfer (RFC 7959, 2.9), 4.09 Conflict of a state (RFC 8132, 3.4),
+# 4.29 Too Many Requests of the moment (RFC 8516). All others say that the same request stays wrong
+# (RFC 7252, 5.9.2).
+_PASSING: Final = frozenset({"4.08", "4.09", "4.13", "4.29"})
+_NOT_REGISTERED: Final = re.compile(r"no registered client|not registered", re.IGNORECASE)
+_MISUNDERSTOOD: Final = frozenset({401, 403, 404, 405, 429, 503})
+"""HTTP statuses by which Leshan, or what stands before it, takes no request of ours at all."""
+
+
+def judge(exchange: Exchange) -> Outcome:
+    """Say what an exchange with Leshan means.
+
+    HTTP 200 is no success: every CoAP answer, 4.xx and 5.xx too, comes as 200, with `success` in its body.
+    """
+    match exchange:
+        case NotSent(reason):
+            return Outcome(Verdict.AWAY, reason)
+        case Lost(reason):
+            return Outcome(Verdict.UNKNOWN, reason)
+        case Answered(200, body):
+            return _judge_answer(body)
+        case Answered(504, _):
+            return Outcome(Verdict.UNKNOWN, "the device did not answer in time")
+        case Answered(400, body) if _NOT_REGISTERED.search(_text(body)):
+            return Outcome(Verdict.ABSENT, "the device is not registered at Leshan")
+        case Answered(status, body) if status in _MISUNDERSTOOD:
+            return Outcome(Verdict.AWAY, f"Leshan takes no request: HTTP {status} {_text(body)}".rstrip())
+        case Answered(status, body) if 400 <= status < 500:
+            return Outcome(
+                Verdict.INVALID, f"Leshan refuses the request: HTTP {status} {_text(body)}".rstrip()
+            )
+        case Answered(status, body):
+            return Outcome(Verdict.UNKNOWN, f"Leshan failed: HTTP {status} {_text(body)}".rstrip())
+
+
+def _judge_answer(body: Any) -> Outcome:
+    if isinstance(body, Mapping):
+        if body.get("delayed") is True:
+            return Outcome(Verdict.ABSENT, "the device sleeps")
+        status, success = body.get("status"), body.get("success")
+        code = _CODE.search(status) if isinstance(status, str) else None
+        if code is not None and isinstance(success, bool) and success == (code[1] == "2"):
+            return _judge_code(f"{code[1]}.{code[2]}", str(status), body)
+    return Outcome(Verdict.UNKNOWN, f"Leshan's answer makes no sense: {_text(body)}")
+
+
+def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:
+    if code.startswith("2"):
+        return Outcome(Verdict.CONFIRMED, None, status, body.get("content"))
+    message = body.get("errormessage")
+    reason = f"the device answered {code} {status.partition('(')[0]}"
+    if isinstance(message, str) and message:
+        reason += f": {message}"
+    final = code.startswith("4") and code not in _PASSING
+    return Outcome(Verdict.REFUSED if final else Verdict.FAILED, reason, status)
+
+
+def _text(body: object) -> str:
+    return " ".join(str(body).split())[:200]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What that means for the operation
+
+
+class Wait(StrEnum):
+    """What an operation that is QUEUED again waits for."""
+
+    NOTHING = "nothing"
+    NEWER_THAN_CLAIM = "newer than the claim"
+    """A registered or updated event that came after the claim."""
+    NEWER_THAN_NOW = "newer than now"
+    """A registered or updated event after the failure was recorded."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What of an operation under way decides about its end; `attempts` counts this one."""
+
+    operation: OperationType
+    repeatable: bool
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What becomes of an operation after an attempt."""
+
+    status: Status
+    reason: str | None = None
+    result: dict[str, Any] | None = None
+    content: Any = None
+    attempt_counts: bool = True
+    wait: Wait = Wait.NOTHING
+    leshan_is_away: bool = False
+
+
+def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
+    """Decide what becomes of an operation whose attempt ended so.
+
+    An attempt counts unless nothing left for the device. The third that counts is the last. What nobody knows
+    to have happened is not done twice, unless doing it twice is harmless: all but an execute are, and an
+    execute that is marked repeatable.
+    """
+    reason = _reason(outcome.reason)
+    result = {"status": outcome.coap_status} if outcome.coap_status else None
+    match outcome.verdict:
+        case Verdict.CONFIRMED:
+            if outcome.content is not None:
+                result = {"status": outcome.coap_status, "content": outcome.content}
+            return Settlement(Status.CONFIRMED, None, result, outcome.content)
+        case Verdict.REFUSED:
+            return Settlement(Status.FAILED, reason, result)
+        case Verdict.INVALID:
+            return Settlement(Status.FAILED, reason, attempt_counts=False)
+        case Verdict.ABSENT:
+            return Settlement(Status.QUEUED, reason, attempt_counts=False, wait=Wait.NEWER_THAN_CLAIM)
+        case Verdict.AWAY:
+            return Settlement(Status.QUEUED, reason, attempt_counts=False, leshan_is_away=True)
+        case Verdict.UNKNOWN if not _may_repeat(attempt):
+            return Settlement(Status.FAILED, _reason(f"outcome unknown: {outcome.reason}"))
+        case Verdict.FAILED | Verdict.UNKNOWN:
+            if attempt.attempts >= MAX_ATTEMPTS:
+                return Settlement(Status.FAILED, reason, result)
+            return Settlement(Status.QUEUED, reason, result, wait=Wait.NEWER_THAN_NOW)
+
+
+def settle_expired(attempt: Attempt) -> Settlement:
+    """Decide what becomes of an operation whose worker never came back: its lease is over.
+
+    The attempt counts, since the request may have left. It goes out again without waiting for the device: the
+    failure was not the device's.
+    """
+    reason = "the worker that sent it did not come back"
+    if not _may_repeat(attempt):
+        return Settlement(Status.FAILED, f"outcome unknown: {reason}")
+    if attempt.attempts >= MAX_ATTEMPTS:
+        return Settlement(Status.FAILED, reason)
+    return Settlement(Status.QUEUED, reason)
+
+
+def _may_repeat(attempt: Attempt) -> bool:
+    return attempt.repeatable or attempt.operation is not OperationType.EXECUTE
+
+
+def _reason(text: str | None) -> str | None:
+    """Return a reason as the database can keep it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_REASON] if text else None

@@ -1,0 +1,66 @@
+"""Endpoints: who is registered, and what the observe plan asks of those who register."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from psycopg import Connection
+
+from flownexus.lwm2m.plan import PlanRow, planned_operations
+from flownexus.lwm2m.webhook import EventType, Registration
+from flownexus.store import queries
+
+
+class PresenceEvent(NamedTuple):
+    """A registration event of one endpoint, and when it was received."""
+
+    endpoint_id: int
+    event_type: EventType
+    registration: Registration
+    received: datetime
+
+
+def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> None:
+    """Bring endpoints up to date with registration events, in their order, and queue the observe plan."""
+    if not events:
+        return
+    queries.lock_endpoints(connection, ids=sorted({event.endpoint_id for event in events}))
+    plan: list[PlanRow] | None = None
+    for endpoint_id, event_type, registration, received in events:
+        if event_type is EventType.UNREGISTERED:
+            queries.unregister(connection, endpoint_id=endpoint_id, registration_id=registration.id)
+            continue
+        registered = event_type is EventType.REGISTERED
+        (queries.register if registered else queries.update_registration)(
+            connection,
+            endpoint_id=endpoint_id,
+            registration_id=registration.id,
+            address=registration.address,
+            lifetime=registration.lifetime,
+            binding=registration.binding,
+            version=registration.version,
+            objects=None if registration.objects is None else list(registration.objects),
+            seen_at=received,
+        )
+        if registered and registration.id is not None:
+            if plan is None:
+                plan = [PlanRow(*row) for row in queries.enabled_plan(connection)]
+            _queue_plan(connection, endpoint_id, registration, plan)
+
+
+def _queue_plan(
+    connection: Connection, endpoint_id: int, registration: Registration, plan: Sequence[PlanRow]
+) -> None:
+    queries.drop_older_plan(connection, endpoint_id=endpoint_id, registration_id=registration.id)
+    operations = list(planned_operations(plan, registration.objects or ()))
+    if operations:
+        operation_types, paths = zip(*operations, strict=True)
+        queries.add_planned_operations(
+            connection,
+            endpoint_id=endpoint_id,
+            registration_id=registration.id,
+            operation_types=list(operation_types),
+            paths=list(paths),
+        )

@@ -1,0 +1,76 @@
+"""Connections to PostgreSQL, and the one place where its errors become ours."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
+
+from flownexus.errors import UnavailableError
+from flownexus.settings import integer_setting, secret
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LOCK_TIMEOUT = 5.0
+"""Seconds that a statement waits for a lock: below the sender's own timeout, so that it hears why."""
+STATEMENT_TIMEOUT = 10.0
+WAIT_FOR_CONNECTION = 3.0
+TRIES = 4
+"""How often a transaction is tried when PostgreSQL asks for it (deadlock, serialization failure)."""
+
+
+def open_pool(database_url: str, size: int, name: str) -> ConnectionPool:
+    """Open a pool of up to `size` connections; it fills in the background, also while PostgreSQL is away."""
+    pool = ConnectionPool(
+        database_url,
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=WAIT_FOR_CONNECTION,
+        # The next request asks again: a longer backoff would outlast PostgreSQL's absence.
+        reconnect_timeout=WAIT_FOR_CONNECTION,
+        kwargs={
+            "application_name": f"flownexus {name}",
+            "connect_timeout": 5,
+            "options": f"-c lock_timeout={LOCK_TIMEOUT}s -c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC",
+            "tcp_user_timeout": 10_000,
+        },
+    )
+    pool.open(wait=False)
+    return pool
+
+
+def pool_from_environment(name: str, secret_name: str = "flownexus-database-url") -> ConnectionPool:  # noqa: S107
+    """Open the pool that the function's secret and database_pool_size describe."""
+    return open_pool(secret(secret_name), integer_setting("database_pool_size", 8), name)
+
+
+def transaction(pool: ConnectionPool, work: Callable[[psycopg.Connection], T]) -> T:
+    """Run `work` in one transaction and return what it returns.
+
+    Tries again, boundedly and with jitter, where PostgreSQL says that this helps; `work` must be safe to run
+    again after a rollback. Raises UnavailableError where PostgreSQL is away or a lock is not to be had.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            with pool.connection() as connection:
+                return work(connection)
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure) as error:
+            if attempt == TRIES:
+                raise UnavailableError(f"PostgreSQL gave up {TRIES} times: {error}") from error
+            time.sleep(random.uniform(0.2, 1.0) * 0.02 * 2**attempt)  # noqa: S311  # jitter, not a secret
+        except psycopg.errors.LockNotAvailable as error:
+            raise UnavailableError("another writer holds the same rows; try again") from error
+        except (PoolTimeout, TooManyRequests) as error:
+            raise UnavailableError("no connection to PostgreSQL") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            log.warning("PostgreSQL failed: %s", str(error).strip())
+            pool.check()
+            raise UnavailableError("PostgreSQL is away") from error
+    raise AssertionError("unreachable: the last try returns or raises")
