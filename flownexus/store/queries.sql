@@ -2,34 +2,34 @@
 
 -- catalog
 
--- name: endpoint_ids
+-- name: endpoint_ids(names)
 -- The ids of the endpoints of these names.
 SELECT name, id FROM endpoint WHERE name = ANY(:names);
 
--- name: add_endpoints!
+-- name: add_endpoints(names)!
 INSERT INTO endpoint (name) SELECT name FROM unnest(:names::text[]) AS wanted(name) ORDER BY name
 ON CONFLICT (name) DO NOTHING;
 
--- name: resource_type_ids
+-- name: resource_type_ids(object_ids, resource_ids)
 SELECT t.object_id, t.resource_id, t.id
 FROM resource_type t
 JOIN unnest(:object_ids::integer[], :resource_ids::integer[]) AS wanted(object_id, resource_id)
     USING (object_id, resource_id);
 
--- name: add_resource_types!
+-- name: add_resource_types(object_ids, resource_ids, data_types)!
 INSERT INTO resource_type (object_id, resource_id, data_type)
 SELECT * FROM unnest(:object_ids::integer[], :resource_ids::integer[], :data_types::text[]) ORDER BY 1, 2
 ON CONFLICT (object_id, resource_id) DO NOTHING;
 
 -- telemetry
 
--- name: next_resource_id_block$
+-- name: next_resource_id_block()$
 SELECT nextval('resource_id_block');
 
--- name: next_event_id_block$
+-- name: next_event_id_block()$
 SELECT nextval('event_id_block');
 
--- name: add_resources!
+-- name: add_resources(time, id, endpoint_id, resource_type_id, object_instance_id, resource_instance_id, device_time_ms, boolean_value, integer_value, float_value, time_value, unsigned_value, string_value, opaque_value, object_link_value, core_link_value)!
 INSERT INTO resource (time, id, endpoint_id, resource_type_id, object_instance_id, resource_instance_id,
                       device_time_ms, boolean_value, integer_value, float_value, time_value, unsigned_value,
                       string_value, opaque_value, object_link_value, core_link_value)
@@ -39,7 +39,7 @@ SELECT * FROM unnest(:time::timestamptz[], :id::bigint[], :endpoint_id::integer[
                      :time_value::timestamptz[], :unsigned_value::numeric[], :string_value::text[],
                      :opaque_value::bytea[], :object_link_value::text[], :core_link_value::text[]);
 
--- name: raise_latest!
+-- name: raise_latest(endpoint_id, resource_type_id, object_instance_id, resource_instance_id, time, id, boolean_value, integer_value, float_value, time_value, unsigned_value, string_value, opaque_value, object_link_value, core_link_value)!
 -- Upsert the newest values, in key order so that writers never wait for each other in a circle.
 INSERT INTO resource_latest AS latest
       (endpoint_id, resource_type_id, object_instance_id, resource_instance_id, time, resource_id,
@@ -59,28 +59,28 @@ ON CONFLICT (endpoint_id, resource_type_id, object_instance_id, resource_instanc
     core_link_value = excluded.core_link_value
 WHERE latest.time <= excluded.time;
 
--- name: add_events!
+-- name: add_events(time, id, endpoint_id, event_type)!
 INSERT INTO event (time, id, endpoint_id, event_type)
 SELECT * FROM unnest(:time::timestamptz[], :id::bigint[], :endpoint_id::integer[], :event_type::text[]);
 
--- name: add_event_resources!
+-- name: add_event_resources(time, event_id, resource_id)!
 INSERT INTO event_resource (time, event_id, resource_id)
 SELECT * FROM unnest(:time::timestamptz[], :event_id::bigint[], :resource_id::bigint[]);
 
 -- endpoint
 
--- name: lock_endpoints!
+-- name: lock_endpoints(ids)!
 -- In id order, so that writers never wait for each other in a circle.
 SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY UPDATE;
 
--- name: register!
+-- name: register(registration_id, address, lifetime, binding, version, objects, seen_at, endpoint_id)!
 UPDATE endpoint SET
     registered = true, registration_id = :registration_id, address = :address, lifetime = :lifetime,
     binding = :binding, lwm2m_version = :version, objects = coalesce(:objects::text[], objects),
     presence = presence + 1, last_seen_at = :seen_at, expires_at = :seen_at + make_interval(secs => :lifetime)
 WHERE id = :endpoint_id;
 
--- name: update_registration!
+-- name: update_registration(registration_id, address, lifetime, binding, version, objects, seen_at, endpoint_id)!
 -- What an update does not say stays as it was.
 UPDATE endpoint SET
     registered = true, registration_id = coalesce(:registration_id, registration_id),
@@ -90,23 +90,23 @@ UPDATE endpoint SET
     expires_at = :seen_at + make_interval(secs => coalesce(:lifetime, lifetime))
 WHERE id = :endpoint_id;
 
--- name: unregister!
+-- name: unregister(endpoint_id, registration_id)!
 -- Only for the current registration: Leshan tells of the old one's end after a re-registration too.
 UPDATE endpoint SET registered = false, expires_at = NULL
 WHERE id = :endpoint_id AND (:registration_id::text IS NULL OR registration_id IS NULL
                              OR registration_id = :registration_id);
 
--- name: enabled_plan
+-- name: enabled_plan()
 SELECT operation_type, object_id, object_instance_id, resource_id FROM observe_plan WHERE enabled ORDER BY id;
 
--- name: add_planned_operations!
+-- name: add_planned_operations(endpoint_id, registration_id, operation_types, paths)!
 INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)
 SELECT :endpoint_id, planned.operation_type, planned.path, 0, :registration_id
 FROM unnest(:operation_types::text[], :paths::text[]) WITH ORDINALITY AS planned(operation_type, path, place)
 ORDER BY place
 ON CONFLICT (endpoint_id, operation_type, path, registration_id) WHERE registration_id IS NOT NULL DO NOTHING;
 
--- name: drop_older_plan!
+-- name: drop_older_plan(endpoint_id, registration_id)!
 -- What an earlier registration's plan still waits with is asked for again by the new one.
 UPDATE endpoint_operation
 SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'the device has registered anew'
@@ -114,18 +114,182 @@ WHERE endpoint_id = :endpoint_id AND status = 'QUEUED' AND registration_id <> :r
 
 -- delivery
 
--- name: lock_mark$
+-- name: lock_mark(source, kind, lane)$
 -- Take the mark of (source, kind, lane) for this transaction, making it if it is new.
 INSERT INTO delivery_mark (source, kind, lane) VALUES (:source, :kind, :lane)
 ON CONFLICT (source, kind, lane) DO UPDATE SET mark = delivery_mark.mark
 RETURNING mark;
 
--- name: move_mark!
+-- name: move_mark(mark, gap, source, kind, lane)!
 UPDATE delivery_mark SET mark = :mark, gaps = gaps + :gap, moved_at = clock_timestamp()
 WHERE source = :source AND kind = :kind AND lane = :lane;
 
--- name: add_dead_letter!
+-- name: add_dead_letter(kind, reason, item, source, lane, seq)!
 INSERT INTO dead_letter (kind, reason, item, source, lane, seq)
 VALUES (:kind, :reason, :item, :source, :lane, :seq);
 
 -- operation
+
+-- name: endpoint_id(name)$
+SELECT id FROM endpoint WHERE name = :name;
+
+-- name: seen_data_type(object_id, resource_id)$
+SELECT data_type FROM resource_type WHERE object_id = :object_id AND resource_id = :resource_id;
+
+-- name: add_operation(endpoint_id, operation, path, value, arguments, repeatable, priority)$
+INSERT INTO endpoint_operation (endpoint_id, operation_type, path, value, arguments, repeatable, priority)
+VALUES (:endpoint_id, :operation, :path, :value, :arguments, :repeatable, :priority)
+RETURNING id;
+
+-- name: operation(id)^
+SELECT o.id, e.name AS endpoint, o.operation_type AS operation, o.path, o.value, o.arguments, o.repeatable,
+       o.priority, o.status, o.attempts, o.result, o.reason, o.created_at, o.last_attempt_at, o.finished_at
+FROM endpoint_operation o
+JOIN endpoint e ON e.id = o.endpoint_id
+WHERE o.id = :id;
+
+-- name: operations(endpoint, status, cursor, limit)
+-- The newest first, older than the cursor.
+SELECT o.id, e.name AS endpoint, o.operation_type AS operation, o.path, o.value, o.arguments, o.repeatable,
+       o.priority, o.status, o.attempts, o.result, o.reason, o.created_at, o.last_attempt_at, o.finished_at
+FROM endpoint_operation o
+JOIN endpoint e ON e.id = o.endpoint_id
+WHERE (:endpoint::text IS NULL OR o.endpoint_id = (SELECT id FROM endpoint WHERE name = :endpoint))
+  AND (:status::text IS NULL OR o.status = :status)
+  AND (:cursor::bigint IS NULL OR o.id < :cursor)
+ORDER BY o.id DESC
+LIMIT :limit;
+
+-- name: cancel_operation(id)!
+UPDATE endpoint_operation
+SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'cancelled by its user'
+WHERE id = :id AND status = 'QUEUED';
+
+-- name: lock_endpoint_to_claim(name)^
+-- The lock makes claims of one endpoint go one after the other; values and foreign keys do not wait for it.
+SELECT id, presence, registered AND (expires_at IS NULL OR expires_at > clock_timestamp()) AS online
+FROM endpoint
+WHERE name = :name
+FOR NO KEY UPDATE;
+
+-- name: claim_operation(endpoint_id, presence, lease)^
+-- Of each priority only the oldest is looked at: one that waits for the device holds back those behind it.
+WITH RECURSIVE head AS (
+    (SELECT id, priority, waits_for_presence
+     FROM endpoint_operation
+     WHERE endpoint_id = :endpoint_id AND status = 'QUEUED'
+     ORDER BY priority, id
+     LIMIT 1)
+    UNION ALL
+    SELECT following.*
+    FROM head,
+         LATERAL (SELECT id, priority, waits_for_presence
+                  FROM endpoint_operation
+                  WHERE endpoint_id = :endpoint_id AND status = 'QUEUED' AND priority > head.priority
+                  ORDER BY priority, id
+                  LIMIT 1) AS following
+), chosen AS (
+    SELECT id FROM head WHERE waits_for_presence <= :presence ORDER BY priority DESC LIMIT 1
+)
+UPDATE endpoint_operation o
+SET status = 'SENDING', attempts = o.attempts + 1, fence = o.fence + 1, last_attempt_at = clock_timestamp(),
+    lease_expires_at = clock_timestamp() + make_interval(secs => :lease)
+FROM chosen
+WHERE o.id = chosen.id AND o.status = 'QUEUED'
+  AND NOT EXISTS (SELECT FROM endpoint_operation WHERE endpoint_id = :endpoint_id AND status = 'SENDING')
+RETURNING o.id, o.fence, o.operation_type, o.path, o.value, o.arguments, o.repeatable, o.attempts;
+
+-- name: has_eligible_operation(endpoint_id)$
+WITH RECURSIVE head AS (
+    (SELECT priority, waits_for_presence
+     FROM endpoint_operation
+     WHERE endpoint_id = :endpoint_id AND status = 'QUEUED'
+     ORDER BY priority, id
+     LIMIT 1)
+    UNION ALL
+    SELECT following.*
+    FROM head,
+         LATERAL (SELECT priority, waits_for_presence
+                  FROM endpoint_operation
+                  WHERE endpoint_id = :endpoint_id AND status = 'QUEUED' AND priority > head.priority
+                  ORDER BY priority, id
+                  LIMIT 1) AS following
+)
+SELECT EXISTS (
+    SELECT FROM endpoint e, head
+    WHERE e.id = :endpoint_id AND e.registered AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp())
+      AND head.waits_for_presence <= e.presence
+);
+
+-- name: settle_operation(status, given_back, result, reason, newer_than_now, waits_for_presence, finished, id, fence)!
+-- Counts only for the worker whose claim is the newest.
+UPDATE endpoint_operation o
+SET status = :status, lease_expires_at = NULL, attempts = o.attempts - :given_back, result = :result,
+    reason = :reason,
+    waits_for_presence = CASE WHEN :newer_than_now THEN e.presence + 1
+                              ELSE coalesce(:waits_for_presence::bigint, o.waits_for_presence) END,
+    finished_at = CASE WHEN :finished THEN clock_timestamp() END
+FROM endpoint e
+WHERE e.id = o.endpoint_id AND o.id = :id AND o.fence = :fence AND o.status = 'SENDING';
+
+-- name: expired_operations_of_endpoint(endpoint_id)
+SELECT id, fence, operation_type, repeatable, attempts
+FROM endpoint_operation
+WHERE endpoint_id = :endpoint_id AND status = 'SENDING' AND lease_expires_at <= clock_timestamp()
+FOR UPDATE;
+
+-- name: expired_operations(limit)
+SELECT o.id, o.fence, o.operation_type, o.repeatable, o.attempts, e.name
+FROM endpoint_operation o
+JOIN endpoint e ON e.id = o.endpoint_id
+WHERE o.status = 'SENDING' AND o.lease_expires_at <= clock_timestamp()
+ORDER BY o.lease_expires_at
+LIMIT :limit
+FOR UPDATE OF o SKIP LOCKED;
+
+-- name: endpoints_to_wake(untouched, limit)
+-- Those that could be sent something for a while already: the wake-up was lost, or nobody could act on it.
+SELECT e.name
+FROM (SELECT DISTINCT ON (endpoint_id, priority)
+             endpoint_id, waits_for_presence, greatest(created_at, last_attempt_at) AS touched_at
+      FROM endpoint_operation
+      WHERE status = 'QUEUED'
+      ORDER BY endpoint_id, priority, id) AS head
+JOIN endpoint e ON e.id = head.endpoint_id
+WHERE e.registered AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp())
+  AND head.waits_for_presence <= e.presence
+  AND head.touched_at <= clock_timestamp() - make_interval(secs => :untouched)
+  AND NOT EXISTS (SELECT FROM endpoint_operation s WHERE s.endpoint_id = e.id AND s.status = 'SENDING')
+GROUP BY e.name
+ORDER BY min(head.touched_at)
+LIMIT :limit;
+
+-- housekeeping
+
+-- name: try_housekeeping_lock(lock, step)$
+-- Held until the transaction ends; two rounds at once do each step once.
+SELECT pg_try_advisory_xact_lock(:lock, :step);
+
+-- name: forget_expired_endpoints(grace, limit)!
+UPDATE endpoint SET registered = false
+WHERE id IN (SELECT id FROM endpoint
+             WHERE registered AND expires_at < clock_timestamp() - make_interval(secs => :grace)
+             ORDER BY id
+             LIMIT :limit
+             FOR NO KEY UPDATE SKIP LOCKED);
+
+-- name: make_partitions(months_ahead)$
+SELECT make_partitions(:months_ahead);
+
+-- name: drop_partitions(retention)$
+SELECT drop_partitions(make_interval(secs => :retention));
+
+-- name: forget_marks(retention, limit)!
+DELETE FROM delivery_mark
+WHERE ctid IN (SELECT ctid FROM delivery_mark
+               WHERE moved_at < clock_timestamp() - make_interval(secs => :retention)
+               LIMIT :limit
+               FOR UPDATE SKIP LOCKED);
+
+-- name: set_statement_timeout(timeout)$
+SELECT set_config('statement_timeout', :timeout, true);

@@ -1,0 +1,77 @@
+"""The Flask app of the webhook functions: ingest-single, ingest-composite and registration."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask, request
+from prometheus_client import Counter
+from psycopg_pool import ConnectionPool
+
+from flownexus.lwm2m.webhook import EventType
+from flownexus.messaging import Kind as WakeKind
+from flownexus.messaging import Publisher, Wake
+from flownexus.settings import duration_setting, secret, tokens
+from flownexus.store.delivery import Kind, deliver
+from flownexus.store.pool import pool_from_environment
+from flownexus.store.telemetry import Telemetry
+from flownexus.web import authenticate, bearer, flask_app
+
+DOCUMENTED_PATHS = {
+    Kind.SINGLE: "/leshan_api/resource/single",
+    Kind.COMPOSITE: "/leshan_api/resource/composite",
+}
+"""Where Leshan servers post that know nothing of functions."""
+PUBLISH_TIMEOUT = 1.0
+
+_WAKES = {
+    EventType.REGISTERED: WakeKind.REGISTERED,
+    EventType.UPDATED: WakeKind.UPDATED,
+    EventType.UNREGISTERED: WakeKind.UNREGISTERED,
+}
+_ITEMS = Counter("webhook_items", "Items by what became of them.", ["kind", "result"])
+_LOST_WAKES = Counter("wakes_failed", "Wake-ups that NATS did not take; housekeeping repairs them.")
+
+
+def app_from_environment(kind: Kind) -> Flask:
+    """Make a webhook function's app with the parts that its environment and secrets describe.
+
+    Raises MissingSettingError where one is not set.
+    """
+    name = f"ingest-{kind}" if kind in DOCUMENTED_PATHS else str(kind)
+    accepted = tokens("flownexus-webhook-token")
+    telemetry = Telemetry(timedelta(seconds=duration_setting("retention", "8760h")))
+    publisher = None if kind is Kind.COMPOSITE else Publisher(secret("flownexus-nats-url"), name=name)
+    return create_app(kind, pool_from_environment(name), telemetry, publisher, accepted)
+
+
+def create_app(
+    kind: Kind,
+    pool: ConnectionPool,
+    telemetry: Telemetry,
+    publisher: Publisher | None,
+    accepted: tuple[str, ...],
+) -> Flask:
+    """Make a webhook function's app; `accepted` are the bearer tokens of its callers.
+
+    A sender that cannot set headers puts its token into the path: /hook/<token>/leshan_api/...
+    """
+    app = flask_app(str(kind))
+
+    def receive(token: str | None = None) -> dict[str, Any]:
+        authenticate(token or bearer(request.headers.get("Authorization")), accepted)
+        outcome = deliver(pool, telemetry, kind, request.get_data(cache=False))
+        _ITEMS.labels(kind, "stored").inc(outcome.stored)
+        _ITEMS.labels(kind, "skipped").inc(outcome.skipped)
+        _ITEMS.labels(kind, "rejected").inc(len(outcome.rejected))
+        if publisher is not None and outcome.presence:
+            wakes = [Wake(_WAKES[event_type], endpoint) for event_type, endpoint in outcome.presence]
+            _LOST_WAKES.inc(publisher.publish(wakes, PUBLISH_TIMEOUT))
+        return outcome.as_json()
+
+    app.add_url_rule("/", "receive", receive, methods=["POST"])
+    if path := DOCUMENTED_PATHS.get(kind):
+        app.add_url_rule(path, "receive", receive, methods=["POST"])
+        app.add_url_rule(f"/hook/<token>{path}", "receive", receive, methods=["POST"])
+    return app
