@@ -75,33 +75,33 @@ SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY U
 
 -- name: register(registration_id, address, lifetime, binding, version, objects, seen_at, endpoint_id)!
 UPDATE endpoint SET
-    registered = true, registration_id = :registration_id, address = :address, lifetime = :lifetime,
-    binding = :binding, lwm2m_version = :version, objects = coalesce(:objects::text[], objects),
-    presence = presence + 1, last_seen_at = :seen_at, expires_at = :seen_at + make_interval(secs => :lifetime)
+    registered = true, registration_id = :registration_id::text, address = :address::text, lifetime = :lifetime::bigint,
+    binding = :binding::text, lwm2m_version = :version::text, objects = coalesce(:objects::text[], objects),
+    presence = presence + 1, last_seen_at = :seen_at::timestamptz, expires_at = :seen_at::timestamptz + make_interval(secs => :lifetime::bigint)
 WHERE id = :endpoint_id;
 
 -- name: update_registration(registration_id, address, lifetime, binding, version, objects, seen_at, endpoint_id)!
 -- What an update does not say stays as it was.
 UPDATE endpoint SET
-    registered = true, registration_id = coalesce(:registration_id, registration_id),
-    address = coalesce(:address, address), lifetime = coalesce(:lifetime, lifetime),
-    binding = coalesce(:binding, binding), lwm2m_version = coalesce(:version, lwm2m_version),
-    objects = coalesce(:objects::text[], objects), presence = presence + 1, last_seen_at = :seen_at,
-    expires_at = :seen_at + make_interval(secs => coalesce(:lifetime, lifetime))
+    registered = true, registration_id = coalesce(:registration_id::text, registration_id),
+    address = coalesce(:address::text, address), lifetime = coalesce(:lifetime::bigint, lifetime),
+    binding = coalesce(:binding::text, binding), lwm2m_version = coalesce(:version::text, lwm2m_version),
+    objects = coalesce(:objects::text[], objects), presence = presence + 1, last_seen_at = :seen_at::timestamptz,
+    expires_at = :seen_at::timestamptz + make_interval(secs => coalesce(:lifetime::bigint, lifetime))
 WHERE id = :endpoint_id;
 
 -- name: unregister(endpoint_id, registration_id)!
 -- Only for the current registration: Leshan tells of the old one's end after a re-registration too.
 UPDATE endpoint SET registered = false, expires_at = NULL
 WHERE id = :endpoint_id AND (:registration_id::text IS NULL OR registration_id IS NULL
-                             OR registration_id = :registration_id);
+                             OR registration_id = :registration_id::text);
 
 -- name: enabled_plan()
 SELECT operation_type, object_id, object_instance_id, resource_id FROM observe_plan WHERE enabled ORDER BY id;
 
 -- name: add_planned_operations(endpoint_id, registration_id, operation_types, paths)!
 INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)
-SELECT :endpoint_id, planned.operation_type, planned.path, 0, :registration_id
+SELECT :endpoint_id::integer, planned.operation_type, planned.path, 0, :registration_id::text
 FROM unnest(:operation_types::text[], :paths::text[]) WITH ORDINALITY AS planned(operation_type, path, place)
 ORDER BY place
 ON CONFLICT (endpoint_id, operation_type, path, registration_id) WHERE registration_id IS NOT NULL DO NOTHING;

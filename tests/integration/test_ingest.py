@@ -1,0 +1,551 @@
+"""The webhook functions against a real PostgreSQL: what they store, once, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from flask.testing import FlaskClient
+from psycopg_pool import ConnectionPool
+from werkzeug.test import TestResponse
+
+from flownexus.ingest import create_app
+from flownexus.store.delivery import Kind
+from flownexus.store.pool import open_pool
+from flownexus.store.telemetry import Telemetry
+from tests.fixtures import postgres
+from tests.fixtures.postgres import Database
+
+PAYLOADS = Path(__file__).parent.parent / "payloads"
+TOKEN = {"Authorization": "Bearer secret"}
+NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
+
+
+@pytest.fixture
+def pool(database: Database) -> Iterator[ConnectionPool]:
+    with open_pool(database.functions, 8, "test") as pool:
+        yield pool
+
+
+Replica = Callable[[Kind], FlaskClient]
+
+
+@pytest.fixture
+def replica(pool: ConnectionPool) -> Replica:
+    """Make a replica of a webhook function: an app that shares nothing but the database."""
+    return lambda kind: create_app(
+        kind, pool, Telemetry(timedelta(days=365)), None, ("secret", "older")
+    ).test_client()
+
+
+@pytest.fixture
+def rows(database: Database) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        yield lambda query: connection.execute(query.encode()).fetchall()
+
+
+Rows = Callable[[str], list[tuple[Any, ...]]]
+
+
+def value(number: float, endpoint: str = "qemu_x86", **more: Any) -> dict[str, Any]:
+    node = {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": str(number)}
+    return {"ep": endpoint, "obj_id": 3303, "val": node} | more
+
+
+def envelope(
+    items: list[Any], first_seq: int = 1, source: str | None = None, lane: int = 0
+) -> dict[str, Any]:
+    return {
+        "source": source or str(uuid.uuid4()),
+        "lane": lane,
+        "first_seq": first_seq,
+        "items": items,
+    }
+
+
+def post(client: FlaskClient, body: Any, path: str = "/") -> TestResponse:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.post(path, data=data, headers=TOKEN, content_type="application/json")
+
+
+def event(resource_id: int, endpoint: str = "sim-0001", **registration: Any) -> dict[str, Any]:
+    node = {"kind": "singleResource", "id": resource_id, "type": "TIME", "value": NOW_MS}
+    return {"ep": endpoint, "obj_id": 10240, "val": node, "ts": NOW_MS} | (
+        {"reg": registration} if registration else {}
+    )
+
+
+# What is stored
+
+
+@pytest.mark.parametrize("wrap", [lambda item: item, lambda item: [item], lambda item: envelope([item])])
+def test_the_documents_single_body_is_taken_alone_as_an_array_and_in_the_envelope(
+    replica: Replica, rows: Rows, wrap: Callable[[Any], Any]
+) -> None:
+    body = json.loads((PAYLOADS / "documented-single.json").read_text())
+    answer = post(replica(Kind.SINGLE), wrap(body), "/leshan_api/resource/single")
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert (answer.json["stored"], answer.json["rejected"]) == (1, [])
+    assert rows("SELECT endpoint, path, number FROM telemetry") == [
+        ("qemu_x86", "/3303/0/5700", 24.899181214836236)
+    ]
+
+
+@pytest.mark.parametrize("wrap", [lambda item: item, lambda item: [item], lambda item: envelope([item])])
+def test_the_documents_composite_is_stored_but_for_its_multiresource_without_id_and_type(
+    replica: Replica, rows: Rows, wrap: Callable[[Any], Any]
+) -> None:
+    body = json.loads((PAYLOADS / "documented-composite.json").read_text())
+    answer = post(replica(Kind.COMPOSITE), wrap(body), "/leshan_api/resource/composite")
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert answer.json["stored"] == 1
+    reason = "multiResource needs an id, a whole number from 0 to 65534"
+    assert answer.json["rejected"] == [{"index": 0, "path": "/3/0", "reason": reason}]
+    assert rows("SELECT path, value FROM telemetry ORDER BY path") == [
+        ("/3/0/0", "Zephyr"),
+        ("/3/0/17", "qemu_x86"),
+    ]
+    assert rows("SELECT reason FROM dead_letter") == [(reason,)]
+    assert rows(
+        "SELECT event_type, count(r.*) FROM event e JOIN event_resource r ON r.event_id = e.id GROUP BY 1"
+    ) == [("composite", 2)]
+
+
+def test_a_value_of_every_type_gets_its_own_column(replica: Replica, rows: Rows) -> None:
+    values = [
+        ("INTEGER", "-9223372036854775808"),
+        ("UNSIGNED_INTEGER", "18446744073709551615"),
+        ("FLOAT", "1.5"),
+        ("STRING", "🛰️ it's"),
+        ("BOOLEAN", False),
+        ("TIME", 1795344335807),
+        ("OPAQUE", "00ff"),
+        ("OBJLNK", {"objectId": 3, "objectInstanceId": 0}),
+        ("CORELINK", "</3/0>"),
+    ]
+    resources = [
+        {"kind": "singleResource", "id": number, "type": data_type, "value": raw}
+        for number, (data_type, raw) in enumerate(values)
+    ]
+    node = {"kind": "instance", "id": 4, "resources": resources}
+    assert post(replica(Kind.COMPOSITE), {"ep": "x", "val": {"/40000/4": node}}).json == {
+        "stored": 1, "skipped": 0, "mark": None, "rejected": []
+    }  # fmt: skip
+    columns = (
+        "integer_value, unsigned_value, float_value, string_value, boolean_value, time_value, opaque_value,"
+    )
+    columns += " object_link_value, core_link_value"
+    stored = rows(f"SELECT {columns} FROM resource ORDER BY id")
+    assert [row[number] for number, row in enumerate(stored)] == [
+        -(2**63), 2**64 - 1, 1.5, "🛰️ it's", False, datetime(2026, 11, 22, 10, 45, 35, 807000, UTC),
+        b"\x00\xff", "3:0", "</3/0>",
+    ]  # fmt: skip
+    assert all(sum(cell is not None for cell in row) == 1 for row in stored)
+    assert rows("SELECT data_type FROM resource_type ORDER BY resource_id") == [(name,) for name, _ in values]
+
+
+def test_the_object_instance_and_resource_instances_are_kept(replica: Replica, rows: Rows) -> None:
+    node = {"kind": "multiResource", "id": 7, "type": "INTEGER", "values": {"0": "3800", "1": "5000"}}
+    post(replica(Kind.SINGLE), {"ep": "x", "obj_id": 3, "inst_id": 2, "val": node})
+    assert rows("SELECT path, number FROM telemetry ORDER BY path") == [
+        ("/3/2/7/0", 3800),
+        ("/3/2/7/1", 5000),
+    ]
+    assert len(rows("SELECT * FROM resource_latest")) == 2
+
+
+def test_a_value_has_the_devices_time_and_the_time_of_storing(replica: Replica, rows: Rows) -> None:
+    post(replica(Kind.SINGLE), value(1, ts=NOW_MS - 3_600_000))
+    [(time, stored_at, device_time)] = rows("SELECT time, stored_at, device_time_ms FROM resource")
+    assert time == datetime.fromtimestamp((NOW_MS - 3_600_000) / 1000, UTC)
+    assert stored_at > time + timedelta(minutes=59)
+    assert device_time is None
+
+
+@pytest.mark.parametrize("ts", [-62135596800000, 300000 * 31556952000, 0, NOW_MS + 2 * 86_400_000, -(2**63)])
+def test_a_time_not_to_be_believed_is_kept_aside_and_never_the_latest(
+    replica: Replica, rows: Rows, ts: int
+) -> None:
+    client = replica(Kind.SINGLE)
+    post(client, value(1, ts=NOW_MS - 1000))
+    assert post(client, value(2, ts=ts)).status_code == 200
+    [(time, device_time)] = rows("SELECT time, device_time_ms FROM resource WHERE float_value = 2")
+    assert abs(time - datetime.now(UTC)) < timedelta(minutes=1)
+    assert device_time == ts
+    assert rows("SELECT number FROM telemetry_latest") == [(1.0,)]
+
+
+def test_the_latest_value_is_the_newest_by_time_not_by_arrival(replica: Replica, rows: Rows) -> None:
+    client = replica(Kind.SINGLE)
+    post(client, [value(1, ts=NOW_MS - 5000), value(3, ts=NOW_MS - 1000), value(2, ts=NOW_MS - 3000)])
+    post(client, value(0, ts=NOW_MS - 9000))
+    assert rows("SELECT number FROM telemetry_latest") == [(3.0,)]
+    post(client, value(4, ts=NOW_MS - 1000))
+    assert rows("SELECT number FROM telemetry_latest") == [(4.0,)]
+
+
+def test_the_latest_value_is_one_index_look_up(replica: Replica, rows: Rows, database: Database) -> None:
+    post(replica(Kind.SINGLE), [value(n, endpoint=f"sim-{n:04}") for n in range(500)])
+    with psycopg.connect(database.grafana, autocommit=True) as connection:
+        plan = connection.execute(
+            "EXPLAIN (FORMAT json) SELECT float_value FROM resource_latest"
+            " WHERE endpoint_id = 7 AND resource_type_id = 1 AND object_instance_id = 0"
+            " AND resource_instance_id IS NULL"
+        ).fetchone()
+    assert plan is not None
+    node = plan[0][0]["Plan"]
+    assert node["Node Type"] == "Index Scan"
+    assert node["Plan Rows"] == 1
+
+
+# Once
+
+
+def test_an_envelope_posted_again_is_stored_once(replica: Replica, rows: Rows) -> None:
+    client = replica(Kind.SINGLE)
+    body = envelope([value(n) for n in range(10)])
+    assert post(client, body).json == {"stored": 10, "skipped": 0, "mark": 10, "rejected": []}
+    assert post(client, body).json == {"stored": 0, "skipped": 10, "mark": 10, "rejected": []}
+    longer = body | {"items": [*body["items"], value(10), value(11)]}
+    assert post(client, longer).json == {"stored": 2, "skipped": 10, "mark": 12, "rejected": []}
+    assert rows("SELECT number FROM telemetry ORDER BY number") == [(float(n),) for n in range(12)]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_an_envelope_posted_to_two_replicas_at_the_same_moment_is_stored_once(
+    replica: Replica, rows: Rows, kind: Kind
+) -> None:
+    item = {
+        Kind.SINGLE: value(1),
+        Kind.COMPOSITE: {"ep": "x", "val": {"/3303/0/5700": value(1)["val"]}},
+        Kind.REGISTRATION: event(0, id="r1", lifetime=60, links=[{"url": "/3/0"}]),
+    }[kind]
+    clients = [replica(kind), replica(kind)]
+    together = threading.Barrier(2)
+
+    def send(client: FlaskClient, body: Any) -> Any:
+        together.wait()
+        answer = post(client, body)
+        assert answer.status_code == 200, answer.json
+        return answer.json
+
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(20):
+            body = envelope([item] * 5)
+            answers = list(threads.map(send, clients, [body, body]))
+            assert sorted(answer["stored"] for answer in answers) == [0, 5]
+    assert rows("SELECT count(*) FROM resource") == [(100,)]
+
+
+def test_numbers_are_counted_apart_by_source_kind_and_lane(replica: Replica, rows: Rows) -> None:
+    client, source = replica(Kind.SINGLE), str(uuid.uuid4())
+    for body in (
+        envelope([value(1)], source=source),
+        envelope([value(2)], source=source, lane=1),
+        envelope([value(3)]),
+    ):
+        answer = post(client, body).json
+        assert answer is not None
+        assert answer["stored"] == 1
+    answer = post(replica(Kind.REGISTRATION), envelope([event(0)], source=source)).json
+    assert answer is not None
+    assert answer["stored"] == 1
+
+
+def test_a_gap_in_numbers_is_stored_and_counted(replica: Replica, rows: Rows) -> None:
+    client, source = replica(Kind.SINGLE), str(uuid.uuid4())
+    post(client, envelope([value(1)], source=source))
+    assert post(client, envelope([value(2)], first_seq=5, source=source)).json == {
+        "stored": 1, "skipped": 0, "mark": 5, "rejected": []
+    }  # fmt: skip
+    assert rows("SELECT mark, gaps FROM delivery_mark") == [(5, 3)]
+
+
+def test_two_writers_of_the_same_new_endpoints_and_types_do_not_fail(replica: Replica, rows: Rows) -> None:
+    clients = [replica(Kind.SINGLE) for _ in range(4)]
+    bodies = [
+        envelope([value(n, endpoint=f"sim-{(n * 7 + shift) % 100:04}") for n in range(100)])
+        for shift in range(4)
+    ]
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(post, clients, bodies))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert rows("SELECT count(*), count(DISTINCT endpoint) FROM telemetry") == [(400, 100)]
+
+
+# Registration
+
+
+def test_a_registration_tells_all_of_the_endpoint_and_queues_its_plan(replica: Replica, rows: Rows) -> None:
+    client = replica(Kind.REGISTRATION)
+    told = {
+        "id": "aBc",
+        "address": "127.0.0.1:40000",
+        "lifetime": 300,
+        "binding": "UQ",
+        "version": "1.1",
+        "links": [
+            {"url": url, "attributes": {}} for url in ("/", "/1/0", "/3/0", "/3303/0", "/3303/1", "/5/0")
+        ],
+    }
+    post(client, envelope([event(0, **told)]))
+    [row] = rows(
+        "SELECT registered, registration_id, address, lifetime, binding, lwm2m_version, objects, presence,"
+        " expires_at - last_seen_at FROM endpoint"
+    )
+    assert row == (
+        True, "aBc", "127.0.0.1:40000", 300, "UQ", "1.1", ["/1/0", "/3/0", "/3303/0", "/3303/1", "/5/0"], 1,
+        timedelta(seconds=300),
+    )  # fmt: skip
+    assert rows("SELECT path, time_value FROM telemetry JOIN resource USING (time)") == [
+        ("/10240/0/0", datetime.fromtimestamp(NOW_MS / 1000, UTC))
+    ]
+    assert rows("SELECT event_type FROM event") == [("registered",)]
+    assert rows("SELECT operation_type, path, registration_id FROM endpoint_operation ORDER BY id") == [
+        ("read", "/3", "aBc"),
+        ("observe", "/3303/0/5700", "aBc"),
+        ("observe", "/3303/1/5700", "aBc"),
+        ("observe", "/5/0/3", "aBc"),
+        ("observe", "/5/0/5", "aBc"),
+    ]
+
+
+def test_the_plan_is_queued_once_a_registration_and_anew_for_the_next(replica: Replica, rows: Rows) -> None:
+    client = replica(Kind.REGISTRATION)
+    links = [{"url": "/3/0"}]
+    post(client, [event(0, id="one", links=links), event(0, id="one", links=links)])
+    post(client, event(0, id="two", links=links))
+    assert rows("SELECT path, registration_id, status FROM endpoint_operation ORDER BY id") == [
+        ("/3", "one", "CANCELLED"),
+        ("/3", "two", "QUEUED"),
+    ]
+
+
+def test_unregistered_counts_only_for_the_current_registration(replica: Replica, rows: Rows) -> None:
+    client = replica(Kind.REGISTRATION)
+    post(client, [event(0, id="one"), event(0, id="two"), event(1, id="one")])
+    assert rows("SELECT registered, registration_id FROM endpoint") == [(True, "two")]
+    post(client, event(1, id="two"))
+    assert rows("SELECT registered FROM endpoint") == [(False,)]
+
+
+def test_an_update_keeps_what_it_does_not_say(replica: Replica, rows: Rows) -> None:
+    client = replica(Kind.REGISTRATION)
+    post(client, event(0, id="one", lifetime=60, address="1.2.3.4:5", links=[{"url": "/3/0"}]))
+    post(client, event(2, id="one", address="1.2.3.4:6"))
+    assert rows("SELECT registered, lifetime, address, objects, presence FROM endpoint") == [
+        (True, 60, "1.2.3.4:6", ["/3/0"], 2)
+    ]
+
+
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.REGISTRATION])
+def test_epoch_milliseconds_of_a_registration_overflow_nothing_at_either_url(
+    replica: Replica, rows: Rows, kind: Kind
+) -> None:
+    """The peer's server posts registrations to the single URL, and its integer column could not hold them."""
+    body = (
+        b'{"ep":"sim-0001","obj_id":10240,'
+        b'"val":{"kind":"singleResource","id":0,"type":"TIME","value":1795344335807}}'
+    )
+    answer = post(replica(kind), body).json
+    assert answer is not None
+    assert answer["stored"] == 1
+    assert rows("SELECT registered FROM endpoint WHERE name = 'sim-0001'") == [(True,)]
+    assert rows("SELECT path, value FROM telemetry") == [("/10240/0/0", "2026-11-22 10:45:35.807+00")]
+
+
+def test_presence_follows_receipt_not_the_value_of_the_event(replica: Replica, rows: Rows) -> None:
+    late = event(1, id="one")
+    late["val"] = late["val"] | {"value": NOW_MS - 86_400_000}
+    post(replica(Kind.REGISTRATION), [event(0, id="one"), late])
+    assert rows("SELECT registered FROM endpoint") == [(False,)]
+
+
+def test_the_registration_function_refuses_other_values(replica: Replica, rows: Rows) -> None:
+    answer = post(replica(Kind.REGISTRATION), [value(1), event(0)]).json
+    assert answer is not None
+    assert answer["stored"] == 1
+    assert [rejected["index"] for rejected in answer["rejected"]] == [0]
+    assert "not a registration event" in answer["rejected"][0]["reason"]
+
+
+# Bad input
+
+
+def test_a_bad_item_never_holds_up_the_rest(replica: Replica, rows: Rows) -> None:
+    source = str(uuid.uuid4())
+    items = [value(1), {"ep": "x"}, value(2), 7, value(3) | {"obj_id": 70000}, value("nan"), value(4)]  # type: ignore[arg-type]
+    answer = post(replica(Kind.SINGLE), envelope(items, first_seq=11, source=source)).json
+    assert answer is not None
+    assert (answer["stored"], answer["mark"]) == (3, 17)
+    assert [rejected["index"] for rejected in answer["rejected"]] == [1, 3, 4, 5]
+    assert rows("SELECT number FROM telemetry ORDER BY 1") == [(1.0,), (2.0,), (4.0,)]
+    dead = rows("SELECT kind, source, lane, seq, item FROM dead_letter ORDER BY seq")
+    assert [row[:4] for row in dead] == [("single", uuid.UUID(source), 0, seq) for seq in (12, 14, 15, 16)]
+    assert json.loads(json.loads(dead[0][4])) == {"ep": "x"}
+    assert json.loads(dead[3][4])["node"]["value"] == "nan"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["nan", "1e400", str(2**64), "a\0b", 7],
+)
+def test_one_bad_resource_of_a_composite_goes_to_the_dead_letters_alone(
+    replica: Replica, rows: Rows, bad: Any
+) -> None:
+    data_type = {"a\0b": "STRING", 7: "STRING", str(2**64): "UNSIGNED_INTEGER"}.get(bad, "FLOAT")
+    resources = [
+        {"kind": "singleResource", "id": 1, "type": "STRING", "value": "good"},
+        {"kind": "singleResource", "id": 2, "type": data_type, "value": bad},
+        {"kind": "singleResource", "id": 3, "type": "STRING", "value": "good too"},
+    ]
+    node = {"kind": "obj", "id": 3, "instances": [{"kind": "instance", "id": 0, "resources": resources}]}
+    answer = post(replica(Kind.COMPOSITE), {"ep": "x", "val": node}).json
+    assert answer is not None
+    assert answer["stored"] == 1
+    assert [rejected["path"] for rejected in answer["rejected"]] == ["/3/0/2"]
+    assert rows("SELECT path FROM telemetry ORDER BY 1") == [("/3/0/1",), ("/3/0/3",)]
+    assert len(rows("SELECT * FROM dead_letter")) == 1
+
+
+def test_what_postgresql_refuses_ends_alone_in_the_dead_letters(
+    replica: Replica, rows: Rows, database: Database
+) -> None:
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute("ALTER TABLE resource ADD CONSTRAINT unforeseen CHECK (float_value <> 13)")
+    source = str(uuid.uuid4())
+    items = [value(n, endpoint=f"sim-{n:04}") for n in range(30)]
+    answer = post(replica(Kind.SINGLE), envelope(items, source=source)).json
+    assert answer is not None
+    assert (answer["stored"], answer["mark"]) == (29, 30)
+    assert [rejected["index"] for rejected in answer["rejected"]] == [13]
+    assert "unforeseen" in answer["rejected"][0]["reason"]
+    assert rows("SELECT count(*) FROM resource") == [(29,)]
+    assert rows("SELECT seq FROM dead_letter") == [(14,)]
+
+
+def test_ids_of_a_rolled_back_transaction_are_not_used_again(
+    replica: Replica, rows: Rows, database: Database
+) -> None:
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute("ALTER TABLE resource ADD CONSTRAINT unforeseen CHECK (float_value <> 13)")
+    client = replica(Kind.SINGLE)
+    post(client, [value(13, endpoint="new"), value(1, endpoint="other")])
+    answer = post(client, value(2, endpoint="new")).json
+    assert answer is not None
+    assert answer["stored"] == 1
+    assert rows("SELECT endpoint, number FROM telemetry ORDER BY 2") == [("other", 1.0), ("new", 2.0)]
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "it's", "a.b", "a*", "a>b", "a b", "🛰️", "'; DROP TABLE resource; --"]
+)
+def test_an_endpoint_may_have_any_name(replica: Replica, rows: Rows, name: str) -> None:
+    assert post(replica(Kind.SINGLE), value(1, endpoint=name)).status_code == 200
+    assert rows("SELECT endpoint FROM telemetry") == [(name,)]
+
+
+def test_a_megabyte_of_text_is_a_value(replica: Replica, rows: Rows) -> None:
+    node = {"kind": "singleResource", "id": 14, "type": "STRING", "value": "x" * 1_000_000}
+    assert post(replica(Kind.SINGLE), {"ep": "x", "obj_id": 3, "val": node}).status_code == 200
+    assert rows("SELECT length(string_value) FROM resource") == [(1_000_000,)]
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b"[" * 10000, b'{"ep":"x"}', b'{"ep":"a\\ud800b"}'])
+@pytest.mark.parametrize("kind", Kind)
+def test_a_body_that_is_none_of_the_shapes_is_a_400_and_nothing_is_stored(
+    replica: Replica, rows: Rows, kind: Kind, body: bytes
+) -> None:
+    answer = post(replica(kind), body)
+    assert answer.status_code == 400
+    assert answer.content_type == "application/problem+json"
+    assert answer.json is not None
+    assert answer.json["detail"]
+    assert rows("SELECT count(*) FROM endpoint") == [(0,)]
+
+
+# Who may call
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic secret"}, {"Authorization": "Bearer "}],
+)
+def test_a_caller_without_the_secret_is_refused(
+    replica: Replica, rows: Rows, kind: Kind, headers: dict[str, str]
+) -> None:
+    answer = replica(kind).post("/", data=json.dumps(value(1)), headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert rows("SELECT count(*) FROM resource") == [(0,)]
+
+
+def test_both_secrets_are_valid_during_a_rotation(replica: Replica) -> None:
+    for secret in ("secret", "older"):
+        answer = replica(Kind.SINGLE).post(
+            "/", data=json.dumps(value(1)), headers={"Authorization": f"Bearer {secret}"}
+        )
+        assert answer.status_code == 200
+
+
+def test_a_sender_without_headers_puts_its_secret_into_the_path(replica: Replica) -> None:
+    client = replica(Kind.SINGLE)
+    assert (
+        client.post("/hook/secret/leshan_api/resource/single", data=json.dumps(value(1))).status_code == 200
+    )
+    assert client.post("/hook/wrong/leshan_api/resource/single", data=json.dumps(value(1))).status_code == 401
+
+
+# PostgreSQL away
+
+
+def test_while_a_lock_is_not_to_be_had_the_answer_is_503_with_retry_after(
+    replica: Replica, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flownexus.store.pool.LOCK_TIMEOUT", 0.2)
+    body = envelope([value(1)])
+    with (
+        open_pool(database.functions, 2, "test") as pool,
+        psycopg.connect(database.owner) as other,
+    ):
+        client = create_app(Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, ("secret",)).test_client()
+        post(client, body)
+        other.execute("SELECT * FROM delivery_mark FOR UPDATE")
+        answer = post(client, body)
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "1"
+        other.rollback()
+        assert post(client, body).status_code == 200
+
+
+def test_a_restart_of_postgresql_costs_one_503_and_no_restart_of_the_function(
+    postgres_cluster: postgres.TestCluster, replica: Replica, rows: Rows, database: Database
+) -> None:
+    client = replica(Kind.SINGLE)
+    assert post(client, value(1)).status_code == 200
+    postgres_cluster.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'flownexus test'"
+    )
+    statuses = [post(client, value(2)).status_code for _ in range(20)]
+    assert set(statuses) <= {200, 503}
+    assert statuses[-10:] == [200] * 10
+
+
+def test_while_postgresql_is_away_the_answer_is_503_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flownexus.store.pool.WAIT_FOR_CONNECTION", 0.5)
+    with open_pool("postgresql://nobody@127.0.0.1:1/nothing", 1, "test") as pool:
+        client = create_app(Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, ("secret",)).test_client()
+        answer = post(client, value(1))
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"

@@ -1,0 +1,31 @@
+from flownexus.lwm2m.node import iter_object_links
+from flownexus.lwm2m.plan import PlanRow, planned_operations
+
+PLAN = [
+    PlanRow("read", 3, None, None),
+    PlanRow("observe", 3303, None, 5700),
+    PlanRow("observe", 5, 0, 3),
+]
+
+
+def test_the_plan_asks_for_what_the_device_has_and_nothing_else() -> None:
+    assert list(planned_operations(PLAN, ["/3/0", "/3303/1", "/3303/0", "/5"])) == [
+        ("read", "/3"),
+        ("observe", "/3303/0/5700"),
+        ("observe", "/3303/1/5700"),
+    ]
+    assert list(planned_operations(PLAN, ["/5/0"])) == [("observe", "/5/0/3")]
+    assert list(planned_operations(PLAN, [])) == []
+
+
+def test_links_of_a_registration_give_its_objects_and_instances() -> None:
+    links = [
+        {"url": "/", "attributes": {"rt": '"oma.lwm2m"'}},
+        {"url": "/3/0"},
+        {"url": "/5"},
+        "/3303/0",
+        7,
+        {},
+    ]
+    assert list(iter_object_links(links)) == ["/3/0", "/5", "/3303/0"]
+    assert list(iter_object_links("nonsense")) == []

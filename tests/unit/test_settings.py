@@ -1,0 +1,57 @@
+from dataclasses import astuple
+from pathlib import Path
+
+import pytest
+
+from flownexus.errors import MissingSettingError
+from flownexus.settings import Timeouts, duration, integer_setting, secret, text_setting, tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("40s", 40), ("1m30s", 90), ("500ms", 0.5), ("8760h", 31536000), ("0", 0), ("1.5s", 1.5)],
+)
+def test_durations_are_those_of_go(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "40", "s", "1d", "-1s", "1s x", "1 s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(MissingSettingError, match="not a duration"):
+        duration(text)
+
+
+def test_timeouts_follow_from_the_long_poll_each_shorter_than_the_next() -> None:
+    assert Timeouts.of(30) == Timeouts(30, 35, 40, 50, 60, 65, 70)
+    tenth = Timeouts.of(3)
+    ordered = list(astuple(tenth))
+    assert ordered == sorted(set(ordered))
+
+
+def test_a_secret_comes_from_its_file_and_two_are_valid_during_a_rotation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("secret_mount_path", str(tmp_path))
+    (tmp_path / "token").write_text("new\nold\n")
+    assert tokens("token") == ("new", "old")
+    assert secret("token") == "new"
+
+
+@pytest.mark.parametrize("content", [None, "", "\n \n"])
+def test_an_unset_secret_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    monkeypatch.setenv("secret_mount_path", str(tmp_path))
+    if content is not None:
+        (tmp_path / "token").write_text(content)
+    with pytest.raises(MissingSettingError, match="secret token"):
+        secret("token")
+
+
+def test_a_setting_that_is_missing_or_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("leshan_url", raising=False)
+    with pytest.raises(MissingSettingError, match="leshan_url"):
+        text_setting("leshan_url")
+    monkeypatch.setenv("database_pool_size", "many")
+    with pytest.raises(MissingSettingError, match="database_pool_size"):
+        integer_setting("database_pool_size", 4)
