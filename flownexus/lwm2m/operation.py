@@ -375,7 +375,7 @@ def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
     execute that is marked repeatable.
     """
     reason = _reason(outcome.reason)
-    result = {"status": outcome.coap_status} if outcome.coap_status else None
+    result: dict[str, Any] | None = {"status": outcome.coap_status} if outcome.coap_status else None
     match outcome.verdict:
         case Verdict.CONFIRMED:
             if outcome.content is not None:

@@ -1,0 +1,173 @@
+"""Client of Leshan's REST API: one operation, one long poll."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from flownexus.lwm2m.node import resource_node
+from flownexus.lwm2m.operation import Answered, Exchange, Lost, NotSent, OperationType
+from flownexus.lwm2m.path import Path
+from flownexus.lwm2m.value import DataType, from_json
+from flownexus.settings import Timeouts
+
+log = logging.getLogger(__name__)
+
+MAX_ANSWER: Final = 16 * 1024 * 1024  # bytes
+CONNECT_SHARE: Final = 1 / 7
+"""Part of the client's timeout in which a connection must stand."""
+KEEP_ALIVE: Final = 5.0
+"""Seconds an idle connection is kept: well below Leshan's own, so that it is not closed under a request."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """The HTTP request that an operation becomes, below /api/clients/{endpoint}."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    json: Mapping[str, Any] | None = None
+    text: str | None = None
+
+
+def call_of(operation: OperationType, path: Path, value: Any, arguments: str | None) -> Call:
+    """Return the request of an operation, in the form that Leshan's demo gave it.
+
+    `value` is {"type", "value"} of a write, in Leshan's JSON. A write replaces: for one resource LwM2M knows
+    nothing else (OMA LwM2M Core 1.1, 6.3.3).
+    """
+    match operation:
+        case OperationType.READ:
+            return Call("GET", str(path), {})
+        case OperationType.WRITE:
+            data_type = DataType(value["type"])
+            node = resource_node(path, data_type, from_json(data_type, value["value"]))
+            return Call("PUT", str(path), {"replace": "true"}, json=node)
+        case OperationType.EXECUTE:
+            return Call("POST", str(path), {}, text=arguments)
+        case OperationType.OBSERVE:
+            return Call("POST", f"{path}/observe", {})
+        case OperationType.CANCEL_OBSERVE:
+            # Active: the device is told, and does not learn it from a reset of its next notification.
+            return Call("DELETE", f"{path}/observe", {"active": "true"})
+
+
+class _BrokenError(Exception):
+    """The connection broke while the request was under way."""
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request a second time where the connection broke: attempts are counted."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenError(str(error) or type(error).__name__) from error
+
+
+class Leshan:
+    """One Leshan server; enter it on the event loop that uses it."""
+
+    def __init__(self, url: str, token: str, timeouts: Timeouts) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._timeouts = timeouts
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Leshan:
+        self._session = aiohttp.ClientSession(
+            # No limit: each open operation holds a connection, and thousands are open at once.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+            headers={"Authorization": f"Bearer {self._token}"},
+            timeout=aiohttp.ClientTimeout(
+                total=self._timeouts.client, sock_connect=self._timeouts.client * CONNECT_SHARE
+            ),
+            middlewares=(_send_once,),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, endpoint: str, call: Call) -> Exchange:
+        """Send an operation and wait for the device's answer, at most the client's timeout.
+
+        Never raises for what Leshan, the network or the device did: that is what Exchange says.
+        """
+        if self._session is None:
+            raise RuntimeError("the session is not open: use `async with`")
+        # Leshan knows whole seconds.
+        query = {**call.query, "timeout": str(max(1, round(self._timeouts.leshan)))}
+        text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+        url = URL(f"{self._url}/api/clients/{quote(endpoint, safe='')}{call.path}?{text}", encoded=True)
+        body: dict[str, Any] = {}
+        if call.json is not None:
+            body = {"data": msgspec.json.encode(call.json), "headers": {"Content-Type": "application/json"}}
+        elif call.text is not None:
+            body = {"data": call.text.encode(), "headers": {"Content-Type": "text/plain; charset=utf-8"}}
+        try:
+            async with self._session.request(call.method, url, allow_redirects=False, **body) as response:
+                raw = await _read(response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            return NotSent(f"Leshan is away: {_name(error)}")
+        except TimeoutError:
+            return Lost("Leshan did not answer in time")
+        except (_BrokenError, aiohttp.ClientError, OSError) as error:
+            return Lost(f"the connection to Leshan broke: {_name(error)}")
+        if raw is None:
+            return Lost(f"Leshan's answer is longer than {MAX_ANSWER} bytes")
+        return Answered(response.status, _decode(response, raw))
+
+
+def _name(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """Return the body, or None where it is longer than what can be an answer."""
+    parts: list[bytes] = []
+    length = 0
+    async for part in response.content.iter_any():
+        length += len(part)
+        if length > MAX_ANSWER:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _decode(response: aiohttp.ClientResponse, raw: bytes) -> Any:
+    """Return the JSON of an answer; the text where it is none."""
+    if response.status == 200:
+        try:
+            return storable(msgspec.json.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+    return raw[:1000].decode("utf-8", "replace")
+
+
+def storable(value: Any) -> Any:
+    """Return JSON that PostgreSQL's jsonb can hold: NUL characters become U+FFFD."""
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case list():
+            return [storable(item) for item in value]
+        case dict():
+            return {storable(key): storable(item) for key, item in value.items()}
+        case _:
+            return value

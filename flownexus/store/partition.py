@@ -1,0 +1,34 @@
+"""Partitions and other things that age: made ahead and dropped by housekeeping, never by ingest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psycopg import Connection
+
+from flownexus.store import queries
+
+MAINTENANCE_TIMEOUT: Final = 60.0
+"""Seconds that one statement of maintenance may take."""
+
+
+def make_partitions(connection: Connection, months_ahead: int) -> int:
+    """Make this month's partitions and those of the months ahead; return how many were missing."""
+    _allow_time(connection)
+    return int(queries.make_partitions(connection, months_ahead=months_ahead))
+
+
+def drop_partitions(connection: Connection, retention: float) -> int:
+    """Drop the partitions that ended more than `retention` seconds ago; return how many."""
+    _allow_time(connection)
+    return int(queries.drop_partitions(connection, retention=retention))
+
+
+def forget_marks(connection: Connection, retention: float, limit: int) -> int:
+    """Remove up to `limit` delivery marks that have not moved for `retention` seconds; return how many."""
+    return int(queries.forget_marks(connection, retention=retention, limit=limit))
+
+
+def _allow_time(connection: Connection) -> None:
+    """Lift the limit of a request's statements for this transaction."""
+    queries.set_statement_timeout(connection, timeout=f"{MAINTENANCE_TIMEOUT:.0f}s")

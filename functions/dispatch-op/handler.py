@@ -1,0 +1,205 @@
+"""Send the operation of an endpoint that is to go next, wait for its end, record it.
+
+POST / with {"ep": "<endpoint name>"}, as wake-ups have it. Answers 200 {"operation": {"id", "status",
+"attempts", "reason"}}, or {"operation": null} where nothing is to be sent now; 400, 401, 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import msgspec
+from prometheus_client import Counter, Gauge
+from psycopg_pool import ConnectionPool
+from quart import Quart, request
+
+from flownexus.errors import BadRequestError, UnavailableError
+from flownexus.leshan import Leshan, call_of
+from flownexus.lwm2m.operation import Outcome, Settlement, Verdict, judge, settle
+from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
+from flownexus.store.operation import Claim, claim, has_eligible, record
+from flownexus.store.pool import pool_from_environment
+from flownexus.store.telemetry import Telemetry
+from flownexus.web import authenticate, bearer, problem
+
+log = logging.getLogger("dispatch-op")
+T = TypeVar("T")
+
+NAME: Final = "dispatch-op"
+PUBLISH_TIMEOUT: Final = 1.0
+RECORD_PAUSE: Final = 0.5
+"""Seconds between attempts to record an end while PostgreSQL is away."""
+
+_ENDED = Counter("dispatch_attempts", "Attempts by what they meant.", ["verdict"])
+_OPEN = Gauge("dispatch_open", "Operations that wait for their device.")
+_LATE = Counter("dispatch_late", "Ends thrown away since the claim was not the newest any more.")
+_LOST_WAKES = Counter("dispatch_wakes_failed", "Wake-ups that NATS did not take; housekeeping repairs them.")
+
+
+class _Wake(msgspec.Struct):
+    ep: str
+
+
+_decode = msgspec.json.Decoder(_Wake).decode
+
+
+class Dispatcher:
+    """Takes operations from claim to record; the store is called in as many threads as it has connections."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        telemetry: Telemetry,
+        publisher: Publisher,
+        leshan: Leshan,
+        timeouts: Timeouts,
+    ) -> None:
+        self._pool = pool
+        self._telemetry = telemetry
+        self._publisher = publisher
+        self._leshan = leshan
+        self._timeouts = timeouts
+        self._threads = ThreadPoolExecutor(pool.max_size, thread_name_prefix="store")
+        self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
+
+    async def dispatch(self, endpoint: str) -> dict[str, Any]:
+        """Do one operation of the endpoint; it is done to its end also when the caller goes away."""
+        task = asyncio.create_task(self._dispatch(endpoint))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Wait for the operations under way."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        self._threads.shutdown(wait=False)
+
+    async def _dispatch(self, endpoint: str) -> dict[str, Any]:
+        began = asyncio.get_running_loop().time()
+        claimed = await self._store(lambda: claim(self._pool, endpoint, self._timeouts.lease))
+        if claimed is None:
+            return {"operation": None}
+        with _OPEN.track_inprogress():
+            outcome = await self._send(claimed)
+        received = datetime.now(UTC)
+        _ENDED.labels(outcome.verdict).inc()
+        settlement = settle(claimed.attempt, outcome)
+        if outcome.verdict is Verdict.AWAY:
+            log.error("operation %d stays queued: %s", claimed.id, outcome.reason)
+        recorded = await self._record(claimed, settlement, received, began + self._timeouts.lease)
+        if not recorded:
+            _LATE.inc()
+            log.warning("operation %d: came back too late with %s", claimed.id, settlement.status)
+            return {"operation": None}
+        await self._wake_next(claimed, settlement)
+        attempts = claimed.attempts if settlement.attempt_counts else claimed.attempts - 1
+        return {
+            "operation": {
+                "id": claimed.id,
+                "status": settlement.status,
+                "attempts": attempts,
+                "reason": settlement.reason,
+            }
+        }
+
+    async def _send(self, claimed: Claim) -> Outcome:
+        try:
+            call = call_of(claimed.operation, claimed.path, claimed.value, claimed.arguments)
+        except (ValueError, TypeError, KeyError) as error:
+            # What did not come through the operations function is not checked.
+            return Outcome(Verdict.INVALID, f"it cannot be sent: {error}")
+        return judge(await self._leshan.send(claimed.endpoint, call))
+
+    async def _record(self, claimed: Claim, settlement: Settlement, received: datetime, until: float) -> bool:
+        """Record the end; as long as the lease holds, PostgreSQL's absence is waited for."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return await self._store(
+                    lambda: record(self._pool, self._telemetry, claimed, settlement, received)
+                )
+            except UnavailableError as error:
+                if loop.time() + RECORD_PAUSE > until:
+                    log.error(  # noqa: TRY400  # the reason says it all
+                        "operation %d: %s could not be recorded: %s", claimed.id, settlement.status, error
+                    )
+                    raise
+            await asyncio.sleep(RECORD_PAUSE)
+
+    async def _wake_next(self, claimed: Claim, settlement: Settlement) -> None:
+        """Tell that the endpoint is free for its next operation; where this fails housekeeping finds out."""
+        if settlement.leshan_is_away:
+            return  # the next one would fare no better; housekeeping's rounds are soon enough
+        try:
+            if await self._store(lambda: has_eligible(self._pool, claimed.endpoint_id)):
+                wake = Wake(Kind.QUEUED, claimed.endpoint)
+                _LOST_WAKES.inc(await self._publisher.publish_async([wake], PUBLISH_TIMEOUT))
+        except UnavailableError as error:
+            log.warning("the next operation of %r was not looked for: %s", claimed.endpoint, error)
+
+    async def _store(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def create_app(
+    pool: ConnectionPool,
+    telemetry: Telemetry,
+    publisher: Publisher,
+    leshan: Leshan,
+    timeouts: Timeouts,
+    accepted: tuple[str, ...],
+) -> Quart:
+    """Make the function's app; `accepted` are the bearer tokens of its callers."""
+    app = Quart(NAME, static_folder=None)
+    app.register_error_handler(Exception, problem)
+    dispatcher = Dispatcher(pool, telemetry, publisher, leshan, timeouts)
+
+    @app.before_serving
+    async def open_session() -> None:
+        await leshan.__aenter__()
+
+    @app.after_serving
+    async def finish() -> None:
+        await dispatcher.close()
+        await leshan.__aexit__(None, None, None)
+        publisher.close()
+        pool.close()
+
+    @app.post("/")
+    async def dispatch() -> dict[str, Any]:
+        authenticate(bearer(request.headers.get("Authorization")), accepted)
+        try:
+            wake = _decode(await request.get_data())
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequestError(f'the body is {{"ep": "<endpoint name>"}}: {error}') from None
+        if not wake.ep or "\0" in wake.ep:
+            raise BadRequestError("ep is an endpoint name: not empty, no NUL characters")
+        return await dispatcher.dispatch(wake.ep)
+
+    return app
+
+
+def app_from_environment() -> Quart:
+    """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
+    timeouts = Timeouts.from_environment()
+    return create_app(
+        pool_from_environment(NAME),
+        Telemetry(timedelta(seconds=duration_setting("retention", "8760h"))),
+        Publisher(secret("flownexus-nats-url"), name=NAME),
+        Leshan(text_setting("leshan_url"), secret("flownexus-leshan-token"), timeouts),
+        timeouts,
+        tokens("flownexus-connector-token"),
+    )
+
+
+def __getattr__(name: str) -> Quart:
+    """Make `app` when the server asks for it: what only reads this module opens nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    return app_from_environment()

@@ -1,0 +1,152 @@
+"""Repair what was left behind, and make and drop partitions; called every few seconds.
+
+POST / (empty body): 200 with what was done. May run twice at once: each step is then done once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from flask import Flask, request
+from prometheus_client import Counter
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from flownexus.errors import MissingSettingError, UnavailableError
+from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.settings import duration_setting, secret, tokens
+from flownexus.store import queries
+from flownexus.store.operation import endpoints_to_wake, forget_expired, revive_expired
+from flownexus.store.partition import drop_partitions, forget_marks, make_partitions
+from flownexus.store.pool import pool_from_environment, transaction
+from flownexus.web import authenticate, bearer, flask_app
+
+log = logging.getLogger("housekeeping")
+T = TypeVar("T")
+
+NAME: Final = "housekeeping"
+PUBLISH_TIMEOUT: Final = 3.0
+BATCH: Final = 1000
+"""How many rows one step takes in one round; the rest waits for the next."""
+UNTOUCHED: Final = 4.0
+"""Seconds in which an operation was neither queued nor tried before its wake-up counts as lost."""
+GRACE: Final = 60.0
+"""Seconds after its lifetime before a device counts as gone although Leshan did not say so."""
+MONTHS_AHEAD: Final = 2
+MAINTENANCE_PERIOD: Final = 3600.0
+MINIMUM_RETENTION: Final = 24 * 3600.0
+LOCK: Final = 0x464C4F57
+"""Our advisory locks' first number; the second is the step's."""
+
+_REVIVED = Counter("operations_revived", "Operations whose worker did not come back.")
+_WOKEN = Counter("endpoints_woken", "Endpoints whose wake-up was sent again.")
+
+
+class Housekeeper:
+    """Does the rounds."""
+
+    def __init__(self, pool: ConnectionPool, publisher: Publisher, retention: float) -> None:
+        self._pool = pool
+        self._publisher = publisher
+        self._retention = retention
+        self._maintained_at = -MAINTENANCE_PERIOD
+
+    def do_round(self) -> dict[str, int | None]:
+        """Do one round and return what was done; None stands for what was left for the next one.
+
+        Raises UnavailableError where PostgreSQL is away.
+        """
+        revived = self._step(1, lambda connection: revive_expired(connection, BATCH))
+        _REVIVED.inc(len(revived or ()))
+        forgotten = self._step(2, lambda connection: forget_expired(connection, GRACE, BATCH))
+        summary: dict[str, int | None] = {
+            "revived": None if revived is None else len(revived),
+            "forgotten": forgotten,
+            **self._wake(),
+        }
+        if time.monotonic() - self._maintained_at >= MAINTENANCE_PERIOD:
+            done = self._maintain()
+            if None not in done.values():
+                self._maintained_at = time.monotonic()
+            summary |= done
+        return summary
+
+    def _wake(self) -> dict[str, int | None]:
+        """Wake the endpoints that wait although they need not."""
+        waiting = transaction(self._pool, lambda connection: endpoints_to_wake(connection, UNTOUCHED, BATCH))
+        failed = self._publisher.publish(
+            [Wake(Kind.QUEUED, endpoint) for endpoint in waiting], PUBLISH_TIMEOUT
+        )
+        _WOKEN.inc(len(waiting) - failed)
+        return {"woken": len(waiting) - failed, "wakes_failed": failed}
+
+    def _maintain(self) -> dict[str, int | None]:
+        """Make partitions ahead, drop old ones and old marks; what writers hold is left for the next time."""
+        steps: dict[str, Callable[[Connection], int]] = {
+            "partitions_made": lambda connection: make_partitions(connection, MONTHS_AHEAD),
+            "partitions_dropped": lambda connection: drop_partitions(connection, self._retention),
+            "marks_forgotten": lambda connection: forget_marks(connection, self._retention, BATCH),
+        }
+        done: dict[str, int | None] = {}
+        for number, (name, work) in enumerate(steps.items(), start=3):
+            try:
+                done[name] = self._step(number, work)
+            except UnavailableError as error:
+                log.warning("%s: left for the next round: %s", name, error)
+                done[name] = None
+        return done
+
+    def _step(self, number: int, work: Callable[[Connection], T]) -> T | None:
+        """Do a step in a transaction; None where another round is at it."""
+
+        def locked(connection: Connection) -> T | None:
+            return (
+                work(connection)
+                if queries.try_housekeeping_lock(connection, lock=LOCK, step=number)
+                else None
+            )
+
+        return transaction(self._pool, locked)
+
+
+def create_app(
+    pool: ConnectionPool, publisher: Publisher, retention: float, accepted: tuple[str, ...]
+) -> Flask:
+    """Make the function's app.
+
+    `retention` is how long values are kept, in seconds, at least a day; `accepted` are the bearer tokens of
+    its callers.
+    """
+    if retention < MINIMUM_RETENTION:
+        raise MissingSettingError(
+            "retention must be at least a day, 24h: less would drop what is being written"
+        )
+    app = flask_app(NAME)
+    housekeeper = Housekeeper(pool, publisher, retention)
+
+    @app.post("/")
+    def do_round() -> dict[str, Any]:
+        authenticate(bearer(request.headers.get("Authorization")), accepted)
+        return housekeeper.do_round()
+
+    return app
+
+
+def app_from_environment() -> Flask:
+    """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
+    return create_app(
+        pool_from_environment(NAME, "flownexus-housekeeping-database-url"),
+        Publisher(secret("flownexus-nats-url"), name=NAME),
+        duration_setting("retention", "8760h"),
+        tokens("flownexus-connector-token"),
+    )
+
+
+def __getattr__(name: str) -> Flask:
+    """Make `app` when the server asks for it: what only reads this module opens nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    return app_from_environment()

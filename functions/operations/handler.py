@@ -1,0 +1,130 @@
+"""Operations on devices, as REST.
+
+POST /         {"endpoint", "operation", "path", "value"?, "arguments"?, "repeatable"?, "priority"?}:
+               201 with the operation and its Location
+GET /          ?endpoint=&status=&limit=50&cursor=: {"operations": [...], "next": <cursor> | null}
+GET /<id>      the operation
+DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
+
+`operation` is read, write, execute, observe or cancel-observe. A write's value is {"type": "STRING", "value":
+"x"} in Leshan's JSON, or the value alone where the resource's data type has been seen. An execute may have
+`arguments` such as 0='x',1 and may be marked `repeatable`: sent again when nobody knows whether it ran.
+`priority` is 1 to 1000, the higher goes first. Errors are application/problem+json: 400 no JSON, 401, 404 an
+endpoint never seen, 409, 422 naming the fields, 503 with Retry-After.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from flask import Flask, request
+from prometheus_client import Counter
+from psycopg_pool import ConnectionPool
+
+from flownexus.errors import BadRequestError, ValidationFailedError
+from flownexus.lwm2m.operation import NewOperation, Status, parse_operation
+from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.settings import secret, tokens
+from flownexus.store.operation import cancel, create, list_newest, show
+from flownexus.store.pool import pool_from_environment
+from flownexus.web import Response, authenticate, bearer, flask_app
+
+NAME: Final = "operations"
+URL: Final = f"/function/{NAME}"
+PUBLISH_TIMEOUT: Final = 1.0
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 500
+MAX_ID: Final = 2**63 - 1
+
+_LOST_WAKES = Counter(
+    "operations_wakes_failed", "Wake-ups that NATS did not take; housekeeping repairs them."
+)
+
+
+def create_app(pool: ConnectionPool, publisher: Publisher, accepted: tuple[str, ...]) -> Flask:
+    """Make the function's app; `accepted` are the bearer tokens of its callers."""
+    app = flask_app(NAME)
+
+    def wake(endpoint: str) -> None:
+        _LOST_WAKES.inc(publisher.publish([Wake(Kind.QUEUED, endpoint)], PUBLISH_TIMEOUT))
+
+    @app.before_request
+    def let_in() -> None:
+        authenticate(bearer(request.headers.get("Authorization")), accepted)
+
+    @app.post("/")
+    def queue() -> Response:
+        operation = create(pool, _parse(request.get_data(cache=False)))
+        wake(operation.endpoint)
+        return operation.as_json(), 201, {"Location": f"{URL}/{operation.id}"}
+
+    @app.get("/")
+    def list_() -> dict[str, Any]:
+        limit = _number("limit", DEFAULT_LIMIT, MAX_LIMIT)
+        cursor = _number("cursor", None, MAX_ID)
+        endpoint = request.args.get("endpoint")
+        if endpoint is not None and "\0" in endpoint:
+            raise ValidationFailedError("endpoint: an endpoint name has no NUL characters")
+        assert limit is not None  # noqa: S101  # it has a default
+        found = list_newest(pool, endpoint, _status(), cursor, limit + 1)
+        more = len(found) > limit
+        return {
+            "operations": [operation.as_json() for operation in found[:limit]],
+            "next": found[limit - 1].id if more else None,
+        }
+
+    @app.get(f"/<int(max={MAX_ID}):id_>")
+    def get(id_: int) -> dict[str, Any]:
+        return show(pool, id_).as_json()
+
+    @app.delete(f"/<int(max={MAX_ID}):id_>")
+    def delete(id_: int) -> dict[str, Any]:
+        operation = cancel(pool, id_)
+        wake(operation.endpoint)  # those behind it need not wait any more for what it waited for
+        return operation.as_json()
+
+    return app
+
+
+def _parse(body: bytes) -> NewOperation:
+    try:
+        return parse_operation(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequestError(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise BadRequestError("the body is nested too deeply") from None
+
+
+def _number(name: str, default: int | None, most: int) -> int | None:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        raise ValidationFailedError(f"{name}: a whole number from 1 to {most}")
+    return int(text)
+
+
+def _status() -> Status | None:
+    text = request.args.get("status")
+    if text is None:
+        return None
+    if text not in list(Status):
+        raise ValidationFailedError(f"status: one of {', '.join(Status)}")
+    return Status(text)
+
+
+def app_from_environment() -> Flask:
+    """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
+    return create_app(
+        pool_from_environment(NAME),
+        Publisher(secret("flownexus-nats-url"), name=NAME),
+        tokens("flownexus-api-token"),
+    )
+
+
+def __getattr__(name: str) -> Flask:
+    """Make `app` when the server asks for it: what only reads this module opens nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    return app_from_environment()
