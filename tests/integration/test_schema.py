@@ -1,0 +1,126 @@
+"""The schema: partitions, roles, and its drawing in the documents."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from local.diagram import SCHEMA_DOCUMENT, schema_document
+from tests.fixtures.postgres import Database
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def owner(database: Database) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def housekeeping(database: Database) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database.housekeeping, autocommit=True) as connection:
+        yield connection
+
+
+def partitions(connection: psycopg.Connection, parent: str) -> list[str]:
+    query = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass ORDER BY 1"
+    return [name for (name,) in connection.execute(query, (parent,))]
+
+
+def month(ahead: int) -> str:
+    months = NOW.year * 12 + NOW.month - 1 + ahead
+    return f"y{months // 12}m{months % 12 + 1:02}"
+
+
+@pytest.mark.parametrize("parent", ["resource", "event", "event_resource"])
+def test_partitions_are_there_from_the_start_and_made_ahead(
+    owner: psycopg.Connection, housekeeping: psycopg.Connection, parent: str
+) -> None:
+    first = [f"{parent}_{month(ahead)}" for ahead in range(3)]
+    assert partitions(owner, parent) == sorted([f"{parent}_default", *first])
+    assert housekeeping.execute("SELECT make_partitions(4)").fetchone() == (6,)
+    assert housekeeping.execute("SELECT make_partitions(4)").fetchone() == (0,)
+    assert f"{parent}_{month(4)}" in partitions(owner, parent)
+
+
+def test_rows_that_came_before_their_partition_move_into_it(
+    owner: psycopg.Connection, housekeeping: psycopg.Connection
+) -> None:
+    insert = (
+        "INSERT INTO resource (time, id, endpoint_id, resource_type_id, object_instance_id, float_value)"
+        " VALUES (date_trunc('month', now()) + interval '3 months 1 day', 1, 1, 1, 0, 21.5)"
+    )
+    owner.execute(insert)
+    assert owner.execute("SELECT count(*) FROM resource_default").fetchone() == (1,)
+    housekeeping.execute("SELECT make_partitions(3)")
+    assert owner.execute("SELECT count(*) FROM resource_default").fetchone() == (0,)
+    assert owner.execute("SELECT tableoid::regclass::text, float_value FROM resource").fetchall() == [
+        (f"resource_{month(3)}", 21.5)
+    ]
+
+
+def test_old_partitions_are_dropped_and_the_others_kept(
+    owner: psycopg.Connection, housekeeping: psycopg.Connection
+) -> None:
+    for parent in ("resource", "event", "event_resource"):
+        for name, start, end in (
+            ("y2020m01", "2020-01-01", "2020-02-01"),
+            ("y2020m02", "2020-02-01", "2020-03-01"),
+        ):
+            bounds = f"FROM ('{start} 00:00+00') TO ('{end} 00:00+00')"
+            owner.execute(f"CREATE TABLE {parent}_{name} PARTITION OF {parent} FOR VALUES {bounds}".encode())
+    owner.execute(
+        "INSERT INTO resource (time, id, endpoint_id, resource_type_id, object_instance_id, float_value)"
+        " VALUES ('2019-05-05', 1, 1, 1, 0, 1), (now() - interval '400 days', 2, 1, 1, 0, 2)"
+    )
+    retention = NOW - datetime(2020, 2, 15, tzinfo=UTC)
+    assert housekeeping.execute("SELECT drop_partitions(%s)", (retention,)).fetchone() == (3,)
+    for parent in ("resource", "event", "event_resource"):
+        names = partitions(owner, parent)
+        assert f"{parent}_y2020m01" not in names
+        assert f"{parent}_y2020m02" in names
+    assert owner.execute("SELECT id FROM resource").fetchall() == [(2,)]
+
+
+def test_a_retention_that_would_drop_what_is_being_written_is_refused(
+    housekeeping: psycopg.Connection,
+) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="at least one day"):
+        housekeeping.execute("SELECT drop_partitions(%s)", (timedelta(hours=23),))
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("grafana", "INSERT INTO endpoint (name) VALUES ('x')"),
+        ("grafana", "DELETE FROM resource"),
+        ("grafana", "SELECT make_partitions(1)"),
+        ("grafana", "CREATE TABLE mine (a int)"),
+        ("functions", "DELETE FROM resource"),
+        ("functions", "UPDATE resource SET float_value = 0"),
+        ("functions", "DELETE FROM endpoint"),
+        ("functions", "DELETE FROM delivery_mark"),
+        ("functions", "TRUNCATE resource"),
+        ("functions", "SELECT drop_partitions('400 days')"),
+        ("functions", "CREATE TABLE mine (a int)"),
+        ("housekeeping", "SELECT * FROM resource"),
+        ("housekeeping", "INSERT INTO endpoint_operation (endpoint_id) VALUES (1)"),
+        ("housekeeping", "DELETE FROM endpoint"),
+        ("housekeeping", "UPDATE endpoint SET name = 'x'"),
+        ("housekeeping", "DROP TABLE resource_default"),
+    ],
+)
+def test_a_role_may_do_what_its_purpose_needs_and_no_more(
+    database: Database, role: str, statement: str
+) -> None:
+    with (
+        psycopg.connect(getattr(database, role)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement.encode())
+
+
+def test_the_schema_document_is_in_step_with_the_migrations(database: Database) -> None:
+    assert SCHEMA_DOCUMENT.read_text(encoding="utf-8") == schema_document(database.owner), "run `make schema`"
