@@ -1,3 +1,9 @@
 """Fixtures that every test may ask for; each resource has a module of its own in tests/fixtures."""
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.served"]
+pytest_plugins = [
+    "tests.fixtures.postgres",
+    "tests.fixtures.nats",
+    "tests.fixtures.served",
+    "tests.fixtures.leshan",
+    "tests.fixtures.world",
+]

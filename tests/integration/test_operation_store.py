@@ -1,0 +1,255 @@
+"""Claims, leases, fences and order, in a real PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flownexus.lwm2m.operation import Settlement, Status, Wait
+from flownexus.store.operation import Claim, claim, has_eligible, record
+from flownexus.store.telemetry import Telemetry
+from tests.fixtures.world import World
+
+LEASE = 50.0
+CONFIRMED = Settlement(Status.CONFIRMED)
+FAILED_TRY = Settlement(Status.QUEUED, "the device answered 5.00", wait=Wait.NEWER_THAN_NOW)
+ASLEEP = Settlement(Status.QUEUED, "asleep", attempt_counts=False, wait=Wait.NEWER_THAN_CLAIM)
+AWAY = Settlement(Status.QUEUED, "away", attempt_counts=False, leshan_is_away=True)
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    return Telemetry(timedelta(days=365))
+
+
+def take(world: World, endpoint: str = "sim-0001") -> Claim:
+    claimed = claim(world.pool, endpoint, LEASE)
+    assert claimed is not None
+    return claimed
+
+
+def put_back(world: World, telemetry: Telemetry, claimed: Claim, settlement: Settlement) -> None:
+    assert record(world.pool, telemetry, claimed, settlement, datetime.now(UTC))
+
+
+def node(value: str = "21.5") -> dict[str, Any]:
+    return {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": value}
+
+
+def test_a_claim_is_a_lease_and_counts_the_attempt(world: World) -> None:
+    world.endpoint()
+    id_ = world.queue(value={"type": "STRING", "value": "UTC+2"})
+    claimed = take(world)
+    row = world.operation(id_)
+    assert (claimed.id, claimed.fence, claimed.attempts) == (id_, 1, 1)
+    assert claimed.value == {"type": "STRING", "value": "UTC+2"}
+    assert (row["status"], row["attempts"]) == ("SENDING", 1)
+    assert timedelta(seconds=48) < row["lease_expires_at"] - datetime.now(UTC) < timedelta(seconds=52)
+
+
+def test_one_operation_of_an_endpoint_is_under_way(world: World) -> None:
+    world.endpoint()
+    world.queue()
+    world.queue()
+    take(world)
+    assert claim(world.pool, "sim-0001", LEASE) is None
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_an_offline_device_costs_no_attempt(world: World, registered: bool) -> None:
+    """The peer burnt an attempt on each try. Offline: deregistered, or its lifetime is over."""
+    world.endpoint(registered=registered, lifetime=-1)
+    id_ = world.queue()
+    assert claim(world.pool, "sim-0001", LEASE) is None
+    assert world.status(id_) == ("QUEUED", 0)
+
+
+def test_a_device_without_a_known_lifetime_does_not_expire(world: World) -> None:
+    world.endpoint(lifetime=None)
+    id_ = world.queue()
+    assert take(world).id == id_
+
+
+def test_an_endpoint_never_seen_has_nothing(world: World) -> None:
+    assert claim(world.pool, "nobody", LEASE) is None
+
+
+def test_a_failed_try_waits_for_a_newer_presence(world: World, telemetry: Telemetry) -> None:
+    world.endpoint()
+    id_ = world.queue()
+    put_back(world, telemetry, take(world), FAILED_TRY)
+    assert world.status(id_) == ("QUEUED", 1)
+    assert claim(world.pool, "sim-0001", LEASE) is None
+    world.update()
+    assert take(world).attempts == 2
+
+
+def test_an_update_during_a_failed_try_is_not_newer_than_the_failure(
+    world: World, telemetry: Telemetry
+) -> None:
+    world.endpoint()
+    world.queue()
+    claimed = take(world)
+    world.update()
+    put_back(world, telemetry, claimed, FAILED_TRY)
+    assert claim(world.pool, "sim-0001", LEASE) is None
+
+
+def test_an_update_while_leshan_called_it_asleep_is_enough(world: World, telemetry: Telemetry) -> None:
+    world.endpoint()
+    id_ = world.queue()
+    claimed = take(world)
+    world.update()
+    put_back(world, telemetry, claimed, ASLEEP)
+    assert world.status(id_) == ("QUEUED", 0)
+    assert has_eligible(world.pool, claimed.endpoint_id)
+    put_back(world, telemetry, take(world), ASLEEP)
+    assert claim(world.pool, "sim-0001", LEASE) is None
+
+
+def test_what_leshan_could_not_take_may_go_at_once(world: World, telemetry: Telemetry) -> None:
+    world.endpoint()
+    id_ = world.queue()
+    put_back(world, telemetry, take(world), AWAY)
+    assert world.status(id_) == ("QUEUED", 0)
+    assert take(world).attempts == 1
+
+
+def test_the_oldest_of_the_highest_priority_goes_first(world: World, telemetry: Telemetry) -> None:
+    world.endpoint()
+    ids = [world.queue(priority=priority) for priority in (100, 5, 100, 900)]
+    world.execute("UPDATE endpoint_operation SET priority = 0 WHERE id = %s", ids[1])
+    order = []
+    for _ in ids:
+        claimed = take(world)
+        order.append(claimed.id)
+        put_back(world, telemetry, claimed, CONFIRMED)
+    assert order == [ids[3], ids[0], ids[2], ids[1]]
+
+
+def test_one_that_waits_holds_back_those_behind_it_but_no_other_priority(
+    world: World, telemetry: Telemetry
+) -> None:
+    world.endpoint()
+    first, _behind = world.queue(), world.queue()
+    planned = world.queue(priority=1)
+    put_back(world, telemetry, take(world), FAILED_TRY)
+    assert has_eligible(world.pool, 1)
+    assert take(world).id == planned
+    world.execute(
+        "UPDATE endpoint_operation SET status = 'QUEUED', lease_expires_at = NULL WHERE id = %s", planned
+    )
+    put_back(world, telemetry, take(world), CONFIRMED)
+    assert not has_eligible(world.pool, 1)
+    assert claim(world.pool, "sim-0001", LEASE) is None
+    world.update()
+    assert take(world).id == first
+
+
+def test_two_replicas_at_once_claim_one(world: World) -> None:
+    """The peer sent operations of one endpoint at once."""
+    world.endpoint()
+    for _ in range(10):
+        world.queue()
+    start = threading.Barrier(4)
+
+    def replica() -> Claim | None:
+        start.wait()
+        return claim(world.pool, "sim-0001", LEASE)
+
+    with ThreadPoolExecutor(4) as threads:
+        claims = [future.result() for future in [threads.submit(replica) for _ in range(4)]]
+    assert [claimed.id for claimed in claims if claimed] == [1]
+
+
+def test_an_expired_lease_is_claimed_again_and_the_late_worker_is_fenced_off(
+    world: World, telemetry: Telemetry
+) -> None:
+    """The peer left an operation SENDING for ever when its worker was gone."""
+    world.endpoint()
+    id_ = world.queue(operation="read")
+    late = take(world)
+    world.expire_lease(id_)
+    newer = take(world)
+    assert (newer.id, newer.fence, newer.attempts) == (id_, 2, 2)
+    with_values = Settlement(Status.CONFIRMED, result={"status": "CONTENT(205)"}, content=node("1.0"))
+    assert not record(world.pool, telemetry, late, with_values, datetime.now(UTC))
+    assert world.operation(id_)["status"] == "SENDING"
+    assert world.execute("SELECT * FROM resource") == []
+    put_back(world, telemetry, newer, Settlement(Status.CONFIRMED, content=node("2.0")))
+    assert not record(world.pool, telemetry, late, FAILED_TRY, datetime.now(UTC))
+    assert world.status(id_) == ("CONFIRMED", 2)
+    assert [row["value"] for row in world.execute("SELECT value FROM telemetry")] == ["2"]
+
+
+def test_an_expired_lease_of_an_execute_ends_it_with_outcome_unknown(world: World) -> None:
+    world.endpoint()
+    once = world.queue(operation="execute")
+    again = world.queue(operation="execute", repeatable=True)
+    take(world)
+    world.expire_lease(once)
+    assert take(world).id == again
+    row = world.operation(once)
+    assert (row["status"], row["reason"]) == (
+        "FAILED",
+        "outcome unknown: the worker that sent it did not come back",
+    )
+    world.expire_lease(again)
+    assert (take(world).id, world.status(again)) == (again, ("SENDING", 2))
+
+
+def test_a_worker_that_never_comes_back_three_times_fails_it(world: World) -> None:
+    world.endpoint()
+    id_ = world.queue()
+    for _ in range(3):
+        take(world)
+        world.expire_lease(id_)
+    assert claim(world.pool, "sim-0001", LEASE) is None
+    assert world.status(id_) == ("FAILED", 3)
+
+
+def test_values_are_stored_like_any_others(world: World, telemetry: Telemetry) -> None:
+    world.endpoint()
+    world.queue(operation="read", path="/3303/0")
+    content = {
+        "kind": "instance",
+        "id": 0,
+        "resources": [node(), {"kind": "singleResource", "id": 5701, "type": "FLOAT", "value": "nan"}],
+    }
+    received = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    settlement = Settlement(Status.CONFIRMED, result={"content": content}, content=content)
+    assert record(world.pool, telemetry, take(world), settlement, received)
+    assert world.execute("SELECT endpoint, path, number, time FROM telemetry") == [
+        {"endpoint": "sim-0001", "path": "/3303/0/5700", "number": 21.5, "time": received}
+    ]
+    assert [row["event_type"] for row in world.execute("SELECT event_type FROM event")] == ["read"]
+    assert [row["value"] for row in world.execute("SELECT value FROM telemetry_latest")] == ["21.5"]
+    [dead] = world.execute("SELECT kind, reason FROM dead_letter")
+    assert dead["kind"] == "read"
+    assert dead["reason"].startswith("/3303/0/5701: 'nan' is not FLOAT")
+
+
+def test_content_that_is_no_node_does_not_keep_it_from_being_confirmed(
+    world: World, telemetry: Telemetry
+) -> None:
+    world.endpoint()
+    id_ = world.queue(operation="read")
+    put_back(world, telemetry, take(world), Settlement(Status.CONFIRMED, content=["?"]))
+    assert world.status(id_) == ("CONFIRMED", 1)
+    assert len(world.execute("SELECT * FROM dead_letter")) == 1
+
+
+def test_content_that_postgresql_refuses_does_not_leave_it_sending(
+    world: World, telemetry: Telemetry
+) -> None:
+    world.endpoint()
+    id_ = world.queue(operation="read")
+    content = {"kind": "singleResource", "id": 5700, "type": "STRING", "value": "\ud800"}
+    settlement = Settlement(Status.CONFIRMED, result={"content": content}, content=content)
+    put_back(world, telemetry, take(world), settlement)
+    assert world.status(id_) == ("CONFIRMED", 1)
+    assert [row["kind"] for row in world.execute("SELECT kind FROM dead_letter")] == ["read"]

@@ -1,0 +1,40 @@
+"""Operations as Leshan's requests, and what its answers can hold."""
+
+from __future__ import annotations
+
+from flownexus.leshan import Call, call_of, storable
+from flownexus.lwm2m.operation import OperationType
+from flownexus.lwm2m.path import Path
+
+RESOURCE = Path(3, 0, 15)
+
+
+def test_each_operation_is_the_demo_s_request() -> None:
+    assert call_of(OperationType.READ, RESOURCE, None, None) == Call("GET", "/3/0/15", {})
+    assert call_of(OperationType.OBSERVE, RESOURCE, None, None) == Call("POST", "/3/0/15/observe", {})
+    assert call_of(OperationType.CANCEL_OBSERVE, RESOURCE, None, None) == Call(
+        "DELETE", "/3/0/15/observe", {"active": "true"}
+    )
+    assert call_of(OperationType.EXECUTE, Path(3, 0, 4), None, "0='x'") == Call(
+        "POST", "/3/0/4", {}, text="0='x'"
+    )
+
+
+def test_a_write_replaces_the_resource_by_its_node() -> None:
+    call = call_of(OperationType.WRITE, RESOURCE, {"type": "STRING", "value": "UTC"}, None)
+    assert call == Call(
+        "PUT",
+        "/3/0/15",
+        {"replace": "true"},
+        json={"kind": "singleResource", "id": 15, "type": "STRING", "value": "UTC"},
+    )
+
+
+def test_the_instance_of_a_resource_is_not_lost_on_the_way() -> None:
+    call = call_of(OperationType.WRITE, Path(3, 1, 7, 2), {"type": "INTEGER", "value": "5"}, None)
+    assert call.path == "/3/1/7/2"
+    assert call.json == {"kind": "resourceInstance", "id": 2, "type": "INTEGER", "value": "5"}
+
+
+def test_nul_characters_do_not_reach_the_database() -> None:
+    assert storable({"a\0": ["b\0", 1, None, {"c": "\0"}]}) == {"a�": ["b�", 1, None, {"c": "�"}]}
