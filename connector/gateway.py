@@ -1,0 +1,116 @@
+"""The OpenFaaS gateway: its list of functions, and calls of them."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final
+from urllib.parse import quote
+
+import aiohttp
+
+from connector.deliver import Outcome, retry_after
+from connector.functions import Function, Listing, read_listing
+from connector.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CONNECTOR: Final = "flownexus-connector"
+LIST_TIMEOUT: Final = 10.0  # seconds
+CONNECT_TIMEOUT: Final = 10.0
+MAX_ANSWER: Final = 64 * 1024
+"""An answer is read to its end so that its connection can be used again, but not for ever."""
+SHOWN: Final = 200
+"""How many characters of a refusal are logged."""
+
+
+class GatewayError(RuntimeError):
+    """The gateway did not give its list of functions."""
+
+
+class Gateway:
+    """A client of the gateway, for one event loop; use it as a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.gateway_url
+        basic = base64.b64encode(f"{settings.gateway_user}:{settings.gateway_password}".encode()).decode()
+        self._auth = {"Authorization": f"Basic {basic}"}
+        self._headers = {"Authorization": f"Bearer {settings.token}", "X-Connector": CONNECTOR}
+        self._timeout = aiohttp.ClientTimeout(total=settings.call_timeout, sock_connect=CONNECT_TIMEOUT)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Gateway:
+        self._session = aiohttp.ClientSession(
+            # Callers bound the calls in flight; a bound here would only hide calls from them.
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"User-Agent": CONNECTOR},
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the gateway's client is used outside of its context")
+        return self._session
+
+    async def functions(self, under: str) -> Listing:
+        """Return the functions that want to be called; raises GatewayError."""
+        timeout = aiohttp.ClientTimeout(total=LIST_TIMEOUT)
+        try:
+            async with self._client.get(
+                f"{self._url}/system/functions", headers=self._auth, timeout=timeout, allow_redirects=False
+            ) as answer:
+                if answer.status == 401:
+                    raise GatewayError("it refuses basic-auth-user and basic-auth-password")
+                if answer.status != 200:
+                    raise GatewayError(f"it answers {answer.status} to GET /system/functions")
+                return read_listing(await answer.json(content_type=None), under)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise GatewayError(_reason(error)) from error
+
+    async def call(self, function: Function, topic: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        """Call a function and wait for its answer; never raises but when cancelled."""
+        url = f"{self._url}/function/{quote(function.path, safe='')}"
+        try:
+            async with self._client.post(
+                url,
+                data=body,
+                headers={**headers, **self._headers, "X-Topic": topic},
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as answer:
+                text = await _read(answer)
+                shown = "" if answer.ok else text.decode(errors="replace")[:SHOWN]
+                return Outcome(
+                    answer.status, " ".join(shown.split()), retry_after(answer.headers.get("Retry-After"))
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return Outcome(None, _reason(error))
+        except Exception as error:
+            log.exception("the call of %s could not be made", function.path)
+            return Outcome(None, _reason(error))
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    text = b""
+    while len(text) < MAX_ANSWER:
+        chunk = await answer.content.read(MAX_ANSWER)
+        if not chunk:
+            return text
+        text += chunk
+    answer.close()
+    return text
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
