@@ -44,9 +44,9 @@ class Kind(StrEnum):
 
 
 class Parsed(NamedTuple):
-    """One item of a batch: its place there, what it says (None where it is no item) and what is wrong in it."""
+    """One item of a batch: its place there, what it says (None if it is no item), what is wrong in it."""
 
-    index: int
+    place: int
     item: Item | None
     rejections: Sequence[Rejection]
 
@@ -174,18 +174,22 @@ class _Delivery:
 
     def store_by_halves(self, parsed: Sequence[Parsed]) -> None:
         """Store what PostgreSQL takes; what it refuses ends alone in dead_letter."""
-        before = (self._outcome.stored, len(self._outcome.rejected), len(self._outcome.presence))
+        outcome = self._outcome
+        lists: tuple[list[Any], ...] = (outcome.rejected, outcome.presence, self._after_commit)
+        lengths = [len(entries) for entries in lists]
+        stored = outcome.stored
         try:
             with self._connection.transaction():
                 self.store(parsed)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            self._outcome.stored = before[0]
-            del self._outcome.rejected[before[1] :], self._outcome.presence[before[2] :]
+            # The savepoint took back what was written; the same for what was noted of it.
+            outcome.stored = stored
+            for entries, length in zip(lists, lengths, strict=True):
+                del entries[length:]
             if len(parsed) == 1:
-                entry = parsed[0]
-                self._reject(
-                    entry, Rejection("", f"PostgreSQL refuses it: {error.diag.message_primary}", None)
-                )
+                reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
+                for rejection in (Rejection("", reason, None), *parsed[0].rejections):
+                    self._reject(parsed[0], rejection)
                 return
             middle = len(parsed) // 2
             self.store_by_halves(parsed[:middle])
@@ -208,7 +212,7 @@ class _Delivery:
         apply_presence(self._connection, events)
 
     def _reject(self, entry: Parsed, rejection: Rejection) -> None:
-        answer: dict[str, Any] = {"index": entry.index, "reason": rejection.reason}
+        answer: dict[str, Any] = {"index": entry.place, "reason": rejection.reason}
         if rejection.path:
             answer["path"] = rejection.path
         self._outcome.rejected.append(answer)
@@ -220,7 +224,7 @@ class _Delivery:
             item=_dead_item(entry, rejection),
             source=envelope and envelope.source,
             lane=envelope and envelope.lane,
-            seq=envelope and envelope.first_seq + entry.index,
+            seq=envelope and envelope.first_seq + entry.place,
         )
 
 

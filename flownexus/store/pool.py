@@ -38,7 +38,8 @@ def open_pool(database_url: str, size: int, name: str) -> ConnectionPool:
         kwargs={
             "application_name": f"flownexus {name}",
             "connect_timeout": 5,
-            "options": f"-c lock_timeout={LOCK_TIMEOUT}s -c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC",
+            "options": f"-c lock_timeout={LOCK_TIMEOUT}s -c statement_timeout={STATEMENT_TIMEOUT}s"
+            " -c timezone=UTC",
             "tcp_user_timeout": 10_000,
         },
     )

@@ -55,7 +55,7 @@ class Filing(NamedTuple):
 
 
 def file_under(time_ms: int | None, received: datetime, retention: timedelta) -> Filing:
-    """Decide the time of a value: the device's where it lies in [retention, now + 1 day], else the receipt."""
+    """Decide a value's time: the device's where it lies in [retention, now + 1 day], else the receipt."""
     if time_ms is None:
         return Filing(received, None)
     try:
