@@ -1,0 +1,143 @@
+package io.flownexus.leshan.server;
+
+import io.flownexus.leshan.server.coap.Transport;
+import io.flownexus.leshan.server.rest.HttpApi;
+import io.flownexus.leshan.server.security.Credentials;
+import io.flownexus.leshan.server.security.FileSecurityStore;
+import io.flownexus.leshan.server.security.LoggedAuthorizer;
+import io.flownexus.leshan.server.webhook.MemorySpool;
+import io.flownexus.leshan.server.webhook.Spool;
+import io.flownexus.leshan.server.webhook.Uplink;
+import io.flownexus.leshan.server.webhook.Webhooks;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import org.eclipse.leshan.core.endpoint.Protocol;
+import org.eclipse.leshan.server.LeshanServer;
+import org.eclipse.leshan.server.LeshanServerBuilder;
+import org.eclipse.leshan.server.queue.StaticClientAwakeTimeProvider;
+import org.eclipse.leshan.server.registration.RegistrationListener;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The whole server: LwM2M to webhooks, and REST to LwM2M. */
+public final class Application {
+
+  private static final Logger LOG = LoggerFactory.getLogger(Application.class);
+
+  private final Webhooks webhooks;
+  private final Transport transport;
+  private final LeshanServer lwm2m;
+  private final HttpApi http;
+  private volatile boolean ready;
+
+  /** Put the parts together, without opening any port. */
+  public Application(Settings settings) {
+    Metrics metrics = new Metrics();
+    ObjectModels models = ObjectModels.load(settings.models());
+    Spool spool = new MemorySpool(settings.webhooks().lanes(), settings.maxPendingItems());
+    metrics.gauge("spool_bound_items", "", "Devices are refused at it.", settings::maxPendingItems);
+    webhooks = new Webhooks(spool, settings.webhooks(), metrics);
+    Uplink uplink = new Uplink(spool, metrics);
+    FileSecurityStore security = new FileSecurityStore(settings.securityStore());
+    transport =
+        Transport.create(
+            new InetSocketAddress(settings.coapHost(), settings.coapPort()),
+            new InetSocketAddress(settings.coapHost(), settings.coapsPort()),
+            spool,
+            uplink,
+            metrics);
+    lwm2m = build(settings, models, security, metrics);
+    // First of the listeners: the data of devices before all else.
+    lwm2m.getRegistrationService().addListener((RegistrationListener) uplink);
+    lwm2m.getObservationService().addListener(uplink);
+    http =
+        new HttpApi(
+            settings.httpHost(),
+            settings.httpPort(),
+            settings.apiTokens(),
+            lwm2m,
+            security,
+            metrics,
+            () -> ready);
+    Runtime runtime = Runtime.getRuntime();
+    metrics.gauge(
+        "heap_used_bytes",
+        "",
+        "Java heap in use.",
+        () -> runtime.totalMemory() - runtime.freeMemory());
+    LOG.info("{} object models loaded", models.size());
+  }
+
+  /** Open the ports: first for operators, then for devices. */
+  public void start() {
+    try {
+      http.start();
+    } catch (Exception e) {
+      throw new StartupException("cannot open the HTTP port: " + e.getMessage(), e);
+    }
+    try {
+      lwm2m.start();
+    } catch (RuntimeException e) {
+      throw new StartupException("cannot open the CoAP ports: " + e.getMessage(), e);
+    }
+    if (coapPort() == 0 || coapsPort() == 0) {
+      throw new StartupException(
+          "cannot open the " + (coapPort() == 0 ? "CoAP" : "CoAPS") + " port: is it taken?");
+    }
+    ready = true;
+    LOG.info("ready: coap {}, coaps {}, http {}", coapPort(), coapsPort(), httpPort());
+  }
+
+  /** Take nothing more from devices, post what waits, at most so long, and stop. */
+  public void stop(Duration patience) {
+    ready = false;
+    lwm2m.stop();
+    long lost = webhooks.close(patience);
+    if (lost > 0) {
+      LOG.error("stopped with {} items that no function has taken: they are lost", lost);
+    }
+    try {
+      http.stop();
+    } catch (Exception e) {
+      LOG.warn("HTTP server: {}", e.toString());
+    }
+    lwm2m.destroy();
+    LOG.info("stopped");
+  }
+
+  /** Return the CoAP port, 0 while closed. */
+  public int coapPort() {
+    return transport.port(Protocol.COAP);
+  }
+
+  /** Return the CoAPS port, 0 while closed. */
+  public int coapsPort() {
+    return transport.port(Protocol.COAPS);
+  }
+
+  /** Return the HTTP port. */
+  public int httpPort() {
+    return http.port();
+  }
+
+  private LeshanServer build(
+      Settings settings, ObjectModels models, FileSecurityStore security, Metrics metrics) {
+    LeshanServerBuilder builder =
+        new LeshanServerBuilder()
+            .setEndpointsProviders(transport)
+            .setObjectModelProvider(models)
+            .setSecurityStore(security)
+            .setAuthorizer(new LoggedAuthorizer(security, metrics))
+            .setClientAwakeTimeProvider(
+                new StaticClientAwakeTimeProvider(
+                    Math.toIntExact(settings.clientAwakeTime().toMillis())));
+    Credentials credentials = settings.credentials();
+    if (credentials != null) {
+      builder
+          .setPrivateKey(credentials.key())
+          .setCertificateChain(credentials.chain())
+          .setTrustedCertificates(credentials.trusted());
+    }
+    return builder.build();
+  }
+}

@@ -1,0 +1,220 @@
+package io.flownexus.leshan.server;
+
+import io.flownexus.leshan.server.json.Json;
+import io.flownexus.leshan.server.security.Credentials;
+import io.flownexus.leshan.server.webhook.Kind;
+import io.flownexus.leshan.server.webhook.Webhooks;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** The command line of the server. */
+@Command(
+    name = "leshan-server",
+    mixinStandardHelpOptions = true,
+    description = "LwM2M to webhooks, and REST to LwM2M.",
+    sortOptions = false,
+    showDefaultValues = true)
+public final class Main implements Callable<Integer> {
+
+  private static final Duration STOP_PATIENCE = Duration.ofSeconds(5);
+  private static final Duration FIRST_RETRY = Duration.ofMillis(100);
+  private static final Duration LONGEST_RETRY = Duration.ofSeconds(10);
+
+  @Option(names = "--coap-host", defaultValue = "127.0.0.1", description = "for CoAP and CoAPS")
+  private String coapHost;
+
+  @Option(names = "--coap-port", defaultValue = "5683", description = "0 is any free one")
+  private int coapPort;
+
+  @Option(names = "--coaps-port", defaultValue = "5684", description = "0 is any free one")
+  private int coapsPort;
+
+  @Option(names = "--http-host", defaultValue = "127.0.0.1")
+  private String httpHost;
+
+  @Option(names = "--http-port", defaultValue = "8090", description = "0 is any free one")
+  private int httpPort;
+
+  @Option(
+      names = "--api-token-file",
+      required = true,
+      description = "bearer tokens of the REST API, one a line")
+  private Path apiTokenFile;
+
+  @Option(names = "--webhook-single", required = true, description = "URL")
+  private URI webhookSingle;
+
+  @Option(names = "--webhook-composite", required = true, description = "URL")
+  private URI webhookComposite;
+
+  @Option(names = "--webhook-registration", required = true, description = "URL")
+  private URI webhookRegistration;
+
+  @Option(
+      names = "--webhook-token-file",
+      required = true,
+      description = "bearer token of the webhooks, the first line")
+  private Path webhookTokenFile;
+
+  @Option(names = "--webhook-timeout", defaultValue = "15s")
+  private Duration webhookTimeout;
+
+  @Option(names = "--lanes", defaultValue = "8", description = "of each webhook")
+  private int lanes;
+
+  @Option(names = "--batch-items", defaultValue = "500", description = "at most in one post")
+  private int batchItems;
+
+  @Option(
+      names = "--max-pending-items",
+      defaultValue = "100000",
+      description = "devices are refused while so many wait")
+  private long maxPendingItems;
+
+  @Option(names = "--security-store", description = "JSON file of security entries")
+  private Path securityStore;
+
+  @Option(names = "--server-cert", description = "PEM chain, for X.509")
+  private Path serverCert;
+
+  @Option(names = "--server-key", description = "PEM key, for X.509")
+  private Path serverKey;
+
+  @Option(names = "--ca-cert", description = "PEM of the CAs that devices' certificates come from")
+  private Path caCert;
+
+  @Option(names = "--models", description = "folder of further object models")
+  private Path models;
+
+  @Option(
+      names = "--client-awake-time",
+      defaultValue = "93s",
+      description = "a queue-mode device listens so long")
+  private Duration clientAwakeTime;
+
+  @Option(names = "--ready-file", description = "written when ready: ports and pid in JSON")
+  private Path readyFile;
+
+  @Option(names = "--log-level", defaultValue = "info", description = "error, warn, info, debug")
+  private String logLevel;
+
+  /** Run until told to stop. */
+  public static void main(String[] args) {
+    Logging.install();
+    int status = commandLine().execute(args);
+    if (status != 0) {
+      System.exit(status);
+    }
+  }
+
+  private static CommandLine commandLine() {
+    return new CommandLine(new Main())
+        .registerConverter(Duration.class, new DurationConverter())
+        .setParameterExceptionHandler((e, args) -> complain(e.getMessage(), 2))
+        .setExecutionExceptionHandler(
+            (e, line, result) -> {
+              if (e instanceof StartupException) {
+                return complain(e.getMessage(), 1);
+              }
+              throw e;
+            });
+  }
+
+  private static int complain(String message, int status) {
+    System.err.println("leshan-server: " + message.replaceAll("\\s+", " "));
+    return status;
+  }
+
+  @Override
+  public Integer call() throws IOException, InterruptedException {
+    Logging.configure(logLevel);
+    // Functions close idle connections sooner than this client would by default.
+    System.setProperty("jdk.httpclient.keepalive.timeout", "4");
+    Application application = new Application(settings());
+    Runtime.getRuntime()
+        .addShutdownHook(
+            new Thread(
+                () -> {
+                  application.stop(STOP_PATIENCE);
+                  Runtime.getRuntime().halt(0);
+                },
+                "stop"));
+    try {
+      application.start();
+      writeReadyFile(application);
+    } catch (StartupException e) {
+      complain(e.getMessage(), 1);
+      Runtime.getRuntime().halt(1); // past the hook: there is nothing to flush
+    }
+    new CountDownLatch(1).await();
+    return 0;
+  }
+
+  private Settings settings() {
+    if (lanes < 1 || batchItems < 1 || maxPendingItems < 1) {
+      throw new StartupException("--lanes, --batch-items and --max-pending-items are 1 or more");
+    }
+    Webhooks.Settings webhooks =
+        new Webhooks.Settings(
+            Map.of(
+                Kind.SINGLE, http(webhookSingle),
+                Kind.COMPOSITE, http(webhookComposite),
+                Kind.REGISTRATION, http(webhookRegistration)),
+            Tokens.read(webhookTokenFile),
+            lanes,
+            batchItems,
+            webhookTimeout,
+            FIRST_RETRY,
+            LONGEST_RETRY);
+    return new Settings(
+        coapHost,
+        coapPort,
+        coapsPort,
+        httpHost,
+        httpPort,
+        Tokens.read(apiTokenFile),
+        webhooks,
+        maxPendingItems,
+        securityStore,
+        Credentials.read(serverCert, serverKey, caCert),
+        models,
+        clientAwakeTime);
+  }
+
+  private static URI http(URI uri) {
+    boolean known = "http".equals(uri.getScheme()) || "https".equals(uri.getScheme());
+    if (!known || uri.getHost() == null) {
+      throw new StartupException("a webhook is a http or https URL, not " + uri);
+    }
+    return uri;
+  }
+
+  private void writeReadyFile(Application application) {
+    if (readyFile == null) {
+      return;
+    }
+    byte[] json =
+        Json.bytes(
+            out -> {
+              out.writeStartObject();
+              out.writeNumberField("coap", application.coapPort());
+              out.writeNumberField("coaps", application.coapsPort());
+              out.writeNumberField("http", application.httpPort());
+              out.writeNumberField("pid", ProcessHandle.current().pid());
+              out.writeEndObject();
+            });
+    try {
+      AtomicFile.write(readyFile, json);
+    } catch (IOException e) {
+      throw new StartupException("cannot write the ready file " + readyFile + " (" + e + ")", e);
+    }
+  }
+}

@@ -1,0 +1,128 @@
+package io.flownexus.leshan.server;
+
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.JarURLConnection;
+import java.net.URL;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import org.eclipse.leshan.core.LwM2m.Version;
+import org.eclipse.leshan.core.model.InvalidDDFFileException;
+import org.eclipse.leshan.core.model.LwM2mModel;
+import org.eclipse.leshan.core.model.LwM2mModelRepository;
+import org.eclipse.leshan.core.model.ObjectLoader;
+import org.eclipse.leshan.core.model.ObjectModel;
+import org.eclipse.leshan.core.model.ResourceModel;
+import org.eclipse.leshan.server.model.LwM2mModelProvider;
+import org.eclipse.leshan.server.registration.Registration;
+
+/** Knows the object models: Leshan's own, those unpacked at build time, and those of a folder. */
+final class ObjectModels implements LwM2mModelProvider {
+
+  private static final String RESOURCES = "oma-models";
+
+  private final LwM2mModelRepository repository;
+  private final int size;
+
+  private ObjectModels(Collection<ObjectModel> models) {
+    repository = new LwM2mModelRepository(models);
+    size = models.size();
+  }
+
+  /** Load all models; of two with the same id and version the later one wins. */
+  static ObjectModels load(Path folder) {
+    return new ObjectModels(all(folder));
+  }
+
+  static List<ObjectModel> all(Path folder) {
+    List<ObjectModel> models = new ArrayList<>();
+    try {
+      for (URL url : packaged()) {
+        try (InputStream in = url.openStream()) {
+          models.addAll(ObjectLoader.loadDdfFile(in, url.getPath()));
+        }
+      }
+    } catch (IOException | InvalidDDFFileException e) {
+      throw new StartupException("cannot read the packaged object models (" + e + ")", e);
+    }
+    models.addAll(ObjectLoader.loadAllDefault());
+    if (folder != null) {
+      File directory = folder.toFile();
+      if (!directory.isDirectory()) {
+        throw new StartupException("the models folder " + folder + " is no readable folder");
+      }
+      models.addAll(ObjectLoader.loadObjectsFromDir(directory));
+    }
+    return models;
+  }
+
+  int size() {
+    return size;
+  }
+
+  @Override
+  public LwM2mModel getObjectModel(Registration registration) {
+    return new DeviceModel(registration);
+  }
+
+  private static List<URL> packaged() throws IOException {
+    URL root = ObjectModels.class.getClassLoader().getResource(RESOURCES);
+    List<URL> urls = new ArrayList<>();
+    if (root == null) {
+      return urls;
+    }
+    if (root.openConnection() instanceof JarURLConnection connection) {
+      connection.getJarFile().stream()
+          .map(entry -> entry.getName())
+          .filter(name -> name.startsWith(RESOURCES + "/") && name.endsWith(".xml"))
+          .forEach(name -> urls.add(ObjectModels.class.getClassLoader().getResource(name)));
+    } else {
+      File[] files = new File(root.getPath()).listFiles((dir, name) -> name.endsWith(".xml"));
+      for (File file : files == null ? new File[0] : files) {
+        urls.add(file.toURI().toURL());
+      }
+    }
+    return urls;
+  }
+
+  private final class DeviceModel implements LwM2mModel {
+
+    private final Registration registration;
+
+    DeviceModel(Registration registration) {
+      this.registration = registration;
+    }
+
+    @Override
+    public ResourceModel getResourceModel(int objectId, int resourceId) {
+      ObjectModel object = getObjectModel(objectId);
+      return object == null ? null : object.resources.get(resourceId);
+    }
+
+    // A version that nobody knows is better read by its newest known relative than as raw bytes.
+    @Override
+    public ObjectModel getObjectModel(int objectId) {
+      Version version = registration.getSupportedVersion(objectId);
+      if (version == null) {
+        return null;
+      }
+      ObjectModel exact = repository.getObjectModel(objectId, version);
+      return exact != null ? exact : repository.getObjectModel(objectId);
+    }
+
+    @Override
+    public Collection<ObjectModel> getObjectModels() {
+      List<ObjectModel> models = new ArrayList<>();
+      for (Integer objectId : registration.getSupportedObject().keySet()) {
+        ObjectModel model = getObjectModel(objectId);
+        if (model != null) {
+          models.add(model);
+        }
+      }
+      return models;
+    }
+  }
+}

@@ -1,0 +1,79 @@
+package io.flownexus.leshan.server.coap;
+
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.webhook.Spool;
+import io.flownexus.leshan.server.webhook.Uplink;
+import java.util.concurrent.atomic.LongAdder;
+import org.eclipse.leshan.core.ResponseCode;
+import org.eclipse.leshan.core.endpoint.EndpointUri;
+import org.eclipse.leshan.core.peer.LwM2mPeer;
+import org.eclipse.leshan.core.request.DeregisterRequest;
+import org.eclipse.leshan.core.request.RegisterRequest;
+import org.eclipse.leshan.core.request.SendRequest;
+import org.eclipse.leshan.core.request.UplinkDeviceManagementRequest;
+import org.eclipse.leshan.core.response.LwM2mResponse;
+import org.eclipse.leshan.core.response.RegisterResponse;
+import org.eclipse.leshan.core.response.SendResponse;
+import org.eclipse.leshan.core.response.SendableResponse;
+import org.eclipse.leshan.core.response.UpdateResponse;
+import org.eclipse.leshan.server.profile.ClientProfile;
+import org.eclipse.leshan.server.request.UplinkDeviceManagementRequestReceiver;
+
+/** Answers 5.03 to devices while the spool is full, and keeps a Send before it is answered. */
+final class Admission implements UplinkDeviceManagementRequestReceiver {
+
+  private static final ResponseCode UNAVAILABLE = new ResponseCode(503, "SERVICE_UNAVAILABLE");
+  private static final String REASON = "try again later";
+
+  private final UplinkDeviceManagementRequestReceiver delegate;
+  private final Spool spool;
+  private final Uplink uplink;
+  private final LongAdder refused;
+
+  Admission(
+      UplinkDeviceManagementRequestReceiver delegate, Spool spool, Uplink uplink, Metrics metrics) {
+    this.delegate = delegate;
+    this.spool = spool;
+    this.uplink = uplink;
+    refused = metrics.counter("refused_total", "what=\"request\"", "Refused, the spool is full.");
+  }
+
+  @Override
+  public <T extends LwM2mResponse> SendableResponse<T> requestReceived(
+      LwM2mPeer sender,
+      ClientProfile profile,
+      UplinkDeviceManagementRequest<T> request,
+      EndpointUri uri) {
+    // A device that leaves cannot be told to come again: its event is kept beyond the bound.
+    if (!(request instanceof DeregisterRequest) && !spool.accepting()) {
+      refused.increment();
+      return new SendableResponse<>(refusal(request));
+    }
+    SendableResponse<T> response = delegate.requestReceived(sender, profile, request, uri);
+    if (request instanceof SendRequest send && response.getResponse().isSuccess()) {
+      uplink.sent(profile.getRegistration(), send.getTimestampedNodes());
+    }
+    return response;
+  }
+
+  @Override
+  public void onError(
+      LwM2mPeer sender,
+      ClientProfile profile,
+      Exception exception,
+      Class<? extends UplinkDeviceManagementRequest<? extends LwM2mResponse>> requestType,
+      EndpointUri uri) {
+    delegate.onError(sender, profile, exception, requestType, uri);
+  }
+
+  @SuppressWarnings("unchecked") // the request's type decides its response's type
+  private static <T extends LwM2mResponse> T refusal(UplinkDeviceManagementRequest<T> request) {
+    if (request instanceof RegisterRequest) {
+      return (T) new RegisterResponse(UNAVAILABLE, null, REASON);
+    }
+    if (request instanceof SendRequest) {
+      return (T) new SendResponse(UNAVAILABLE, REASON);
+    }
+    return (T) new UpdateResponse(UNAVAILABLE, REASON);
+  }
+}

@@ -1,0 +1,116 @@
+package io.flownexus.leshan.server.coap;
+
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.webhook.Spool;
+import io.flownexus.leshan.server.webhook.Uplink;
+import java.net.InetSocketAddress;
+import org.eclipse.californium.core.config.CoapConfig;
+import org.eclipse.californium.elements.config.Configuration;
+import org.eclipse.californium.elements.config.UdpConfig;
+import org.eclipse.californium.scandium.config.DtlsConfig;
+import org.eclipse.californium.scandium.config.DtlsConfig.DtlsRole;
+import org.eclipse.leshan.core.endpoint.DefaultEndPointUriHandler;
+import org.eclipse.leshan.core.endpoint.EndPointUriHandler;
+import org.eclipse.leshan.core.endpoint.EndpointUri;
+import org.eclipse.leshan.core.endpoint.Protocol;
+import org.eclipse.leshan.server.LeshanServer;
+import org.eclipse.leshan.server.endpoint.LwM2mServerEndpoint;
+import org.eclipse.leshan.server.endpoint.ServerEndpointToolbox;
+import org.eclipse.leshan.server.observation.LwM2mNotificationReceiver;
+import org.eclipse.leshan.server.request.UplinkDeviceManagementRequestReceiver;
+import org.eclipse.leshan.servers.security.ServerSecurityInfo;
+import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpoint;
+import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpointsProvider;
+import org.eclipse.leshan.transport.californium.server.endpoint.coap.CoapServerProtocolProvider;
+import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerProtocolProvider;
+
+/** The CoAP and CoAPS endpoints, made for many devices and guarded by the spool's bound. */
+public final class Transport extends CaliforniumServerEndpointsProvider {
+
+  private static final int RECEIVE_BUFFER = 8 << 20; // the kernel caps it at net.core.rmem_max
+  private static final int MAX_BODY = 1 << 20;
+  private static final int MAX_PEERS = 100_000;
+
+  private final Spool spool;
+  private final Uplink uplink;
+  private final Metrics metrics;
+
+  private Transport(Builder builder, Spool spool, Uplink uplink, Metrics metrics) {
+    super(builder);
+    this.spool = spool;
+    this.uplink = uplink;
+    this.metrics = metrics;
+  }
+
+  /** Describe the endpoints; they open with the LwM2M server's start. */
+  public static Transport create(
+      InetSocketAddress coap,
+      InetSocketAddress coaps,
+      Spool spool,
+      Uplink uplink,
+      Metrics metrics) {
+    EndPointUriHandler uris = new DefaultEndPointUriHandler();
+    TransportBuilder builder = new TransportBuilder();
+    builder.setConfiguration(Transport::configure);
+    builder.addEndpoint(coap, Protocol.COAP);
+    EndpointUri secure = uris.createUri(Protocol.COAPS.getUriScheme(), coaps);
+    builder.addEndpoint(new LoggedCoapsEndpointFactory(secure, uris, metrics));
+    return new Transport(builder.complete(), spool, uplink, metrics);
+  }
+
+  /** Return the port that a protocol's endpoint is bound to, or 0 while it is not. */
+  public int port(Protocol protocol) {
+    for (LwM2mServerEndpoint endpoint : getEndpoints()) {
+      if (endpoint.getProtocol().equals(protocol)
+          && endpoint instanceof CaliforniumServerEndpoint californium
+          && californium.getCoapEndpoint().isStarted()) {
+        return californium.getCoapEndpoint().getAddress().getPort();
+      }
+    }
+    return 0;
+  }
+
+  @Override
+  public void createEndpoints(
+      UplinkDeviceManagementRequestReceiver receiver,
+      LwM2mNotificationReceiver notificationReceiver,
+      ServerEndpointToolbox toolbox,
+      ServerSecurityInfo security,
+      LeshanServer server) {
+    super.createEndpoints(
+        new Admission(receiver, spool, uplink, metrics),
+        notificationReceiver,
+        toolbox,
+        security,
+        server);
+    NotificationGate gate = new NotificationGate(spool, metrics);
+    for (LwM2mServerEndpoint endpoint : getEndpoints()) {
+      if (endpoint instanceof CaliforniumServerEndpoint californium) {
+        californium.getCoapEndpoint().addInterceptor(gate);
+      }
+    }
+  }
+
+  private static void configure(Configuration configuration) {
+    configuration.set(UdpConfig.UDP_RECEIVE_BUFFER_SIZE, RECEIVE_BUFFER);
+    configuration.set(CoapConfig.MAX_ACTIVE_PEERS, MAX_PEERS);
+    configuration.set(CoapConfig.MAX_RESOURCE_BODY_SIZE, MAX_BODY);
+    // The default keeps every message for 247 s, which is gigabytes under load.
+    configuration.set(CoapConfig.DEDUPLICATOR, CoapConfig.DEDUPLICATOR_PEERS_MARK_AND_SWEEP);
+    configuration.set(DtlsConfig.DTLS_MAX_CONNECTIONS, MAX_PEERS);
+    configuration.set(DtlsConfig.DTLS_RECEIVE_BUFFER_SIZE, RECEIVE_BUFFER);
+    // Devices connect to the server, never the other way round.
+    configuration.set(DtlsConfig.DTLS_ROLE, DtlsRole.SERVER_ONLY);
+  }
+
+  private static final class TransportBuilder extends Builder {
+
+    TransportBuilder() {
+      super(new CoapServerProtocolProvider(), new CoapsServerProtocolProvider());
+    }
+
+    Builder complete() {
+      return generateDefaultValue();
+    }
+  }
+}

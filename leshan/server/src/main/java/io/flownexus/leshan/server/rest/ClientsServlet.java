@@ -1,0 +1,211 @@
+package io.flownexus.leshan.server.rest;
+
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.json.RegistrationWriter;
+import jakarta.servlet.http.HttpServlet;
+import jakarta.servlet.http.HttpServletRequest;
+import jakarta.servlet.http.HttpServletResponse;
+import java.io.IOException;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+import org.eclipse.leshan.core.node.LwM2mPath;
+import org.eclipse.leshan.core.observation.CompositeObservation;
+import org.eclipse.leshan.core.observation.Observation;
+import org.eclipse.leshan.core.observation.SingleObservation;
+import org.eclipse.leshan.core.request.CancelCompositeObservationRequest;
+import org.eclipse.leshan.core.request.CancelObservationRequest;
+import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
+import org.eclipse.leshan.core.request.exception.InvalidRequestException;
+import org.eclipse.leshan.core.response.LwM2mResponse;
+import org.eclipse.leshan.server.LeshanServer;
+import org.eclipse.leshan.server.registration.Registration;
+
+/** Serves /api/clients: the registered devices, and LwM2M requests to them. */
+final class ClientsServlet extends HttpServlet {
+
+  private static final long serialVersionUID = 1L;
+  private static final long DEFAULT_TIMEOUT_MILLIS = 5000;
+  private static final long LONGEST_TIMEOUT_MILLIS = 3_600_000;
+  private static final long GRACE_MILLIS = 10_000;
+
+  private final transient LeshanServer server;
+  private final transient AtomicLong open = new AtomicLong();
+
+  ClientsServlet(LeshanServer server, Metrics metrics) {
+    this.server = server;
+    metrics.gauge("requests_open", "", "Requests waiting for their device.", open::get);
+  }
+
+  @Override
+  protected void service(HttpServletRequest httpRequest, HttpServletResponse httpResponse)
+      throws IOException {
+    String endpoint = "";
+    try {
+      ApiRequest request = ApiRequest.of(httpRequest);
+      boolean get = request.method().equals("GET");
+      if (request.segments().isEmpty()) {
+        requireGet(get);
+        OpenRequest.respond(httpResponse, list());
+        return;
+      }
+      endpoint = request.segments().get(0);
+      Registration registration = registration(endpoint);
+      if (request.segments().size() == 1) {
+        requireGet(get);
+        OpenRequest.respond(httpResponse, Outcome.json(out -> write(out, registration)));
+      } else if (request.method().equals("DELETE") && DeviceRequests.isObservation(request)) {
+        cancel(registration, request, httpRequest, httpResponse);
+      } else {
+        DownlinkDeviceManagementRequest<?> lwm2m = DeviceRequests.of(request);
+        send(registration, lwm2m, timeout(request), httpRequest, response -> {});
+      }
+    } catch (RuntimeException e) {
+      OpenRequest.respond(httpResponse, Outcome.failed(e, endpoint));
+    }
+  }
+
+  private <T extends LwM2mResponse> void send(
+      Registration registration,
+      DownlinkDeviceManagementRequest<T> request,
+      long timeout,
+      HttpServletRequest httpRequest,
+      Consumer<LwM2mResponse> then) {
+    OpenRequest waiting =
+        new OpenRequest(
+            httpRequest.startAsync(), registration.getEndpoint(), timeout + GRACE_MILLIS, open);
+    CallerWatch.watch(httpRequest, waiting::abandon);
+    try {
+      server.send(
+          registration,
+          request,
+          waiting::sending,
+          timeout,
+          response -> {
+            then.accept(response);
+            waiting.end(Outcome.answered(response));
+          },
+          waiting::fail);
+    } catch (RuntimeException e) {
+      waiting.fail(e);
+    }
+  }
+
+  private void cancel(
+      Registration registration,
+      ApiRequest request,
+      HttpServletRequest httpRequest,
+      HttpServletResponse httpResponse)
+      throws IOException {
+    boolean active = request.query().containsKey("active");
+    if (DeviceRequests.isCompositeObservation(request)) {
+      List<String> paths = DeviceRequests.paths(request);
+      List<LwM2mPath> wanted = LwM2mPath.getLwM2mPathList(paths);
+      String[] array = paths.toArray(String[]::new);
+      if (active) {
+        CompositeObservation observation =
+            observation(registration, CompositeObservation.class, o -> o.getPaths().equals(wanted));
+        send(
+            registration,
+            new CancelCompositeObservationRequest(observation),
+            timeout(request),
+            httpRequest,
+            response -> ifSuccess(response, registration, array));
+        return;
+      }
+      server.getObservationService().cancelCompositeObservations(registration, array);
+    } else {
+      String path = request.path(1, request.segments().size() - 1);
+      LwM2mPath wanted = new LwM2mPath(path);
+      if (active) {
+        SingleObservation observation =
+            observation(registration, SingleObservation.class, o -> o.getPath().equals(wanted));
+        send(
+            registration,
+            new CancelObservationRequest(observation),
+            timeout(request),
+            httpRequest,
+            response -> ifSuccess(response, registration, path));
+        return;
+      }
+      server.getObservationService().cancelObservations(registration, path);
+    }
+    OpenRequest.respond(httpResponse, Outcome.empty());
+  }
+
+  private void ifSuccess(LwM2mResponse response, Registration registration, String path) {
+    if (response.isSuccess()) {
+      server.getObservationService().cancelObservations(registration, path);
+    }
+  }
+
+  private void ifSuccess(LwM2mResponse response, Registration registration, String[] paths) {
+    if (response.isSuccess()) {
+      server.getObservationService().cancelCompositeObservations(registration, paths);
+    }
+  }
+
+  private <T extends Observation> T observation(
+      Registration registration, Class<T> type, java.util.function.Predicate<T> wanted) {
+    Optional<T> found =
+        server.getObservationService().getObservations(registration).stream()
+            .filter(type::isInstance)
+            .map(type::cast)
+            .filter(wanted)
+            .findFirst();
+    return found.orElseThrow(() -> new HttpError(404, "No such observation"));
+  }
+
+  private Registration registration(String endpoint) {
+    Registration registration = server.getRegistrationService().getByEndpoint(endpoint);
+    if (registration == null) {
+      throw new HttpError(400, "No registered client with id '" + endpoint + "'");
+    }
+    return registration;
+  }
+
+  private Outcome list() {
+    return Outcome.json(
+        out -> {
+          out.writeStartArray();
+          Iterator<Registration> all = server.getRegistrationService().getAllRegistrations();
+          while (all.hasNext()) {
+            write(out, all.next());
+          }
+          out.writeEndArray();
+        });
+  }
+
+  private void write(com.fasterxml.jackson.core.JsonGenerator out, Registration registration)
+      throws IOException {
+    Boolean sleeping =
+        registration.usesQueueMode()
+            ? !server.getPresenceService().isClientAwake(registration)
+            : null;
+    RegistrationWriter.write(out, registration, sleeping);
+  }
+
+  private static void requireGet(boolean get) {
+    if (!get) {
+      throw new HttpError(400, "Invalid path");
+    }
+  }
+
+  private static long timeout(ApiRequest request) {
+    String text = request.query().get("timeout");
+    if (text == null) {
+      return DEFAULT_TIMEOUT_MILLIS;
+    }
+    try {
+      double millis = Double.parseDouble(text) * 1000;
+      if (millis >= 1 && millis <= LONGEST_TIMEOUT_MILLIS) {
+        return Math.round(millis);
+      }
+    } catch (NumberFormatException e) {
+      // answered below
+    }
+    throw new InvalidRequestException("timeout is no number of seconds up to 3600");
+  }
+}

@@ -1,0 +1,88 @@
+package io.flownexus.leshan.server.rest;
+
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.Tokens;
+import jakarta.servlet.DispatcherType;
+import jakarta.servlet.Servlet;
+import java.util.EnumSet;
+import java.util.function.BooleanSupplier;
+import org.eclipse.jetty.ee10.servlet.FilterHolder;
+import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
+import org.eclipse.jetty.ee10.servlet.ServletHolder;
+import org.eclipse.jetty.http.UriCompliance;
+import org.eclipse.jetty.server.HttpConfiguration;
+import org.eclipse.jetty.server.HttpConnectionFactory;
+import org.eclipse.jetty.server.Server;
+import org.eclipse.jetty.server.ServerConnector;
+import org.eclipse.jetty.util.thread.QueuedThreadPool;
+import org.eclipse.leshan.server.LeshanServer;
+import org.eclipse.leshan.servers.security.EditableSecurityStore;
+
+/** The HTTP server: the REST API, its events, health and metrics. */
+public final class HttpApi {
+
+  private static final int THREADS = 16;
+  private static final int ACCEPT_QUEUE = 8192;
+  private static final long IDLE_MILLIS = 300_000;
+
+  private final Server server;
+  private final ServerConnector connector;
+
+  /** Set up, without opening the port. */
+  public HttpApi(
+      String host,
+      int port,
+      Tokens tokens,
+      LeshanServer lwm2m,
+      EditableSecurityStore security,
+      Metrics metrics,
+      BooleanSupplier ready) {
+    QueuedThreadPool threads = new QueuedThreadPool(THREADS, 4);
+    threads.setName("http");
+    threads.setDaemon(true);
+    server = new Server(threads);
+    HttpConfiguration http = new HttpConfiguration();
+    http.setSendServerVersion(false);
+    http.setUriCompliance(UriCompliance.UNSAFE); // endpoint names hold what they like
+    connector = new ServerConnector(server, 1, 1, new HttpConnectionFactory(http));
+    connector.setHost(host);
+    connector.setPort(port);
+    connector.setAcceptQueueSize(ACCEPT_QUEUE);
+    connector.setIdleTimeout(IDLE_MILLIS);
+    server.addConnector(connector);
+
+    ServletContextHandler context = new ServletContextHandler("/", false, false);
+    context.getServletHandler().setDecodeAmbiguousURIs(true);
+    FilterHolder bearer = new FilterHolder(new BearerFilter(tokens));
+    bearer.setAsyncSupported(true);
+    context.addFilter(bearer, "/api/*", EnumSet.of(DispatcherType.REQUEST));
+    context.addFilter(bearer, "/metrics", EnumSet.of(DispatcherType.REQUEST));
+    add(context, "/api/clients/*", new ClientsServlet(lwm2m, metrics));
+    add(context, "/api/security/*", new SecurityServlet(security));
+    add(context, "/api/event", new EventServlet(lwm2m));
+    add(context, "/metrics", new TextServlet("text/plain; version=0.0.4", metrics::text));
+    add(context, "/healthz", new HealthServlet(ready));
+    server.setHandler(context);
+  }
+
+  /** Open the port. */
+  public void start() throws Exception {
+    server.start();
+  }
+
+  /** Return the port it is bound to. */
+  public int port() {
+    return connector.getLocalPort();
+  }
+
+  /** Close the port and all connections. */
+  public void stop() throws Exception {
+    server.stop();
+  }
+
+  private static void add(ServletContextHandler context, String path, Servlet servlet) {
+    ServletHolder holder = new ServletHolder(servlet);
+    holder.setAsyncSupported(true);
+    context.addServlet(holder, path);
+  }
+}

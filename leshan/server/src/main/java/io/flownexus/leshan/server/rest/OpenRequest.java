@@ -1,0 +1,120 @@
+package io.flownexus.leshan.server.rest;
+
+import jakarta.servlet.AsyncContext;
+import jakarta.servlet.AsyncEvent;
+import jakarta.servlet.AsyncListener;
+import jakarta.servlet.http.HttpServletResponse;
+import java.io.IOException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+import org.eclipse.californium.core.coap.Request;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** An HTTP request that waits for its device without a thread, and ends exactly once. */
+final class OpenRequest implements AsyncListener {
+
+  /** Tells a caller for sure that nothing left for the device. */
+  static final String UNSENT_HEADER = "X-Request-Unsent";
+
+  private static final Logger LOG = LoggerFactory.getLogger(OpenRequest.class);
+
+  private final AsyncContext async;
+  private final String endpoint;
+  private final AtomicLong open;
+  private final AtomicBoolean ended = new AtomicBoolean();
+  private volatile Request coapRequest;
+
+  /** Begin; the container gives up after the given time should the CoAP layer never answer. */
+  OpenRequest(AsyncContext async, String endpoint, long timeoutMillis, AtomicLong open) {
+    this.async = async;
+    this.endpoint = endpoint;
+    this.open = open;
+    open.incrementAndGet();
+    async.setTimeout(timeoutMillis);
+    async.addListener(this);
+  }
+
+  /** Remember the CoAP request, to cancel it when the caller goes away. */
+  void sending(Object lowerRequest) {
+    if (lowerRequest instanceof Request request) {
+      coapRequest = request;
+      if (ended.get()) {
+        request.cancel();
+      }
+    }
+  }
+
+  /** Answer the caller, on a thread of the HTTP server: CoAP threads never wait for a socket. */
+  void end(Outcome outcome) {
+    if (ended.compareAndSet(false, true)) {
+      open.decrementAndGet();
+      async.start(() -> write(outcome));
+    }
+  }
+
+  /** End because of an exception. */
+  void fail(Throwable error) {
+    Outcome outcome = Outcome.failed(error, endpoint);
+    if (outcome.status() >= 500 && outcome.status() != 504) {
+      LOG.warn("request to '{}' failed: {}", endpoint, error.toString());
+    }
+    end(outcome);
+  }
+
+  /** Take back what is under way: nobody waits for its answer. */
+  void abandon() {
+    if (ended.compareAndSet(false, true)) {
+      open.decrementAndGet();
+      LOG.info("request to '{}' cancelled: its caller is gone", endpoint);
+      cancel();
+      async.complete();
+    }
+  }
+
+  @Override
+  public void onTimeout(AsyncEvent event) {
+    end(Outcome.text(504, "Request timeout", false));
+    cancel();
+  }
+
+  @Override
+  public void onError(AsyncEvent event) {
+    abandon();
+  }
+
+  @Override
+  public void onComplete(AsyncEvent event) {}
+
+  @Override
+  public void onStartAsync(AsyncEvent event) {}
+
+  private void cancel() {
+    Request request = coapRequest;
+    if (request != null) {
+      request.cancel();
+    }
+  }
+
+  private void write(Outcome outcome) {
+    try {
+      HttpServletResponse response = (HttpServletResponse) async.getResponse();
+      respond(response, outcome);
+    } catch (IOException e) {
+      LOG.debug("answer about '{}' not delivered: {}", endpoint, e.toString());
+    } finally {
+      async.complete();
+    }
+  }
+
+  /** Write an outcome. */
+  static void respond(HttpServletResponse response, Outcome outcome) throws IOException {
+    response.setStatus(outcome.status());
+    response.setContentType(outcome.contentType());
+    if (outcome.unsent()) {
+      response.setHeader(UNSENT_HEADER, "true");
+    }
+    response.setContentLength(outcome.body().length);
+    response.getOutputStream().write(outcome.body());
+  }
+}

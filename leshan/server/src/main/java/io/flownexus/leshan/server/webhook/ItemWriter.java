@@ -1,0 +1,126 @@
+package io.flownexus.leshan.server.webhook;
+
+import com.fasterxml.jackson.core.JsonGenerator;
+import io.flownexus.leshan.server.json.Json;
+import io.flownexus.leshan.server.json.NodeWriter;
+import io.flownexus.leshan.server.json.RegistrationWriter;
+import java.io.IOException;
+import java.util.Map;
+import org.eclipse.leshan.core.node.LwM2mNode;
+import org.eclipse.leshan.core.node.LwM2mObject;
+import org.eclipse.leshan.core.node.LwM2mPath;
+import org.eclipse.leshan.core.node.LwM2mResource;
+import org.eclipse.leshan.core.request.BindingMode;
+import org.eclipse.leshan.server.registration.Registration;
+
+/** Makes the items that the webhooks carry; every time is in epoch milliseconds. */
+final class ItemWriter {
+
+  /** This system's own object: a device's registrations. */
+  private static final int REGISTRATION_OBJECT = 10240;
+
+  /** What happened to a registration, and the resource of object 10240 that tells it. */
+  enum Event {
+    REGISTERED(0),
+    UNREGISTERED(1),
+    UPDATED(2);
+
+    private final int resource;
+
+    Event(int resource) {
+      this.resource = resource;
+    }
+  }
+
+  private ItemWriter() {}
+
+  /** Make the item for a node at a path: single for a resource, composite for all else. */
+  static Item observed(String endpoint, LwM2mPath path, LwM2mNode node, long time) {
+    if (node instanceof LwM2mResource) {
+      return item(
+          Kind.SINGLE,
+          endpoint,
+          time,
+          out -> {
+            out.writeNumberField("obj_id", path.getObjectId());
+            out.writeNumberField("inst_id", path.getObjectInstanceId());
+            out.writeFieldName("val");
+            NodeWriter.write(out, node);
+          });
+    }
+    if (node instanceof LwM2mObject) {
+      return item(
+          Kind.COMPOSITE,
+          endpoint,
+          time,
+          out -> {
+            out.writeFieldName("val");
+            NodeWriter.write(out, node);
+          });
+    }
+    return nodes(endpoint, Map.of(path, node), time);
+  }
+
+  /** Make one composite of nodes that share a time. */
+  static Item nodes(String endpoint, Map<LwM2mPath, ? extends LwM2mNode> nodes, long time) {
+    return item(
+        Kind.COMPOSITE,
+        endpoint,
+        time,
+        out -> {
+          out.writeFieldName("val");
+          NodeWriter.write(out, nodes);
+        });
+  }
+
+  /** Make the item of a registration event. */
+  static Item registration(Event event, Registration registration, long time) {
+    return item(
+        Kind.REGISTRATION,
+        registration.getEndpoint(),
+        time,
+        out -> {
+          out.writeNumberField("obj_id", REGISTRATION_OBJECT);
+          out.writeNumberField("inst_id", 0);
+          out.writeObjectFieldStart("val");
+          out.writeStringField("kind", "singleResource");
+          out.writeNumberField("id", event.resource);
+          out.writeStringField("type", "TIME");
+          out.writeNumberField("value", time);
+          out.writeEndObject();
+          writeRegistration(out, registration);
+        });
+  }
+
+  private static void writeRegistration(JsonGenerator out, Registration registration)
+      throws IOException {
+    out.writeObjectFieldStart("reg");
+    out.writeStringField("id", registration.getId());
+    out.writeStringField("address", RegistrationWriter.address(registration));
+    out.writeNumberField("lifetime", registration.getLifeTimeInSec());
+    out.writeStringField("binding", binding(registration));
+    out.writeStringField("version", registration.getLwM2mVersion().toString());
+    out.writeFieldName("links");
+    RegistrationWriter.writeLinks(out, registration.getObjectLinks());
+    out.writeEndObject();
+  }
+
+  // LwM2M 1.1 tells queue mode apart from the binding, 1.0 in it: here it is always in it.
+  private static String binding(Registration registration) {
+    String binding = BindingMode.toString(registration.getBindingMode());
+    return registration.usesQueueMode() && !binding.contains("Q") ? binding + "Q" : binding;
+  }
+
+  private static Item item(Kind kind, String endpoint, long time, Json.Content content) {
+    byte[] json =
+        Json.bytes(
+            out -> {
+              out.writeStartObject();
+              out.writeStringField("ep", endpoint);
+              content.write(out);
+              out.writeNumberField("ts", time);
+              out.writeEndObject();
+            });
+    return new Item(kind, endpoint, json);
+  }
+}

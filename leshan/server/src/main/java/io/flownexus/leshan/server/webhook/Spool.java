@@ -1,0 +1,41 @@
+package io.flownexus.leshan.server.webhook;
+
+import java.util.List;
+import java.util.concurrent.CompletionStage;
+import java.util.function.Consumer;
+
+/** Keeps items by lane, in order and numbered, from their arrival until a function has them. */
+public interface Spool {
+
+  /** Return whether there is room for another device's data; devices are refused when not. */
+  boolean accepting();
+
+  /**
+   * Number and keep items, all or none.
+   *
+   * <p>The stage completes when they are as safe as this spool makes them. Never blocks, and never
+   * refuses: room is asked for with {@link #accepting()} before data is taken from a device.
+   */
+  CompletionStage<Void> append(List<Item> items);
+
+  /** Return the oldest items of a lane, at least one, at most so many items and bytes; or null. */
+  Batch peek(Lane lane, int maxItems, int maxBytes);
+
+  /** Forget a lane's items up to and including this number: a function has them. */
+  void remove(Lane lane, long lastSeq);
+
+  /** Move a lane's oldest item, that its function will never take, out of the way. */
+  void setAside(Lane lane, String reason);
+
+  /** Return the highest number that a lane ever gave. */
+  long highestSeq(Lane lane);
+
+  /** Give a lane a new source, for the functions know its numbers from another life. */
+  void renewSource(Lane lane);
+
+  /** Return how many items wait, set aside ones not counted. */
+  long pending();
+
+  /** Name the listener that is told of each lane that got items. */
+  void onAppend(Consumer<Lane> listener);
+}

@@ -1,0 +1,112 @@
+package io.flownexus.leshan.server.webhook;
+
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.Tokens;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.LongAdder;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The function behind one webhook: posts to it, counts and logs how that goes. */
+final class Target {
+
+  private static final Logger LOG = LoggerFactory.getLogger(Target.class);
+  private static final long LOG_INTERVAL_NANOS = TimeUnit.SECONDS.toNanos(10);
+
+  private final Kind kind;
+  private final URI uri;
+  private final String authorization;
+  private final Duration timeout;
+  private final HttpClient client;
+  private final LongAdder posts;
+  private final LongAdder failures;
+  private final LongAdder stored;
+  private final LongAdder rejected;
+  private final LongAdder aside;
+  private final AtomicLong failureLogged = new AtomicLong(System.nanoTime() - LOG_INTERVAL_NANOS);
+  private final AtomicLong rejectionLogged = new AtomicLong(failureLogged.get());
+  private volatile boolean down;
+
+  Target(Kind kind, URI uri, Tokens tokens, Duration timeout, HttpClient client, Metrics metrics) {
+    this.kind = kind;
+    this.uri = uri;
+    this.authorization = tokens.header();
+    this.timeout = timeout;
+    this.client = client;
+    String labels = "kind=\"" + kind.label() + "\"";
+    posts = metrics.counter("webhook_posts_total", labels, "Batches posted.");
+    failures = metrics.counter("webhook_failures_total", labels, "Posts to be tried again.");
+    stored = metrics.counter("webhook_items_total", labels, "Items a function answered 200 for.");
+    rejected = metrics.counter("webhook_rejected_total", labels, "Items a function rejected.");
+    aside = metrics.counter("webhook_set_aside_total", labels, "Items no function takes.");
+  }
+
+  /** Post an envelope; completes with an answer of any status, or exceptionally with none. */
+  CompletableFuture<Answer> post(byte[] envelope) {
+    posts.increment();
+    HttpRequest request =
+        HttpRequest.newBuilder(uri)
+            .timeout(timeout)
+            .header("Authorization", authorization)
+            .header("Content-Type", "application/json")
+            .POST(HttpRequest.BodyPublishers.ofByteArray(envelope))
+            .build();
+    return client
+        .sendAsync(request, BodyHandlers.ofByteArray())
+        // The request's own timeout ends with the headers, this one with the body.
+        .orTimeout(timeout.toMillis() + 1000, TimeUnit.MILLISECONDS)
+        .thenApply(Answer::of);
+  }
+
+  void stored(Batch batch, Answer answer) {
+    stored.add(batch.items().size());
+    if (down) {
+      down = false;
+      LOG.info("{} webhook answers again", kind.label());
+    }
+    if (!answer.rejected().isEmpty()) {
+      rejected.add(answer.rejected().size());
+      if (due(rejectionLogged)) {
+        LOG.warn("{} webhook rejected items: {}", kind.label(), answer.rejected().get(0));
+      }
+    }
+  }
+
+  void failed(Lane lane, Answer answer, Duration wait) {
+    failures.increment();
+    down = true;
+    if (due(failureLogged)) {
+      LOG.warn(
+          "{} webhook lane {}: {} {}; items are kept and posted again in {} ms",
+          kind.label(),
+          lane.number(),
+          answer.status() == 0 ? "no answer" : answer.status(),
+          answer.text(),
+          wait.toMillis());
+    }
+  }
+
+  void setAside(Lane lane, long seq, Answer answer) {
+    aside.increment();
+    LOG.error(
+        "{} webhook lane {}: item {} set aside: {} {}",
+        kind.label(),
+        lane.number(),
+        seq,
+        answer.status(),
+        answer.text());
+  }
+
+  private static boolean due(AtomicLong last) {
+    long now = System.nanoTime();
+    long before = last.get();
+    return now - before >= LOG_INTERVAL_NANOS && last.compareAndSet(before, now);
+  }
+}

@@ -1,0 +1,111 @@
+package io.flownexus.leshan.server;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.flownexus.leshan.server.security.Credentials;
+import io.flownexus.leshan.server.webhook.Kind;
+import io.flownexus.leshan.server.webhook.Webhooks;
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Map;
+
+/** The whole server on free ports, in front of a webhook receiver. */
+final class TestServer implements AutoCloseable {
+
+  private static final ObjectMapper MAPPER = new ObjectMapper();
+
+  final WebhookReceiver webhooks = new WebhookReceiver();
+  final Application application;
+  final HttpClient http = HttpClient.newHttpClient();
+
+  TestServer(Path folder) throws IOException {
+    this(folder, 100_000, Duration.ofSeconds(93), null);
+  }
+
+  TestServer(Path folder, long maxPending, Duration awake, Credentials credentials)
+      throws IOException {
+    Tokens api = Tokens.read(Files.writeString(folder.resolve("api"), "api-token\nolder\n"));
+    Tokens hook = Tokens.read(Files.writeString(folder.resolve("hook"), "hook-token\n"));
+    Webhooks.Settings settings =
+        new Webhooks.Settings(
+            Map.of(
+                Kind.SINGLE, webhooks.uri("/single"),
+                Kind.COMPOSITE, webhooks.uri("/composite"),
+                Kind.REGISTRATION, webhooks.uri("/registration")),
+            hook,
+            4,
+            500,
+            Duration.ofSeconds(5),
+            Duration.ofMillis(20),
+            Duration.ofMillis(200));
+    application =
+        new Application(
+            new Settings(
+                "127.0.0.1",
+                0,
+                0,
+                "127.0.0.1",
+                0,
+                api,
+                settings,
+                maxPending,
+                folder.resolve("security.json"),
+                credentials,
+                null,
+                awake));
+    application.start();
+  }
+
+  URI uri(String path) {
+    return URI.create("http://127.0.0.1:" + application.httpPort() + path);
+  }
+
+  HttpRequest.Builder request(String path) {
+    return HttpRequest.newBuilder(uri(path)).header("Authorization", "Bearer api-token");
+  }
+
+  HttpResponse<String> call(String method, String path, String contentType, String body)
+      throws IOException, InterruptedException {
+    HttpRequest.Builder request = request(path);
+    request.method(method, body == null ? BodyPublishers.noBody() : BodyPublishers.ofString(body));
+    if (contentType != null) {
+      request.header("Content-Type", contentType);
+    }
+    return http.send(request.build(), BodyHandlers.ofString());
+  }
+
+  HttpResponse<String> call(String method, String path) throws IOException, InterruptedException {
+    return call(method, path, null, null);
+  }
+
+  JsonNode json(String method, String path) throws IOException, InterruptedException {
+    return MAPPER.readTree(call(method, path).body());
+  }
+
+  JsonNode put(String path, String json) throws IOException, InterruptedException {
+    return MAPPER.readTree(call("PUT", path, "application/json", json).body());
+  }
+
+  /** Wait until a device's newest registration event has this resource of object 10240. */
+  JsonNode awaitRegistration(String endpoint, int resource) throws InterruptedException {
+    return webhooks.await(
+        "/registration",
+        item ->
+            item.path("ep").asText().equals(endpoint)
+                && item.path("val").path("id").asInt() == resource);
+  }
+
+  @Override
+  public void close() {
+    application.stop(Duration.ZERO);
+    webhooks.close();
+  }
+}
