@@ -62,6 +62,7 @@ class Gateway:
         self.cancelled = 0
         self.answer: Answer = self.ok
         self._runner: web.AppRunner | None = None
+        self._transports: set[asyncio.Transport] = set()
 
     @property
     def url(self) -> str:
@@ -82,7 +83,10 @@ class Gateway:
         await site.start()
 
     async def stop(self) -> None:
+        """End as a crash would: open calls have no answer."""
         if self._runner is not None:
+            for transport in self._transports:
+                transport.abort()
             await self._runner.cleanup()
             self._runner = None
 
@@ -94,6 +98,9 @@ class Gateway:
     async def _invoke(self, request: web.Request) -> web.Response:
         call = Call(request.match_info["path"], dict(request.headers), await request.read())
         self.calls.append(call)
+        transport = request.transport
+        assert transport is not None
+        self._transports.add(transport)
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
@@ -102,6 +109,7 @@ class Gateway:
             self.cancelled += 1
             raise
         finally:
+            self._transports.discard(transport)
             self.open -= 1
 
     async def called(self, count: int, timeout: float = 10) -> list[Call]:  # noqa: ASYNC109
