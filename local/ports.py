@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 
@@ -26,3 +28,24 @@ def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
         except OSError:
             return False
     return True
+
+
+def holder(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> str:
+    """Say which process holds a port, or that it is not known."""
+    table = "tcp" if kind is socket.SOCK_STREAM else "udp"
+    wanted = f":{port:04X}"
+    inodes = set()
+    for name in (table, f"{table}6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+                fields = line.split()
+                # 0A is LISTEN; a datagram socket has no such state.
+                if fields[1].endswith(wanted) and (table == "udp" or fields[3] == "0A"):
+                    inodes.add(f"socket:[{fields[9]}]")
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(link.readlink()) in inodes:
+                process = link.parent.parent
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                return f"process {process.name} ({command.strip()[:60]})"
+    return "another process"

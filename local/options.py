@@ -1,0 +1,155 @@
+"""What can be chosen about a local world."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from flownexus.settings import duration
+from local.ports import free_port
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PARTS = ("postgres", "nats", "gateway", "leshan", "connector", "simulator")  # in the order of their start
+AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spoken
+ENVIRONMENT_FILE = "env"
+
+
+class OptionError(ValueError):
+    """An option makes no sense."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the parts listen, on the loopback interface; 0 is any free port."""
+
+    gateway: int = 8080
+    leshan: int = 8090
+    coap: int = 5683
+    coaps: int = 5684
+    database: int = 5433
+    nats: int = 4222
+    connector: int = 0
+
+    @classmethod
+    def any_free(cls) -> Ports:
+        """Return free ports for all."""
+        return cls(**dict.fromkeys((port.name for port in fields(cls)), 0))
+
+    @staticmethod
+    def kind(name: str) -> socket.SocketKind:
+        """Return whether a port is of TCP or of UDP."""
+        return socket.SOCK_DGRAM if name in {"coap", "coaps"} else socket.SOCK_STREAM
+
+    @staticmethod
+    def variable(name: str) -> str:
+        """Return the environment variable that sets a port."""
+        return f"FLOWNEXUS_{name.upper()}_PORT"
+
+    def settled(self) -> Ports:
+        """Return the same with a free port for each 0."""
+        found = {
+            port.name: getattr(self, port.name) or free_port(self.kind(port.name)) for port in fields(self)
+        }
+        return replace(self, **found)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a world is like. Durations are in seconds."""
+
+    home: Path
+    ports: Ports = Ports()
+    parts: frozenset[str] = frozenset(PARTS)
+    stack: Path = REPOSITORY / "stack.yml"
+    devices: int = 3
+    groups: tuple[str, ...] | None = None
+    """Groups of simulated devices instead of `devices`; see the simulator's --group."""
+    long_poll_timeout: float = 30.0
+    awake_time: float = AWAKE_TIME
+    database_url: str = ""
+    """A PostgreSQL of the user's, by a role that may create roles; then none is started."""
+    nats_url: str = ""
+    """A NATS of the user's; then none is started."""
+    durable: bool = True
+    """Whether PostgreSQL survives a power cut; tests that throw their data away need not care."""
+    leshan_arguments: tuple[str, ...] = ()
+    simulator_arguments: tuple[str, ...] = ()
+    stack_environment: Mapping[str, str] = field(default_factory=dict)
+    """Values for ${NAME:-default} in stack.yml."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Options:
+        """Read the options from FLOWNEXUS_*, DEVICES, PORTS and LONG_POLL_TIMEOUT."""
+        home = Path(environment.get("FLOWNEXUS_HOME") or REPOSITORY / ".flownexus").resolve()
+        if environment.get("PORTS", "") not in {"", "free"}:
+            raise OptionError(f"PORTS can only be 'free', not {environment['PORTS']!r}")
+        ports = Ports.any_free() if environment.get("PORTS") == "free" else Ports()
+        chosen = {
+            port.name: _number(environment, Ports.variable(port.name), getattr(ports, port.name), 65535)
+            for port in fields(Ports)
+        }
+        # Whoever has sourced our own env file has not chosen a database of their own by that.
+        ours = read_environment_file(home)
+        urls = {}
+        for name in ("FLOWNEXUS_DATABASE_URL", "FLOWNEXUS_NATS_URL"):
+            given = environment.get(name, "")
+            urls[name] = given if given != ours.get(name) or ours.get(name + "_GIVEN") else ""
+        return cls(
+            home=home,
+            ports=Ports(**chosen),
+            devices=_number(environment, "DEVICES", 3, 9999),
+            long_poll_timeout=duration(environment.get("LONG_POLL_TIMEOUT") or "30s"),
+            database_url=urls["FLOWNEXUS_DATABASE_URL"],
+            nats_url=urls["FLOWNEXUS_NATS_URL"],
+            stack_environment={
+                name: environment[name] for name in ("RETENTION", "REGISTRY", "TAG") if environment.get(name)
+            },
+        )
+
+    def device_groups(self) -> tuple[str, ...]:
+        """Return the simulator's groups: from three devices on the last one sleeps."""
+        if self.groups is not None:
+            return self.groups
+        awake = self.devices - 1 if self.devices >= 3 else self.devices
+        groups = []
+        if awake:
+            groups.append(f"prefix=sim-,count={awake},notify=2s,lifetime=300,update=30s")
+        if awake < self.devices:
+            groups.append(
+                f"prefix=sim-,count=1,start={self.devices},notify=5s,lifetime=300,update=30s,"
+                f"sleepy,awake={self.awake_time:g}s"
+            )
+        return tuple(groups)
+
+    def device_count(self) -> int:
+        """Return how many devices the groups have."""
+        counts = (
+            dict(part.partition("=")[::2] for part in group.split(",")).get("count", "1")
+            for group in self.device_groups()
+        )
+        return sum(map(int, counts))
+
+
+def read_environment_file(home: Path) -> dict[str, str]:
+    """Return what the world in `home` wrote for others to find it; nothing if it never ran."""
+    try:
+        text = (home / ENVIRONMENT_FILE).read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    return {
+        name: "".join(shlex.split(value))
+        for name, _, value in (line.partition("=") for line in text.splitlines())
+    }
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or int(text) > most:
+        raise OptionError(f"{name} must be a number from 0 to {most}, not {text!r}")
+    return int(text)
