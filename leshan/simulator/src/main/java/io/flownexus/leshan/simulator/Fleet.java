@@ -1,0 +1,78 @@
+package io.flownexus.leshan.simulator;
+
+import java.io.IOException;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Holds all devices. */
+final class Fleet {
+  private static final Logger LOG = LoggerFactory.getLogger(Fleet.class);
+  private static final Duration STATUS = Duration.ofSeconds(10);
+
+  private final Engine engine;
+  private final Map<String, Device> devices = new LinkedHashMap<>();
+  private String lastStatus = "";
+
+  /** Build the groups' devices; IllegalArgumentException when two have one name. */
+  Fleet(Engine engine, List<GroupSpec> groups, Device.Setting setting) throws IOException {
+    this.engine = engine;
+    for (GroupSpec group : groups) {
+      for (String endpoint : group.endpoints()) {
+        if (devices.containsKey(endpoint)) {
+          throw new IllegalArgumentException("two devices are called " + endpoint);
+        }
+        devices.put(endpoint, new Device(endpoint, group, engine, setting));
+      }
+    }
+  }
+
+  /** Turn on so many devices a second, and report now and then how they do. */
+  void start(double perSecond) {
+    long pause = (long) (1e9 / perSecond);
+    long delay = 0;
+    for (Device device : devices.values()) {
+      engine.timers.schedule(device::start, delay, TimeUnit.NANOSECONDS);
+      delay += pause;
+    }
+    engine.timers.scheduleAtFixedRate(
+        this::report, STATUS.toNanos(), STATUS.toNanos(), TimeUnit.NANOSECONDS);
+  }
+
+  Optional<Device> find(String endpoint) {
+    return Optional.ofNullable(devices.get(endpoint));
+  }
+
+  Collection<Device> all() {
+    return devices.values();
+  }
+
+  /** Tell whether each device has sent a registration, answered or not. */
+  boolean haveTried() {
+    return devices.values().stream().allMatch(Device::hasTried);
+  }
+
+  private void report() {
+    Map<String, Integer> states = new TreeMap<>();
+    String failure = "";
+    for (Device device : devices.values()) {
+      states.merge(device.state(), 1, Integer::sum);
+      String reason = device.lastFailure();
+      if (reason != null && failure.isEmpty()) {
+        failure = ", " + device.endpoint() + ": " + reason;
+      }
+    }
+    String status = states + failure;
+    if (!status.equals(lastStatus)) {
+      LOG.info("devices: {}", status);
+      lastStatus = status;
+    }
+  }
+}

@@ -1,0 +1,94 @@
+package io.flownexus.leshan.simulator;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * Describes devices that behave alike.
+ *
+ * @param interval between two changes of the temperature; zero: never; null: as fast as ACKs come
+ * @param awake how long a sleepy device listens after a registration or update; null: never sleeps
+ * @param slow after how long a request is answered
+ * @param update between two registration updates
+ */
+record GroupSpec(
+    String prefix,
+    int start,
+    int count,
+    Duration interval,
+    Duration awake,
+    Duration slow,
+    boolean failing,
+    Duration lifetime,
+    Duration update) {
+
+  /**
+   * Parse "prefix=sim-,count=3,notify=2s[,sleepy,...]"; IllegalArgumentException names what is
+   * wrong.
+   */
+  static GroupSpec parse(String text) {
+    String prefix = "sim-";
+    int start = 1;
+    int count = 1;
+    Duration interval = Duration.ofSeconds(2);
+    boolean sleepy = false;
+    Duration awake = Duration.ofSeconds(10);
+    Duration slow = Duration.ZERO;
+    boolean failing = false;
+    Duration lifetime = Duration.ofSeconds(60);
+    Duration update = null;
+    for (String option : text.split(",")) {
+      int equals = option.indexOf('=');
+      String name = equals < 0 ? option : option.substring(0, equals);
+      String value = equals < 0 ? null : option.substring(equals + 1);
+      switch (name) {
+        case "prefix" -> prefix = needed(name, value);
+        case "start" -> start = Integer.parseInt(needed(name, value));
+        case "count" -> count = Integer.parseInt(needed(name, value));
+        case "notify" ->
+            interval = needed(name, value).equals("max") ? null : Durations.parse(value);
+        case "sleepy" -> sleepy = isOn(value);
+        case "awake" -> awake = Durations.parse(needed(name, value));
+        case "slow" -> slow = Durations.parse(needed(name, value));
+        case "failing" -> failing = isOn(value);
+        case "lifetime" -> lifetime = Durations.parse(needed(name, value));
+        case "update" -> update = Durations.parse(needed(name, value));
+        default -> throw new IllegalArgumentException("unknown group option '" + name + "'");
+      }
+    }
+    if (count < 1 || lifetime.toSeconds() < 1) {
+      throw new IllegalArgumentException("count and lifetime must be at least 1: " + text);
+    }
+    if (update == null) {
+      update = lifetime.dividedBy(2);
+    }
+    return new GroupSpec(
+        prefix, start, count, interval, sleepy ? awake : null, slow, failing, lifetime, update);
+  }
+
+  /** List the endpoint names: the prefix and four digits. */
+  List<String> endpoints() {
+    List<String> names = new ArrayList<>(count);
+    for (int i = start; i < start + count; i++) {
+      names.add(prefix + String.format(Locale.ROOT, "%04d", i));
+    }
+    return names;
+  }
+
+  boolean sleepy() {
+    return awake != null;
+  }
+
+  private static String needed(String name, String value) {
+    if (value == null || value.isEmpty()) {
+      throw new IllegalArgumentException("group option '" + name + "' needs a value");
+    }
+    return value;
+  }
+
+  private static boolean isOn(String value) {
+    return value == null || value.equals("true");
+  }
+}

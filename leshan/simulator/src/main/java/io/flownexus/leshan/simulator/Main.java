@@ -1,0 +1,214 @@
+package io.flownexus.leshan.simulator;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.eclipse.leshan.core.CertificateUsage;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** Starts the simulator from the command line. */
+@Command(
+    name = "leshan-simulator",
+    mixinStandardHelpOptions = true,
+    description = "Simulates LwM2M devices, many in one process.")
+public final class Main implements Callable<Integer> {
+  private static final Logger LOG = LoggerFactory.getLogger(Main.class);
+
+  @Option(
+      names = "--server",
+      defaultValue = "coap://127.0.0.1:5683",
+      description = "The LwM2M server, coap:// or coaps:// (default: ${DEFAULT-VALUE}).")
+  private String server;
+
+  @Option(
+      names = "--group",
+      required = true,
+      converter = GroupConverter.class,
+      description = {
+        "Devices that behave alike, repeatable: prefix=sim-,count=3,start=1,notify=2s (0: never,"
+            + " max: as fast as ACKs come),",
+        "sleepy,awake=10s,slow=10s,failing,lifetime=60s,update=20s (default: half the lifetime)."
+      })
+  private List<GroupSpec> groups;
+
+  @Option(
+      names = "--psk-identity-prefix",
+      defaultValue = "",
+      description = "What comes before the endpoint name in a PSK identity.")
+  private String pskPrefix;
+
+  @Option(names = "--psk-key-file", description = "The devices' PSK, in hex.")
+  private Path pskKeyFile;
+
+  @Option(
+      names = "--x509-cert",
+      description = "The device's certificate (chain), PEM; {ep} is replaced by the endpoint.")
+  private String certFile;
+
+  @Option(
+      names = "--x509-key",
+      description = "The certificate's key, PEM PKCS#8; {ep} is replaced by the endpoint.")
+  private String keyFile;
+
+  @Option(names = "--ca-cert", description = "The CA that the server's certificate comes from.")
+  private Path caFile;
+
+  @Option(names = "--server-cert", description = "The server's own certificate, to trust it alone.")
+  private Path serverCertFile;
+
+  @Option(
+      names = "--bind",
+      defaultValue = "127.0.0.1",
+      description = "The address of the devices' sockets (default: ${DEFAULT-VALUE}).")
+  private InetAddress bind;
+
+  @Option(names = "--ledger", description = "File: a line for each acknowledged value (JSON).")
+  private Path ledgerFile;
+
+  @Option(names = "--requests", description = "File: a line for each answered request (JSON).")
+  private Path requestsFile;
+
+  @Option(names = "--control-port", description = "Port of the control API on loopback; 0: any.")
+  private Integer controlPort;
+
+  @Option(
+      names = "--seed",
+      defaultValue = "1",
+      description = "What the drift of the values depends on (default: ${DEFAULT-VALUE}).")
+  private long seed;
+
+  @Option(
+      names = "--start-rate",
+      defaultValue = "500",
+      description = "Devices turned on a second (default: ${DEFAULT-VALUE}).")
+  private double startRate;
+
+  @Option(
+      names = "--max-package-bytes",
+      defaultValue = "16777216",
+      description = "The largest firmware package taken (default: ${DEFAULT-VALUE}).")
+  private int maxPackageBytes;
+
+  @Option(
+      names = "--download-timeout",
+      defaultValue = "60s",
+      converter = DurationConverter.class,
+      description = "Until a firmware download is given up (default: ${DEFAULT-VALUE}).")
+  private Duration downloadTimeout;
+
+  @Option(
+      names = "--ready-file",
+      description = "File written once all devices have tried to register: {\"control\", \"pid\"}.")
+  private Path readyFile;
+
+  /** Run until terminated; exit code 2 for a bad command line, 1 when something cannot start. */
+  public static void main(String[] args) {
+    CommandLine command = new CommandLine(new Main());
+    command.setExecutionExceptionHandler(
+        (error, line, result) -> {
+          LOG.error("cannot start: {}", error.toString());
+          return 1;
+        });
+    int code = command.execute(args);
+    if (code != 0) {
+      System.exit(code);
+    }
+  }
+
+  @Override
+  public Integer call() throws IOException, InterruptedException {
+    Credentials credentials = credentials();
+    Duration connect =
+        downloadTimeout.compareTo(Duration.ofSeconds(10)) < 0
+            ? downloadTimeout
+            : Duration.ofSeconds(10);
+    Engine engine =
+        new Engine(new Engine.FirmwareLimits(maxPackageBytes, connect, downloadTimeout));
+    Device.Setting setting =
+        new Device.Setting(
+            server,
+            credentials,
+            bind,
+            new JsonLines(ledgerFile),
+            new JsonLines(requestsFile),
+            seed);
+    Simulator simulator = new Simulator(engine, groups, setting, controlPort);
+    Runtime.getRuntime().addShutdownHook(new Thread(() -> close(simulator), "shutdown"));
+    simulator.fleet().start(startRate);
+    LOG.info("{} devices for {}", simulator.fleet().all().size(), server);
+    while (!simulator.fleet().haveTried()) {
+      Thread.sleep(20);
+    }
+    if (readyFile != null) {
+      writeReadyFile(simulator.controlPort());
+    }
+    Thread.currentThread().join();
+    return 0;
+  }
+
+  private Credentials credentials() throws IOException {
+    boolean x509 = certFile != null || keyFile != null;
+    if (server.startsWith("coap:") && !x509 && pskKeyFile == null) {
+      return new Credentials.None();
+    } else if (!server.startsWith("coaps:")) {
+      throw new IOException("--server must begin with coap://, or coaps:// with a key");
+    } else if (pskKeyFile != null && !x509) {
+      return Credentials.Psk.load(pskPrefix, pskKeyFile);
+    } else if (pskKeyFile != null || certFile == null || keyFile == null) {
+      throw new IOException("coaps:// needs --psk-key-file, or --x509-cert and --x509-key");
+    } else if ((caFile == null) == (serverCertFile == null)) {
+      throw new IOException("X.509 needs one of --ca-cert and --server-cert");
+    }
+    return caFile != null
+        ? new Credentials.X509(certFile, keyFile, caFile, CertificateUsage.TRUST_ANCHOR_ASSERTION)
+        : new Credentials.X509(
+            certFile, keyFile, serverCertFile, CertificateUsage.DOMAIN_ISSUER_CERTIFICATE);
+  }
+
+  private void writeReadyFile(Integer port) throws IOException {
+    Path draft = readyFile.resolveSibling(readyFile.getFileName() + ".new");
+    Files.writeString(
+        draft, "{\"control\": " + port + ", \"pid\": " + ProcessHandle.current().pid() + "}\n");
+    Files.move(
+        draft, readyFile, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+  }
+
+  private static void close(Simulator simulator) {
+    try {
+      simulator.close();
+    } catch (IOException e) {
+      LOG.error("cannot write the last lines: {}", e.toString());
+    }
+  }
+
+  private static final class GroupConverter implements CommandLine.ITypeConverter<GroupSpec> {
+    @Override
+    public GroupSpec convert(String text) {
+      try {
+        return GroupSpec.parse(text);
+      } catch (IllegalArgumentException e) {
+        throw new CommandLine.TypeConversionException(e.getMessage());
+      }
+    }
+  }
+
+  private static final class DurationConverter implements CommandLine.ITypeConverter<Duration> {
+    @Override
+    public Duration convert(String text) {
+      try {
+        return Durations.parse(text);
+      } catch (IllegalArgumentException e) {
+        throw new CommandLine.TypeConversionException(e.getMessage());
+      }
+    }
+  }
+}

@@ -1,0 +1,91 @@
+package io.flownexus.leshan.simulator;
+
+import java.util.Map;
+import java.util.concurrent.Executor;
+import java.util.function.Predicate;
+import org.eclipse.californium.core.CoapExchange;
+import org.eclipse.californium.core.coap.CoAP;
+import org.eclipse.californium.core.coap.Response;
+import org.eclipse.californium.core.observe.ObserveRelation;
+import org.eclipse.leshan.client.endpoint.ClientEndpointToolbox;
+import org.eclipse.leshan.client.notification.NotificationManager;
+import org.eclipse.leshan.client.request.DownlinkRequestReceiver;
+import org.eclipse.leshan.client.resource.NotificationSender;
+import org.eclipse.leshan.client.servers.LwM2mServer;
+import org.eclipse.leshan.core.node.LwM2mPath;
+import org.eclipse.leshan.core.request.ContentFormat;
+import org.eclipse.leshan.core.request.ObserveRequest;
+import org.eclipse.leshan.core.response.ObserveResponse;
+import org.eclipse.leshan.transport.californium.ResponseCodeUtil;
+import org.eclipse.leshan.transport.californium.client.endpoint.ServerIdentityExtractor;
+import org.eclipse.leshan.transport.californium.client.object.ObjectResource;
+import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider;
+
+/** Serves an object over CoAP; its notifications are confirmable and followed. */
+final class NotifyingObject extends ObjectResource {
+  private final Notifications notifications;
+  private final Executor executor;
+
+  NotifyingObject(
+      int objectId,
+      IdentityHandlerProvider identities,
+      ServerIdentityExtractor servers,
+      DownlinkRequestReceiver receiver,
+      NotificationManager manager,
+      ClientEndpointToolbox toolbox,
+      Notifications notifications,
+      Executor executor) {
+    super(objectId, identities, servers, receiver, manager, toolbox);
+    this.notifications = notifications;
+    this.executor = executor;
+    setObserveType(CoAP.Type.CON);
+  }
+
+  /** Notify on another thread: whoever changes a value holds its object's monitor. */
+  @Override
+  public void changed(Predicate<ObserveRelation> filter) {
+    if (getObserverCount() == 0) {
+      return;
+    }
+    notifications.begin();
+    executor.execute(
+        () -> {
+          try {
+            super.changed(filter);
+          } finally {
+            notifications.end();
+          }
+        });
+  }
+
+  @Override
+  protected NotificationSender createNotificationSender(
+      CoapExchange exchange, LwM2mServer server, ObserveRequest request, ContentFormat accepted) {
+    return response -> notify(exchange, request, accepted, response);
+  }
+
+  private boolean notify(
+      CoapExchange exchange,
+      ObserveRequest request,
+      ContentFormat accepted,
+      ObserveResponse response) {
+    ObserveRelation relation = exchange.advanced().getRelation();
+    if (relation == null || relation.isCanceled()) {
+      return false;
+    }
+    if (response.isFailure()) {
+      exchange.respond(
+          ResponseCodeUtil.toCoapResponseCode(response.getCode()), response.getErrorMessage());
+      return false;
+    }
+    LwM2mPath path = request.getPath();
+    ContentFormat format = getContentFormat(request, accepted);
+    Response notification = new Response(CoAP.ResponseCode.CONTENT);
+    notification.setPayload(
+        toolbox.getEncoder().encode(response.getContent(), format, null, path, toolbox.getModel()));
+    notification.getOptions().setContentFormat(format.getCode());
+    notifications.follow(notification, Map.of(path, response.getContent()));
+    exchange.respond(notification);
+    return true;
+  }
+}

@@ -1,0 +1,50 @@
+package io.flownexus.leshan.simulator;
+
+import java.io.IOException;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/** Runs a fleet with its files and its control port. */
+final class Simulator implements AutoCloseable {
+  private final Engine engine;
+  private final JsonLines ledger;
+  private final JsonLines requests;
+  private final Fleet fleet;
+  private final Control control;
+
+  /** Build the devices and open the control port (none if null); the devices are off yet. */
+  Simulator(Engine engine, List<GroupSpec> groups, Device.Setting setting, Integer controlPort)
+      throws IOException {
+    this.engine = engine;
+    ledger = setting.ledger();
+    requests = setting.requests();
+    fleet = new Fleet(engine, groups, setting);
+    control = controlPort == null ? null : new Control(fleet, controlPort);
+    engine.timers.scheduleWithFixedDelay(this::flush, 500, 500, TimeUnit.MILLISECONDS);
+  }
+
+  Fleet fleet() {
+    return fleet;
+  }
+
+  /** Return the control port, or null. */
+  Integer controlPort() {
+    return control == null ? null : control.port();
+  }
+
+  private void flush() {
+    ledger.flush();
+    requests.flush();
+  }
+
+  /** Write out the files first: that must happen however little time is left. */
+  @Override
+  public void close() throws IOException {
+    ledger.close();
+    requests.close();
+    if (control != null) {
+      control.close();
+    }
+    engine.close();
+  }
+}

@@ -1,0 +1,92 @@
+package io.flownexus.leshan.simulator;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import org.eclipse.leshan.core.endpoint.Protocol;
+import org.eclipse.leshan.core.node.LwM2mPath;
+import org.eclipse.leshan.core.request.ContentFormat;
+import org.eclipse.leshan.core.request.ObserveCompositeRequest;
+import org.eclipse.leshan.core.request.ObserveRequest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class NotificationTest {
+  @TempDir Path folder;
+
+  @Test
+  void the_ledger_holds_the_acknowledged_values_and_no_others() throws Exception {
+    List<Double> received = new ArrayList<>();
+    List<Double> acknowledged = new ArrayList<>();
+    TestServer server = new TestServer();
+    try (Running running =
+        new Running(folder, server.uri(Protocol.COAP), "prefix=n-,notify=20ms")) {
+      server.nextRegistration();
+      server.send("n-0001", new ObserveRequest(3303, 0, 5700), 5000);
+      TestServer.await(() -> server.notified.size() >= 20, "20 notifications");
+      server.close();
+      Thread.sleep(500);
+
+      server.notified.forEach(each -> received.add((Double) each.value()));
+      for (JsonNode line : running.ledger()) {
+        assertEquals("n-0001", line.get("ep").asText());
+        assertEquals("/3303/0/5700", line.get("path").asText());
+        assertTrue(line.get("mid").isInt());
+        acknowledged.add(line.get("value").asDouble());
+      }
+    }
+    assertTrue(acknowledged.size() >= 19, acknowledged.size() + " acknowledged");
+    assertEquals(received.subList(0, acknowledged.size()), acknowledged);
+    assertEquals(received.size(), new HashSet<>(received).size(), "each value is unlike others");
+  }
+
+  @Test
+  void notifies_as_fast_as_it_is_acknowledged() throws Exception {
+    try (TestServer server = new TestServer();
+        Running running =
+            new Running(folder, server.uri(Protocol.COAP), "prefix=n-,count=5,notify=max")) {
+      for (int i = 0; i < 5; i++) {
+        String endpoint = server.nextRegistration().getEndpoint();
+        server.send(endpoint, new ObserveRequest(3303, 0, 5700), 5000);
+      }
+      TestServer.await(() -> server.notified.size() >= 2000, "2000 notifications");
+
+      Set<String> endpoints = new HashSet<>();
+      running.ledger().forEach(line -> endpoints.add(line.get("ep").asText()));
+      assertEquals(5, endpoints.size());
+    }
+  }
+
+  @Test
+  void notifies_composites_and_writes_them_to_the_ledger() throws Exception {
+    try (TestServer server = new TestServer();
+        Running running = new Running(folder, server.uri(Protocol.COAP), "prefix=n-,notify=0")) {
+      server.nextRegistration();
+      server.send(
+          "n-0001",
+          new ObserveCompositeRequest(
+              ContentFormat.SENML_JSON, ContentFormat.SENML_CBOR, "/3/0/15", "/3/0/9"),
+          5000);
+
+      running.device("n-0001").set(new LwM2mPath("/3/0/15"), "Asia/Seoul");
+
+      TestServer.await(
+          () -> "Asia/Seoul".equals(server.composites.get("/3/0/15")), "the composite");
+      TestServer.await(() -> lines(running) == 2, "2 lines in the ledger");
+    }
+  }
+
+  private static int lines(Running running) {
+    try {
+      return running.ledger().size();
+    } catch (java.io.IOException e) {
+      throw new java.io.UncheckedIOException(e);
+    }
+  }
+}

@@ -1,0 +1,89 @@
+package io.flownexus.leshan.simulator;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/** Runs a simulator for a test, with a ledger, a log of requests and a control port. */
+final class Running implements AutoCloseable {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  private final Path ledgerFile;
+  private final Path requestsFile;
+  private final Device.Setting setting;
+  private final Simulator simulator;
+  private final HttpClient http = HttpClient.newHttpClient();
+
+  Running(Path folder, String uri, String... groups) throws IOException {
+    this(folder, uri, new Credentials.None(), groups);
+  }
+
+  Running(Path folder, String uri, Credentials credentials, String... groups) throws IOException {
+    ledgerFile = folder.resolve("ledger.jsonl");
+    requestsFile = folder.resolve("requests.jsonl");
+    setting =
+        new Device.Setting(
+            uri,
+            credentials,
+            InetAddress.getLoopbackAddress(),
+            new JsonLines(ledgerFile),
+            new JsonLines(requestsFile),
+            1);
+    Engine engine =
+        new Engine(
+            new Engine.FirmwareLimits(100_000, Duration.ofSeconds(2), Duration.ofSeconds(3)));
+    simulator =
+        new Simulator(engine, Arrays.stream(groups).map(GroupSpec::parse).toList(), setting, 0);
+    simulator.fleet().start(500);
+  }
+
+  Device device(String endpoint) {
+    return simulator.fleet().find(endpoint).orElseThrow();
+  }
+
+  List<JsonNode> ledger() throws IOException {
+    setting.ledger().flush();
+    return lines(ledgerFile);
+  }
+
+  List<JsonNode> requests() throws IOException {
+    setting.requests().flush();
+    return lines(requestsFile);
+  }
+
+  private static List<JsonNode> lines(Path file) throws IOException {
+    List<JsonNode> lines = new ArrayList<>();
+    for (String line : Files.readAllLines(file)) {
+      lines.add(JSON.readTree(line));
+    }
+    return lines;
+  }
+
+  HttpResponse<String> control(String method, String path)
+      throws IOException, InterruptedException {
+    URI uri = URI.create("http://127.0.0.1:" + simulator.controlPort() + path);
+    HttpRequest request =
+        HttpRequest.newBuilder(uri).method(method, HttpRequest.BodyPublishers.noBody()).build();
+    return http.send(request, HttpResponse.BodyHandlers.ofString());
+  }
+
+  JsonNode details(String endpoint) throws IOException, InterruptedException {
+    return JSON.readTree(control("GET", "/devices/" + endpoint).body());
+  }
+
+  @Override
+  public void close() throws IOException {
+    simulator.close();
+  }
+}
