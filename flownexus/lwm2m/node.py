@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flownexus.lwm2m.path import BadPathError, Path, check_id
-from flownexus.lwm2m.value import BadValueError, DataType, Reading, Value, from_json, to_json
+from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, check_id
+from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading, Value, from_json, to_json
 
 _DEPTH = {"obj": 1, "instance": 2, "singleResource": 3, "multiResource": 3, "resourceInstance": 4}
 """How many ids the path of each kind of node has."""
-_DATA_TYPES = {str(data_type): data_type for data_type in DataType}
+_DATA_TYPES = {str(data_type): (data_type, CONVERTERS[data_type]) for data_type in DataType}
 
 
 class BadNodeError(ValueError):
@@ -38,12 +38,23 @@ def readings(node: object, path: Path | None = None) -> Readings:
     `path` is the node's own (/3/0 of an instance), or None where the node is an object and knows its id.
     """
     found = Readings([], [])
-    _collect(node, path.ids[:-1] if path else (), path.ids[-1] if path else None, found)
+    ids = path.ids if path else ()
+    _collect(node, ids[:-1], ids[-1] if ids else None, found)
+    return found
+
+
+def resource_readings(node: object, object_id: int, object_instance_id: int) -> Readings:
+    """Take the readings out of the node of one resource, which knows its id."""
+    found = Readings([], [])
+    _collect(node, (object_id, object_instance_id), None, found)
     return found
 
 
 def _collect(node: object, above: tuple[int, ...], own_id: int | None, found: Readings) -> None:
     """Add the readings of a node that stands below the ids `above`."""
+    if len(above) == 2 and (reading := _plain_resource(node, above, own_id)):
+        found.good.append(reading)
+        return
     try:
         kind, path = _place(node, above, own_id)
         assert isinstance(node, Mapping)  # noqa: S101  # _place has seen to it
@@ -63,6 +74,21 @@ def _collect(node: object, above: tuple[int, ...], own_id: int | None, found: Re
         return
     for child in children:
         _collect(child, path.ids, None, found)
+
+
+def _plain_resource(node: Any, above: tuple[int, ...], own_id: int | None) -> Reading | None:
+    """Read the commonest node without ado; return None where any of it wants the closer look of _collect."""
+    try:
+        resource_id = node["id"]
+        data_type, convert = _DATA_TYPES[node["type"]]
+        value = convert(node["value"])
+    except (KeyError, TypeError, BadValueError):
+        return None
+    if node.get("kind") != "singleResource" or type(resource_id) is not int or not 0 <= resource_id <= MAX_ID:
+        return None
+    if own_id is not None and own_id != resource_id:
+        return None
+    return Reading(Path(above[0], above[1], resource_id), data_type, value)
 
 
 def _collect_resource_instances(node: Mapping[str, Any], path: Path, found: Readings) -> None:
@@ -121,12 +147,11 @@ def _children(node: Mapping[str, Any], key: str) -> list[Any]:
 
 def _data_type(node: Mapping[str, Any]) -> DataType:
     name = node.get("type")
-    data_type = _DATA_TYPES.get(name) if isinstance(name, str) else None
-    if data_type is None:
+    if not isinstance(name, str) or name not in _DATA_TYPES:
         raise BadNodeError(
             f"{node.get('kind')} has type {repr(name)[:64]}; it must be one of {', '.join(DataType)}"
         )
-    return data_type
+    return _DATA_TYPES[name][0]
 
 
 def _value(node: Mapping[str, Any]) -> Value:

@@ -17,8 +17,15 @@ from uuid import UUID
 import msgspec
 
 from flownexus.errors import BadRequestError
-from flownexus.lwm2m.node import Readings, Rejection, iter_object_links, readings, readings_by_path
-from flownexus.lwm2m.path import BadPathError, Path, check_id
+from flownexus.lwm2m.node import (
+    Readings,
+    Rejection,
+    iter_object_links,
+    readings,
+    readings_by_path,
+    resource_readings,
+)
+from flownexus.lwm2m.path import BadPathError, check_id
 
 REGISTRATION_OBJECT = 10240
 """This system's own object: its instance 0 tells when an endpoint registered, unregistered or updated."""
@@ -172,14 +179,12 @@ def _single(item: _RawItem) -> Item:
     if isinstance(resource_id, bool) or not isinstance(resource_id, int):
         raise BadItemError('val needs an "id": the resource id, a whole number from 0 to 65534')
     try:
-        path = Path(
-            check_id("obj_id", item.obj_id),
-            check_id("inst_id", item.inst_id),
-            check_id("val id", resource_id),
-        )
+        object_id = check_id("obj_id", item.obj_id)
+        object_instance_id = check_id("inst_id", item.inst_id)
+        check_id("val id", resource_id)
     except BadPathError as error:
         raise BadItemError(str(error)) from None
-    found = readings(item.val, path)
+    found = resource_readings(item.val, object_id, object_instance_id)
     event_type = _EVENT_BY_RESOURCE.get(resource_id) if item.obj_id == REGISTRATION_OBJECT else None
     registration = _registration(item.reg) if event_type and found.good else None
     return Item(item.ep, item.ts, event_type if registration else None, registration, found)

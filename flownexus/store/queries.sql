@@ -29,15 +29,11 @@ SELECT nextval('resource_id_block');
 -- name: next_event_id_block()$
 SELECT nextval('event_id_block');
 
--- name: add_resources(time, id, endpoint_id, resource_type_id, object_instance_id, resource_instance_id, device_time_ms, boolean_value, integer_value, float_value, time_value, unsigned_value, string_value, opaque_value, object_link_value, core_link_value)!
-INSERT INTO resource (time, id, endpoint_id, resource_type_id, object_instance_id, resource_instance_id,
-                      device_time_ms, boolean_value, integer_value, float_value, time_value, unsigned_value,
-                      string_value, opaque_value, object_link_value, core_link_value)
-SELECT * FROM unnest(:time::timestamptz[], :id::bigint[], :endpoint_id::integer[], :resource_type_id::integer[],
-                     :object_instance_id::integer[], :resource_instance_id::integer[], :device_time_ms::bigint[],
-                     :boolean_value::boolean[], :integer_value::bigint[], :float_value::double precision[],
-                     :time_value::timestamptz[], :unsigned_value::numeric[], :string_value::text[],
-                     :opaque_value::bytea[], :object_link_value::text[], :core_link_value::text[]);
+-- name: copy_resources()#
+COPY resource (time, id, endpoint_id, resource_type_id, object_instance_id, resource_instance_id,
+               device_time_ms, boolean_value, integer_value, float_value, time_value, unsigned_value,
+               string_value, opaque_value, object_link_value, core_link_value)
+FROM STDIN (FORMAT binary);
 
 -- name: raise_latest(endpoint_id, resource_type_id, object_instance_id, resource_instance_id, time, id, boolean_value, integer_value, float_value, time_value, unsigned_value, string_value, opaque_value, object_link_value, core_link_value)!
 -- Upsert the newest values, in key order so that writers never wait for each other in a circle.
@@ -63,9 +59,8 @@ WHERE latest.time <= excluded.time;
 INSERT INTO event (time, id, endpoint_id, event_type)
 SELECT * FROM unnest(:time::timestamptz[], :id::bigint[], :endpoint_id::integer[], :event_type::text[]);
 
--- name: add_event_resources(time, event_id, resource_id)!
-INSERT INTO event_resource (time, event_id, resource_id)
-SELECT * FROM unnest(:time::timestamptz[], :event_id::bigint[], :resource_id::bigint[]);
+-- name: copy_event_resources()#
+COPY event_resource (time, event_id, resource_id) FROM STDIN (FORMAT binary);
 
 -- endpoint
 

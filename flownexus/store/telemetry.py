@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from types import NoneType
 from typing import Any, NamedTuple
 
 from psycopg import Connection
@@ -19,23 +20,34 @@ ID_BLOCK = 1000
 AHEAD = timedelta(days=1)
 """How far a device's clock may be ahead and still be believed."""
 
-_COLUMN = {
-    DataType.BOOLEAN: 7,
-    DataType.INTEGER: 8,
-    DataType.FLOAT: 9,
-    DataType.TIME: 10,
-    DataType.UNSIGNED_INTEGER: 11,
-    DataType.STRING: 12,
-    DataType.OPAQUE: 13,
-    DataType.OBJLNK: 14,
-    DataType.CORELINK: 15,
+_COLUMN_OF = {
+    DataType.BOOLEAN: ("boolean_value", "bool"),
+    DataType.INTEGER: ("integer_value", "int8"),
+    DataType.FLOAT: ("float_value", "float8"),
+    DataType.TIME: ("time_value", "timestamptz"),
+    DataType.UNSIGNED_INTEGER: ("unsigned_value", "numeric"),
+    DataType.STRING: ("string_value", "text"),
+    DataType.OPAQUE: ("opaque_value", "bytea"),
+    DataType.OBJLNK: ("object_link_value", "text"),
+    DataType.CORELINK: ("core_link_value", "text"),
 }
-_COLUMNS = (
-    "time", "id", "endpoint_id", "resource_type_id", "object_instance_id", "resource_instance_id",
-    "device_time_ms", "boolean_value", "integer_value", "float_value", "time_value", "unsigned_value",
-    "string_value", "opaque_value", "object_link_value", "core_link_value",
-)  # fmt: skip
-"""Of a row as it is built here; _COLUMN points into it."""
+"""The column of each data type and PostgreSQL's type of it, in the order of the statements."""
+_KEY = {
+    "time": "timestamptz",
+    "id": "int8",
+    "endpoint_id": "int4",
+    "resource_type_id": "int4",
+    "object_instance_id": "int4",
+    "resource_instance_id": "int4",
+    "device_time_ms": "int8",
+}
+_COLUMNS = (*_KEY, *(name for name, _ in _COLUMN_OF.values()))
+_COLUMN_TYPES = (*_KEY.values(), *(type_ for _, type_ in _COLUMN_OF.values()))
+_BEFORE_AND_AFTER = {
+    data_type: ((None,) * place, (None,) * (len(_COLUMN_OF) - place - 1))
+    for place, data_type in enumerate(_COLUMN_OF)
+}
+_EVENT_RESOURCE_TYPES = ("timestamptz", "int8", "int8")
 
 
 class Values(NamedTuple):
@@ -138,10 +150,14 @@ class Telemetry:
                     key = (endpoint_id, row[3], row[4], instance)
                     if key not in latest or latest[key][0] <= row[0]:
                         latest[key] = row
-        _insert(queries.add_resources, connection, _COLUMNS, rows)
-        _insert(queries.raise_latest, connection, _COLUMNS, latest.values(), leave_out="device_time_ms")
-        _insert(queries.add_events, connection, ("time", "id", "endpoint_id", "event_type"), events)
-        _insert(queries.add_event_resources, connection, ("time", "event_id", "resource_id"), event_resources)
+        _copy(connection, queries.copy_resources.sql, _COLUMN_TYPES, rows)
+        if latest:
+            arrays = _arrays(_COLUMNS, latest.values())
+            del arrays["device_time_ms"]  # believed, all of them
+            queries.raise_latest(connection, **arrays)
+        if events:
+            queries.add_events(connection, **_arrays(("time", "id", "endpoint_id", "event_type"), events))
+            _copy(connection, queries.copy_event_resources.sql, _EVENT_RESOURCE_TYPES, event_resources)
         return lambda: self.catalog.keep(endpoints, types)
 
 
@@ -156,32 +172,47 @@ def _data_types(batch: Sequence[Values]) -> dict[TypeKey, DataType]:
 def _row(
     reading: Reading, id_: int, endpoint_id: int, types: dict[TypeKey, int], filing: Filing
 ) -> tuple[Any, ...]:
-    object_id, object_instance_id, resource_id, resource_instance_id = reading.path
-    row: list[Any] = [None] * len(_COLUMNS)
-    row[:7] = (
+    path, data_type, value = reading
+    before, after = _BEFORE_AND_AFTER[data_type]
+    return (
         filing.time,
         id_,
         endpoint_id,
-        types[object_id, resource_id],  # type: ignore[index]  # a reading's path has three ids or four
-        object_instance_id,
-        resource_instance_id,
+        types[path[0], path[2]],  # type: ignore[index]  # a reading's path has three ids or four
+        path[1],
+        path[3],
         filing.device_time_ms,
+        *before,
+        value,
+        *after,
     )
-    row[_COLUMN[reading.data_type]] = reading.value
-    return tuple(row)
 
 
-def _insert(
-    query: Callable[..., object],
-    connection: Connection,
-    names: Sequence[str],
-    rows: Any,
-    leave_out: str | None = None,
+def _copy(
+    connection: Connection, statement: str, types: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Run a query that takes each column as an array."""
+    """Send rows the fastest way there is: COPY, binary."""
     if not rows:
         return
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    if leave_out:
-        del columns[leave_out]
-    query(connection, **columns)
+    with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+
+def _arrays(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
+    """Turn rows into an array for each column, as unnest takes them."""
+    return {name: _array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def _array(column: Sequence[Any]) -> Any:
+    """Return a column as psycopg takes an array, numbers as PostgreSQL writes one, which is faster.
+
+    A column of nulls is empty: unnest fills up shorter arrays with null.
+    """
+    kinds = set(map(type, column))
+    if kinds == {NoneType}:
+        return []
+    if kinds <= {int, float}:
+        return "{" + ",".join(map(repr, column)) + "}"
+    return list(column)
