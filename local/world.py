@@ -444,7 +444,6 @@ class World:
                 java.java(),
                 "-Xmx512m",
                 "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=4",
                 "-jar",
                 str(java.SERVER_JAR),
             ),

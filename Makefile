@@ -1,0 +1,97 @@
+# Flow Nexus on this machine. `make up` needs Python 3.11 or newer, a JDK 17 or newer and Maven.
+# Variables: DEVICES=3  PORTS=free  FLOWNEXUS_GATEWAY_PORT=8080  LESHAN 8090  COAP 5683  COAPS 5684
+# DATABASE 5433  NATS 4222 (each FLOWNEXUS_<NAME>_PORT)  FLOWNEXUS_HOME=.flownexus
+# FLOWNEXUS_DATABASE_URL, FLOWNEXUS_NATS_URL: servers of your own, instead of those started here.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+TOOLS := .flownexus
+VENV := $(TOOLS)/venv
+RUN := $(VENV)/bin/python
+UV := $(TOOLS)/uv/bin/uv
+STAMP := $(VENV)/.synchronized
+MVN := mvn -B -q -f leshan/pom.xml
+
+export DEVICES PORTS LONG_POLL_TIMEOUT FLOWNEXUS_HOME FLOWNEXUS_DATABASE_URL FLOWNEXUS_NATS_URL
+export FLOWNEXUS_GATEWAY_PORT FLOWNEXUS_LESHAN_PORT FLOWNEXUS_COAP_PORT FLOWNEXUS_COAPS_PORT
+export FLOWNEXUS_DATABASE_PORT FLOWNEXUS_NATS_PORT FLOWNEXUS_CONNECTOR_PORT
+
+.PHONY: help
+help: ## say what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: up status logs down clean
+up: $(STAMP) ## start everything; returns when all of it is ready
+	@$(RUN) -m local up
+
+status: $(STAMP) ## show the state of each part
+	@$(RUN) -m local status
+
+logs: $(STAMP) ## print the logs: make logs ARGS='-f connector'
+	@$(RUN) -m local logs $(ARGS)
+
+down: $(STAMP) ## stop everything that `up` has started
+	@$(RUN) -m local down
+
+clean: ## stop everything and remove its data, logs and secrets, and the Python environment
+	@if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi
+	@rm -rf $(VENV) $(TOOLS)/uv && rmdir $(TOOLS) 2>/dev/null || true
+	@echo "removed the Python environment"
+
+.PHONY: test unit integration acceptance java-test
+test: unit integration acceptance java-test ## run all tests
+
+unit: $(STAMP) ## run the tests that need no service
+	$(RUN) -m pytest tests/unit
+
+integration: $(STAMP) ## run the tests with real PostgreSQL, NATS and functions
+	$(RUN) -m pytest tests/integration
+
+acceptance: $(STAMP) ## run the tests of the whole world
+	$(RUN) -m pytest tests/acceptance
+
+java-test: ## run the Java tests and checks
+	mvn -B -f leshan/pom.xml verify
+
+.PHONY: check format
+TYPED := flownexus connector local tests
+check: $(STAMP) ## lint and types, Python and Java
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy --explicit-package-bases $(TYPED)
+	@# Each of these is its own program: its modules are named alike.
+	for handler in functions/*/handler.py; do $(VENV)/bin/mypy $$handler; done
+	cd template/python3-flownexus && $(CURDIR)/$(VENV)/bin/mypy --config-file $(CURDIR)/pyproject.toml .
+	$(MVN) spotless:check
+
+format: $(STAMP) ## format the sources
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+	$(MVN) spotless:apply
+
+requirements: $(STAMP) ## write template/'s requirements.txt from uv.lock
+	$(UV) export -q --locked --no-default-groups --no-emit-project --no-header --no-annotate \
+		-o template/python3-flownexus/requirements.txt
+.PHONY: requirements
+
+# The Python environment: made once, made anew when its description changes.
+$(STAMP): pyproject.toml uv.lock | $(UV)
+	@echo "synchronizing the Python environment"
+	@UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync -q --locked --python $(TOOLS)/uv/bin/python
+	@touch $@
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found: sudo apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: $$($(PYTHON) --version) is too old: Python 3.11 or newer is needed (make PYTHON=python3.12 ...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "error: $(PYTHON) has no venv: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "making the Python environment"
+	@rm -rf $(TOOLS)/uv && mkdir -p -m 700 $(TOOLS)
+	@$(PYTHON) -m venv $(TOOLS)/uv
+	@$(TOOLS)/uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION) || { \
+		rm -rf $(TOOLS)/uv; echo "error: uv could not be installed from the package index; is it reachable?" >&2; exit 1; }

@@ -1,0 +1,36 @@
+"""python -m local up|status|logs|down|clean: Flow Nexus on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from flownexus.errors import MissingSettingError
+from local import commands
+from local.credentials import SecretError
+from local.options import OptionError, Options
+
+
+def main() -> int:
+    """Parse the command line and do what it asks."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands_ = parser.add_subparsers(dest="command", required=True)
+    for name in ("up", "status", "down", "clean"):
+        commands_.add_parser(name, help=(getattr(commands, name).__doc__ or "").splitlines()[0])
+    logs = commands_.add_parser("logs", help=(commands.logs.__doc__ or "").splitlines()[0])
+    logs.add_argument("name", nargs="?", default="", help="a part or a function, such as connector")
+    logs.add_argument("-n", "--tail", type=int, default=200, metavar="LINES")
+    logs.add_argument("-f", "--follow", action="store_true")
+    given = parser.parse_args()
+    try:
+        options = Options.from_environment()
+        if given.command == "logs":
+            return commands.logs(options, given.name, tail=given.tail, follow=given.follow)
+        status: int = getattr(commands, given.command)(options)
+    except (OptionError, MissingSettingError, SecretError, PermissionError) as error:
+        return commands.fail(str(error))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The commands of the local world: up, status, logs, down, clean."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from local import web
+from local.credentials import SecretFolder
+from local.instance import end, leftovers, running
+from local.logfile import Entry, Follower, read
+from local.options import ENVIRONMENT_FILE, REPOSITORY, Options, read_environment_file
+from local.world import STATUS_FILE
+
+DOWN_TIMEOUT = 150.0
+STATE = ("run", "postgres", "nats", "leshan", "simulator", "functions", "logs", "passwords", "secrets")
+
+# Into a pipe as wide as it takes, so that nothing is cut off.
+_WIDTH = None if sys.stdout.isatty() else 200
+_console = Console(highlight=False, soft_wrap=True, width=_WIDTH)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def fail(text: str) -> int:
+    """Print what is wrong; return the exit status."""
+    _errors.print(f"[red]error:[/] {escape(text)}")
+    return 1
+
+
+def up(options: Options) -> int:
+    """Start the world in the background and return when all of it is ready."""
+    pid = running(options.home)
+    if pid is not None:
+        if not _status(options.home).get("ready"):
+            return fail(f"the world in {options.home} is being started already (process {pid})")
+        _console.print(f"already running (process {pid}); `make down` stops it")
+        _show(options.home)
+        return 0
+    _end_leftovers(options.home)
+    logs = options.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (options.home / STATUS_FILE).unlink(missing_ok=True)
+    began = time.monotonic()
+    with (logs / "world.log").open("ab") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "local.daemon"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=REPOSITORY,
+            start_new_session=True,
+            text=True,
+        )
+    try:
+        error = _follow(daemon, began)
+    except KeyboardInterrupt:
+        _console.print("stopping")
+        end([daemon.pid], DOWN_TIMEOUT)
+        return 130
+    if error is not None:
+        daemon.wait(DOWN_TIMEOUT)
+        return fail(error or f"the world ended while it was starting; its log is {logs / 'world.log'}")
+    daemon.returncode = 0  # it lives on: we do not wait for it
+    _console.print(f"ready in {time.monotonic() - began:.1f} s\n")
+    _show(options.home)
+    return 0
+
+
+def _follow(daemon: subprocess.Popen[str], began: float) -> str | None:
+    """Print how the daemon gets on; return None when all is ready, else what is wrong."""
+    assert daemon.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+    with daemon.stdout as messages:
+        for line in messages:
+            message = json.loads(line)
+            if message["kind"] == "ready":
+                return None
+            if message["kind"] == "error":
+                return str(message["text"])
+            _console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {escape(message['text'])}")
+    return ""
+
+
+def _show(home: Path) -> None:
+    """Print where everything is."""
+    values = read_environment_file(home)
+    host = values["FLOWNEXUS_GATEWAY"]
+    user = SecretFolder(Path(values["FLOWNEXUS_SECRETS"])).read("basic-auth-user")
+    table = _table("", "where", "secret")
+    for name, where, secret in (
+        ("gateway", host, f"basic-auth-password (user {user})"),
+        ("operations", f"{host}/function/operations", "flownexus-api-token"),
+        ("values of devices", f"{host}/leshan_api/resource/single", "flownexus-webhook-token"),
+        ("", f"{host}/leshan_api/resource/composite", "flownexus-webhook-token"),
+        ("Leshan's REST API", f"{values['FLOWNEXUS_LESHAN_URL']}/api", "flownexus-leshan-token"),
+        ("devices", values["FLOWNEXUS_COAP"], ""),
+        ("", values["FLOWNEXUS_COAPS"], "registered at Leshan"),
+        ("PostgreSQL", _without_password(values["FLOWNEXUS_DATABASE_URL"]), "FLOWNEXUS_DATABASE_URL in env"),
+        ("NATS", _without_password(values["FLOWNEXUS_NATS_URL"]), "FLOWNEXUS_NATS_URL in env"),
+    ):
+        table.add_row(escape(name), escape(where), escape(secret))
+    _console.print(table)
+    _console.print(f"\nsecrets are files in {escape(values['FLOWNEXUS_SECRETS'])}")
+    _console.print(f"for a shell: . {escape(shlex.quote(str(home / ENVIRONMENT_FILE)))}")
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title, no_wrap=True)
+    return table
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def status(options: Options) -> int:
+    """Show the state of each part; return 0 only if all is well."""
+    pid = running(options.home)
+    if pid is None:
+        left = list(leftovers(options.home))
+        _console.print("not running" + (f"; left behind: {left}, `make down` ends them" if left else ""))
+        return 1
+    written = _status(options.home)
+    table = _table("part", "state", "pid", "since", "crashes", "last end")
+    well = bool(written.get("ready"))
+    for part in written.get("parts", []):
+        since = time.strftime("%H:%M:%S", time.localtime(part["since"]))
+        row = (
+            part["name"],
+            part["state"],
+            part["pid"],
+            since,
+            part["crashes"],
+            part["last_exit"],
+        )
+        table.add_row(*(escape(str(cell if cell is not None else "-")) for cell in row))
+        well = well and part["state"] == "running"
+    for replica in _replicas(options.home):
+        state = "ready" if replica["ready"] else "not ready"
+        table.add_row(
+            escape(f"  {replica['name']}"),
+            state,
+            str(replica["pid"] or "-"),
+            "",
+            str(replica["crashes"]),
+            escape(replica["last_exit"]),
+        )
+        well = well and bool(replica["ready"])
+    _console.print(table)
+    _console.print(f"logs: {escape(str(options.home / 'logs'))}, or `make logs`")
+    _console.print("all is well" if well else "starting, or not all is well: see the logs")
+    return 0 if well else 1
+
+
+def _replicas(home: Path) -> list[dict[str, Any]]:
+    """Return the functions' processes, nothing if the gateway does not answer."""
+    secrets = SecretFolder(home / "secrets")
+    gateway = read_environment_file(home).get("FLOWNEXUS_GATEWAY", "")
+    try:
+        login = web.basic(secrets.read("basic-auth-user"), secrets.read("basic-auth-password"))
+        port = int(gateway.rpartition(":")[2])
+        code, text = web.request(port, "GET", "/system/replicas", headers=login, timeout=5)
+    except (OSError, ValueError):
+        return []
+    found: list[dict[str, Any]] = json.loads(text) if code == 200 else []
+    return found
+
+
+def logs(options: Options, name: str = "", *, tail: int = 200, follow: bool = False) -> int:
+    """Print the logs of all parts and functions, or of those whose name begins with `name`."""
+    paths = {
+        path.stem: path
+        for path in sorted((options.home / "logs").rglob("*.log"))
+        if path.stem not in {"world", "maven"} and path.stem.startswith(name)
+    }
+    if not paths:
+        return fail(
+            f"there is no log of {name!r} in {options.home / 'logs'}" if name else "nothing has run yet"
+        )
+    followers = {stem: Follower(path) for stem, path in paths.items()}
+    width = max(map(len, paths))
+    lines = heapq.merge(
+        *([(e.time, stem, e) for e in read(path, tail)] for stem, path in paths.items()), key=lambda x: x[:2]
+    )
+    for _, stem, entry in list(lines)[-tail:]:
+        _print_line(stem, width, entry)
+    try:
+        while follow:
+            time.sleep(0.25)
+            for stem, follower in followers.items():
+                for entry in follower.read():
+                    _print_line(stem, width, entry)
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _print_line(stem: str, width: int, entry: Entry) -> None:
+    clock = entry.time.astimezone().strftime("%H:%M:%S")
+    sys.stdout.write(f"{clock} {stem:<{width}} {entry.text}\n")
+    sys.stdout.flush()
+
+
+def down(options: Options) -> int:
+    """Stop all that the world of this home has started, and nothing else."""
+    pid = running(options.home)
+    if pid:
+        _console.print(f"stopping (process {pid})")
+        if not end([pid], DOWN_TIMEOUT):
+            _console.print("it does not stop: killed")
+            end([pid], 10, signal.SIGKILL)
+    ended = _end_leftovers(options.home)
+    (options.home / STATUS_FILE).unlink(missing_ok=True)
+    _console.print("stopped" if pid or ended else "not running")
+    return 0
+
+
+def _end_leftovers(home: Path) -> int:
+    """End what a world that died has left behind; return how many processes that were."""
+    left = list(leftovers(home))
+    if left and not end(left, 10):
+        end(list(leftovers(home)), 10, signal.SIGKILL)
+    return len(left)
+
+
+def clean(options: Options) -> int:
+    """Stop the world and remove all its state: data, logs and secrets."""
+    down(options)
+    removed = []
+    for name in STATE:
+        folder = options.home / name
+        if folder.exists():
+            shutil.rmtree(folder)
+            removed.append(name)
+    environment = options.home / ENVIRONMENT_FILE
+    if environment.exists():
+        environment.unlink()
+        removed.append(ENVIRONMENT_FILE)
+    _console.print(f"removed from {options.home}: {', '.join(removed) or 'nothing'}")
+    return 0
+
+
+def _status(home: Path) -> dict[str, Any]:
+    """Return what the daemon has written down of its parts."""
+    try:
+        written: dict[str, Any] = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return written
