@@ -283,8 +283,7 @@ SELECT drop_partitions(make_interval(secs => :retention));
 DELETE FROM delivery_mark
 WHERE ctid IN (SELECT ctid FROM delivery_mark
                WHERE moved_at < clock_timestamp() - make_interval(secs => :retention)
-               LIMIT :limit
-               FOR UPDATE SKIP LOCKED);
+               LIMIT :limit);
 
 -- name: set_statement_timeout(timeout)$
 SELECT set_config('statement_timeout', :timeout, true);

@@ -188,14 +188,13 @@ def create_app(
 def app_from_environment() -> Quart:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     timeouts = Timeouts.from_environment()
-    return create_app(
-        pool_from_environment(NAME),
-        Telemetry(timedelta(seconds=duration_setting("retention", "8760h"))),
-        Publisher(secret("flownexus-nats-url"), name=NAME),
-        Leshan(text_setting("leshan_url"), secret("flownexus-leshan-token"), timeouts),
-        timeouts,
-        tokens("flownexus-connector-token"),
-    )
+    # What may be missing comes first, then what starts threads.
+    accepted = tokens("flownexus-connector-token")
+    leshan = Leshan(text_setting("leshan_url"), secret("flownexus-leshan-token"), timeouts)
+    telemetry = Telemetry(timedelta(seconds=duration_setting("retention", "8760h")))
+    nats_url = secret("flownexus-nats-url")
+    pool = pool_from_environment(NAME)
+    return create_app(pool, telemetry, Publisher(nats_url, name=NAME), leshan, timeouts, accepted)
 
 
 def __getattr__(name: str) -> Quart:

@@ -120,10 +120,6 @@ def create_app(
     `retention` is how long values are kept, in seconds, at least a day; `accepted` are the bearer tokens of
     its callers.
     """
-    if retention < MINIMUM_RETENTION:
-        raise MissingSettingError(
-            "retention must be at least a day, 24h: less would drop what is being written"
-        )
     app = flask_app(NAME)
     housekeeper = Housekeeper(pool, publisher, retention)
 
@@ -137,12 +133,21 @@ def create_app(
 
 def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
-    return create_app(
-        pool_from_environment(NAME, "flownexus-housekeeping-database-url"),
-        Publisher(secret("flownexus-nats-url"), name=NAME),
-        duration_setting("retention", "8760h"),
-        tokens("flownexus-connector-token"),
-    )
+    # What may be missing comes first, then what starts threads.
+    accepted, nats_url = tokens("flownexus-connector-token"), secret("flownexus-nats-url")
+    retention = _retention()
+    pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
+    return create_app(pool, Publisher(nats_url, name=NAME), retention, accepted)
+
+
+def _retention() -> float:
+    """Read how long values are kept, in seconds."""
+    retention = duration_setting("retention", "8760h")
+    if retention < MINIMUM_RETENTION:
+        raise MissingSettingError(
+            "environment variable retention: at least 24h, less would drop what is being written"
+        )
+    return retention
 
 
 def __getattr__(name: str) -> Flask:

@@ -22,7 +22,7 @@ from flask import Flask, request
 from prometheus_client import Counter
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import BadRequestError, ValidationFailedError
+from flownexus.errors import BadRequestError, NotFoundError, ValidationFailedError
 from flownexus.lwm2m.operation import NewOperation, Status, parse_operation
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import secret, tokens
@@ -74,13 +74,13 @@ def create_app(pool: ConnectionPool, publisher: Publisher, accepted: tuple[str, 
             "next": found[limit - 1].id if more else None,
         }
 
-    @app.get(f"/<int(max={MAX_ID}):id_>")
+    @app.get("/<int:id_>")
     def get(id_: int) -> dict[str, Any]:
-        return show(pool, id_).as_json()
+        return show(pool, _known(id_)).as_json()
 
-    @app.delete(f"/<int(max={MAX_ID}):id_>")
+    @app.delete("/<int:id_>")
     def delete(id_: int) -> dict[str, Any]:
-        operation = cancel(pool, id_)
+        operation = cancel(pool, _known(id_))
         wake(operation.endpoint)  # those behind it need not wait any more for what it waited for
         return operation.as_json()
 
@@ -94,6 +94,12 @@ def _parse(body: bytes) -> NewOperation:
         raise BadRequestError(f"the body is not JSON: {error}") from None
     except RecursionError:
         raise BadRequestError("the body is nested too deeply") from None
+
+
+def _known(id_: int) -> int:
+    if id_ > MAX_ID:
+        raise NotFoundError(f"there is no operation {id_}")
+    return id_
 
 
 def _number(name: str, default: int | None, most: int) -> int | None:
@@ -116,11 +122,10 @@ def _status() -> Status | None:
 
 def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
-    return create_app(
-        pool_from_environment(NAME),
-        Publisher(secret("flownexus-nats-url"), name=NAME),
-        tokens("flownexus-api-token"),
-    )
+    # What may be missing comes first, then what starts threads.
+    accepted, nats_url = tokens("flownexus-api-token"), secret("flownexus-nats-url")
+    pool = pool_from_environment(NAME)
+    return create_app(pool, Publisher(nats_url, name=NAME), accepted)
 
 
 def __getattr__(name: str) -> Flask:

@@ -1,0 +1,516 @@
+"""dispatch-op against a real PostgreSQL and a server that answers as Leshan does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from psycopg_pool import ConnectionPool
+
+from flownexus.leshan import Leshan
+from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.settings import Timeouts
+from flownexus.store.pool import open_pool
+from flownexus.store.telemetry import Telemetry
+from local.ports import free_port
+from tests.fixtures.handler import FUNCTIONS, load_handler
+from tests.fixtures.leshan import LeshanDouble, answer, asleep, broken, never, plain
+from tests.fixtures.served import Serve, Served
+from tests.fixtures.world import World
+
+TOKEN = "connector"  # the test's own
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+TIMEOUTS = Timeouts.of(3)
+TEMPERATURE = {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": "21.5"}
+
+Post = Callable[..., Any]
+
+
+@pytest.fixture
+def no_nats() -> Iterator[Publisher]:
+    with Publisher(f"nats://127.0.0.1:{free_port()}") as publisher:
+        yield publisher
+
+
+@asynccontextmanager
+async def replica(
+    pool: ConnectionPool, publisher: Publisher, url: str, timeouts: Timeouts = TIMEOUTS
+) -> AsyncIterator[Any]:
+    """Run the function in this process; gives what posts a body to it."""
+    handler = load_handler("dispatch-op")
+    app = handler.create_app(
+        pool,
+        Telemetry(timedelta(days=365)),
+        publisher,
+        Leshan(url, "leshan-token", timeouts),
+        timeouts,
+        (TOKEN, "old"),
+    )
+
+    async with app.test_app() as running:
+        client = running.test_client()
+
+        async def post(body: Any = None, headers: dict[str, str] = HEADERS) -> Any:
+            raw = body if isinstance(body, bytes) else json.dumps(body or {"ep": "sim-0001"})
+            return await client.post("/", data=raw, headers=headers)
+
+        yield post
+
+
+@pytest.fixture
+async def post(world: World, no_nats: Publisher, leshan: LeshanDouble) -> AsyncIterator[Post]:
+    async with replica(world.pool, no_nats, leshan.url) as post:
+        yield post
+
+
+async def dispatched(response: Any) -> Any:
+    assert response.status_code == 200, await response.get_data()
+    return (await response.get_json())["operation"]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The edge
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer wrong", "Basic connector", "Bearer "])
+async def test_who_is_not_the_connector_is_refused(
+    post: Post, world: World, authorization: str | None
+) -> None:
+    world.endpoint()
+    id_ = world.queue()
+    response = await post(headers={"Authorization": authorization} if authorization else {})
+    assert response.status_code == 401
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert world.status(id_) == ("QUEUED", 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"ep", b"[]", b"{}", b'{"ep": ""}', b'{"ep": 3}', b'{"ep": "a\\u0000"}', b"\xff", b"[" * 10_000],
+)
+async def test_what_is_no_wake_up_is_refused(post: Post, body: bytes) -> None:
+    response = await post(body)
+    assert response.status_code == 400
+    assert (await response.get_json())["status"] == 400
+
+
+@pytest.mark.parametrize("endpoint", ["nobody", "it's.*> \N{GRINNING FACE}", "x" * 300])
+async def test_an_endpoint_without_anything_is_no_error(post: Post, endpoint: str) -> None:
+    assert await dispatched(await post({"ep": endpoint})) is None
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Ends
+
+
+async def test_a_write_is_confirmed(post: Post, world: World, leshan: LeshanDouble) -> None:
+    world.endpoint()
+    id_ = world.queue(path="/3/0/15", value={"type": "STRING", "value": "UTC+2"})
+    assert await dispatched(await post()) == {
+        "id": id_,
+        "status": "CONFIRMED",
+        "attempts": 1,
+        "reason": None,
+    }
+    row = world.operation(id_)
+    assert (row["status"], row["result"]) == ("CONFIRMED", {"status": "CHANGED(204)"})
+    assert row["finished_at"] >= row["last_attempt_at"]
+    [seen] = leshan.seen
+    assert (seen.method, seen.path, seen.query) == ("PUT", "/3/0/15", {"replace": "true", "timeout": "3"})
+    assert seen.headers["Authorization"] == "Bearer leshan-token"
+    assert seen.json == {"kind": "singleResource", "id": 15, "type": "STRING", "value": "UTC+2"}
+
+
+async def test_an_execute_sends_its_arguments_as_text(post: Post, world: World, leshan: LeshanDouble) -> None:
+    world.endpoint()
+    world.queue(operation="execute", path="/3/0/4", arguments="0='now'")
+    world.queue(operation="execute", path="/3/0/4")
+    await post()
+    await post()
+    assert [(seen.method, seen.path, seen.body) for seen in leshan.seen] == [
+        ("POST", "/3/0/4", "0='now'"),
+        ("POST", "/3/0/4", ""),
+    ]
+
+
+@pytest.mark.parametrize("endpoint", ["it's.*> \N{GRINNING FACE}?#%2F", "urn:imei:123/4"])
+async def test_any_endpoint_name_reaches_leshan(
+    post: Post, world: World, leshan: LeshanDouble, endpoint: str
+) -> None:
+    world.endpoint(endpoint)
+    world.queue(endpoint)
+    assert (await dispatched(await post({"ep": endpoint})))["status"] == "CONFIRMED"
+    assert leshan.seen[0].endpoint == endpoint
+
+
+@pytest.mark.parametrize(("operation", "method"), [("read", "GET"), ("observe", "POST")])
+async def test_values_that_come_back_are_stored(
+    post: Post, world: World, leshan: LeshanDouble, operation: str, method: str
+) -> None:
+    world.endpoint()
+    leshan.default = answer("CONTENT(205)", TEMPERATURE)
+    id_ = world.queue(operation=operation)
+    await post()
+    assert leshan.seen[0].method == method
+    assert world.operation(id_)["result"] == {"status": "CONTENT(205)", "content": TEMPERATURE}
+    [row] = world.execute("SELECT path, number FROM telemetry")
+    assert row == {"path": "/3303/0/5700", "number": 21.5}
+
+
+async def test_http_200_with_success_false_is_not_confirmed(
+    post: Post, world: World, leshan: LeshanDouble
+) -> None:
+    """The peer took it for confirmed. 5.00: one attempt at each of three updates, then FAILED."""
+    world.endpoint()
+    leshan.default = answer("INTERNAL_SERVER_ERROR(500)", errormessage="out of order")
+    id_ = world.queue()
+    for attempt in (1, 2):
+        assert (await dispatched(await post()))["attempts"] == attempt
+        assert await dispatched(await post()) is None  # not before the next update
+        assert world.status(id_) == ("QUEUED", attempt)
+        world.update()
+    await post()
+    assert world.status(id_) == ("FAILED", 3)
+    assert world.operation(id_)["reason"] == "the device answered 5.00 INTERNAL_SERVER_ERROR: out of order"
+    assert len(leshan.seen) == 3
+
+
+@pytest.mark.parametrize("status", ["NOT_FOUND(404)", "METHOD_NOT_ALLOWED(405)"])
+async def test_a_refusal_for_good_fails_at_once(
+    post: Post, world: World, leshan: LeshanDouble, status: str
+) -> None:
+    world.endpoint()
+    leshan.default = answer(status)
+    id_ = world.queue()
+    await post()
+    row = world.operation(id_)
+    assert (row["status"], row["attempts"]) == ("FAILED", 1)
+    assert row["reason"].startswith("the device answered 4.0")
+
+
+@pytest.mark.parametrize("absent", [asleep, plain(400, "no registered client with id 'sim-0001'")])
+async def test_no_attempt_is_burnt_on_a_device_that_is_not_there(
+    post: Post, world: World, leshan: LeshanDouble, absent: Any
+) -> None:
+    world.endpoint()
+    leshan.answers["sim-0001"] = [absent, answer("CHANGED(204)")]
+    id_ = world.queue()
+    assert (await dispatched(await post()))["attempts"] == 0
+    assert await dispatched(await post()) is None
+    assert world.status(id_) == ("QUEUED", 0)
+    world.update()
+    await post()
+    assert world.status(id_) == ("CONFIRMED", 1)
+
+
+async def test_an_offline_device_is_not_tried(post: Post, world: World, leshan: LeshanDouble) -> None:
+    world.endpoint(registered=False)
+    id_ = world.queue()
+    assert await dispatched(await post()) is None
+    assert world.status(id_) == ("QUEUED", 0)
+    assert leshan.seen == []
+
+
+async def test_an_invalid_request_fails_with_leshan_s_words(
+    post: Post, world: World, leshan: LeshanDouble
+) -> None:
+    world.endpoint()
+    leshan.default = plain(400, "Invalid request: resource 15 is not writable")
+    id_ = world.queue()
+    await post()
+    assert world.status(id_) == ("FAILED", 0)
+    assert "resource 15 is not writable" in world.operation(id_)["reason"]
+
+
+@pytest.mark.parametrize("refusal", [plain(401, "Unauthorized"), plain(503, "starting")])
+async def test_a_leshan_that_refuses_us_costs_nothing_and_is_logged(
+    post: Post, world: World, leshan: LeshanDouble, refusal: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.endpoint()
+    leshan.answers["sim-0001"] = [refusal, answer("CHANGED(204)")]
+    id_ = world.queue(operation="execute")
+    await post()
+    assert world.status(id_) == ("QUEUED", 0)
+    assert any(entry.levelno == logging.ERROR for entry in caplog.records)
+    assert "leshan-token" not in caplog.text
+    await post()
+    assert world.status(id_) == ("CONFIRMED", 1)
+
+
+async def test_a_leshan_that_is_away_costs_nothing(world: World, no_nats: Publisher) -> None:
+    world.endpoint()
+    id_ = world.queue(operation="execute")
+    async with replica(world.pool, no_nats, f"http://127.0.0.1:{free_port()}") as post:
+        assert (await dispatched(await post()))["status"] == "QUEUED"
+    assert world.status(id_) == ("QUEUED", 0)
+    assert "Leshan is away" in world.operation(id_)["reason"]
+
+
+@pytest.mark.parametrize("operation", ["read", "write", "observe"])
+async def test_a_broken_connection_leaves_nothing_sending(
+    post: Post, world: World, leshan: LeshanDouble, operation: str
+) -> None:
+    """The peer left it SENDING for ever. And an attempt is one request: aiohttp would repeat some."""
+    world.endpoint()
+    leshan.default = broken
+    id_ = world.queue(operation=operation)
+    await post()
+    assert world.status(id_) == ("QUEUED", 1)
+    assert len(leshan.seen) == 1
+
+
+@pytest.mark.parametrize("end", [broken, plain(504, "timeout"), plain(500, "cancelled"), plain(200, "{")])
+async def test_an_execute_of_unknown_outcome_fails(
+    post: Post, world: World, leshan: LeshanDouble, end: Any
+) -> None:
+    world.endpoint()
+    leshan.default = end
+    once = world.queue(operation="execute")
+    await post()
+    assert world.operation(once)["reason"].startswith("outcome unknown: ")
+    assert world.status(once) == ("FAILED", 1)
+    again = world.queue(operation="execute", repeatable=True)
+    await post()
+    assert world.status(again) == ("QUEUED", 1)
+
+
+async def test_an_answer_that_never_comes_is_given_up(
+    world: World, no_nats: Publisher, leshan: LeshanDouble
+) -> None:
+    world.endpoint()
+    leshan.default = never
+    id_ = world.queue()
+    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(0.6)) as post:
+        began = time.monotonic()
+        await post()
+        assert 0.6 < time.monotonic() - began < 1.0
+    assert world.status(id_) == ("QUEUED", 1)
+    assert leshan.abandoned == ["sim-0001"]  # Leshan learns that nobody waits any more
+
+
+async def test_what_a_device_says_cannot_break_the_record(
+    post: Post, world: World, leshan: LeshanDouble
+) -> None:
+    world.endpoint()
+    odd = {"kind": "singleResource", "id": 5700, "type": "STRING", "value": "a\0b"}
+    leshan.default = answer("CONTENT(205)", odd)
+    id_ = world.queue(operation="read")
+    await post()
+    assert world.status(id_) == ("CONFIRMED", 1)
+    assert world.execute("SELECT value FROM telemetry") == [{"value": "a�b"}]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Order, replicas, many at once
+
+
+async def drain(post: Post, endpoint: str = "sim-0001") -> None:
+    """Do what the wake-ups do: dispatch until nothing is left."""
+    while await dispatched(await post({"ep": endpoint})):
+        pass
+
+
+async def test_ten_operations_go_in_order_and_one_at_a_time_through_two_replicas(
+    world: World, no_nats: Publisher, leshan: LeshanDouble
+) -> None:
+    """The peer sent them at once, or out of order."""
+    world.endpoint()
+    leshan.default = answer("CHANGED(204)", after=0.02)
+    values = [f"value-{number}" for number in range(10)]
+    ids = [world.queue(value={"type": "STRING", "value": value}) for value in values]
+    async with AsyncExitStack() as stack:
+        posts = []
+        for number in range(2):
+            pool = stack.enter_context(open_pool(world.database.functions, 4, f"replica {number}"))
+            posts.append(await stack.enter_async_context(replica(pool, no_nats, leshan.url)))
+
+        async def wake_up_again_and_again(post: Post) -> None:
+            while any(world.status(id_)[0] != "CONFIRMED" for id_ in ids):
+                await asyncio.gather(*(post() for _ in range(3)))
+
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(wake_up_again_and_again(post) for post in posts))
+    assert [seen.json["value"] for seen in leshan.seen] == values
+    assert leshan.most_open["sim-0001"] == 1
+    assert [world.status(id_) for id_ in ids] == [("CONFIRMED", 1)] * 10
+
+
+async def test_five_hundred_wait_at_once_with_four_connections(
+    world: World, no_nats: Publisher, leshan: LeshanDouble
+) -> None:
+    slow = [f"slow-{number:04}" for number in range(500)]
+    for endpoint in slow:
+        leshan.answers[endpoint] = answer("CHANGED(204)", after=3)
+    names = [*slow, "fast"]
+    world.execute(
+        "INSERT INTO endpoint (name, registered, presence) SELECT unnest(%s::text[]), true, 1", names
+    )
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path)"
+        " SELECT id, 'read', '/3' FROM endpoint"
+    )
+    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(10)) as post:
+        began = time.monotonic()
+        tasks = [asyncio.create_task(post({"ep": endpoint})) for endpoint in slow]
+        await asyncio.sleep(0.05)
+        await post({"ep": "fast"})
+        assert time.monotonic() - began < 2
+        await asyncio.gather(*tasks)
+        took = time.monotonic() - began
+    assert world.execute("SELECT DISTINCT status, attempts FROM endpoint_operation") == [
+        {"status": "CONFIRMED", "attempts": 1}
+    ]
+    assert took < 10
+    assert world.pool.get_stats()["pool_max"] == 4
+
+
+async def test_the_next_operation_is_woken(world: World, leshan: LeshanDouble, nats_url: str) -> None:
+    world.endpoint()
+    world.queue()
+    world.queue()
+    with Publisher(nats_url) as publisher:
+        assert publisher.wait_connected(5)
+        async with replica(world.pool, publisher, leshan.url) as post:
+            client = await nats.connect(nats_url)
+            try:
+                woken = await client.subscribe(Wake(Kind.QUEUED, "sim-0001").subject)
+                await client.flush()
+                await post()
+                message = await woken.next_msg(timeout=5)
+                assert json.loads(message.data) == {"ep": "sim-0001"}
+                await post()  # nothing is left: no wake-up
+                with pytest.raises(nats.errors.TimeoutError):
+                    await woken.next_msg(timeout=0.3)
+            finally:
+                await client.close()
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Losses
+
+
+async def test_a_caller_that_goes_away_does_not_undo_what_the_device_does(
+    world: World, no_nats: Publisher, leshan: LeshanDouble
+) -> None:
+    world.endpoint()
+    leshan.default = answer("CHANGED(204)", after=0.5)
+    id_ = world.queue()
+    async with replica(world.pool, no_nats, leshan.url) as post:
+        caller = asyncio.create_task(post())
+        await until(lambda: len(leshan.seen) == 1)
+        caller.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await caller
+        await until(lambda: world.status(id_) == ("CONFIRMED", 1))
+
+
+async def test_an_end_is_recorded_once_postgresql_is_back(
+    world: World, no_nats: Publisher, leshan: LeshanDouble
+) -> None:
+    world.endpoint()
+    id_ = world.queue(operation="execute")
+    leshan.default = answer("CHANGED(204)", after=0.5)
+    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(9)) as post:
+        task = asyncio.create_task(post())
+        await until(lambda: len(leshan.seen) == 1)
+        world.execute("ALTER ROLE flownexus_functions NOLOGIN")
+        try:
+            world.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'flownexus_functions'"
+            )
+            await asyncio.sleep(1.5)
+            assert not task.done()
+        finally:
+            world.execute("ALTER ROLE flownexus_functions LOGIN")
+        assert (await dispatched(await task))["status"] == "CONFIRMED"
+    assert world.status(id_) == ("CONFIRMED", 1)
+
+
+async def test_without_postgresql_the_caller_is_asked_to_come_again(
+    world: World, no_nats: Publisher, leshan: LeshanDouble
+) -> None:
+    with open_pool(f"postgresql://nobody@127.0.0.1:{free_port()}/x", 4, "test") as pool:
+        async with replica(pool, no_nats, leshan.url) as post:
+            response = await post()
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+
+
+@pytest.fixture
+def serve_dispatch(serve: Serve, world: World, leshan: LeshanDouble, tmp_path: Path) -> Callable[..., Served]:
+    """Serve the function as a process of its own, as the template does."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name, value in {
+        "flownexus-database-url": world.database.functions,
+        "flownexus-nats-url": f"nats://127.0.0.1:{free_port()}",
+        "flownexus-leshan-token": "leshan-token",
+        "flownexus-connector-token": TOKEN,
+    }.items():
+        (secrets / name).write_text(value + "\n")
+
+    def start(*, ready: bool = True) -> Served:
+        environment = {
+            "secret_mount_path": str(secrets),
+            "leshan_url": leshan.url,
+            "long_poll_timeout": "3s",
+            "database_pool_size": "4",
+        }
+        source = (FUNCTIONS / "dispatch-op" / "handler.py").read_text()
+        return serve(source, ready=ready, **environment)
+
+    return start
+
+
+async def test_kill_9_in_mid_long_poll_neither_loses_nor_repeats_the_record(
+    world: World, leshan: LeshanDouble, serve_dispatch: Callable[..., Served]
+) -> None:
+    """The operation is neither stuck in SENDING nor lost nor recorded twice."""
+    world.endpoint()
+    leshan.answers["sim-0001"] = [never, answer("CONTENT(205)", TEMPERATURE)]
+    id_ = world.queue(operation="read")
+    first, second = serve_dispatch(), serve_dispatch()
+    wake = json.dumps({"ep": "sim-0001"}).encode()
+
+    def post(served: Served) -> Any:
+        status, body, _ = served.request("POST", "/", wake, HEADERS)
+        assert status == 200, body
+        return json.loads(body)["operation"]
+
+    call = asyncio.get_running_loop().run_in_executor(None, lambda: post(first))
+    await until(lambda: len(leshan.seen) == 1)
+    first.process.kill()
+    with pytest.raises(OSError):  # noqa: PT011  # which one depends on the moment
+        await call
+    assert world.status(id_) == ("SENDING", 1)
+    assert await asyncio.to_thread(post, second) is None  # the lease holds
+    await asyncio.sleep(TIMEOUTS.lease)
+    ended = await asyncio.to_thread(post, second)
+    assert (ended["id"], ended["status"], ended["attempts"]) == (id_, "CONFIRMED", 2)
+    assert world.execute("SELECT count(*) AS n FROM resource") == [{"n": 1}]
+    assert leshan.abandoned == ["sim-0001"]
+
+
+def test_a_missing_secret_is_a_refusal_to_start(
+    serve_dispatch: Callable[..., Served], tmp_path: Path
+) -> None:
+    (tmp_path / "secrets" / "flownexus-connector-token").unlink()
+    served = serve_dispatch(ready=False)
+    assert served.process.wait(20) == 1
+    assert "secret flownexus-connector-token cannot be read" in served.log.read_text()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # what is waited for happens in other processes
+            await asyncio.sleep(0.02)

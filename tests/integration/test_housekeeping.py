@@ -1,0 +1,240 @@
+"""housekeeping with its own role: what was left behind is repaired, partitions are made and dropped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg_pool import ConnectionPool
+
+from flownexus.messaging import Kind, Wake
+from flownexus.store.operation import claim
+from flownexus.store.pool import open_pool
+from local.ports import free_port
+from tests.fixtures.handler import load_handler
+from tests.fixtures.world import World
+
+HEADERS = {"Authorization": "Bearer connector"}
+YEAR = 365 * 24 * 3600.0
+
+
+class Wakes:
+    """Takes wake-ups in NATS's place; `away` of them fail."""
+
+    def __init__(self) -> None:
+        self.published: list[Wake] = []
+        self.away = False
+
+    def publish(self, wakes: Iterable[Wake], timeout: float) -> int:
+        batch = list(wakes)
+        self.published += batch
+        return len(batch) if self.away else 0
+
+
+@pytest.fixture
+def pool(world: World) -> Iterator[ConnectionPool]:
+    with open_pool(world.database.housekeeping, 2, "housekeeping") as pool:
+        yield pool
+
+
+@pytest.fixture
+def wakes() -> Wakes:
+    return Wakes()
+
+
+@pytest.fixture
+def client(pool: ConnectionPool, wakes: Wakes) -> Any:
+    return load_handler("housekeeping").create_app(pool, wakes, YEAR, ("connector",)).test_client()
+
+
+def do_round(client: Any) -> dict[str, Any]:
+    response = client.post("/", headers=HEADERS)
+    assert response.status_code == 200, response.data
+    summary: dict[str, Any] = response.get_json()
+    return summary
+
+
+def age(world: World, seconds: float = 5) -> None:
+    """Let all operations have been queued and tried so long ago."""
+    world.execute(
+        "UPDATE endpoint_operation SET created_at = created_at - make_interval(secs => %s),"
+        " last_attempt_at = last_attempt_at - make_interval(secs => %s)",
+        seconds, seconds,
+    )  # fmt: skip
+
+
+def months(world: World, table: str) -> list[str]:
+    rows = world.execute(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = %s::regclass ORDER BY 1",
+        table,
+    )
+    return [row["name"] for row in rows if row["name"] != f"{table}_default"]
+
+
+def test_only_the_connector_may_call(client: Any) -> None:
+    assert client.post("/").status_code == 401
+    assert client.post("/", headers={"Authorization": "Bearer api"}).status_code == 401
+    assert client.get("/", headers=HEADERS).status_code == 405
+
+
+def test_nothing_to_do_is_no_error(client: Any) -> None:
+    assert do_round(client) == {
+        "revived": 0,
+        "forgotten": 0,
+        "woken": 0,
+        "wakes_failed": 0,
+        "partitions_made": 0,
+        "partitions_dropped": 0,
+        "marks_forgotten": 0,
+    }
+    assert "partitions_made" not in do_round(client)  # an hour later again
+
+
+def test_expired_leases_are_revived_and_woken(client: Any, world: World, wakes: Wakes) -> None:
+    """The peer left operations SENDING for ever."""
+    for name in ("a", "b", "c"):
+        world.endpoint(name)
+    write, execute, fresh = world.queue("a"), world.queue("b", "execute"), world.queue("c")
+    for name in ("a", "b", "c"):
+        claim(world.pool, name, 50)
+    world.expire_lease(write)
+    world.expire_lease(execute)
+    age(world)
+    assert do_round(client)["revived"] == 2
+    assert world.status(write) == ("QUEUED", 1)
+    assert world.status(execute) == ("FAILED", 1)
+    assert world.operation(execute)["reason"].startswith("outcome unknown")
+    assert world.status(fresh) == ("SENDING", 1)
+    assert wakes.published == [Wake(Kind.QUEUED, "a")]
+
+
+def test_lost_wake_ups_are_sent_again(client: Any, world: World, wakes: Wakes) -> None:
+    for name in ("late", "first", "fresh", "offline", "over", "waiting", "busy"):
+        world.endpoint(name, registered=name != "offline", lifetime=-1 if name == "over" else 300)
+        world.queue(name)
+    age(world)
+    world.execute("UPDATE endpoint_operation SET created_at = now() WHERE endpoint_id = 3")
+    world.execute("UPDATE endpoint_operation SET created_at = now() - interval '1 h' WHERE endpoint_id = 2")
+    world.execute("UPDATE endpoint_operation SET waits_for_presence = 2 WHERE endpoint_id = 6")
+    world.queue("busy")
+    age(world)
+    world.execute("UPDATE endpoint_operation SET created_at = now() WHERE endpoint_id = 3")
+    claim(world.pool, "busy", 50)
+    assert do_round(client)["woken"] == 2
+    assert [wake.ep for wake in wakes.published] == ["first", "late"]
+    wakes.away = True
+    assert do_round(client)["wakes_failed"] == 2
+
+
+def test_one_that_waits_holds_back_those_behind_it(client: Any, world: World, wakes: Wakes) -> None:
+    world.endpoint()
+    head = world.queue()
+    world.queue()
+    world.execute("UPDATE endpoint_operation SET waits_for_presence = 2 WHERE id = %s", head)
+    age(world)
+    assert do_round(client)["woken"] == 0
+    world.update()
+    assert do_round(client)["woken"] == 1
+
+
+def test_a_device_that_went_without_a_word_is_marked_gone(client: Any, world: World) -> None:
+    world.endpoint("gone", lifetime=-3600)
+    world.endpoint("just over", lifetime=-5)
+    world.endpoint("there")
+    world.endpoint("for ever", lifetime=None)
+    assert do_round(client)["forgotten"] == 1
+    rows = world.execute("SELECT name FROM endpoint WHERE NOT registered")
+    assert [row["name"] for row in rows] == ["gone"]
+
+
+def test_partitions_are_made_ahead(client: Any, world: World) -> None:
+    tables = ("resource", "event", "event_resource")
+    before = {table: months(world, table) for table in tables}
+    for table in tables:
+        world.execute(f"DROP TABLE {before[table][-1]}")
+    assert do_round(client)["partitions_made"] == 3
+    assert {table: months(world, table) for table in tables} == before
+
+
+def test_old_partitions_are_dropped(client: Any, world: World) -> None:
+    world.execute(
+        "CREATE TABLE resource_y2020m01 PARTITION OF resource"
+        " FOR VALUES FROM ('2020-01-01') TO ('2020-02-01')"
+    )
+    kept = months(world, "resource")
+    assert do_round(client)["partitions_dropped"] == 1
+    assert [name for name in kept if name not in months(world, "resource")] == ["resource_y2020m01"]
+
+
+def test_partitions_that_writers_hold_are_left_for_the_next_round(client: Any, world: World) -> None:
+    last = months(world, "resource")[-1]
+    world.execute(f"DROP TABLE {last}")
+    with psycopg.connect(world.database.functions) as writer:
+        writer.execute("SELECT count(*) FROM resource_latest")
+        writer.execute(
+            "INSERT INTO resource (time, id, endpoint_id, resource_type_id, object_instance_id)"
+            " VALUES ('2050-01-01', 1, 1, 1, 0)"
+        )
+        summary = do_round(client)
+        assert summary["partitions_made"] is None
+        assert (summary["revived"], summary["woken"]) == (0, 0)
+    assert do_round(client)["partitions_made"] == 1
+    assert months(world, "resource")[-1] == last
+
+
+def test_marks_of_senders_long_gone_are_forgotten(client: Any, world: World) -> None:
+    world.execute(
+        "INSERT INTO delivery_mark (source, kind, lane, mark, moved_at) VALUES"
+        " (gen_random_uuid(), 'single', 0, 1, now() - interval '366 days'),"
+        " (gen_random_uuid(), 'single', 0, 2, now())"
+    )
+    assert do_round(client)["marks_forgotten"] == 1
+    assert world.execute("SELECT mark FROM delivery_mark") == [{"mark": 2}]
+
+
+def test_two_rounds_at_once_do_each_thing_once(pool: ConnectionPool, world: World) -> None:
+    for number in range(50):
+        world.endpoint(f"sim-{number}")
+        id_ = world.queue(f"sim-{number}")
+        claim(world.pool, f"sim-{number}", 50)
+        world.expire_lease(id_)
+    start = threading.Barrier(2)
+
+    def round_() -> int:
+        app = load_handler("housekeeping").create_app(pool, Wakes(), YEAR, ("connector",))
+        client = app.test_client()
+        start.wait()
+        return do_round(client)["revived"] or 0
+
+    with ThreadPoolExecutor(2) as threads:
+        revived = [future.result() for future in [threads.submit(round_) for _ in range(2)]]
+    assert sum(revived) == 50
+    assert world.execute("SELECT DISTINCT status, attempts FROM endpoint_operation") == [
+        {"status": "QUEUED", "attempts": 1}
+    ]
+
+
+def test_without_postgresql_the_caller_is_asked_to_come_again(wakes: Wakes) -> None:
+    with open_pool(f"postgresql://nobody@127.0.0.1:{free_port()}/x", 2, "test") as pool:
+        client = load_handler("housekeeping").create_app(pool, wakes, YEAR, ("connector",)).test_client()
+        assert client.post("/", headers=HEADERS).status_code == 503
+
+
+def test_its_role_may_do_no_more(world: World) -> None:
+    for statement in (
+        "INSERT INTO endpoint (name) VALUES ('x')",
+        "UPDATE endpoint SET name = 'x'",
+        "DELETE FROM endpoint_operation",
+        "SELECT * FROM resource",
+        "UPDATE delivery_mark SET mark = 0",
+        "DROP TABLE resource_default",
+    ):
+        with (
+            psycopg.connect(world.database.housekeeping) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute(statement.encode())
