@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server.rest;
 
+import com.fasterxml.jackson.core.JsonGenerator;
 import io.flownexus.leshan.server.Metrics;
 import io.flownexus.leshan.server.json.RegistrationWriter;
 import jakarta.servlet.http.HttpServlet;
@@ -11,6 +12,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;
@@ -76,7 +78,7 @@ final class ClientsServlet extends HttpServlet {
     OpenRequest waiting =
         new OpenRequest(
             httpRequest.startAsync(), registration.getEndpoint(), timeout + GRACE_MILLIS, open);
-    CallerWatch.watch(httpRequest, waiting::abandon);
+    WatchedEndPoint.watch(httpRequest, waiting::abandon);
     try {
       server.send(
           registration,
@@ -148,7 +150,7 @@ final class ClientsServlet extends HttpServlet {
   }
 
   private <T extends Observation> T observation(
-      Registration registration, Class<T> type, java.util.function.Predicate<T> wanted) {
+      Registration registration, Class<T> type, Predicate<T> wanted) {
     Optional<T> found =
         server.getObservationService().getObservations(registration).stream()
             .filter(type::isInstance)
@@ -178,8 +180,7 @@ final class ClientsServlet extends HttpServlet {
         });
   }
 
-  private void write(com.fasterxml.jackson.core.JsonGenerator out, Registration registration)
-      throws IOException {
+  private void write(JsonGenerator out, Registration registration) throws IOException {
     Boolean sleeping =
         registration.usesQueueMode()
             ? !server.getPresenceService().isClientAwake(registration)

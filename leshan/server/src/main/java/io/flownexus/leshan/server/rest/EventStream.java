@@ -105,7 +105,8 @@ final class EventStream implements WriteListener {
     }
   }
 
-  private void close() {
+  /** End the stream, whoever is first to do so. */
+  void close() {
     synchronized (this) {
       if (closed) {
         return;

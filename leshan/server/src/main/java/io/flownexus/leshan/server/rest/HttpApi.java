@@ -4,12 +4,16 @@ import io.flownexus.leshan.server.Metrics;
 import io.flownexus.leshan.server.Tokens;
 import jakarta.servlet.DispatcherType;
 import jakarta.servlet.Servlet;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.SocketChannel;
 import java.util.EnumSet;
 import java.util.function.BooleanSupplier;
 import org.eclipse.jetty.ee10.servlet.FilterHolder;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
 import org.eclipse.jetty.http.UriCompliance;
+import org.eclipse.jetty.io.ManagedSelector;
+import org.eclipse.jetty.io.SocketChannelEndPoint;
 import org.eclipse.jetty.server.HttpConfiguration;
 import org.eclipse.jetty.server.HttpConnectionFactory;
 import org.eclipse.jetty.server.Server;
@@ -44,7 +48,7 @@ public final class HttpApi {
     HttpConfiguration http = new HttpConfiguration();
     http.setSendServerVersion(false);
     http.setUriCompliance(UriCompliance.UNSAFE); // endpoint names hold what they like
-    connector = new ServerConnector(server, 1, 1, new HttpConnectionFactory(http));
+    connector = new WatchedConnector(server, http);
     connector.setHost(host);
     connector.setPort(port);
     connector.setAcceptQueueSize(ACCEPT_QUEUE);
@@ -84,5 +88,21 @@ public final class HttpApi {
     ServletHolder holder = new ServletHolder(servlet);
     holder.setAsyncSupported(true);
     context.addServlet(holder, path);
+  }
+
+  private static final class WatchedConnector extends ServerConnector {
+
+    WatchedConnector(Server server, HttpConfiguration http) {
+      super(server, 1, 1, new HttpConnectionFactory(http));
+    }
+
+    @Override
+    protected SocketChannelEndPoint newEndPoint(
+        SocketChannel channel, ManagedSelector selector, SelectionKey key) {
+      SocketChannelEndPoint endPoint =
+          new WatchedEndPoint(channel, selector, key, getScheduler(), getExecutor());
+      endPoint.setIdleTimeout(getIdleTimeout());
+      return endPoint;
+    }
   }
 }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
 import java.time.DateTimeException;
 import java.time.Duration;
 import java.time.Instant;
@@ -36,7 +37,7 @@ record Answer(int status, String text, Duration retryAfter, long mark, List<Stri
         return new Answer(status, "", retryAfter, -1, List.of());
       }
     }
-    String text = new String(body, java.nio.charset.StandardCharsets.UTF_8);
+    String text = new String(body, StandardCharsets.UTF_8);
     return new Answer(
         status,
         text.length() > TEXT_BOUND ? text.substring(0, TEXT_BOUND) : text,
