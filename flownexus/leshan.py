@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 MAX_ANSWER: Final = 16 * 1024 * 1024  # bytes
 CONNECT_SHARE: Final = 1 / 7
 """Part of the client's timeout in which a connection must stand."""
+UNSENT: Final = "X-Request-Unsent"
+"""The header by which our Leshan says that nothing left for the device."""
 KEEP_ALIVE: Final = 5.0
 """Seconds an idle connection is kept: well below Leshan's own, so that it is not closed under a request."""
 
@@ -111,10 +113,9 @@ class Leshan:
         """
         if self._session is None:
             raise RuntimeError("the session is not open: use `async with`")
-        # Leshan knows whole seconds.
-        query = {**call.query, "timeout": str(max(1, round(self._timeouts.leshan)))}
-        text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-        url = URL(f"{self._url}/api/clients/{quote(endpoint, safe='')}{call.path}?{text}", encoded=True)
+        query = {**call.query, "timeout": f"{self._timeouts.leshan:g}"}
+        text = "&".join(f"{name}={value}" for name, value in query.items())
+        url = URL(f"{self._url}/api/clients/{_segment(endpoint)}{call.path}?{text}", encoded=True)
         body: dict[str, Any] = {}
         if call.json is not None:
             body = {"data": msgspec.json.encode(call.json), "headers": {"Content-Type": "application/json"}}
@@ -131,7 +132,12 @@ class Leshan:
             return Lost(f"the connection to Leshan broke: {_name(error)}")
         if raw is None:
             return Lost(f"Leshan's answer is longer than {MAX_ANSWER} bytes")
-        return Answered(response.status, _decode(response, raw))
+        return Answered(response.status, _decode(response, raw), response.headers.get(UNSENT) == "true")
+
+
+def _segment(endpoint: str) -> str:
+    """Write an endpoint name as one segment of a path, also one that paths know as a step up."""
+    return quote(endpoint, safe="") if endpoint not in (".", "..") else endpoint.replace(".", "%2E")
 
 
 def _name(error: BaseException) -> str:

@@ -216,10 +216,14 @@ def typed_value(value: object, seen: DataType | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Answered:
-    """Leshan answered: its HTTP status and its body, decoded where it was JSON, else as text."""
+    """Leshan answered: its HTTP status and its body, decoded where it was JSON, else as text.
+
+    `unsent` is its word that nothing left for the device.
+    """
 
     status: int
     body: Any
+    unsent: bool = False
 
 
 @dataclass(frozen=True)
@@ -275,8 +279,10 @@ _CODE: Final = re.compile(r"\((\d)(\d\d)\)$")
 # (RFC 7252, 5.9.2).
 _PASSING: Final = frozenset({"4.08", "4.09", "4.13", "4.29"})
 _NOT_REGISTERED: Final = re.compile(r"no registered client|not registered", re.IGNORECASE)
-_MISUNDERSTOOD: Final = frozenset({401, 403, 404, 405, 429, 503})
-"""HTTP statuses by which Leshan, or what stands before it, takes no request of ours at all."""
+_CLOSED: Final = frozenset({401, 403, 429, 503})
+"""HTTP statuses by which Leshan, or what stands before it, takes no request of ours at this time."""
+_NOT_LESHAN: Final = frozenset({404, 405})
+"""HTTP statuses by which something else than Leshan says that it knows nothing of this URL."""
 
 
 def judge(exchange: Exchange) -> Outcome:
@@ -295,12 +301,14 @@ def judge(exchange: Exchange) -> Outcome:
             return Outcome(Verdict.UNKNOWN, "the device did not answer in time")
         case Answered(400, body) if _NOT_REGISTERED.search(_text(body)):
             return Outcome(Verdict.ABSENT, "the device is not registered at Leshan")
-        case Answered(status, body) if status in _MISUNDERSTOOD:
+        case Answered(status, body, unsent) if status in _CLOSED or (status in _NOT_LESHAN and not unsent):
             return Outcome(Verdict.AWAY, f"Leshan takes no request: HTTP {status} {_text(body)}".rstrip())
         case Answered(status, body) if 400 <= status < 500:
             return Outcome(
                 Verdict.INVALID, f"Leshan refuses the request: HTTP {status} {_text(body)}".rstrip()
             )
+        case Answered(_, body, True):
+            return Outcome(Verdict.ABSENT, f"nothing was sent: {_text(body)}")
         case Answered(status, body):
             return Outcome(Verdict.UNKNOWN, f"Leshan failed: HTTP {status} {_text(body)}".rstrip())
 

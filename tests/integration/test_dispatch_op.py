@@ -143,7 +143,7 @@ async def test_an_execute_sends_its_arguments_as_text(post: Post, world: World, 
     ]
 
 
-@pytest.mark.parametrize("endpoint", ["it's.*> \N{GRINNING FACE}?#%2F", "urn:imei:123/4"])
+@pytest.mark.parametrize("endpoint", ["it's.*> \N{GRINNING FACE}?#%2F", "urn:imei:123/4", ".."])
 async def test_any_endpoint_name_reaches_leshan(
     post: Post, world: World, leshan: LeshanDouble, endpoint: str
 ) -> None:

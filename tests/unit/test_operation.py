@@ -171,7 +171,7 @@ class TestTypedValue:
         assert typed_value(link, DataType.OBJLNK) == {"type": "OBJLNK", "value": link}
 
     def test_a_value_alone_without_a_type_seen_is_refused_with_what_helps(self) -> None:
-        with pytest.raises(ValidationFailedError, match='write the value as'):
+        with pytest.raises(ValidationFailedError, match="write the value as"):
             typed_value("UTC", None)
 
     def test_a_value_alone_that_does_not_fit_is_refused(self) -> None:
@@ -213,6 +213,19 @@ class TestJudge:
     @pytest.mark.parametrize("status", [401, 403, 404, 405, 429, 503])
     def test_a_leshan_that_takes_no_request_is_away(self, status: int) -> None:
         assert judge(Answered(status, "")).verdict is Verdict.AWAY
+
+    @pytest.mark.parametrize("status", [401, 429, 503])
+    def test_its_own_word_makes_no_difference_there(self, status: int) -> None:
+        assert judge(Answered(status, "", unsent=True)).verdict is Verdict.AWAY
+
+    def test_an_observation_that_leshan_does_not_have_cannot_be_cancelled(self) -> None:
+        outcome = judge(Answered(404, "No such observation", unsent=True))
+        assert outcome.verdict is Verdict.INVALID
+        assert outcome.reason == "Leshan refuses the request: HTTP 404 No such observation"
+
+    def test_leshan_s_word_that_nothing_left_is_believed(self) -> None:
+        assert judge(Answered(500, "Not connected: x", unsent=True)).verdict is Verdict.ABSENT
+        assert judge(Answered(500, "Request cancelled: x")).verdict is Verdict.UNKNOWN
 
     @pytest.mark.parametrize(
         "exchange", [Lost("x"), Answered(504, "timeout"), Answered(500, ""), Answered(302, "")]
