@@ -14,7 +14,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
-import org.eclipse.californium.core.coap.Response;
+import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.elements.util.SerialExecutor;
 import org.eclipse.leshan.client.LeshanClient;
 import org.eclipse.leshan.client.engine.RegistrationEngineFactory;
@@ -359,7 +359,7 @@ final class Device implements Registrar.Listener {
     if (!response.isSuccess()) {
       return;
     }
-    int mid = ((Response) response.getCoapResponse()).getMID();
+    int mid = ((Request) response.getCoapResponse()).getMID();
     for (Instant time : values.getTimestamps()) {
       Long timestamp = time == null ? null : (Long) time.toEpochMilli();
       values

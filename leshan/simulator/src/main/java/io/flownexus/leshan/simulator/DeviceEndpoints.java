@@ -9,6 +9,8 @@ import java.util.Collection;
 import java.util.List;
 import org.eclipse.californium.core.CoapResource;
 import org.eclipse.californium.core.CoapServer;
+import org.eclipse.californium.core.coap.Request;
+import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.network.CoapEndpoint;
 import org.eclipse.californium.core.network.Endpoint;
 import org.eclipse.californium.core.network.Exchange;
@@ -29,6 +31,9 @@ import org.eclipse.leshan.core.SecurityMode;
 import org.eclipse.leshan.core.peer.IpPeer;
 import org.eclipse.leshan.core.peer.PskIdentity;
 import org.eclipse.leshan.core.peer.X509Identity;
+import org.eclipse.leshan.core.request.UplinkRequest;
+import org.eclipse.leshan.core.response.LwM2mResponse;
+import org.eclipse.leshan.core.response.SendResponse;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpoint;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointFactory;
 import org.eclipse.leshan.transport.californium.client.endpoint.ClientCoapMessageTranslator;
@@ -51,11 +56,12 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
   private final Notifications notifications;
   private final RequestLog requests;
   private final Duration slow;
-  private final IdentityHandlerProvider identities = new IdentityHandlerProvider();
+  private final IdentityHandlerProvider identities = new OneIdentityHandler();
   private final ClientCoapMessageTranslator translator = new NotifyingTranslator();
   private LwM2mObjectTree objects;
   private CoapServer coapServer;
   private Gate gate;
+  private volatile IdentityHandler identity;
   private volatile LwM2mServer server;
   private volatile CaliforniumClientEndpoint endpoint;
 
@@ -104,14 +110,12 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
 
   /** Recognise the server: over plain UDP anyone may send to a device. */
   private LwM2mServer serverOf(Exchange exchange, IpPeer peer) {
-    CaliforniumClientEndpoint current = endpoint;
-    if (current == null || exchange.getEndpoint() != current.getCoapEndpoint()) {
-      return null;
+    LwM2mServer known = server;
+    if (known == null || peer.getIdentity().isSecure()) {
+      return known;
     }
-    IpPeer known = (IpPeer) server.getTransportData();
-    boolean plain = current.getURI().getScheme().equals("coap");
-    boolean same = known.getSocketAddress().equals(peer.getSocketAddress());
-    return plain && !same ? null : server;
+    InetSocketAddress address = ((IpPeer) known.getTransportData()).getSocketAddress();
+    return address.equals(peer.getSocketAddress()) ? known : null;
   }
 
   @Override
@@ -126,8 +130,7 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
       CoapEndpoint coap =
           factory.createCoapEndpoint(
               bind, engine.coap, info, clientInitiatedOnly, trustStore, toolbox);
-      IdentityHandler identity = factory.createIdentityHandler();
-      identities.addIdentityHandler(coap, identity);
+      identity = factory.createIdentityHandler();
       endpoint =
           new CaliforniumClientEndpoint(
               factory.getProtocol(),
@@ -190,7 +193,6 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
   @Override
   public void destroyEndpoints() {
     endpoint = null;
-    identities.clear();
     for (Endpoint each : coapServer.getEndpoints()) {
       coapServer.getEndpoints().remove(each);
       each.destroy();
@@ -223,7 +225,32 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
     coapServer.destroy();
   }
 
+  /** Knows peers of an endpoint that is gone, too: its observations are cancelled after it. */
+  private final class OneIdentityHandler extends IdentityHandlerProvider {
+    @Override
+    public IdentityHandler getIdentityHandler(Endpoint of) {
+      return identity;
+    }
+  }
+
   private final class NotifyingTranslator extends ClientCoapMessageTranslator {
+    /** Keep with a Send's response what Leshan leaves out: the CoAP message, for its id. */
+    @Override
+    public <T extends LwM2mResponse> T createLwM2mResponse(
+        LwM2mServer from,
+        UplinkRequest<T> request,
+        Request coapRequest,
+        Response coapResponse,
+        ClientEndpointToolbox toolbox) {
+      T response = super.createLwM2mResponse(from, request, coapRequest, coapResponse, toolbox);
+      if (response instanceof SendResponse sent) {
+        @SuppressWarnings("unchecked")
+        T whole = (T) new SendResponse(sent.getCode(), sent.getErrorMessage(), coapRequest);
+        return whole;
+      }
+      return response;
+    }
+
     @Override
     public Resource createRootResource(
         CoapServer coap,
