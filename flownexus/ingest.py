@@ -39,11 +39,14 @@ def app_from_environment(kind: Kind) -> Flask:
 
     Raises MissingSettingError where one is not set.
     """
+    # What may be missing comes first, then what starts threads.
     name = f"ingest-{kind}" if kind in DOCUMENTED_PATHS else str(kind)
     accepted = tokens("flownexus-webhook-token")
     telemetry = Telemetry(timedelta(seconds=duration_setting("retention", "8760h")))
-    publisher = None if kind is Kind.COMPOSITE else Publisher(secret("flownexus-nats-url"), name=name)
-    return create_app(kind, pool_from_environment(name), telemetry, publisher, accepted)
+    nats_url = None if kind is Kind.COMPOSITE else secret("flownexus-nats-url")
+    pool = pool_from_environment(name)
+    publisher = Publisher(nats_url, name=name) if nats_url else None
+    return create_app(kind, pool, telemetry, publisher, accepted)
 
 
 def create_app(
