@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.fixtures.served",
     "tests.fixtures.leshan",
     "tests.fixtures.world",
+    "tests.fixtures.nexus",
 ]
