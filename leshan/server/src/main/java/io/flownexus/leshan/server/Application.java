@@ -92,6 +92,7 @@ public final class Application {
   public void stop(Duration patience) {
     ready = false;
     lwm2m.stop();
+    lwm2m.destroy();
     long lost = webhooks.close(patience);
     if (lost > 0) {
       LOG.error("stopped with {} items that no function has taken: they are lost", lost);
@@ -101,7 +102,6 @@ public final class Application {
     } catch (Exception e) {
       LOG.warn("HTTP server: {}", e.toString());
     }
-    lwm2m.destroy();
     LOG.info("stopped");
   }
 

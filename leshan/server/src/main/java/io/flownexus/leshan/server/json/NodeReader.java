@@ -21,6 +21,7 @@ import org.eclipse.leshan.core.node.InvalidLwM2mPathException;
 import org.eclipse.leshan.core.node.LwM2mChildNode;
 import org.eclipse.leshan.core.node.LwM2mMultipleResource;
 import org.eclipse.leshan.core.node.LwM2mNode;
+import org.eclipse.leshan.core.node.LwM2mNodeException;
 import org.eclipse.leshan.core.node.LwM2mObject;
 import org.eclipse.leshan.core.node.LwM2mObjectInstance;
 import org.eclipse.leshan.core.node.LwM2mPath;
@@ -80,7 +81,7 @@ public final class NodeReader {
   private static LwM2mChildNode node(JsonNode json) {
     try {
       return dispatch(json);
-    } catch (IllegalArgumentException e) { // what the constructors of Leshan's nodes throw
+    } catch (LwM2mNodeException | IllegalArgumentException e) { // of the nodes' constructors
       throw invalid(e.getMessage());
     }
   }

@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.webhook;
 
-import io.flownexus.leshan.server.json.Json;
+import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.UUID;
@@ -15,18 +15,24 @@ public record Batch(UUID source, Lane lane, long firstSeq, List<byte[]> items) {
 
   /** Return the envelope as it is posted. */
   public byte[] envelope() {
-    return Json.bytes(
-        out -> {
-          out.writeStartObject();
-          out.writeStringField("source", source.toString());
-          out.writeNumberField("lane", lane.number());
-          out.writeNumberField("first_seq", firstSeq);
-          out.writeArrayFieldStart("items");
-          for (byte[] item : items) {
-            out.writeRawValue(new String(item, StandardCharsets.UTF_8));
-          }
-          out.writeEndArray();
-          out.writeEndObject();
-        });
+    byte[] head =
+        "{\"source\":\"%s\",\"lane\":%d,\"first_seq\":%d,\"items\":["
+            .formatted(source, lane.number(), firstSeq)
+            .getBytes(StandardCharsets.US_ASCII);
+    int size = head.length + 2;
+    for (byte[] item : items) {
+      size += item.length + 1;
+    }
+    ByteArrayOutputStream out = new ByteArrayOutputStream(size);
+    out.writeBytes(head);
+    for (int i = 0; i < items.size(); i++) {
+      if (i > 0) {
+        out.write(',');
+      }
+      out.writeBytes(items.get(i));
+    }
+    out.write(']');
+    out.write('}');
+    return out.toByteArray();
   }
 }

@@ -5,8 +5,8 @@ public record Lane(Kind kind, int number) {
 
   /** Return the lane that an endpoint's items of a kind take, the same one always. */
   public static Lane of(Kind kind, String endpoint, int lanes) {
-    int hash = endpoint.hashCode();
-    hash ^= hash >>> 16; // String.hashCode spreads its low bits badly over names that end in digits
-    return new Lane(kind, Math.floorMod(hash * 0x9E3779B9 >>> 8, lanes));
+    // Fibonacci hashing: names that differ in their last digits only still spread over all lanes.
+    long hash = Integer.toUnsignedLong(endpoint.hashCode() * 0x9E3779B9);
+    return new Lane(kind, (int) (hash * lanes >>> 32));
   }
 }

@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.webhook;
 
 import java.time.Duration;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -44,7 +45,11 @@ final class LanePoster {
   /** Post soon, unless a post is under way or waits for its next try. */
   void wake() {
     if (busy.compareAndSet(false, true)) {
-      executor.execute(this::post);
+      try {
+        executor.execute(this::post);
+      } catch (RejectedExecutionException e) {
+        LOG.debug("closed: what comes now is not posted");
+      }
     }
   }
 

@@ -1,0 +1,241 @@
+package io.flownexus.leshan.server.webhook;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.Tokens;
+import io.flownexus.leshan.server.WebhookReceiver;
+import io.flownexus.leshan.server.WebhookReceiver.Post;
+import io.flownexus.leshan.server.WebhookReceiver.Reply;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Lanes, batches and retries, against a real HTTP server. */
+class PostingTest {
+
+  @TempDir Path folder;
+  final MemorySpool spool = new MemorySpool(2, 1000);
+  WebhookReceiver receiver;
+  Webhooks webhooks;
+
+  @BeforeEach
+  void start() throws Exception {
+    receiver = new WebhookReceiver();
+    Webhooks.Settings settings =
+        new Webhooks.Settings(
+            Map.of(
+                Kind.SINGLE, receiver.uri("/single"),
+                Kind.COMPOSITE, receiver.uri("/composite"),
+                Kind.REGISTRATION, receiver.uri("/registration")),
+            Tokens.read(Files.writeString(folder.resolve("token"), "secret")),
+            2,
+            100,
+            Duration.ofSeconds(3),
+            Duration.ofMillis(10),
+            Duration.ofMillis(50));
+    webhooks = new Webhooks(spool, settings, new Metrics());
+  }
+
+  @AfterEach
+  void stop() {
+    webhooks.close(Duration.ZERO);
+    receiver.close();
+  }
+
+  @Test
+  void idle_lane_posts_at_once_and_a_batch_forms_meanwhile() throws Exception {
+    CountDownLatch go = new CountDownLatch(1);
+    receiver.behave(
+        post -> {
+          go.await();
+          return WebhookReceiver.stored(post);
+        });
+    append("ep", 0);
+    WebhookReceiver.await(() -> receiver.posts().size() == 1);
+    IntStream.range(1, 251).forEach(i -> append("ep", i));
+    Thread.sleep(50);
+    assertEquals(1, receiver.posts().size());
+    go.countDown();
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    assertEquals(List.of(1, 100, 100, 50), sizes());
+    assertEquals(
+        IntStream.range(0, 251).boxed().toList(),
+        receiver.items("/single").stream().map(item -> item.path("n").asInt()).toList());
+    assertEquals(
+        List.of(1L, 2L, 102L, 202L),
+        receiver.posts().stream().map(post -> post.body().path("first_seq").asLong()).toList());
+    assertEquals("Bearer secret", receiver.posts().get(0).authorization());
+  }
+
+  @Test
+  void endpoint_keeps_its_lane_and_kinds_number_apart() throws Exception {
+    for (int i = 0; i < 40; i++) {
+      append("ep-" + i % 4, i);
+    }
+    spool.append(List.of(item(Kind.COMPOSITE, "ep-0", 0)));
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    Set<Integer> lanes = new HashSet<>();
+    for (int ep = 0; ep < 4; ep++) {
+      Set<Integer> own = new HashSet<>();
+      List<Integer> order = new ArrayList<>();
+      for (Post post : receiver.posts()) {
+        for (JsonNode item : post.body().path("items")) {
+          if (post.path().equals("/single") && item.path("ep").asText().equals("ep-" + ep)) {
+            own.add(post.body().path("lane").asInt());
+            order.add(item.path("n").asInt());
+          }
+        }
+      }
+      assertEquals(1, own.size());
+      assertEquals(order.stream().sorted().toList(), order);
+      lanes.addAll(own);
+    }
+    assertEquals(Set.of(0, 1), lanes);
+    Post composite =
+        receiver.posts().stream().filter(p -> p.path().equals("/composite")).findFirst().get();
+    assertEquals(1, composite.body().path("first_seq").asLong());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {201, 302, 401, 403, 404, 408, 429, 500, 502, 503})
+  void any_other_answer_keeps_the_items_and_tries_again(int status) throws Exception {
+    AtomicInteger posts = new AtomicInteger();
+    receiver.behave(
+        post ->
+            posts.incrementAndGet() < 4
+                ? new Reply(status, "no", null)
+                : WebhookReceiver.stored(post));
+    append("ep", 1);
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    assertEquals(4, receiver.posts().size());
+    assertEquals(1, receiver.posts().stream().map(Post::body).distinct().count());
+  }
+
+  @Test
+  void silent_function_is_tried_again() throws Exception {
+    AtomicInteger posts = new AtomicInteger();
+    receiver.behave(
+        post -> {
+          if (posts.incrementAndGet() == 1) {
+            Thread.sleep(5000);
+          }
+          return WebhookReceiver.stored(post);
+        });
+    append("ep", 1);
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    assertEquals(2, receiver.posts().size());
+  }
+
+  @Test
+  void retry_after_is_honoured() throws Exception {
+    AtomicInteger posts = new AtomicInteger();
+    receiver.behave(
+        post ->
+            posts.incrementAndGet() == 1 ? new Reply(503, "", "1") : WebhookReceiver.stored(post));
+    long before = System.nanoTime();
+    append("ep", 1);
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    assertTrue(System.nanoTime() - before >= 1_000_000_000L);
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {400, 413})
+  void refused_batch_is_halved_until_the_culprit_is_alone(int status) throws Exception {
+    CountDownLatch go = new CountDownLatch(1);
+    receiver.behave(
+        post -> {
+          go.await();
+          boolean bad =
+              post.body().path("items").valueStream().anyMatch(i -> i.path("n").asInt() == 37);
+          return bad ? new Reply(status, "not this one", null) : WebhookReceiver.stored(post);
+        });
+    IntStream.range(0, 101).forEach(i -> append("ep", i));
+    go.countDown();
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    List<MemorySpool.SetAside> aside = spool.setAside();
+    assertEquals(1, aside.size());
+    assertEquals(38, aside.get(0).seq());
+    assertTrue(aside.get(0).reason().startsWith(status + " "));
+    Set<Integer> stored = new HashSet<>();
+    for (Post post : receiver.posts()) {
+      List<Integer> all =
+          post.body().path("items").valueStream().map(i -> i.path("n").asInt()).toList();
+      if (!all.contains(37)) {
+        assertTrue(all.stream().allMatch(stored::add));
+      }
+    }
+    assertEquals(100, stored.size());
+  }
+
+  @Test
+  void mark_above_all_numbers_given_takes_a_new_source_and_posts_again() throws Exception {
+    AtomicInteger posts = new AtomicInteger();
+    receiver.behave(
+        post ->
+            posts.incrementAndGet() == 1
+                ? new Reply(200, "{\"stored\":0,\"skipped\":1,\"mark\":77,\"rejected\":[]}", null)
+                : WebhookReceiver.stored(post));
+    append("ep", 1);
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    JsonNode first = receiver.posts().get(0).body();
+    JsonNode second = receiver.posts().get(1).body();
+    assertNotEquals(first.path("source"), second.path("source"));
+    assertEquals(first.path("items"), second.path("items"));
+  }
+
+  @Test
+  void spool_accepts_nothing_more_at_its_bound() throws Exception {
+    receiver.behave(post -> new Reply(503, "", null));
+    IntStream.range(0, 1000).forEach(i -> append("ep", i));
+    assertFalse(spool.accepting());
+    receiver.behave(WebhookReceiver::stored);
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    assertTrue(spool.accepting());
+  }
+
+  @Test
+  void close_waits_for_what_is_pending() {
+    receiver.behave(
+        post -> {
+          Thread.sleep(200);
+          return WebhookReceiver.stored(post);
+        });
+    append("ep", 1);
+    append("ep", 2);
+    assertEquals(0, webhooks.close(Duration.ofSeconds(5)));
+    assertEquals(2, receiver.items("/single").size());
+  }
+
+  private List<Integer> sizes() {
+    return receiver.posts().stream().map(post -> post.body().path("items").size()).toList();
+  }
+
+  private void append(String endpoint, int n) {
+    spool.append(List.of(item(Kind.SINGLE, endpoint, n)));
+  }
+
+  private static Item item(Kind kind, String endpoint, int n) {
+    String json = "{\"ep\":\"" + endpoint + "\",\"n\":" + n + "}";
+    return new Item(kind, endpoint, json.getBytes(StandardCharsets.UTF_8));
+  }
+}
