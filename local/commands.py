@@ -50,8 +50,9 @@ def up(options: Options) -> int:
         _show(options.home)
         return 0
     _end_leftovers(options.home)
+    options.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     logs = options.home / "logs"
-    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    logs.mkdir(exist_ok=True, mode=0o700)
     (options.home / STATUS_FILE).unlink(missing_ok=True)
     began = time.monotonic()
     with (logs / "world.log").open("ab") as log:

@@ -98,8 +98,14 @@ class Options:
         for name in ("FLOWNEXUS_DATABASE_URL", "FLOWNEXUS_NATS_URL"):
             given = environment.get(name, "")
             urls[name] = given if given != ours.get(name) or ours.get(name + "_GIVEN") else ""
+        parts = frozenset(filter(None, environment.get("FLOWNEXUS_PARTS", "").split(","))) or frozenset(PARTS)
+        if not parts <= set(PARTS):
+            raise OptionError(
+                f"FLOWNEXUS_PARTS is a list of {', '.join(PARTS)}, not {','.join(sorted(parts))!r}"
+            )
         return cls(
             home=home,
+            parts=parts,
             ports=Ports(**chosen),
             devices=_number(environment, "DEVICES", 3, 9999),
             long_poll_timeout=duration(environment.get("LONG_POLL_TIMEOUT") or "30s"),

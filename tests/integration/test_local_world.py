@@ -1,0 +1,254 @@
+"""The local world without its Java parts: up, down, crashes and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from local.instance import leftovers, running
+from local.options import Options, Ports, read_environment_file
+from local.world import World
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+PARTS = "postgres,nats,gateway,connector"
+
+
+class Home:
+    """A folder for a world, and the commands on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "local", *arguments],
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "FLOWNEXUS_HOME": str(self.folder),
+                "FLOWNEXUS_PARTS": PARTS,
+                "PORTS": "free",
+                "LONG_POLL_TIMEOUT": "3s",
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    def up(self, **environment: str) -> None:
+        done = self.run("up", **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def part(self, name: str) -> dict[str, object]:
+        parts: list[dict[str, object]] = json.loads((self.folder / "run" / "status.json").read_text())[
+            "parts"
+        ]
+        return next(part for part in parts if part["name"] == name)
+
+    def processes(self) -> set[int]:
+        return set(leftovers(self.folder))
+
+    def database(self) -> str:
+        return read_environment_file(self.folder)["FLOWNEXUS_DATABASE_URL"]
+
+
+def until(condition: Callable[[], object], timeout: float = 15) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path / "a home")
+    yield home
+    home.run("down")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Home]:
+    other = Home(tmp_path / "other")
+    yield other
+    other.run("down")
+
+
+def test_up_status_a_second_up_down_and_up_again(home: Home) -> None:
+    assert home.run("status").returncode == 1
+    home.up()
+    with psycopg.connect(home.database(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS x")
+    status = home.run("status")
+    assert (status.returncode, status.stdout.count("running"), status.stdout.count("ready")) == (0, 4, 6)
+    again = home.run("up")
+    assert again.returncode == 0
+    assert "already running" in again.stdout
+    assert home.run("down").returncode == 0
+    assert home.processes() == set()
+    assert home.run("down").stdout == "not running\n"
+    home.up()
+    with psycopg.connect(home.database()) as connection:
+        assert connection.execute("SELECT x FROM kept").fetchone() == (1,)
+    cleaned = home.run("clean")
+    assert "postgres" in cleaned.stdout
+    assert home.processes() == set()
+    assert list(home.folder.iterdir()) == []
+
+
+def test_what_up_leaves_can_be_read_by_its_owner_only_and_no_log_holds_a_secret(home: Home) -> None:
+    home.up()
+    assert home.folder.stat().st_mode & 0o077 == 0
+    for folder in ("secrets", "passwords", "postgres", "logs"):
+        assert (home.folder / folder).stat().st_mode & 0o077 == 0, folder
+    secrets = [
+        path.read_text().strip()
+        for folder in ("secrets", "passwords")
+        for path in (home.folder / folder).iterdir()
+        if path.name != "basic-auth-user"
+    ]
+    assert len(secrets) > 10
+    assert (home.folder / "env").stat().st_mode & 0o777 == 0o600
+    logs = "".join(path.read_text() for path in (home.folder / "logs").rglob("*.log"))
+    assert logs
+    assert not [secret for secret in secrets if secret in logs]
+    for pid in home.processes():
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+        assert not [secret for secret in secrets if secret in line]
+
+
+def test_a_killed_daemon_leaves_nothing_running_and_up_works_again(home: Home) -> None:
+    home.up()
+    pid = running(home.folder)
+    assert pid
+    assert len(home.processes()) >= 10
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not home.processes())
+    assert home.run("status").returncode == 1
+    home.up()
+
+
+def test_a_part_that_crashes_is_started_again_and_status_tells(home: Home) -> None:
+    home.up()
+    for name in ("nats", "postgres", "gateway"):
+        before = home.part(name)["pid"]
+        assert isinstance(before, int)
+        os.kill(before, signal.SIGKILL)
+        until(lambda name=name: home.part(name)["crashes"] == 1)  # type: ignore[misc]
+        until(lambda name=name: home.part(name)["state"] == "running")  # type: ignore[misc]
+        assert home.part(name)["last_exit"] == "signal SIGKILL"
+    until(lambda: home.run("status").returncode == 0, 40)
+    assert "signal SIGKILL" in home.run("status").stdout
+
+
+def test_a_taken_port_is_named_with_its_holder_and_its_variable(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = home.run("up", FLOWNEXUS_NATS_PORT=str(port))
+    assert done.returncode == 1
+    assert re.search(rf"port {port} \(nats\) is taken by process {os.getpid()} ", done.stderr)
+    assert "FLOWNEXUS_NATS_PORT" in done.stderr
+    assert home.processes() == set()
+    assert running(home.folder) is None
+
+
+def test_a_function_that_cannot_start_is_named_with_the_end_of_its_log(home: Home) -> None:
+    home.run("up", FLOWNEXUS_PARTS="postgres")  # makes the secrets
+    home.run("down")
+    (home.folder / "secrets" / "flownexus-api-token").write_text("\n")
+    done = home.run("up")
+    assert done.returncode == 1
+    assert "function operations ended (exit status 1)" in done.stderr
+    assert "flownexus-api-token" in done.stderr
+    assert "operations-1.log" in done.stderr
+    assert home.processes() == set()
+
+
+def test_up_interrupted_stops_what_it_began(home: Home) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local", "up"],
+        cwd=REPOSITORY,
+        env={**os.environ, "FLOWNEXUS_HOME": str(home.folder), "FLOWNEXUS_PARTS": PARTS, "PORTS": "free"},
+        stdout=subprocess.DEVNULL,
+    )
+    until(home.processes)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert home.processes() == set()
+
+
+def test_two_worlds_live_side_by_side_and_down_stops_only_its_own(home: Home, other: Home) -> None:
+    home.up()
+    other.up()
+    theirs = other.processes()
+    assert home.processes().isdisjoint(theirs)
+    home.run("down")
+    assert home.processes() == set()
+    assert other.processes() == theirs
+    assert other.run("status").returncode == 0
+
+
+def test_a_database_and_a_nats_of_the_user_s_are_used_and_not_started(home: Home, other: Home) -> None:
+    home.up(FLOWNEXUS_PARTS="postgres,nats")
+    given = read_environment_file(home.folder)
+    other.up(
+        FLOWNEXUS_DATABASE_URL=given["FLOWNEXUS_DATABASE_URL"], FLOWNEXUS_NATS_URL=given["FLOWNEXUS_NATS_URL"]
+    )
+    assert other.run("status").stdout.count("running") == 2  # gateway and connector
+    assert not (other.folder / "postgres").exists()
+    other.run("down")
+    with psycopg.connect(given["FLOWNEXUS_DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT to_regclass('endpoint_operation') IS NOT NULL").fetchone() == (
+            True,
+        )
+
+
+def test_a_database_that_cannot_be_reached_is_said_so(home: Home) -> None:
+    done = home.run("up", FLOWNEXUS_DATABASE_URL="postgresql://a:verysecret@127.0.0.1:1/x")
+    assert done.returncode == 1
+    assert "FLOWNEXUS_DATABASE_URL: the database cannot be reached" in done.stderr
+    assert "verysecret" not in done.stderr
+
+
+def test_whoever_has_sourced_our_env_file_gets_our_servers_again(home: Home) -> None:
+    home.up(FLOWNEXUS_PARTS="postgres,nats")
+    sourced = read_environment_file(home.folder)
+    home.run("down")
+    home.up(**sourced, FLOWNEXUS_PARTS="postgres,nats")
+    assert home.run("status").stdout.count("running") == 2
+
+
+def test_as_a_library_parts_can_be_stopped_and_started(tmp_path: Path) -> None:
+    options = Options(
+        home=tmp_path / "home",
+        ports=Ports.any_free(),
+        parts=frozenset(PARTS.split(",")),
+        long_poll_timeout=3,
+        durable=False,
+    )
+    with World(options) as world:
+        (dispatch,) = world.replicas("dispatch-op")
+        assert dispatch["ready"]
+        world.scale("dispatch-op", 2)
+        assert len(world.replicas("dispatch-op")) == 2
+        world.stop_part("nats")
+        assert world.parts["nats"].process.pid is None
+        world.start_part("nats")
+        world.restart_part("postgres")
+        with psycopg.connect(world.database_url) as connection:
+            assert connection.execute("SELECT count(*) FROM endpoint").fetchone() == (0,)
+        function = world.gateway("GET", "/system/function/dispatch-op")
+        assert function["envVars"]["exec_timeout"] == "4000ms"
+    assert set(leftovers(options.home)) == set()

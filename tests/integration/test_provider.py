@@ -1,0 +1,406 @@
+"""The embedded gateway: the provider API as faas-cli speaks it, and the way to a function and back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from local import web
+from local.ports import free_port
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+LOGIN = web.basic("admin", "right")
+
+ECHO = """
+    import os, sys, time
+    from flask import Flask, request
+    app = Flask(__name__)
+    print("hello from", os.environ["greeting"], file=sys.stderr)
+
+    @app.route("/", defaults={"path": ""}, methods=["GET", "POST", "PUT"])
+    @app.route("/<path:path>", methods=["GET", "POST", "PUT"])
+    def answer(path):
+        time.sleep(float(request.args.get("sleep", 0)))
+        return {
+            "path": request.path,
+            "query": request.query_string.decode(),
+            "length": len(request.get_data()),
+            "pid": os.getpid(),
+            "secrets": sorted(os.listdir(os.environ["secret_mount_path"])),
+            "greeting": os.environ["greeting"],
+            "topic": request.headers.get("X-Topic"),
+            "call_id": request.headers.get("X-Call-Id"),
+        }, int(request.args.get("status", 200)), {"X-Answer": "yes"}
+"""
+SLEEPER = """
+    import asyncio
+    from quart import Quart
+    app = Quart(__name__)
+    cancelled = 0
+
+    @app.post("/")
+    async def answer():
+        global cancelled
+        try:
+            await asyncio.sleep(1.5)
+        except asyncio.CancelledError:
+            cancelled += 1
+            raise
+        return {}
+
+    @app.get("/cancelled")
+    async def count():
+        return {"cancelled": cancelled}
+"""
+STACK = """
+    version: 1.0
+    provider: {name: openfaas, gateway: http://127.0.0.1:8080}
+    functions:
+      ingest-single: &echo
+        lang: python3-flownexus
+        handler: ./functions/echo
+        image: echo:latest
+        environment: {greeting: "${GREETING:-world}"}
+        secrets: [one]
+        annotations: {topic: "a.>"}
+      sleeper:
+        lang: python3-flownexus
+        handler: ./functions/sleeper
+        image: sleeper:latest
+        environment: {max_inflight: 5000}
+      greedy:
+        <<: *echo
+        secrets: [missing]
+"""
+
+
+class Gateway:
+    """A running provider."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.log = folder / "gateway.log"
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "local.provider", "--port", str(self.port)),
+                    *("--stack", str(self.folder / "stack.yml"), "--secrets", str(self.folder / "secrets")),
+                    *("--state", str(self.folder / "state"), "--logs", str(self.folder / "logs")),
+                    *("--long-poll-timeout", "1500ms"),
+                ],
+                cwd=REPOSITORY,
+                stderr=log,
+                env={**os.environ, "GREETING": "tests"},
+            )
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        status, text = web.request(self.port, method, path, body=body, headers=headers, timeout=30)
+        try:
+            return status, json.loads(text)
+        except ValueError:
+            return status, text
+
+    def system(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        return self.call(method, f"/system/{path}", body, **LOGIN)
+
+    def replicas(self, function: str) -> list[dict[str, Any]]:
+        return [r for r in self.system("GET", "replicas")[1] if r["function"] == function]
+
+    def await_ready(self, function: str, number: int = 1) -> None:
+        until(lambda: sum(r["ready"] for r in self.replicas(function)) == number)
+
+
+def until(condition: Callable[[], object], timeout: float = 20) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, "did not come true"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("a provider")
+    for name, source in (("echo", ECHO), ("sleeper", SLEEPER)):
+        (folder / "functions" / name).mkdir(parents=True)
+        (folder / "functions" / name / "handler.py").write_text(textwrap.dedent(source))
+    stack = textwrap.dedent(STACK)
+    (folder / "stack.yml").write_text(stack.partition("  greedy:")[0])
+    (folder / "secrets").mkdir()
+    for name, value in {
+        "basic-auth-user": "admin",
+        "basic-auth-password": "right",
+        "one": "1",
+        "two": "2",
+    }.items():
+        (folder / "secrets" / name).write_text(value)
+    gateway = Gateway(folder)
+    gateway.start()
+    try:
+        gateway_ready(gateway)
+        (folder / "stack.yml").write_text(stack)
+        yield gateway
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.process.wait(30) == 0
+    finally:
+        gateway.process.kill()
+        gateway.process.wait()
+
+
+def gateway_ready(gateway: Gateway) -> None:
+    gateway.await_ready("ingest-single")
+    gateway.await_ready("sleeper")
+
+
+def test_system_asks_for_the_password(gateway: Gateway) -> None:
+    assert gateway.call("GET", "/system/functions")[0] == 401
+    assert gateway.call("GET", "/system/functions", **web.basic("admin", "wrong"))[0] == 401
+    assert gateway.call("GET", "/system/functions", Authorization="Basic !")[0] == 401
+    assert gateway.system("GET", "functions")[0] == 200
+    assert gateway.call("GET", "/healthz")[0] == 200
+
+
+def test_functions_are_listed_and_described_as_openfaas_does(gateway: Gateway) -> None:
+    _, functions = gateway.system("GET", "functions")
+    assert [f["name"] for f in functions] == ["ingest-single", "sleeper"]
+    status, function = gateway.system("GET", "function/ingest-single")
+    assert status == 200
+    assert function["annotations"] == {"topic": "a.>"}
+    assert function["namespace"] == "openfaas-fn"
+    assert (function["replicas"], function["availableReplicas"]) == (1, 1)
+    assert gateway.system("GET", "function/nothing")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("/function/ingest-single", "/"),
+        ("/function/ingest-single/", "/"),
+        ("/function/ingest-single/a%20b/c", "/a b/c"),
+        ("/function/ingest-single.openfaas-fn/x", "/x"),
+        ("/leshan_api/resource/single", "/leshan_api/resource/single"),
+        ("/hook/geheim/leshan_api/resource/single", "/hook/geheim/leshan_api/resource/single"),
+    ],
+)
+def test_a_function_sees_the_rest_of_the_path(gateway: Gateway, path: str, seen: str) -> None:
+    status, answer = gateway.call("POST", path + "?q=1%202", {"a": 1}, X_Topic="t")
+    assert status == 200
+    assert (answer["path"], answer["query"], answer["topic"]) == (seen, "q=1%202", "t")
+    assert answer["length"] == 8
+    assert answer["call_id"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/function/", "/function/nothing", "/function/sleeper.other", "/leshan_api"]
+)
+def test_what_is_no_function_is_404(gateway: Gateway, path: str) -> None:
+    assert gateway.call("POST", path)[0] == 404
+
+
+def test_the_answer_comes_back_as_the_function_gave_it(gateway: Gateway) -> None:
+    status, answer = gateway.call("GET", "/function/ingest-single?status=418")
+    assert (status, answer["greeting"]) == (418, "tests")
+
+
+def test_a_function_sees_only_the_secrets_it_declares(gateway: Gateway) -> None:
+    assert gateway.call("GET", "/function/ingest-single")[1]["secrets"] == ["one"]
+
+
+def test_a_missing_secret_is_refused_by_name(gateway: Gateway) -> None:
+    status, text = gateway.system("POST", "functions", {"service": "greedy", "image": "x"})
+    assert status == 400
+    assert "missing" in text
+    assert gateway.system("GET", "function/greedy")[0] == 404
+
+
+def test_a_function_that_is_not_in_stack_yml_is_refused(gateway: Gateway) -> None:
+    status, text = gateway.system("POST", "functions", {"service": "figlet", "image": "figlet"})
+    assert status == 400
+    assert "figlet is not in" in text
+    assert gateway.system("PUT", "functions", {"service": "figlet"})[0] == 404
+
+
+def test_deploying_restarts_the_processes(gateway: Gateway) -> None:
+    (before,) = gateway.replicas("ingest-single")
+    assert gateway.system("PUT", "functions", {"service": "ingest-single", "image": "x"})[0] == 202
+    gateway.await_ready("ingest-single")
+    assert gateway.replicas("ingest-single")[0]["pid"] != before["pid"]
+
+
+def test_scaling_is_from_one_to_five_and_replicas_take_turns(gateway: Gateway) -> None:
+    for replicas in (0, 6, -1, "2"):
+        assert gateway.system("POST", "scale-function/ingest-single", {"replicas": replicas})[0] == 400
+    assert gateway.system("POST", "scale-function/ingest-single", {"replicas": 2})[0] == 202
+    gateway.await_ready("ingest-single", 2)
+    pids = {gateway.call("GET", "/function/ingest-single")[1]["pid"] for _ in range(6)}
+    assert pids == {replica["pid"] for replica in gateway.replicas("ingest-single")}
+    assert len(pids) == 2
+    assert gateway.system("POST", "scale-function/ingest-single", {"replicas": 1})[0] == 202
+    gateway.await_ready("ingest-single")
+
+
+def test_a_killed_replica_comes_back_and_requests_meanwhile_are_answered(gateway: Gateway) -> None:
+    (before,) = gateway.replicas("ingest-single")
+    os.kill(before["pid"], signal.SIGKILL)
+    status, answer = gateway.call("GET", "/function/ingest-single")
+    # One that reached the dying process is not sent again, it may have been processed.
+    assert status in {200, 502}
+    gateway.await_ready("ingest-single")
+    status, answer = gateway.call("GET", "/function/ingest-single")
+    assert (status, answer["pid"] != before["pid"]) == (200, True)
+
+
+def test_a_request_whose_replica_dies_is_not_repeated(gateway: Gateway) -> None:
+    (before,) = gateway.replicas("ingest-single")
+    answers: list[int] = []
+    caller = threading.Thread(
+        target=lambda: answers.append(gateway.call("POST", "/function/ingest-single?sleep=5")[0])
+    )
+    caller.start()
+    until(lambda: gateway.replicas("ingest-single")[0]["inflight"] == 1)
+    os.kill(before["pid"], signal.SIGKILL)
+    caller.join(4)
+    assert answers == [502]
+    gateway.await_ready("ingest-single")
+
+
+def test_a_function_that_takes_too_long_is_504(gateway: Gateway) -> None:
+    assert gateway.call("GET", "/function/ingest-single?sleep=4")[0] == 504  # upstream_timeout is twice 1.5 s
+
+
+def test_a_caller_that_hangs_up_is_noticed_by_the_function(gateway: Gateway) -> None:
+    before = gateway.call("GET", "/function/sleeper/cancelled")[1]["cancelled"]
+    with pytest.raises(OSError, match="timed out"):
+        web.request(gateway.port, "POST", "/function/sleeper", body={}, timeout=0.3)
+    until(lambda: gateway.call("GET", "/function/sleeper/cancelled")[1]["cancelled"] == before + 1, 1.0)
+
+
+async def test_a_thousand_requests_are_open_at_once(gateway: Gateway) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+
+        async def call() -> int:
+            async with client.post(f"http://127.0.0.1:{gateway.port}/function/sleeper", json={}) as answer:
+                return answer.status
+
+        began = time.monotonic()
+        statuses = await asyncio.gather(*(call() for _ in range(1000)))
+    # Overload may be slow, but one after the other would be 1,500 seconds.
+    assert set(statuses) == {200}
+    assert time.monotonic() - began < 15
+
+
+async def test_a_chunked_body_streams_through(gateway: Gateway) -> None:
+    async def chunks() -> Any:
+        for _ in range(64):
+            yield b"x" * 16384
+
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(f"http://127.0.0.1:{gateway.port}/function/ingest-single", data=chunks()) as answer,
+    ):
+        assert (await answer.json())["length"] == 1 << 20
+
+
+def test_fifty_megabytes_are_refused_by_the_function_and_the_caller_sees_it(gateway: Gateway) -> None:
+    async def post() -> int:
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(
+                f"http://127.0.0.1:{gateway.port}/function/ingest-single", data=io.BytesIO(b"x" * 50_000_000)
+            ) as answer,
+        ):
+            return answer.status
+
+    assert asyncio.run(post()) == 413
+
+
+def test_secrets_are_made_listed_changed_and_removed_but_never_shown(gateway: Gateway) -> None:
+    raw = base64.b64encode(b"geheim").decode()
+    assert gateway.system("POST", "secrets", {"name": "new", "rawValue": raw})[0] == 201
+    path = gateway.folder / "secrets" / "new"
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("geheim", 0o600)
+    assert gateway.system("PUT", "secrets", {"name": "new", "value": "other"})[0] == 202
+    assert path.read_text() == "other"
+    _, listed = gateway.system("GET", "secrets")
+    assert {"name": "new", "namespace": "openfaas-fn"} in listed
+    assert "other" not in json.dumps(listed)
+    assert not any(secret["name"].startswith("basic-auth") for secret in listed)
+    assert gateway.system("DELETE", "secrets", {"name": "new"})[0] == 202
+    assert gateway.system("DELETE", "secrets", {"name": "new"})[0] == 404
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["../stack.yml", "a/b", "", ".hidden", "basic-auth-password", 7])
+def test_a_secret_with_a_bad_name_is_refused(gateway: Gateway, name: object) -> None:
+    assert gateway.system("POST", "secrets", {"name": name, "value": "x"})[0] == 400
+
+
+def log_lines(gateway: Gateway, query: str) -> list[dict[str, Any]]:
+    status, text = web.request(gateway.port, "GET", f"/system/logs?{query}", headers=LOGIN)
+    assert status == 200
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_logs_are_lines_of_json_by_tail_and_since(gateway: Gateway) -> None:
+    lines = log_lines(gateway, "name=ingest-single")
+    assert {"hello from tests"} <= {line["text"] for line in lines}
+    assert {line["name"] for line in lines} == {"ingest-single"}
+    assert len(log_lines(gateway, "name=ingest-single&tail=1")) == 1
+    assert log_lines(gateway, "name=ingest-single&since=2999-01-01T00:00:00Z") == []
+    assert gateway.system("GET", "logs?name=nothing")[0] == 404
+
+
+async def test_logs_are_followed(gateway: Gateway) -> None:
+    url = f"http://127.0.0.1:{gateway.port}"
+    async with (
+        aiohttp.ClientSession(headers=LOGIN) as client,
+        client.get(f"{url}/system/logs?name=ingest-single&follow=true&since=2999-01-01T00:00:00Z") as lines,
+    ):
+        async with client.put(f"{url}/system/functions", json={"service": "ingest-single"}) as answer:
+            assert answer.status == 202
+        line = json.loads(await asyncio.wait_for(lines.content.readline(), 10))
+        assert line["instance"] == "ingest-single-1"
+    await asyncio.to_thread(gateway.await_ready, "ingest-single")
+
+
+def test_a_removed_function_is_gone_until_it_is_deployed(gateway: Gateway) -> None:
+    assert gateway.system("DELETE", "functions", {"functionName": "sleeper"})[0] == 202
+    assert gateway.call("GET", "/function/sleeper/cancelled")[0] == 404
+    assert gateway.system("POST", "functions", {"service": "sleeper", "image": "x"})[0] == 202
+    gateway.await_ready("sleeper")
+    assert gateway.call("GET", "/function/sleeper/cancelled")[0] == 200
+
+
+@pytest.mark.parametrize("body", [[], "x", {}, {"service": 7}])
+def test_a_deployment_that_makes_no_sense_is_400(gateway: Gateway, body: Any) -> None:
+    assert gateway.system("POST", "functions", body)[0] == 400
+
+
+def test_a_token_in_a_path_reaches_no_log(gateway: Gateway) -> None:
+    gateway.call("POST", "/hook/verysecret/leshan_api/resource/single")
+    gateway.call("POST", "/hook/verysecret/leshan_api/resource/single?sleep=4")
+    logs = [gateway.log, *(gateway.folder / "logs").iterdir()]
+    assert not [path for path in logs if "verysecret" in path.read_text()]
