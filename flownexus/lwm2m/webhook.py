@@ -10,6 +10,7 @@ A body that is none of these is refused as a whole; in an array or envelope a ba
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -18,7 +19,6 @@ import msgspec
 
 from flownexus.errors import BadRequestError
 from flownexus.lwm2m.node import (
-    Readings,
     Rejection,
     iter_object_links,
     readings,
@@ -26,6 +26,7 @@ from flownexus.lwm2m.node import (
     resource_readings,
 )
 from flownexus.lwm2m.path import BadPathError, check_id
+from flownexus.lwm2m.value import Reading
 
 REGISTRATION_OBJECT = 10240
 """This system's own object: its instance 0 tells when an endpoint registered, unregistered or updated."""
@@ -79,13 +80,14 @@ class Registration(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One item: values of one endpoint at one time, and what kind of event it is, if any."""
+    """Values of one endpoint at one time, what event they are, if any, and what of them is no value."""
 
     endpoint: str
     time_ms: int | None
     event_type: EventType | None
-    registration: Registration | None
-    found: Readings
+    readings: Sequence[Reading]
+    rejected: Sequence[Rejection] = ()
+    registration: Registration | None = None
 
 
 class _RawItem(msgspec.Struct):
@@ -156,7 +158,7 @@ def parse_body(body: bytes) -> Body:
 def parse_item(raw: msgspec.Raw, *, composite: bool) -> Item:
     """Read one item of the single or composite webhook; raise BadItemError where it is not one.
 
-    Values that do not fit their type do not raise: they are in `found.rejected`.
+    Values that do not fit their type do not raise: they are in `rejected`.
     """
     try:
         item = _decode_item(raw)
@@ -168,7 +170,7 @@ def parse_item(raw: msgspec.Raw, *, composite: bool) -> Item:
         raise BadItemError(f"ts {item.ts} is not epoch milliseconds")
     if composite:
         found = readings(item.val) if "kind" in item.val else readings_by_path(item.val)
-        return Item(item.ep, item.ts, EventType.COMPOSITE, None, found)
+        return Item(item.ep, item.ts, EventType.COMPOSITE, found.good, found.rejected)
     return _single(item)
 
 
@@ -186,8 +188,9 @@ def _single(item: _RawItem) -> Item:
         raise BadItemError(str(error)) from None
     found = resource_readings(item.val, object_id, object_instance_id)
     event_type = _EVENT_BY_RESOURCE.get(resource_id) if item.obj_id == REGISTRATION_OBJECT else None
-    registration = _registration(item.reg) if event_type and found.good else None
-    return Item(item.ep, item.ts, event_type if registration else None, registration, found)
+    if event_type is None or not found.good:
+        return Item(item.ep, item.ts, None, found.good, found.rejected)
+    return Item(item.ep, item.ts, event_type, found.good, found.rejected, _registration(item.reg))
 
 
 def _registration(raw: _RawRegistration | None) -> Registration:

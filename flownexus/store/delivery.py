@@ -32,7 +32,7 @@ from flownexus.lwm2m.webhook import (
 from flownexus.store import queries
 from flownexus.store.endpoint import PresenceEvent, apply_presence
 from flownexus.store.pool import transaction
-from flownexus.store.telemetry import Telemetry, Values, file_under
+from flownexus.store.telemetry import Telemetry, file_under
 
 
 class Kind(StrEnum):
@@ -79,7 +79,7 @@ def parse(kind: Kind, raw_body: bytes) -> tuple[Body, list[Parsed]]:
     for index, raw in enumerate(body.items):
         try:
             item = parse_item(raw, composite=kind is Kind.COMPOSITE)
-            if kind is Kind.REGISTRATION and item.event_type is None and item.found.good:
+            if kind is Kind.REGISTRATION and item.event_type is None and item.readings:
                 raise BadItemError(  # noqa: TRY301  # the same refusal as parse_item's own
                     "not a registration event: obj_id must be 10240 and val.id 0 (registered),"
                     " 1 (unregistered) or 2 (updated)"
@@ -89,7 +89,7 @@ def parse(kind: Kind, raw_body: bytes) -> tuple[Body, list[Parsed]]:
                 raise BadRequestError(f"not one of the documented shapes: {error}") from None
             parsed.append(Parsed(index, None, [rejection_of(raw, str(error))]))
         else:
-            parsed.append(Parsed(index, item, item.found.rejected))
+            parsed.append(Parsed(index, item, item.rejected))
     return body, parsed
 
 
@@ -163,9 +163,8 @@ class _Delivery:
     def store(self, parsed: Sequence[Parsed]) -> None:
         """Store items and their rejections."""
         items = [entry.item for entry in parsed if entry.item is not None and _has_something(entry)]
-        batch = [Values(item.endpoint, item.time_ms, item.event_type, item.found.good) for item in items]
-        if batch:
-            self._after_commit.append(self._telemetry.store(self._connection, batch, self._received))
+        if items:
+            self._after_commit.append(self._telemetry.store(self._connection, items, self._received))
         self._apply_presence(items)
         for entry in parsed:
             for rejection in entry.rejections:
@@ -231,7 +230,7 @@ class _Delivery:
 def _has_something(entry: Parsed) -> bool:
     """Tell whether an item holds a value, or is an event by itself although nothing in it was refused."""
     assert entry.item is not None  # noqa: S101  # the caller has looked
-    return bool(entry.item.found.good) or not entry.rejections
+    return bool(entry.item.readings) or not entry.rejections
 
 
 def _dead_item(entry: Parsed, rejection: Rejection) -> str:
@@ -241,7 +240,5 @@ def _dead_item(entry: Parsed, rejection: Rejection) -> str:
     item = entry.item
     node = rejection.node
     if node is None:
-        node = [
-            [str(reading.path), str(reading.data_type), repr(reading.value)] for reading in item.found.good
-        ]
+        node = [[str(reading.path), str(reading.data_type), repr(reading.value)] for reading in item.readings]
     return json.dumps({"ep": item.endpoint, "ts": item.time_ms, "path": rejection.path, "node": node})

@@ -33,10 +33,10 @@ from flownexus.lwm2m.operation import (
 )
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
-from flownexus.lwm2m.webhook import EventType
+from flownexus.lwm2m.webhook import EventType, Item
 from flownexus.store import queries
 from flownexus.store.pool import transaction
-from flownexus.store.telemetry import Telemetry, Values
+from flownexus.store.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -262,8 +262,8 @@ def _store_values(
         _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
     if not found.good:
         return _nothing
-    values = Values(claim_.endpoint, None, EventType.READ, found.good)
-    return telemetry.store(connection, [values], received)
+    item = Item(claim_.endpoint, None, EventType.READ, found.good)
+    return telemetry.store(connection, [item], received)
 
 
 def _reject(connection: Connection, claim_: Claim, reason: str, node: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from psycopg import Connection
 
 from flownexus.lwm2m.value import BadValueError, DataType, Reading, time_from_milliseconds
-from flownexus.lwm2m.webhook import EventType
+from flownexus.lwm2m.webhook import Item
 from flownexus.store import queries
 from flownexus.store.catalog import Catalog, TypeKey
 
@@ -48,15 +48,6 @@ _BEFORE_AND_AFTER = {
     for place, data_type in enumerate(_COLUMN_OF)
 }
 _EVENT_RESOURCE_TYPES = ("timestamptz", "int8", "int8")
-
-
-class Values(NamedTuple):
-    """Values of one endpoint at one time, and what kind of event they are, if any."""
-
-    endpoint: str
-    time_ms: int | None
-    event_type: EventType | None
-    readings: Sequence[Reading]
 
 
 class Filing(NamedTuple):
@@ -114,7 +105,7 @@ class Telemetry:
         self._event_ids = IdBlocks(queries.next_event_id_block)
 
     def store(
-        self, connection: Connection, batch: Sequence[Values], received: datetime | None = None
+        self, connection: Connection, batch: Sequence[Item], received: datetime | None = None
     ) -> Callable[[], None]:
         """Write a batch in the caller's transaction.
 
@@ -122,28 +113,24 @@ class Telemetry:
         the caller is to call once the transaction is committed.
         """
         received = received or datetime.now(UTC)
-        endpoints = self.catalog.endpoints(connection, (values.endpoint for values in batch))
+        endpoints = self.catalog.endpoints(connection, (item.endpoint for item in batch))
         types = self.catalog.resource_types(connection, _data_types(batch))
-        filed = [file_under(values.time_ms, received, self.retention) for values in batch]
-        resource_ids = iter(
-            self._resource_ids.take(connection, sum(len(values.readings) for values in batch))
-        )
-        event_ids = iter(
-            self._event_ids.take(connection, sum(values.event_type is not None for values in batch))
-        )
+        filed = [file_under(item.time_ms, received, self.retention) for item in batch]
+        resource_ids = iter(self._resource_ids.take(connection, sum(len(item.readings) for item in batch)))
+        event_ids = iter(self._event_ids.take(connection, sum(item.event_type is not None for item in batch)))
         rows: list[tuple[Any, ...]] = []
         events: list[tuple[datetime, int, int, str]] = []
         event_resources: list[tuple[datetime, int, int]] = []
         latest: dict[tuple[int, int, int, int], tuple[Any, ...]] = {}
-        for values, filing in zip(batch, filed, strict=True):
-            endpoint_id = endpoints[values.endpoint]
-            if values.event_type is not None:
+        for item, filing in zip(batch, filed, strict=True):
+            endpoint_id = endpoints[item.endpoint]
+            if item.event_type is not None:
                 event_id = next(event_ids)
-                events.append((filing.time, event_id, endpoint_id, str(values.event_type)))
-            for reading in values.readings:
+                events.append((filing.time, event_id, endpoint_id, str(item.event_type)))
+            for reading in item.readings:
                 row = _row(reading, next(resource_ids), endpoint_id, types, filing)
                 rows.append(row)
-                if values.event_type is not None:
+                if item.event_type is not None:
                     event_resources.append((filing.time, event_id, row[1]))
                 if filing.device_time_ms is None:
                     instance = -1 if row[5] is None else row[5]
@@ -161,10 +148,10 @@ class Telemetry:
         return lambda: self.catalog.keep(endpoints, types)
 
 
-def _data_types(batch: Sequence[Values]) -> dict[TypeKey, DataType]:
+def _data_types(batch: Sequence[Item]) -> dict[TypeKey, DataType]:
     wanted: dict[TypeKey, DataType] = {}
-    for values in batch:
-        for path, data_type, _ in values.readings:
+    for item in batch:
+        for path, data_type, _ in item.readings:
             wanted.setdefault((path[0], path[2]), data_type)  # type: ignore[arg-type]  # a reading's path has it
     return wanted
 

@@ -103,7 +103,7 @@ def test_a_single_value_keeps_its_object_instance() -> None:
     assert found.endpoint == "qemu_x86"
     assert found.time_ms == 1795344335807
     assert found.event_type is None
-    assert found.found.good == [Reading(Path(3303, 2, 5700), DataType.FLOAT, 24.899181214836236)]
+    assert found.readings == [Reading(Path(3303, 2, 5700), DataType.FLOAT, 24.899181214836236)]
 
 
 def test_a_composite_is_one_event_of_all_its_values() -> None:
@@ -115,7 +115,7 @@ def test_a_composite_is_one_event_of_all_its_values() -> None:
     for val in (node, {"/3303": node}, {"/3303/0": node["instances"][0]}, {"/3303/0/5700": SINGLE["val"]}):
         found = item({"ep": "qemu_x86", "val": val}, composite=True)
         assert found.event_type is EventType.COMPOSITE
-        assert [reading.path for reading in found.found.good] == [Path(3303, 0, 5700)]
+        assert [reading.path for reading in found.readings] == [Path(3303, 0, 5700)]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +191,6 @@ def test_a_number_too_large_for_64_bits_is_refused_alone() -> None:
         b'{"ep":"x","val":{"/3303/0/5700":{"kind":"singleResource","id":5700,"type":"FLOAT","value":1e400},'
     )
     body += b'"/3303/0/5701":{"kind":"singleResource","id":5701,"type":"STRING","value":"Cel"}}}'
-    found = parse_item(parse_body(body).items[0], composite=True).found
-    assert [reading.value for reading in found.good] == ["Cel"]
+    found = parse_item(parse_body(body).items[0], composite=True)
+    assert [reading.value for reading in found.readings] == ["Cel"]
     assert [rejection.path for rejection in found.rejected] == ["/3303/0/5700"]
