@@ -501,6 +501,21 @@ async def test_kill_9_in_mid_long_poll_neither_loses_nor_repeats_the_record(
     assert leshan.abandoned == ["sim-0001"]
 
 
+async def test_sigterm_lets_operations_end(
+    world: World, leshan: LeshanDouble, serve_dispatch: Callable[..., Served]
+) -> None:
+    world.endpoint()
+    leshan.default = answer("CHANGED(204)", after=1)
+    id_ = world.queue(operation="execute")
+    served = serve_dispatch()
+    wake = json.dumps({"ep": "sim-0001"}).encode()
+    call = asyncio.create_task(asyncio.to_thread(served.request, "POST", "/", wake, HEADERS))
+    await until(lambda: len(leshan.seen) == 1)
+    assert await asyncio.to_thread(served.terminate) == 0
+    assert (await call)[0] == 200
+    assert world.status(id_) == ("CONFIRMED", 1)
+
+
 def test_a_missing_secret_is_a_refusal_to_start(
     serve_dispatch: Callable[..., Served], tmp_path: Path
 ) -> None:

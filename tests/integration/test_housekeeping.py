@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,9 +12,10 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
-from flownexus.messaging import Kind, Wake
+from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.store.operation import claim
 from flownexus.store.pool import open_pool
+from local.nats import Server
 from local.ports import free_port
 from tests.fixtures.handler import load_handler
 from tests.fixtures.world import World
@@ -216,6 +218,25 @@ def test_two_rounds_at_once_do_each_thing_once(pool: ConnectionPool, world: Worl
     assert world.execute("SELECT DISTINCT status, attempts FROM endpoint_operation") == [
         {"status": "QUEUED", "attempts": 1}
     ]
+
+
+def test_what_was_queued_while_nats_was_away_is_woken(
+    pool: ConnectionPool, world: World, nats_server: Server
+) -> None:
+    world.endpoint()
+    with Publisher(nats_server.url) as publisher:
+        assert publisher.wait_connected(5)
+        client = load_handler("housekeeping").create_app(pool, publisher, YEAR, ("connector",)).test_client()
+        nats_server.kill()
+        world.queue()
+        age(world)
+        assert do_round(client)["wakes_failed"] == 1
+        nats_server.erase()
+        nats_server.start()
+        deadline = time.monotonic() + 10
+        while not publisher.connected and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert do_round(client)["woken"] == 1
 
 
 def test_without_postgresql_the_caller_is_asked_to_come_again(wakes: Wakes) -> None:

@@ -1,0 +1,173 @@
+"""dispatch-op's own decisions, without any service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from flownexus.errors import UnavailableError
+from flownexus.leshan import Call
+from flownexus.lwm2m.operation import Answered, Exchange, NotSent, OperationType, Settlement, Status
+from flownexus.lwm2m.path import Path
+from flownexus.messaging import Kind, Wake
+from flownexus.settings import Timeouts
+from flownexus.store.operation import Claim
+from tests.fixtures.handler import load_handler
+
+handler = load_handler("dispatch-op")
+CLAIM = Claim(
+    id=7,
+    fence=1,
+    endpoint_id=1,
+    endpoint="sim-0001",
+    presence=1,
+    operation=OperationType.READ,
+    path=Path(3, 0, 0),
+    value=None,
+    arguments=None,
+    repeatable=False,
+    attempts=1,
+)
+DONE = Answered(200, {"status": "CONTENT(205)", "success": True})
+
+
+class Store:
+    """Stands for the store and the pool: what it is asked, and what it answers."""
+
+    max_size = 2
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.claims: list[Claim] = [CLAIM]
+        self.failures: list[Exception] = []
+        self.recorded: list[Settlement] = []
+        self.counts = True
+        self.more = False
+        monkeypatch.setattr(handler, "claim", self.claim)
+        monkeypatch.setattr(handler, "record", self.record)
+        monkeypatch.setattr(handler, "has_eligible", lambda pool, endpoint_id: self.more)
+        monkeypatch.setattr(handler, "RECORD_PAUSE", 0.01)
+
+    def claim(self, pool: object, endpoint: str, lease: float) -> Claim | None:
+        return self.claims.pop() if self.claims else None
+
+    def record(
+        self, pool: object, telemetry: object, claim: Claim, settlement: Settlement, received: object
+    ) -> bool:
+        if self.failures:
+            raise self.failures.pop()
+        self.recorded.append(settlement)
+        return self.counts
+
+
+class Leshan:
+    def __init__(self, exchange: Exchange = DONE) -> None:
+        self.exchange = exchange
+        self.calls: list[Call] = []
+        self.called = asyncio.Event()
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def send(self, endpoint: str, call: Call) -> Exchange:
+        self.calls.append(call)
+        self.called.set()
+        await self.hold.wait()
+        return self.exchange
+
+
+class Publisher:
+    def __init__(self) -> None:
+        self.published: list[Wake] = []
+
+    async def publish_async(self, wakes: Iterable[Wake], within: float) -> int:
+        self.published += wakes
+        return 0
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    return Store(monkeypatch)
+
+
+@pytest.fixture
+def publisher() -> Publisher:
+    return Publisher()
+
+
+def dispatcher(store: Store, publisher: Publisher, leshan: Leshan, long_poll: float = 0.3) -> Any:
+    return handler.Dispatcher(store, timedelta(1), publisher, leshan, Timeouts.of(long_poll))
+
+
+async def test_nothing_to_send_is_no_error(store: Store, publisher: Publisher) -> None:
+    store.claims.clear()
+    leshan = Leshan()
+    assert await dispatcher(store, publisher, leshan).dispatch("sim-0001") == {"operation": None}
+    assert leshan.calls == []
+
+
+async def test_the_end_is_recorded_and_told(store: Store, publisher: Publisher) -> None:
+    answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    assert answer == {"operation": {"id": 7, "status": Status.CONFIRMED, "attempts": 1, "reason": None}}
+    assert [settlement.status for settlement in store.recorded] == [Status.CONFIRMED]
+
+
+async def test_the_next_one_is_woken_where_there_is_one(store: Store, publisher: Publisher) -> None:
+    store.more = True
+    await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    assert publisher.published == [Wake(Kind.QUEUED, "sim-0001")]
+
+
+async def test_nobody_is_woken_for_a_leshan_that_is_away(store: Store, publisher: Publisher) -> None:
+    store.more = True
+    answer = await dispatcher(store, publisher, Leshan(NotSent("refused"))).dispatch("sim-0001")
+    assert (answer["operation"]["status"], answer["operation"]["attempts"]) == (Status.QUEUED, 0)
+    assert publisher.published == []
+
+
+async def test_a_late_end_is_thrown_away(store: Store, publisher: Publisher) -> None:
+    store.counts = False
+    store.more = True
+    answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    assert answer == {"operation": None}
+    assert publisher.published == []
+
+
+async def test_an_absent_postgresql_is_waited_for_while_the_lease_holds(
+    store: Store, publisher: Publisher
+) -> None:
+    store.failures = [UnavailableError(), UnavailableError()]
+    await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    assert len(store.recorded) == 1
+
+
+async def test_and_no_longer(store: Store, publisher: Publisher) -> None:
+    store.failures = [UnavailableError() for _ in range(1000)]
+    with pytest.raises(UnavailableError):
+        await dispatcher(store, publisher, Leshan(), 0.1).dispatch("sim-0001")
+    assert store.recorded == []
+
+
+async def test_what_cannot_be_sent_fails_instead_of_staying(store: Store, publisher: Publisher) -> None:
+    broken = {"operation": OperationType.WRITE, "value": {"type": "NONSENSE", "value": 1}}
+    store.claims = [Claim(**{**CLAIM.__dict__, **broken})]
+    leshan = Leshan()
+    await dispatcher(store, publisher, leshan).dispatch("sim-0001")
+    assert leshan.calls == []
+    assert store.recorded[0].status is Status.FAILED
+
+
+async def test_a_caller_that_goes_away_changes_nothing(store: Store, publisher: Publisher) -> None:
+    leshan = Leshan()
+    leshan.hold.clear()
+    subject = dispatcher(store, publisher, leshan)
+    caller = asyncio.create_task(subject.dispatch("sim-0001"))
+    await leshan.called.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    leshan.hold.set()
+    await subject.close()
+    assert len(store.recorded) == 1

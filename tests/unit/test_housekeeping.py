@@ -1,0 +1,107 @@
+"""housekeeping's own decisions, without any service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from flownexus.errors import MissingSettingError, UnavailableError
+from flownexus.messaging import Kind, Wake
+from tests.fixtures.handler import load_handler
+
+handler = load_handler("housekeeping")
+YEAR = 365 * 24 * 3600.0
+
+
+class Publisher:
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.published: list[Wake] = []
+
+    def publish(self, wakes: Iterable[Wake], timeout: float) -> int:
+        self.published += wakes
+        return self.failures
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let the store answer at once; gives what it was asked, in order."""
+    asked: list[str] = []
+
+    def answer(name: str, value: Any) -> Callable[..., Any]:
+        def call(*_: Any) -> Any:
+            asked.append(name)
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        return call
+
+    class Queries:
+        @staticmethod
+        def try_housekeeping_lock(connection: object, lock: int, step: int) -> bool:
+            return True
+
+    monkeypatch.setattr(handler, "queries", Queries)
+    monkeypatch.setattr(handler, "transaction", lambda pool, work: work(None))
+    for name, value in {
+        "revive_expired": ["a", "b"],
+        "forget_expired": 3,
+        "endpoints_to_wake": ["a", "c"],
+        "make_partitions": 0,
+        "drop_partitions": 1,
+        "forget_marks": 2,
+    }.items():
+        monkeypatch.setattr(handler, name, answer(name, value))
+    monkeypatch.setattr(handler, "answer_with", answer, raising=False)
+    return asked
+
+
+def test_a_round_says_what_it_did(asked: list[str]) -> None:
+    publisher = Publisher(failures=1)
+    assert handler.Housekeeper(None, publisher, YEAR).do_round() == {
+        "revived": 2,
+        "forgotten": 3,
+        "woken": 1,
+        "wakes_failed": 1,
+        "partitions_made": 0,
+        "partitions_dropped": 1,
+        "marks_forgotten": 2,
+    }
+    assert publisher.published == [Wake(Kind.QUEUED, "a"), Wake(Kind.QUEUED, "c")]
+
+
+def test_leases_come_before_wake_ups_and_maintenance_comes_last_and_hourly(asked: list[str]) -> None:
+    housekeeper = handler.Housekeeper(None, Publisher(), YEAR)
+    housekeeper.do_round()
+    first = len(asked)
+    housekeeper.do_round()
+    often = ["revive_expired", "forget_expired", "endpoints_to_wake"]
+    assert asked[:first] == [*often, "make_partitions", "drop_partitions", "forget_marks"]
+    assert asked[first:] == often
+
+
+def test_maintenance_that_was_left_is_tried_again(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    housekeeper = handler.Housekeeper(None, Publisher(), YEAR)
+    monkeypatch.setattr(
+        handler, "make_partitions", handler.answer_with("make_partitions", UnavailableError("held"))
+    )
+    summary = housekeeper.do_round()
+    assert (summary["partitions_made"], summary["partitions_dropped"]) == (None, 1)
+    housekeeper.do_round()
+    assert asked.count("make_partitions") == 2
+
+
+def test_what_another_round_is_at_is_left_to_it(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler.queries, "try_housekeeping_lock", lambda connection, lock, step: False)
+    summary = handler.Housekeeper(None, Publisher(), YEAR).do_round()
+    assert (summary["revived"], summary["forgotten"], summary["marks_forgotten"]) == (None, None, None)
+    assert asked == ["endpoints_to_wake"]
+
+
+def test_a_retention_below_a_day_is_a_refusal_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("retention", "23h")
+    with pytest.raises(MissingSettingError, match="retention: at least 24h"):
+        handler._retention()
