@@ -5,11 +5,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.TimeUnit;
+import org.eclipse.californium.core.CoapResource;
+import org.eclipse.californium.core.coap.CoAP;
 import org.eclipse.californium.core.config.CoapConfig;
+import org.eclipse.californium.core.server.resources.Resource;
 import org.eclipse.californium.elements.config.Configuration;
 import org.eclipse.leshan.client.LeshanClient;
 import org.eclipse.leshan.client.LeshanClientBuilder;
-import org.eclipse.leshan.client.endpoint.LwM2mClientEndpointsProvider;
 import org.eclipse.leshan.client.engine.DefaultRegistrationEngineFactory;
 import org.eclipse.leshan.client.object.Security;
 import org.eclipse.leshan.client.object.Server;
@@ -36,6 +38,7 @@ public final class TestDevice implements AutoCloseable {
   private static final List<ObjectModel> MODELS = ObjectModels.all(null);
 
   final LeshanClient client;
+  private final CaliforniumClientEndpointsProvider provider;
   final Device device = new Device();
   final Temperature temperature = new Temperature();
   final ManualDataSender sender = new ManualDataSender();
@@ -57,7 +60,7 @@ public final class TestDevice implements AutoCloseable {
     Configuration configuration = endpoints.createDefaultConfiguration();
     configuration.set(CoapConfig.ACK_TIMEOUT, 500, TimeUnit.MILLISECONDS);
     endpoints.setConfiguration(configuration);
-    LwM2mClientEndpointsProvider provider = endpoints.build();
+    provider = endpoints.build();
     DefaultRegistrationEngineFactory engine = new DefaultRegistrationEngineFactory();
     engine.setQueueMode(queueMode);
     engine.setRequestTimeoutInMs(5000);
@@ -74,6 +77,12 @@ public final class TestDevice implements AutoCloseable {
   TestDevice start() {
     client.start();
     return this;
+  }
+
+  /** Notify of an object's resources with confirmable messages. */
+  void confirm(int objectId) {
+    Resource resource = provider.getCoapServer().getRoot().getChild(Integer.toString(objectId));
+    ((CoapResource) resource).setObserveType(CoAP.Type.CON);
   }
 
   LwM2mServer server() {

@@ -54,7 +54,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
     builder.setConfiguration(Transport::configure);
     builder.addEndpoint(coap, Protocol.COAP);
     EndpointUri secure = uris.createUri(Protocol.COAPS.getUriScheme(), coaps);
-    builder.addEndpoint(new LoggedCoapsEndpointFactory(secure, uris, metrics));
+    builder.addEndpoint(new LoggedCoapsEndpointFactory(secure, uris, new HandshakeLog(metrics)));
     return new Transport(builder.complete(), spool, uplink, metrics);
   }
 
