@@ -65,7 +65,8 @@ check: $(STAMP) ## lint and types, Python and Java
 	$(VENV)/bin/mypy --explicit-package-bases $(TYPED)
 	@# Each of these is its own program: its modules are named alike.
 	for handler in functions/*/handler.py; do $(VENV)/bin/mypy $$handler; done
-	cd template/python3-flownexus && $(CURDIR)/$(VENV)/bin/mypy --config-file $(CURDIR)/pyproject.toml .
+	cd template/python3-flownexus && $(CURDIR)/$(VENV)/bin/mypy --config-file $(CURDIR)/pyproject.toml \
+		--cache-dir $(CURDIR)/.mypy_cache/template .
 	$(MVN) spotless:check
 
 format: $(STAMP) ## format the sources

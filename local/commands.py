@@ -73,7 +73,7 @@ def up(options: Options) -> int:
         return 130
     if error is not None:
         daemon.wait(DOWN_TIMEOUT)
-        return fail(error or f"the world ended while it was starting; its log is {logs / 'world.log'}")
+        return fail(error or _last_words(logs / "world.log"))
     daemon.returncode = 0  # it lives on: we do not wait for it
     _console.print(f"ready in {time.monotonic() - began:.1f} s\n")
     _show(options.home)
@@ -92,6 +92,12 @@ def _follow(daemon: subprocess.Popen[str], began: float) -> str | None:
                 return str(message["text"])
             _console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {escape(message['text'])}")
     return ""
+
+
+def _last_words(log: Path) -> str:
+    """Return an error message for a daemon that ended without a word."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
+    return "\n  ".join([f"the world ended while it was starting; its log, {log}, ends:", *lines])
 
 
 def _show(home: Path) -> None:

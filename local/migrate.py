@@ -28,10 +28,14 @@ def migrate(dsn: str, passwords: Mapping[str, str] | None = None, folder: Path =
             raise MigrationError(
                 f"PostgreSQL {connection.info.server_version // 10000} is too old: 15 or newer is needed"
             )
+        # Ours and not yoyo's own, which is a row: that of a process that was killed stays locked for ever.
+        connection.execute("SELECT pg_advisory_lock(hashtext('flownexus migrations'))")
+        if connection.execute("SELECT to_regclass('yoyo_lock')").fetchone() != (None,):
+            connection.execute("DELETE FROM yoyo_lock")
         connection.execute((folder / "roles.sql").read_bytes())
         for role, password in (passwords or {}).items():
             _set_password(connection, role, password)
-    return _apply(dsn, folder / "migrations")
+        return _apply(dsn, folder / "migrations")
 
 
 def _set_password(connection: psycopg.Connection, role: str, password: str) -> None:
@@ -54,9 +58,13 @@ def _apply(dsn: str, folder: Path) -> list[str]:
     backend = get_backend(f"postgresql+psycopg://{rest}")
     try:
         with backend.lock():
-            missing = backend.to_apply(migrations)
-            names = [migration.id for migration in missing]
-            backend.apply_migrations(missing)
+            missing = list(backend.to_apply(migrations))
+            for migration in missing:
+                # Not apply_migrations(): it applies and notes down on two connections, and whoever is
+                # killed between the two is stuck.
+                with backend.transaction():
+                    migration.process_steps(backend, "apply")
+                    backend.mark_one(migration, log=False)
     finally:
         backend.connection.close()
-    return names
+    return [migration.id for migration in missing]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -21,10 +22,6 @@ from local.ports import LOOPBACK, free_port
 SUPERUSER = "postgres"
 START_TIMEOUT = 60.0  # seconds; replaying the log after a crash takes a while
 STOP_TIMEOUT = 30.0
-
-# PostgreSQL refuses to run as root: there it gets a user namespace in which it is somebody else, so that
-# no user account has to be made and the data folder stays closed to all others.
-_AS_SOMEBODY_ELSE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 
 
 class PostgresError(RuntimeError):
@@ -46,9 +43,30 @@ def binaries() -> Path:
 
 
 def program(name: str, *arguments: str) -> list[str]:
-    """Return the command line that runs one of PostgreSQL's server programs, also as root."""
-    prefix = _AS_SOMEBODY_ELSE if os.geteuid() == 0 else ()
-    return [*prefix, str(binaries() / name), *arguments]
+    """Return the command line that runs one of PostgreSQL's server programs, whoever we are."""
+    return [*_as_somebody_else(), str(binaries() / name), *arguments]
+
+
+def _as_somebody_else() -> list[str]:
+    """Return a prefix for a command line where PostgreSQL would refuse to run as who we are.
+
+    It refuses root, and initdb a user without a name. There it gets a user namespace in which it is
+    somebody else, so that no account has to be made and the data folder stays closed to all others.
+    """
+    if os.geteuid() != 0 and _has_name(os.geteuid()):
+        return []
+    somebody = next((user for user in pwd.getpwall() if user.pw_uid != 0), None)
+    if somebody is None:
+        raise PostgresError("PostgreSQL refuses to run as root, and there is no other user in /etc/passwd")
+    return ["unshare", "--user", f"--map-user={somebody.pw_uid}", f"--map-group={somebody.pw_gid}"]
+
+
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
 
 
 def dsn(user: str, password: str, port: int, database: str) -> str:
@@ -205,5 +223,5 @@ def _explain(what: str, output: str) -> str:
     lines = "\n".join(f"  {line}" for line in output.strip().splitlines()[-8:])
     hint = ""
     if "unshare" in output and "not permitted" in output:
-        hint = "\nThis root may not make user namespaces (a container?): run as an ordinary user instead."
+        hint = "\nUser namespaces are not allowed here (a container?): run as an ordinary user with a name."
     return f"{what}:\n{lines}{hint}"
