@@ -12,7 +12,6 @@ import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledFuture;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.elements.util.SerialExecutor;
@@ -57,9 +56,9 @@ final class Device implements Registrar.Listener {
   private final DeviceEndpoints endpoints;
   private final LeshanClient client;
   private Registrar registrar;
-  private ScheduledFuture<?> ticking;
   private ScheduledFuture<?> sleeping;
   private volatile boolean on;
+  private volatile boolean putOff;
   private volatile boolean tried;
   private volatile String lastFailure;
 
@@ -104,8 +103,11 @@ final class Device implements Registrar.Listener {
     instances.put(0, setting.credentials().security(setting.serverUri(), endpoint));
     instances.put(1, serverObject());
     client = DeviceClient.build(endpoint, engine, instances, endpoints, requests, registration());
+    notifications.whenIdle(this::catchUp);
     if (spec.interval() == null) {
-      notifications.whenIdle(this::tick);
+      engine.every(KICK, this::tick);
+    } else if (!spec.interval().isZero()) {
+      engine.every(spec.interval(), this::tick);
     }
   }
 
@@ -192,13 +194,6 @@ final class Device implements Registrar.Listener {
       return;
     }
     log.log("started");
-    Duration interval = spec.interval() == null ? KICK : spec.interval();
-    if (!interval.isZero()) {
-      long nanos = interval.toNanos();
-      ticking =
-          engine.timers.scheduleAtFixedRate(
-              this::tick, ThreadLocalRandom.current().nextLong(nanos), nanos, TimeUnit.NANOSECONDS);
-    }
   }
 
   /** Turn off without a word; the socket is closed. */
@@ -211,9 +206,6 @@ final class Device implements Registrar.Listener {
       return;
     }
     on = false;
-    if (ticking != null) {
-      ticking.cancel(false);
-    }
     cancelSleep();
     client.stop(false);
     endpoints.forgetObservations();
@@ -373,10 +365,22 @@ final class Device implements Registrar.Listener {
     }
   }
 
-  /** Change the temperature, unless its last change is still on its way or the device sleeps. */
+  /** Change the temperature, or put it off until its last change has been acknowledged. */
   private void tick() {
-    if (on && radio.isOn() && !notifications.areUnderWay()) {
+    if (!on || !radio.isOn()) {
+      return;
+    }
+    if (notifications.areUnderWay()) {
+      putOff = true;
+    } else {
       temperature.drift();
+    }
+  }
+
+  private void catchUp() {
+    if (putOff || spec.interval() == null) {
+      putOff = false;
+      tick();
     }
   }
 

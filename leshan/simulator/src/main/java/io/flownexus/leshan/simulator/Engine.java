@@ -6,6 +6,8 @@ import java.net.http.HttpClient;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
@@ -50,6 +52,7 @@ final class Engine implements AutoCloseable {
   final HttpClient http;
   final FirmwareLimits firmware;
   private final ExecutorService downloads;
+  private final Map<Duration, Ticker> tickers = new ConcurrentHashMap<>();
 
   /** Start the threads; firmware packages above the limits are refused. */
   Engine(FirmwareLimits firmware) throws IOException {
@@ -104,6 +107,11 @@ final class Engine implements AutoCloseable {
   /** Run once after a delay. */
   void after(Duration delay, Runnable task) {
     timers.schedule(task, delay.toNanos(), TimeUnit.NANOSECONDS);
+  }
+
+  /** Run at an interval for ever, at another moment than others do. */
+  void every(Duration interval, Runnable task) {
+    tickers.computeIfAbsent(interval, i -> new Ticker(timers, i)).add(task);
   }
 
   @Override
