@@ -18,6 +18,7 @@ from urllib.parse import quote
 import psycopg
 
 from local.ports import LOOPBACK, free_port
+from local.process import tethered
 
 SUPERUSER = "postgres"
 START_TIMEOUT = 60.0  # seconds; replaying the log after a crash takes a while
@@ -170,11 +171,14 @@ class Cluster:
         return True
 
     def start(self, timeout: float = START_TIMEOUT) -> None:
-        """Start the server as a child of this process and wait until it lets us in."""
+        """Start the server as a child of this process and wait until it lets us in.
+
+        It ends with the thread that called.
+        """
         self.initialize()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(),
+                tethered(self.command(), signal.SIGINT),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

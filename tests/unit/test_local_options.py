@@ -1,0 +1,185 @@
+"""What can be chosen about a local world, from the environment; and the errors for what makes no sense."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from local import java
+from local.credentials import SecretError, SecretFolder
+from local.options import OptionError, Options, Ports, read_environment_file
+from local.ports import free_port, holder, is_free
+from local.process import Backoff
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    options = Options.from_environment({})
+    assert options.ports == Ports(8080, 8090, 5683, 5684, 5433, 4222, 0)
+    assert options.home.name == ".flownexus"
+    assert (options.devices, options.long_poll_timeout) == (3, 30)
+
+
+def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> None:
+    environment = {"PORTS": "free", "FLOWNEXUS_NATS_PORT": "4333", "FLOWNEXUS_HOME": str(tmp_path)}
+    ports = Options.from_environment(environment).ports
+    assert ports == Ports(0, 0, 0, 0, 0, 4333, 0)
+    settled = ports.settled()
+    assert settled.nats == 4333
+    assert 0 not in vars(settled).values()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEVICES", "many"),
+        ("DEVICES", "-1"),
+        ("DEVICES", "10000"),
+        ("FLOWNEXUS_NATS_PORT", "65536"),
+        ("FLOWNEXUS_NATS_PORT", "٤"),
+        ("PORTS", "taken"),
+        ("FLOWNEXUS_PARTS", "nats,oracle"),
+    ],
+)
+def test_what_makes_no_sense_is_named(name: str, value: str) -> None:
+    with pytest.raises(OptionError, match=name):
+        Options.from_environment({name: value})
+
+
+@pytest.mark.parametrize(("devices", "groups"), [(0, 0), (1, 1), (2, 1), (3, 2), (1000, 2)])
+def test_from_three_devices_on_the_last_one_sleeps(tmp_path: Path, devices: int, groups: int) -> None:
+    options = Options(home=tmp_path, devices=devices)
+    assert len(options.device_groups()) == groups
+    assert options.device_count() == devices
+    assert any("sleepy" in group for group in options.device_groups()) == (devices >= 3)
+    if devices >= 3:
+        assert f"start={devices}," in options.device_groups()[-1]
+
+
+def test_groups_may_be_given(tmp_path: Path) -> None:
+    options = Options(home=tmp_path, groups=("prefix=a-,count=5,slow=10s", "prefix=b-,notify=2s"))
+    assert options.device_count() == 6
+
+
+def test_a_database_is_the_user_s_own_unless_our_env_file_names_it(tmp_path: Path) -> None:
+    url = "postgresql://a:b@c/d"
+    environment = {"FLOWNEXUS_HOME": str(tmp_path), "FLOWNEXUS_DATABASE_URL": url}
+    assert Options.from_environment(environment).database_url == url
+    (tmp_path / "env").write_text(f"FLOWNEXUS_DATABASE_URL='{url}'\n")
+    assert read_environment_file(tmp_path) == {"FLOWNEXUS_DATABASE_URL": url}
+    assert Options.from_environment(environment).database_url == ""
+    (tmp_path / "env").write_text(f"FLOWNEXUS_DATABASE_URL='{url}'\nFLOWNEXUS_DATABASE_URL_GIVEN=1\n")
+    assert Options.from_environment(environment).database_url == url
+
+
+def test_a_secret_is_random_made_once_and_its_owner_s_alone(tmp_path: Path) -> None:
+    folder = SecretFolder(tmp_path / "secrets")
+    first = folder.random("token")
+    assert len(first) >= 40
+    assert folder.random("token") == first
+    assert folder.random("other") != first
+    assert stat.S_IMODE(folder.path("token").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.folder.stat().st_mode) == 0o700
+    assert folder.names() == ["other", "token"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "A", "-a", "a\n", "a" * 300])
+def test_a_secret_s_name_cannot_leave_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SecretError):
+        SecretFolder(tmp_path).write(name, "x")
+
+
+def test_a_taken_port_is_known_with_its_holder() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not is_free(port)
+        assert f"process {os.getpid()} " in holder(port)
+    assert is_free(port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("127.0.0.1", 0))
+        port = datagrams.getsockname()[1]
+        assert not is_free(port, socket.SOCK_DGRAM)
+        assert f"process {os.getpid()} " in holder(port, socket.SOCK_DGRAM)
+    assert is_free(free_port())
+
+
+def test_the_wait_before_a_restart_doubles_up_to_a_bound() -> None:
+    backoff = Backoff(first=1, longest=8)
+    for crashes, bound in ((1, 1), (2, 2), (3, 4), (4, 8), (5, 8), (10_000, 8)):
+        assert bound / 2 <= backoff.delay(crashes) <= bound
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    return folder
+
+
+def test_a_missing_java_is_said_with_what_installs_it(path: Path) -> None:
+    with pytest.raises(java.JavaError, match=r"java was not found.*\n.*apt-get install openjdk-17"):
+        java.java()
+
+
+@pytest.mark.parametrize("version", ["11.0.2", "1.8.0_292"])
+def test_a_java_that_is_too_old_is_said_so(path: Path, version: str) -> None:
+    program(path, "java", f"echo 'openjdk version \"{version}\"' >&2")
+    with pytest.raises(java.JavaError, match=r"is version (11|8): version 17 or newer is needed"):
+        java.java()
+
+
+def test_java_home_goes_before_the_path(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(path, "java", "echo 'openjdk version \"11\"' >&2")
+    (tmp_path / "jdk").mkdir()
+    program(tmp_path / "jdk" / "bin", "java", "echo 'openjdk version \"21.0.1\"' >&2")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    assert java.java() == str(tmp_path / "jdk" / "bin" / "java")
+
+
+def test_a_missing_maven_and_a_failing_build_are_said_so(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leshan = tmp_path / "leshan"
+    (leshan / "server" / "src" / "main").mkdir(parents=True)
+    (leshan / "pom.xml").touch()
+    monkeypatch.setattr(java, "LESHAN", leshan)
+    monkeypatch.setattr(java, "SERVER_JAR", leshan / "server" / "target" / "server.jar")
+    monkeypatch.setattr(java, "SIMULATOR_JAR", leshan / "simulator" / "target" / "simulator.jar")
+    program(path, "java", "echo 'openjdk version \"17.0.1\"' >&2")
+    with pytest.raises(java.JavaError, match="mvn was not found"):
+        java.build(tmp_path / "maven.log")
+    program(path, "mvn", "echo '[ERROR] it is broken'; exit 1")
+    with pytest.raises(java.JavaError, match="javac was not found"):
+        java.build(tmp_path / "maven.log")
+    program(path, "javac", "")
+    with pytest.raises(java.JavaError, match=r"failed \(log: .*maven.log\):\n.*it is broken"):
+        java.build(tmp_path / "maven.log")
+
+
+def test_a_jar_is_stale_when_a_source_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(java, "LESHAN", tmp_path)
+    (tmp_path / "pom.xml").touch()
+    source = tmp_path / "server" / "src" / "main" / "A.java"
+    source.parent.mkdir(parents=True)
+    (tmp_path / "server" / "pom.xml").touch()
+    source.touch()
+    jar = tmp_path / "server" / "target" / "x.jar"
+    assert java.stale(jar)
+    jar.parent.mkdir()
+    jar.touch()
+    newer = source.stat().st_mtime + 5
+    os.utime(jar, (newer, newer))
+    assert not java.stale(jar)
+    os.utime(source, (newer + 1, newer + 1))
+    assert java.stale(jar)
