@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.fixtures.leshan",
     "tests.fixtures.world",
     "tests.fixtures.nexus",
+    "tests.fixtures.device",
 ]
