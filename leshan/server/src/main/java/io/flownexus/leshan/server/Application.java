@@ -24,6 +24,7 @@ public final class Application {
 
   private static final Logger LOG = LoggerFactory.getLogger(Application.class);
 
+  private final Settings settings;
   private final Webhooks webhooks;
   private final Transport transport;
   private final LeshanServer lwm2m;
@@ -32,6 +33,7 @@ public final class Application {
 
   /** Put the parts together, without opening any port. */
   public Application(Settings settings) {
+    this.settings = settings;
     Metrics metrics = new Metrics();
     ObjectModels models = ObjectModels.load(settings.models());
     Spool spool = new MemorySpool(settings.webhooks().lanes(), settings.maxPendingItems());
@@ -46,7 +48,7 @@ public final class Application {
             spool,
             uplink,
             metrics);
-    lwm2m = build(settings, models, security, metrics);
+    lwm2m = build(models, security, metrics);
     // First of the listeners: the data of devices before all else.
     lwm2m.getRegistrationService().addListener((RegistrationListener) uplink);
     lwm2m.getObservationService().addListener(uplink);
@@ -73,16 +75,18 @@ public final class Application {
     try {
       http.start();
     } catch (Exception e) {
-      throw new StartupException("cannot open the HTTP port: " + e.getMessage(), e);
+      throw taken("HTTP", settings.httpHost(), settings.httpPort(), "--http-port", e);
     }
     try {
       lwm2m.start();
     } catch (RuntimeException e) {
-      throw new StartupException("cannot open the CoAP ports: " + e.getMessage(), e);
+      throw taken("CoAP", settings.coapHost(), settings.coapPort(), "--coap-port", e);
     }
-    if (coapPort() == 0 || coapsPort() == 0) {
-      throw new StartupException(
-          "cannot open the " + (coapPort() == 0 ? "CoAP" : "CoAPS") + " port: is it taken?");
+    if (coapPort() == 0) {
+      throw taken("CoAP", settings.coapHost(), settings.coapPort(), "--coap-port", null);
+    }
+    if (coapsPort() == 0) {
+      throw taken("CoAPS", settings.coapHost(), settings.coapsPort(), "--coaps-port", null);
     }
     ready = true;
     LOG.info("ready: coap {}, coaps {}, http {}", coapPort(), coapsPort(), httpPort());
@@ -120,8 +124,16 @@ public final class Application {
     return http.port();
   }
 
-  private LeshanServer build(
-      Settings settings, ObjectModels models, FileSecurityStore security, Metrics metrics) {
+  private static StartupException taken(
+      String protocol, String host, int port, String flag, Throwable cause) {
+    return new StartupException(
+        "cannot open %s port %s:%d%s; if something else has it, give another one with %s"
+            .formatted(
+                protocol, host, port, cause == null ? "" : " (" + cause.getMessage() + ")", flag),
+        cause);
+  }
+
+  private LeshanServer build(ObjectModels models, FileSecurityStore security, Metrics metrics) {
     LeshanServerBuilder builder =
         new LeshanServerBuilder()
             .setEndpointsProviders(transport)

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Path;
 import java.util.List;
+import org.eclipse.leshan.client.object.Security;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.junit.jupiter.api.AfterEach;
@@ -71,6 +72,15 @@ class DeviceFlowTest {
     device = TestDevice.plain(EP, server.application.coapPort()).start();
     JsonNode ended = server.awaitRegistration(EP, 1);
     assertEquals(id, ended.path("reg").path("id").asText());
+  }
+
+  @Test
+  void registration_that_expires_is_ended() throws Exception {
+    Security security = Security.noSec("coap://127.0.0.1:" + server.application.coapPort(), 1);
+    TestDevice brief = new TestDevice("brief", security, 1, false).start();
+    String id = server.awaitRegistration("brief", 0).path("reg").path("id").asText();
+    brief.vanish();
+    assertEquals(id, server.awaitRegistration("brief", 1).path("reg").path("id").asText());
   }
 
   @Test

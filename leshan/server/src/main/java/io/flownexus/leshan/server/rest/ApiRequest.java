@@ -23,7 +23,11 @@ record ApiRequest(
 
   // Read from the raw URI: an endpoint name may hold an encoded slash.
   static ApiRequest of(HttpServletRequest request) throws IOException {
-    String path = request.getRequestURI().substring(request.getServletPath().length());
+    String uri = request.getRequestURI();
+    if (!uri.startsWith(request.getServletPath())) { // dots or escapes where none belong
+      throw new HttpError(400, "Invalid path");
+    }
+    String path = uri.substring(request.getServletPath().length());
     List<String> segments = new ArrayList<>();
     for (String segment : path.split("/")) {
       if (!segment.isEmpty()) {

@@ -78,7 +78,7 @@ final class ClientsServlet extends HttpServlet {
     OpenRequest waiting =
         new OpenRequest(
             httpRequest.startAsync(), registration.getEndpoint(), timeout + GRACE_MILLIS, open);
-    WatchedEndPoint.watch(httpRequest, waiting::abandon);
+    WatchedEndPoint.watch(httpRequest, timeout + 2 * GRACE_MILLIS, waiting::abandon);
     try {
       server.send(
           registration,

@@ -53,7 +53,7 @@ final class EventServlet extends HttpServlet {
     EventStream stream = new EventStream(async, endpoint, streams::remove);
     streams.add(stream);
     stream.open();
-    WatchedEndPoint.watch(request, stream::close);
+    WatchedEndPoint.watch(request, TimeUnit.SECONDS.toMillis(3 * HEARTBEAT_SECONDS), stream::close);
   }
 
   @Override

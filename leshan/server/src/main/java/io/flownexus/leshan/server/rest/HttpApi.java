@@ -27,7 +27,7 @@ public final class HttpApi {
 
   private static final int THREADS = 16;
   private static final int ACCEPT_QUEUE = 8192;
-  private static final long IDLE_MILLIS = 300_000;
+  private static final long IDLE_MILLIS = 120_000;
 
   private final Server server;
   private final ServerConnector connector;
@@ -99,10 +99,8 @@ public final class HttpApi {
     @Override
     protected SocketChannelEndPoint newEndPoint(
         SocketChannel channel, ManagedSelector selector, SelectionKey key) {
-      SocketChannelEndPoint endPoint =
-          new WatchedEndPoint(channel, selector, key, getScheduler(), getExecutor());
-      endPoint.setIdleTimeout(getIdleTimeout());
-      return endPoint;
+      return new WatchedEndPoint(
+          channel, selector, key, getScheduler(), getExecutor(), getIdleTimeout());
     }
   }
 }

@@ -26,6 +26,7 @@ final class WatchedEndPoint extends SocketChannelEndPoint {
   private static final int PROBE_BYTES = 1024;
 
   private final Executor executor;
+  private final long idleBetweenRequests;
   private final Callback probe = Callback.from(this::readable, this::failed);
 
   // All guarded by this.
@@ -39,21 +40,29 @@ final class WatchedEndPoint extends SocketChannelEndPoint {
       ManagedSelector selector,
       SelectionKey key,
       Scheduler scheduler,
-      Executor executor) {
+      Executor executor,
+      long idleMillis) {
     super(channel, selector, key, scheduler);
     this.executor = executor;
+    idleBetweenRequests = idleMillis;
+    setIdleTimeout(idleMillis);
   }
 
-  /** Call back, once at most, when the caller of an asynchronous request is gone. */
-  static void watch(HttpServletRequest request, Runnable gone) {
+  /**
+   * Call back, once at most, when the caller of an asynchronous request is gone.
+   *
+   * <p>The connection may be idle for this long meanwhile.
+   */
+  static void watch(HttpServletRequest request, long idleMillis, Runnable gone) {
     ServletContextRequest core = ServletContextRequest.getServletContextRequest(request);
     if (core.getConnectionMetaData().getConnection().getEndPoint()
         instanceof WatchedEndPoint endPoint) {
-      endPoint.watch(gone);
+      endPoint.watch(idleMillis, gone);
     }
   }
 
-  private synchronized void watch(Runnable whenGone) {
+  private synchronized void watch(long idleMillis, Runnable whenGone) {
+    setIdleTimeout(Math.max(idleMillis, idleBetweenRequests));
     gone = whenGone;
     if (!probing && early == null) {
       probing = super.tryFillInterested(probe);
@@ -85,6 +94,7 @@ final class WatchedEndPoint extends SocketChannelEndPoint {
   public boolean tryFillInterested(Callback callback) {
     synchronized (this) {
       gone = null; // the request is over
+      setIdleTimeout(idleBetweenRequests);
       if (early == null) {
         if (!probing) {
           return super.tryFillInterested(callback);
