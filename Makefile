@@ -22,7 +22,7 @@ export FLOWNEXUS_DATABASE_PORT FLOWNEXUS_NATS_PORT FLOWNEXUS_CONNECTOR_PORT
 
 .PHONY: help
 help: ## say what there is to make
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: up status logs down clean
 up: $(STAMP) ## start everything; returns when all of it is ready
@@ -74,7 +74,7 @@ format: $(STAMP) ## format the sources
 	$(VENV)/bin/ruff check --fix .
 	$(MVN) spotless:apply
 
-requirements: $(STAMP) ## write template/'s requirements.txt from uv.lock
+requirements: $(STAMP) ## write the template's requirements.txt from uv.lock
 	$(UV) export -q --locked --no-default-groups --no-emit-project --no-header --no-annotate \
 		-o template/python3-flownexus/requirements.txt
 .PHONY: requirements

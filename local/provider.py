@@ -218,7 +218,7 @@ def status(deployment: Deployment) -> dict[str, Any]:
         "envProcess": "python3 index.py",
         "envVars": dict(function.environment),
         "secrets": list(function.secrets),
-        "labels": dict(function.labels),
+        "labels": {"faas_function": function.name, **function.labels},
         "annotations": dict(function.annotations),
         "replicas": len(deployment.replicas),
         "availableReplicas": deployment.available,

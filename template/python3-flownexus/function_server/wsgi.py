@@ -21,7 +21,8 @@ class WsgiAdapter:
     """A WSGI application as an ASGI one.
 
     A request reaches its thread whole and its response is collected whole: the event loop and a thread
-    meet once a request (an adapter that streams meets three times or more).
+    meet once a request. An adapter that streams (a2wsgi) meets three times or more, and served less
+    than half as many requests a second.
     """
 
     def __init__(self, application: Wsgi, threads: int) -> None:
