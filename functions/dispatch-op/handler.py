@@ -66,6 +66,7 @@ class Dispatcher:
         self._leshan = leshan
         self._timeouts = timeouts
         self._threads = ThreadPoolExecutor(pool.max_size, thread_name_prefix="store")
+        self._leshan_is_away = False
         self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
 
     async def dispatch(self, endpoint: str) -> dict[str, Any]:
@@ -90,8 +91,7 @@ class Dispatcher:
         received = datetime.now(UTC)
         _ENDED.labels(outcome.verdict).inc()
         settlement = settle(claimed.attempt, outcome)
-        if outcome.verdict is Verdict.AWAY:
-            log.error("operation %d stays queued: %s", claimed.id, outcome.reason)
+        self._tell_of_leshan(outcome)
         recorded = await self._record(claimed, settlement, received, began + self._timeouts.lease)
         if not recorded:
             _LATE.inc()
@@ -107,6 +107,15 @@ class Dispatcher:
                 "reason": settlement.reason,
             }
         }
+
+    def _tell_of_leshan(self, outcome: Outcome) -> None:
+        """Log that Leshan went away, and that it came back, once: thousands of operations may find out."""
+        away = outcome.verdict is Verdict.AWAY
+        if away and not self._leshan_is_away:
+            log.error("operations stay queued: %s", outcome.reason)
+        elif self._leshan_is_away and not away:
+            log.info("Leshan takes requests again")
+        self._leshan_is_away = away
 
     async def _send(self, claimed: Claim) -> Outcome:
         try:

@@ -127,6 +127,20 @@ async def test_nobody_is_woken_for_a_leshan_that_is_away(store: Store, publisher
     assert publisher.published == []
 
 
+async def test_a_leshan_that_is_away_is_told_of_once(
+    store: Store, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.claims = [CLAIM] * 4
+    leshan = Leshan(NotSent("refused"))
+    subject = dispatcher(store, publisher, leshan)
+    caplog.set_level("INFO")
+    for exchange in (NotSent("refused"), NotSent("refused"), DONE, DONE):
+        leshan.exchange = exchange
+        await subject.dispatch("sim-0001")
+    told = [entry.message for entry in caplog.records if entry.name == "dispatch-op"]
+    assert told == ["operations stay queued: refused", "Leshan takes requests again"]
+
+
 async def test_a_late_end_is_thrown_away(store: Store, publisher: Publisher) -> None:
     store.counts = False
     store.more = True
