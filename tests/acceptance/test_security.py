@@ -1,0 +1,243 @@
+"""Devices over CoAPS, with a pre-shared key and with X.509: the whole main job, and who is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import web
+from local.options import PARTS
+from tests.fixtures.certificates import Authority
+from tests.fixtures.nexus import Nexus, running, wait_for
+from tests.fixtures.simulator import simulator
+
+AWAKE = 2.0  # seconds
+TIMEZONE = "/3/0/15"
+TEMPERATURE = "/3303/0/5700"
+AWAKE_DEVICE = "count=1,notify=500ms,lifetime=300"
+SLEEPER = f"start=2,count=1,notify=0,lifetime=300,sleepy,awake={AWAKE:g}s"
+
+
+def ask_leshan(nexus: Nexus, method: str, path: str, body: Any = None) -> Any:
+    status, text = web.request(
+        nexus.world.ports.leshan, method, path, body=body, headers=web.bearer(nexus.token("leshan"))
+    )
+    assert status == 200, f"{method} {path}: {status} {text}"
+    return json.loads(text) if text else None
+
+
+def allow(nexus: Nexus, endpoint: str, **tls: Any) -> None:
+    """Add a security entry, as Leshan's demo takes it."""
+    ask_leshan(nexus, "PUT", "/api/security/clients", {"endpoint": endpoint, "tls": tls})
+
+
+def allow_psk(nexus: Nexus, endpoint: str, key: str) -> None:
+    allow(nexus, endpoint, mode="psk", details={"identity": f"id-{endpoint}", "key": key})
+
+
+def entries(nexus: Nexus) -> dict[str, Any]:
+    found = ask_leshan(nexus, "GET", "/api/security/clients")
+    return {entry["endpoint"]: entry["tls"] for entry in found}
+
+
+@dataclass
+class Secured:
+    """A system whose devices are known by a PSK or by X.509."""
+
+    nexus: Nexus
+    folder: Path
+    authority: Authority
+    key: str
+
+    def psk(self, name: str, key: str, *groups: str) -> contextlib.AbstractContextManager[None]:
+        """Run devices that have a key."""
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "psk").touch(mode=0o600)
+        (folder / "psk").write_text(key)
+        arguments = ("--psk-identity-prefix", "id-", "--psk-key-file", str(folder / "psk"))
+        return simulator(
+            self.nexus.world, self.nexus.world.coaps_url, *groups, arguments=arguments, folder=folder
+        )
+
+    def x509(self, name: str, certificates: Path, *groups: str) -> contextlib.AbstractContextManager[None]:
+        """Run devices that have a certificate each."""
+        arguments = (
+            *(
+                "--x509-cert",
+                str(certificates / "{ep}.pem"),
+                "--x509-key",
+                str(certificates / "{ep}-key.pem"),
+            ),
+            *("--ca-cert", str(self.authority.certificate)),
+        )
+        return simulator(
+            self.nexus.world,
+            self.nexus.world.coaps_url,
+            *groups,
+            arguments=arguments,
+            folder=self.folder / name,
+        )
+
+    def leshan_log(self) -> list[str]:
+        return (self.nexus.world.logs / "leshan.log").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """Run a system that trusts a CA, with the security entries of all devices of this module."""
+    folder = tmp_path_factory.mktemp("secured")
+    authority = Authority(folder / "ca")
+    server = authority.server()
+    key = secrets.token_hex(16)
+    arguments = (
+        *("--server-cert", str(server.certificate), "--server-key", str(server.key)),
+        *("--ca-cert", str(authority.certificate)),
+    )
+    parts = frozenset(PARTS) - {"simulator"}
+    with running(folder / "home", parts=parts, awake_time=AWAKE, leshan_arguments=arguments) as nexus:
+        for endpoint in ("psk-0001", "psk-0002", "wrong-0001", "plain-0001"):
+            allow_psk(nexus, endpoint, key)
+        for endpoint in ("x509-0001", "x509-0002", "foreign-0001", "forged-0001", "expired-0001"):
+            allow(nexus, endpoint, mode="x509")
+        yield Secured(nexus, folder, authority, key)
+
+
+@pytest.fixture(scope="module", params=["psk", "x509"])
+def fleet(secured: Secured, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run a device that is awake, 0001, and a sleeper, 0002; return the prefix of their names."""
+    prefix = f"{request.param}-"
+    groups = (f"prefix={prefix},{AWAKE_DEVICE}", f"prefix={prefix},{SLEEPER}")
+    if request.param == "psk":
+        devices = secured.psk("psk", secured.key, *groups)
+    else:
+        for number in (1, 2):
+            secured.authority.device(f"{prefix}{number:04d}")
+        devices = secured.x509("x509", secured.authority.folder, *groups)
+    with devices:
+        yield prefix
+
+
+def control(secured: Secured, prefix: str, number: int, action: str) -> None:
+    folder = secured.folder / prefix.rstrip("-")
+    port = json.loads((folder / "ready.json").read_text())["control"]
+    status, text = web.request(port, "POST", f"/devices/{prefix}{number:04d}/{action}")
+    assert status == 200, text
+
+
+def is_asleep(nexus: Nexus, endpoint: str) -> bool:
+    """Say whether Leshan takes a device for asleep, which is a little after the device sleeps."""
+    return any(client["endpoint"] == endpoint and client.get("sleeping") for client in nexus.world.clients())
+
+
+def test_a_device_over_coaps_is_online_and_its_values_are_rows(secured: Secured, fleet: str) -> None:
+    nexus, name = secured.nexus, f"{fleet}0001"
+    wait_for(lambda: nexus.endpoint(name).get("registered"), 10)
+    [registration] = [client for client in nexus.world.clients() if client["endpoint"] == name]
+    assert registration["secure"]
+    assert nexus.values(name, "/10240/0/0")
+    wait_for(lambda: nexus.latest(name, "/3/0/2") == name, 10, "object 3's values")
+    found = wait_for(lambda: (rows := nexus.values(name, TEMPERATURE))[4:] and rows, 15)
+    for row in found[1:]:
+        assert timedelta(0) < row["stored_at"] - row["time"] < timedelta(seconds=5)
+
+
+def test_a_write_to_a_device_over_coaps_is_confirmed_and_read_back(secured: Secured, fleet: str) -> None:
+    nexus, name = secured.nexus, f"{fleet}0001"
+    nexus.await_status(nexus.write(name, TIMEZONE, "Europe/Berlin"), "CONFIRMED")
+    nexus.await_status(nexus.queue(name, "read", TIMEZONE), "CONFIRMED")
+    assert nexus.latest(name, TIMEZONE) == "Europe/Berlin"
+
+
+def test_a_write_to_a_sleeper_over_coaps_waits_for_its_next_update(secured: Secured, fleet: str) -> None:
+    nexus, name = secured.nexus, f"{fleet}0002"
+    nexus.await_idle(name)
+    wait_for(lambda: is_asleep(nexus, name), 10 + AWAKE)
+    id_ = nexus.write(name, TIMEZONE, "Asia/Tokyo")
+    row = wait_for(lambda: (row := nexus.operation(id_))["reason"] and row, 5, "it to be looked at")
+    assert (row["status"], row["attempts"]) == ("QUEUED", 0)
+
+    control(secured, fleet, 2, "update")
+    assert nexus.await_status(id_, "CONFIRMED")["attempts"] == 1
+    nexus.await_status(nexus.queue(name, "read", TIMEZONE), "CONFIRMED")
+    assert nexus.latest(name, TIMEZONE) == "Asia/Tokyo"
+
+
+@pytest.fixture(scope="module")
+def refused(secured: Secured) -> Iterator[None]:
+    """Let devices try that have a wrong key, a wrong certificate, or nothing."""
+    bad = secured.folder / "bad"
+    bad.mkdir()
+    for identity in (
+        Authority(secured.folder / "foreign", "Another CA").device("foreign-0001"),
+        # Of the same name as ours, but not by its key.
+        Authority(secured.folder / "forged").device("forged-0001"),
+        secured.authority.expired_device("expired-0001"),
+    ):
+        for file in (identity.certificate, identity.key):
+            file.rename(bad / file.name)
+    world = secured.nexus.world
+    rest = "count=1,notify=0"
+    certified = [f"prefix={name}-,{rest}" for name in ("foreign", "forged", "expired")]
+    with (
+        secured.psk("wrong", secrets.token_hex(16), f"prefix=wrong-,{rest}"),
+        secured.psk("unknown", secured.key, f"prefix=unknown-,{rest}"),
+        secured.x509("bad-certificates", bad, *certified),
+        simulator(world, world.coap_url, f"prefix=plain-,{rest}", folder=secured.folder / "plain"),
+    ):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        ("wrong-0001", "refused: wrong key"),
+        ("unknown-0001", "refused: unknown pre-shared key identity"),
+        ("foreign-0001", "refused: no certificate of a trusted CA"),
+        ("forged-0001", "signature"),
+        ("expired-0001", "refused: Certificate expired"),
+        ("plain-0001", "'plain-0001' by Identity [unsecure="),
+    ],
+)
+@pytest.mark.usefixtures("refused")
+def test_a_device_that_cannot_prove_itself_is_refused_and_leshan_says_so(
+    secured: Secured, endpoint: str, told: str
+) -> None:
+    def line() -> str | None:
+        return next((line for line in secured.leshan_log() if told in line and "refused" in line), None)
+
+    wait_for(line, 10, f"a line of Leshan's log with {told!r}")
+    assert not secured.nexus.endpoint(endpoint)
+    assert endpoint not in {client["endpoint"] for client in secured.nexus.world.clients()}
+
+
+def test_no_key_reaches_a_log(secured: Secured) -> None:
+    for name, text in secured.nexus.logs().items():
+        assert secured.key not in text.lower(), name
+
+
+def test_security_entries_are_in_a_file_that_only_its_owner_reads(secured: Secured) -> None:
+    file = secured.nexus.world.home / "leshan" / "security.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert {entry["endpoint"] for entry in json.loads(file.read_text())} == set(entries(secured.nexus))
+
+
+def test_security_entries_survive_a_restart_of_leshan(secured: Secured) -> None:
+    before = entries(secured.nexus)
+    assert before["psk-0001"] == {"mode": "psk", "details": {"identity": "id-psk-0001", "key": secured.key}}
+    assert before["x509-0001"] == {"mode": "x509"}
+    secured.nexus.world.restart_part("leshan")
+    assert entries(secured.nexus) == before
+
+    allow_psk(secured.nexus, "late-0001", secured.key)
+    with secured.psk("late", secured.key, "prefix=late-,count=1,notify=0"):
+        wait_for(lambda: secured.nexus.endpoint("late-0001").get("registered"), 10)
