@@ -11,6 +11,7 @@ import java.time.Instant;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
 import java.util.List;
+import java.util.concurrent.CompletionException;
 
 /** What a function answered to a batch; status 0 is no answer at all, its reason is in text. */
 record Answer(int status, String text, Duration retryAfter, long mark, List<String> rejected) {
@@ -19,7 +20,9 @@ record Answer(int status, String text, Duration retryAfter, long mark, List<Stri
   private static final int TEXT_BOUND = 200;
 
   static Answer failed(Throwable error) {
-    return new Answer(0, String.valueOf(error), null, -1, List.of());
+    Throwable reason =
+        error instanceof CompletionException && error.getCause() != null ? error.getCause() : error;
+    return new Answer(0, String.valueOf(reason), null, -1, List.of());
   }
 
   static Answer of(HttpResponse<byte[]> response) {
