@@ -31,7 +31,6 @@ _WAKES = {
     EventType.UNREGISTERED: WakeKind.UNREGISTERED,
 }
 _ITEMS = Counter("webhook_items", "Items by what became of them.", ["kind", "result"])
-_LOST_WAKES = Counter("wakes_failed", "Wake-ups that NATS did not take; housekeeping repairs them.")
 
 
 def app_from_environment(kind: Kind) -> Flask:
@@ -70,7 +69,7 @@ def create_app(
         _ITEMS.labels(kind, "rejected").inc(len(outcome.rejected))
         if publisher is not None and outcome.presence:
             wakes = [Wake(_WAKES[event_type], endpoint) for event_type, endpoint in outcome.presence]
-            _LOST_WAKES.inc(publisher.publish(wakes, PUBLISH_TIMEOUT))
+            publisher.publish(wakes, PUBLISH_TIMEOUT)
         return outcome.as_json()
 
     app.add_url_rule("/", "receive", receive, methods=["POST"])

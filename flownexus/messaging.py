@@ -30,6 +30,7 @@ from nats.errors import NoServersError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
+from prometheus_client import Counter
 
 from flownexus.errors import MissingSettingError
 
@@ -39,6 +40,8 @@ STREAM: Final = "LWM2M"
 SUBJECTS: Final = "lwm2m.>"
 MAX_AGE: Final = 3600.0
 """Seconds after which a wake-up that nobody took is dropped; housekeeping makes new ones."""
+
+_FAILED = Counter("wakes_failed", "Wake-ups that NATS did not take; housekeeping repairs them.")
 
 CONNECT_TIMEOUT: Final = 3  # seconds
 PING_INTERVAL: Final = 5  # seconds; two unanswered end a connection whose other side went without a word
@@ -360,7 +363,7 @@ class Publisher:
                 work.cancel()
             except Exception:  # a wake-up is never worth an error
                 log.warning("publishing failed", exc_info=True)
-        return batch.failures()
+        return _counted(batch.failures())
 
     async def publish_async(self, wakes: Iterable[Wake], timeout: float = 1.0) -> int:  # noqa: ASYNC109
         """Do what publish() does, for a caller on an event loop of its own."""
@@ -373,7 +376,7 @@ class Publisher:
                 pass
             except Exception:
                 log.warning("publishing failed", exc_info=True)
-        return batch.failures()
+        return _counted(batch.failures())
 
     def close(self, timeout: float = 3.0) -> None:
         """Close the connection and end the thread, in at most `timeout` seconds. Later wake-ups all fail."""
@@ -477,6 +480,11 @@ class Publisher:
             log.debug("a wake-up was not published to %s: %s", subject, _reason(error))
         else:
             batch.done += 1
+
+
+def _counted(failures: int) -> int:
+    _FAILED.inc(failures)
+    return failures
 
 
 class _Batch:

@@ -39,7 +39,6 @@ RECORD_PAUSE: Final = 0.5
 _ENDED = Counter("dispatch_attempts", "Attempts by what they meant.", ["verdict"])
 _OPEN = Gauge("dispatch_open", "Operations that wait for their device.")
 _LATE = Counter("dispatch_late", "Ends thrown away since the claim was not the newest any more.")
-_LOST_WAKES = Counter("dispatch_wakes_failed", "Wake-ups that NATS did not take; housekeeping repairs them.")
 
 
 class _Wake(msgspec.Struct):
@@ -148,7 +147,7 @@ class Dispatcher:
         try:
             if await self._store(lambda: has_eligible(self._pool, claimed.endpoint_id)):
                 wake = Wake(Kind.QUEUED, claimed.endpoint)
-                _LOST_WAKES.inc(await self._publisher.publish_async([wake], PUBLISH_TIMEOUT))
+                await self._publisher.publish_async([wake], PUBLISH_TIMEOUT)
         except UnavailableError as error:
             log.warning("the next operation of %r was not looked for: %s", claimed.endpoint, error)
 

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import msgspec
 from flask import Flask, request
-from prometheus_client import Counter
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import BadRequestError, NotFoundError, ValidationFailedError
@@ -37,17 +36,13 @@ DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
 MAX_ID: Final = 2**63 - 1
 
-_LOST_WAKES = Counter(
-    "operations_wakes_failed", "Wake-ups that NATS did not take; housekeeping repairs them."
-)
-
 
 def create_app(pool: ConnectionPool, publisher: Publisher, accepted: tuple[str, ...]) -> Flask:
     """Make the function's app; `accepted` are the bearer tokens of its callers."""
     app = flask_app(NAME)
 
     def wake(endpoint: str) -> None:
-        _LOST_WAKES.inc(publisher.publish([Wake(Kind.QUEUED, endpoint)], PUBLISH_TIMEOUT))
+        publisher.publish([Wake(Kind.QUEUED, endpoint)], PUBLISH_TIMEOUT)
 
     @app.before_request
     def let_in() -> None:
