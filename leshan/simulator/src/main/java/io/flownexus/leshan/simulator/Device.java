@@ -13,6 +13,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.elements.util.SerialExecutor;
 import org.eclipse.leshan.client.LeshanClient;
@@ -58,6 +59,7 @@ final class Device implements Registrar.Listener {
   private Registrar registrar;
   private ScheduledFuture<?> sleeping;
   private volatile boolean on;
+  private final AtomicBoolean ticking = new AtomicBoolean();
   private volatile boolean putOff;
   private volatile boolean tried;
   private volatile String lastFailure;
@@ -370,10 +372,19 @@ final class Device implements Registrar.Listener {
     if (!on || !radio.isOn()) {
       return;
     }
-    if (notifications.areUnderWay()) {
+    // Two ticks at once would notify one value twice.
+    if (!ticking.compareAndSet(false, true)) {
       putOff = true;
-    } else {
-      temperature.drift();
+      return;
+    }
+    try {
+      if (notifications.areUnderWay()) {
+        putOff = true;
+      } else {
+        temperature.drift();
+      }
+    } finally {
+      ticking.set(false);
     }
   }
 

@@ -1,6 +1,7 @@
 package io.flownexus.leshan.simulator;
 
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
 import java.util.function.Predicate;
 import org.eclipse.californium.core.CoapExchange;
@@ -25,6 +26,7 @@ import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider
 final class NotifyingObject extends ObjectResource {
   private final Notifications notifications;
   private final Executor executor;
+  private final Map<String, ObserveRelation> observed = new ConcurrentHashMap<>();
 
   NotifyingObject(
       int objectId,
@@ -56,6 +58,26 @@ final class NotifyingObject extends ObjectResource {
             notifications.end();
           }
         });
+  }
+
+  /** Let a new observation replace the one of the same path: a server has one of each. */
+  @Override
+  public void addObserveRelation(ObserveRelation relation) {
+    super.addObserveRelation(relation);
+    ObserveRelation previous = observed.put(pathOf(relation), relation);
+    if (previous != null && previous != relation) {
+      previous.cancel();
+    }
+  }
+
+  @Override
+  public void removeObserveRelation(ObserveRelation relation) {
+    super.removeObserveRelation(relation);
+    observed.remove(pathOf(relation), relation);
+  }
+
+  private static String pathOf(ObserveRelation relation) {
+    return relation.getExchange().getRequest().getOptions().getUriPathString();
   }
 
   @Override

@@ -40,10 +40,10 @@ class BehaviourTest {
             new Running(
                 folder,
                 server.uri(Protocol.COAP),
-                "prefix=s-,notify=100ms,sleepy,awake=1s,update=6s")) {
+                "prefix=s-,notify=100ms,sleepy,awake=2s,update=7s")) {
       assertTrue(server.nextRegistration().getQueueMode());
-      assertNotNull(server.send("s-0001", new ReadRequest(3, 0, 0), 2000));
-      server.send("s-0001", new ObserveRequest(3303, 0, 5700), 2000);
+      assertNotNull(server.send("s-0001", new ReadRequest(3, 0, 0), 10_000));
+      server.send("s-0001", new ObserveRequest(3303, 0, 5700), 10_000);
       TestServer.await(() -> running.device("s-0001").state().equals("asleep"), "asleep");
       Thread.sleep(200);
       int notified = server.notified.size();
@@ -52,7 +52,7 @@ class BehaviourTest {
       assertEquals(notified, server.notified.size(), "nothing is notified while asleep");
 
       TestServer.next(server.updated, "update");
-      assertNotNull(server.send("s-0001", new ReadRequest(3, 0, 0), 2000));
+      assertNotNull(server.send("s-0001", new ReadRequest(3, 0, 0), 10_000));
       TestServer.await(() -> server.notified.size() > notified, "a notification when awake");
     }
   }
@@ -98,7 +98,7 @@ class BehaviourTest {
       assertEquals(0, changed.get());
       TestServer.await(() -> changed.get() == 500, "500 answers");
       long took = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
-      assertTrue(took >= 3000 && took < 8000, took + " ms");
+      assertTrue(took >= 3000 && took < 20_000, took + " ms");
     }
   }
 
@@ -109,16 +109,17 @@ class BehaviourTest {
             new Running(folder, server.uri(Protocol.COAP), "prefix=bad-,failing,notify=0")) {
       server.nextRegistration();
       ResponseCode failed = ResponseCode.INTERNAL_SERVER_ERROR;
-      assertEquals(failed, server.send("bad-0001", new ReadRequest(3, 0, 0), 2000).getCode());
+      assertEquals(failed, server.send("bad-0001", new ReadRequest(3, 0, 0), 10_000).getCode());
       assertEquals(
-          failed, server.send("bad-0001", new WriteRequest(3, 0, 15, "UTC"), 2000).getCode());
-      assertEquals(failed, server.send("bad-0001", new ExecuteRequest(3, 0, 4), 2000).getCode());
+          failed, server.send("bad-0001", new WriteRequest(3, 0, 15, "UTC"), 10_000).getCode());
+      assertEquals(failed, server.send("bad-0001", new ExecuteRequest(3, 0, 4), 10_000).getCode());
       assertEquals(
-          failed, server.send("bad-0001", new ObserveRequest(3303, 0, 5700), 2000).getCode());
+          failed, server.send("bad-0001", new ObserveRequest(3303, 0, 5700), 10_000).getCode());
 
       running.device("bad-0001").fail(false);
       assertEquals(
-          ResponseCode.CONTENT, server.send("bad-0001", new ReadRequest(3, 0, 0), 2000).getCode());
+          ResponseCode.CONTENT,
+          server.send("bad-0001", new ReadRequest(3, 0, 0), 10_000).getCode());
       assertEquals(5, running.requests().size());
       assertEquals("5.00", running.requests().get(0).get("result").asText());
       assertEquals("execute", running.requests().get(2).get("operation").asText());
@@ -159,7 +160,7 @@ class BehaviourTest {
       server.nextRegistration();
       running.device("v-0001").slow(Duration.ofSeconds(1));
       long start = System.nanoTime();
-      assertNotNull(server.send("v-0001", new ReadRequest(3, 0, 0), 5000));
+      assertNotNull(server.send("v-0001", new ReadRequest(3, 0, 0), 10_000));
       assertTrue(System.nanoTime() - start >= 1_000_000_000L);
     }
   }

@@ -79,7 +79,7 @@ class ControlTest {
 
   @Test
   void sets_and_notifies_a_value() throws Exception {
-    server.send("d-0001", new ObserveRequest(3, 0, 9), 2000);
+    server.send("d-0001", new ObserveRequest(3, 0, 9), 10_000);
     assertEquals(200, post("set?path=/3/0/9&value=42"));
     TestServer.await(
         () -> server.notified.equals(List.of(new TestServer.Notified("d-0001", "/3/0/9", 42L))),

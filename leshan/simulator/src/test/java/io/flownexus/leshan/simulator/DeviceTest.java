@@ -58,28 +58,29 @@ class DeviceTest {
     server.nextRegistration();
 
     LwM2mObjectInstance device =
-        (LwM2mObjectInstance) server.send("dev-0001", new ReadRequest(3, 0), 5000).getContent();
+        (LwM2mObjectInstance) server.send("dev-0001", new ReadRequest(3, 0), 10_000).getContent();
     assertEquals("Flow Nexus", device.getResource(0).getValue());
     assertEquals(5000L, device.getResource(7).getValue(1));
     assertEquals(0L, device.getResource(11).getValue(0));
 
     assertEquals(
         ResponseCode.CHANGED,
-        server.send("dev-0001", new WriteRequest(3, 0, 15, "Europe/Paris"), 5000).getCode());
+        server.send("dev-0001", new WriteRequest(3, 0, 15, "Europe/Paris"), 10_000).getCode());
     LwM2mSingleResource timezone =
-        (LwM2mSingleResource) server.send("dev-0001", new ReadRequest(3, 0, 15), 5000).getContent();
+        (LwM2mSingleResource)
+            server.send("dev-0001", new ReadRequest(3, 0, 15), 10_000).getContent();
     assertEquals("Europe/Paris", timezone.getValue());
 
     assertEquals(
         ResponseCode.CHANGED,
-        server.send("dev-0001", new ExecuteRequest(3303, 0, 5605), 5000).getCode());
+        server.send("dev-0001", new ExecuteRequest(3303, 0, 5605), 10_000).getCode());
   }
 
   @Test
   void registers_anew_after_a_reboot() throws Exception {
     String before = server.nextRegistration().getId();
 
-    server.send("dev-0001", new ExecuteRequest(3, 0, 4), 5000);
+    server.send("dev-0001", new ExecuteRequest(3, 0, 4), 10_000);
 
     assertNotEquals(before, server.nextRegistration().getId());
   }
@@ -89,23 +90,25 @@ class DeviceTest {
     server.nextRegistration();
 
     assertEquals(
-        ResponseCode.NOT_FOUND, server.send("dev-0001", new ReadRequest(4, 0, 0), 5000).getCode());
+        ResponseCode.NOT_FOUND,
+        server.send("dev-0001", new ReadRequest(4, 0, 0), 10_000).getCode());
     assertEquals(
-        ResponseCode.NOT_FOUND, server.send("dev-0001", new ReadRequest(3, 1, 0), 5000).getCode());
+        ResponseCode.NOT_FOUND,
+        server.send("dev-0001", new ReadRequest(3, 1, 0), 10_000).getCode());
     assertEquals(
         ResponseCode.METHOD_NOT_ALLOWED,
-        server.send("dev-0001", new WriteRequest(3, 0, 0, "mine"), 5000).getCode());
+        server.send("dev-0001", new WriteRequest(3, 0, 0, "mine"), 10_000).getCode());
     assertEquals(
         ResponseCode.METHOD_NOT_ALLOWED,
-        server.send("dev-0001", new ExecuteRequest(3, 0, 0), 5000).getCode());
+        server.send("dev-0001", new ExecuteRequest(3, 0, 0), 10_000).getCode());
   }
 
   @Test
   void logs_each_request_with_its_answer() throws Exception {
     server.nextRegistration();
 
-    server.send("dev-0001", new WriteRequest(3, 0, 15, "Asia/Tokyo"), 5000);
-    server.send("dev-0001", new ReadRequest(4, 0, 0), 5000);
+    server.send("dev-0001", new WriteRequest(3, 0, 15, "Asia/Tokyo"), 10_000);
+    server.send("dev-0001", new ReadRequest(4, 0, 0), 10_000);
 
     var requests = running.requests();
     assertEquals(2, requests.size());

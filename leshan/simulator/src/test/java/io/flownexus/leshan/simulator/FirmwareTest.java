@@ -57,8 +57,8 @@ class FirmwareTest {
     server = new TestServer();
     running = new Running(folder, server.uri(Protocol.COAP), "prefix=fw-,notify=0");
     server.nextRegistration();
-    server.send(EP, new ObserveRequest(5, 0, 3), 2000);
-    server.send(EP, new ObserveRequest(5, 0, 5), 2000);
+    server.send(EP, new ObserveRequest(5, 0, 3), 10_000);
+    server.send(EP, new ObserveRequest(5, 0, 5), 10_000);
   }
 
   private void serve(String path, byte[] body) {
@@ -80,7 +80,7 @@ class FirmwareTest {
   }
 
   private ResponseCode writeUri(String uri) throws Exception {
-    return server.send(EP, new WriteRequest(5, 0, 1, uri), 2000).getCode();
+    return server.send(EP, new WriteRequest(5, 0, 1, uri), 10_000).getCode();
   }
 
   private ResponseCode writeFile(String path) throws Exception {
@@ -89,7 +89,7 @@ class FirmwareTest {
 
   private Object read(int object, int resource) throws Exception {
     return ((LwM2mSingleResource)
-            server.send(EP, new ReadRequest(object, 0, resource), 2000).getContent())
+            server.send(EP, new ReadRequest(object, 0, resource), 10_000).getContent())
         .getValue();
   }
 
@@ -116,7 +116,7 @@ class FirmwareTest {
     assertEquals(0L, read(5, 5));
 
     assertEquals(
-        ResponseCode.CHANGED, server.send(EP, new ExecuteRequest(5, 0, 2), 2000).getCode());
+        ResponseCode.CHANGED, server.send(EP, new ExecuteRequest(5, 0, 2), 10_000).getCode());
     awaitNotified(5, 1);
     server.nextRegistration();
 
@@ -138,7 +138,7 @@ class FirmwareTest {
         ResponseCode.CHANGED, server.send(EP, new WriteRequest(5, 0, 0, image), 10_000).getCode());
     assertEquals(2L, read(5, 3));
 
-    server.send(EP, new ExecuteRequest(5, 0, 2), 2000);
+    server.send(EP, new ExecuteRequest(5, 0, 2), 10_000);
     awaitNotified(5, 1);
     assertTrue(((String) read(5, 7)).startsWith("sha-"));
   }
@@ -154,7 +154,7 @@ class FirmwareTest {
     assertEquals(0L, read(5, 5));
     assertEquals(
         ResponseCode.METHOD_NOT_ALLOWED,
-        server.send(EP, new ExecuteRequest(5, 0, 2), 2000).getCode());
+        server.send(EP, new ExecuteRequest(5, 0, 2), 10_000).getCode());
   }
 
   @Test
@@ -206,7 +206,7 @@ class FirmwareTest {
   void a_failed_install_is_result_8_and_stays_downloaded() throws Exception {
     writeFile("/failing");
     awaitNotified(3, 2);
-    server.send(EP, new ExecuteRequest(5, 0, 2), 2000);
+    server.send(EP, new ExecuteRequest(5, 0, 2), 10_000);
     awaitNotified(5, 8);
     assertEquals(2L, read(5, 3));
     assertEquals("1.0.0", read(3, 3));

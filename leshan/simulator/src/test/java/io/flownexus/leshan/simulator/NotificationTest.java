@@ -28,7 +28,7 @@ class NotificationTest {
     try (Running running =
         new Running(folder, server.uri(Protocol.COAP), "prefix=n-,notify=20ms")) {
       server.nextRegistration();
-      server.send("n-0001", new ObserveRequest(3303, 0, 5700), 5000);
+      server.send("n-0001", new ObserveRequest(3303, 0, 5700), 10_000);
       TestServer.await(() -> server.notified.size() >= 20, "20 notifications");
       server.close();
       Thread.sleep(500);
@@ -53,7 +53,7 @@ class NotificationTest {
             new Running(folder, server.uri(Protocol.COAP), "prefix=n-,count=5,notify=max")) {
       for (int i = 0; i < 5; i++) {
         String endpoint = server.nextRegistration().getEndpoint();
-        server.send(endpoint, new ObserveRequest(3303, 0, 5700), 5000);
+        server.send(endpoint, new ObserveRequest(3303, 0, 5700), 10_000);
       }
       TestServer.await(() -> server.notified.size() >= 2000, "2000 notifications");
 

@@ -64,8 +64,8 @@ class SecurityTest {
         identities.add(identity.getPskIdentity());
       }
       assertTrue(identities.containsAll(List.of("id-p-0001", "id-p-0002")), "" + identities);
-      assertNotNull(server.send("p-0001", new ReadRequest(3, 0, 0), 2000));
-      server.send("p-0001", new ObserveRequest(3303, 0, 5700), 2000);
+      assertNotNull(server.send("p-0001", new ReadRequest(3, 0, 0), 10_000));
+      server.send("p-0001", new ObserveRequest(3303, 0, 5700), 10_000);
       TestServer.await(() -> server.notified.size() > 5, "notifications");
 
       TestServer.await(() -> running.device("p-0002").state().equals("asleep"), "asleep");
@@ -129,7 +129,7 @@ class SecurityTest {
       X509Identity identity =
           (X509Identity) server.nextRegistration().getClientTransportData().getIdentity();
       assertEquals("x-0001", identity.getX509CommonName());
-      assertNotNull(server.send("x-0001", new ReadRequest(3, 0, 0), 2000));
+      assertNotNull(server.send("x-0001", new ReadRequest(3, 0, 0), 10_000));
       assertEquals(null, running.device("x-0001").lastFailure());
     }
   }
