@@ -215,8 +215,9 @@ def test_a_body_above_the_limit_gets_413_and_the_client_can_read_it(
     assert served.request("POST", "/", iter([exact]) if chunked else exact)[0] == 200
 
 
-def test_fifty_megabytes_get_413_and_the_function_lives_on(serve: Serve) -> None:
-    served = serve(FLASK)
+@pytest.mark.parametrize("limit", ["1048576", "8388608"])
+def test_fifty_megabytes_get_413_and_the_function_lives_on(serve: Serve, limit: str) -> None:
+    served = serve(FLASK, max_body_bytes=limit)
     assert served.request("POST", "/", b"x" * 50_000_000)[0] == 413
     assert served.request("POST", "/", b"x")[0] == 200
 

@@ -19,9 +19,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# A body that is too large is read and dropped up to this many times the limit before it is refused:
-# a client that is cut off in the middle of sending would not see why.
+# A body that is too large is read and dropped up to this many times the limit, and at least so many bytes,
+# before it is refused: a client that is cut off in the middle of sending would not see why.
 _DISCARD_FACTOR = 16
+_DISCARD_BYTES = 64 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -121,10 +122,11 @@ class Edge:
             raise refusal  # the client waits for leave to send its body: it needs no reading
         chunks: list[bytes] = []
         size = 0
+        patience = max(self._settings.max_body_bytes * _DISCARD_FACTOR, _DISCARD_BYTES)
         try:
             async with asyncio.timeout(self._settings.read_timeout):
                 more = True
-                while more and size <= self._settings.max_body_bytes * _DISCARD_FACTOR:
+                while more and size <= patience:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise _GoneError
