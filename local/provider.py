@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from flownexus.settings import Timeouts, duration
 from local.credentials import SecretError, SecretFolder
@@ -272,6 +273,18 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=404, text=str(error.args[0]))
 
 
+class Unquoted(logging.Filter):
+    """Keep what aiohttp cannot read of a request out of the log: the token of /hook/<token>/ may be in it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the record pass, without the exception that quotes the request."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg, record.args = "not HTTP: %s from %s", (type(error).__name__, *(record.args or ()))
+            record.exc_info = record.exc_text = None
+        return True
+
+
 async def run(arguments: argparse.Namespace) -> None:
     """Serve until a signal ends it."""
     stop = asyncio.Event()
@@ -319,6 +332,7 @@ def main() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("aiohttp.server").addFilter(Unquoted())
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
