@@ -1,0 +1,144 @@
+"""What our Leshan posts, as tests/payloads/record.py recorded it, means to the webhook functions."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from flask.testing import FlaskClient
+from psycopg.rows import dict_row
+
+from flownexus.ingest import create_app
+from flownexus.store.delivery import Kind
+from flownexus.store.pool import open_pool
+from flownexus.store.telemetry import Telemetry
+from tests.fixtures.postgres import Database
+
+PAYLOADS = Path(__file__).parent.parent / "payloads"
+RECORDED = sorted(path.name for path in PAYLOADS.glob("recorded-*.json"))
+ANY = object()
+THERMOMETER = {
+    "/3303/0/5601": ANY,
+    "/3303/0/5602": ANY,
+    "/3303/0/5603": "-40",
+    "/3303/0/5604": "85",
+    "/3303/0/5701": "Cel",
+    "/3303/0/5750": "",
+}
+EXPECTED: dict[str, tuple[list[str], list[dict[str, Any]]]] = {
+    # The events, and the values of each time in order.
+    "single-float": ([], [{"/3303/0/5700": "24.9"}]),
+    "single-string": ([], [{"/3/0/15": "Europe/Zürich \N{SNOWMAN}"}]),
+    "single-multi-resource": ([], [{"/3/0/7/0": "3800", "/3/0/7/1": "4987"}]),
+    "single-instance-2": ([], [{"/3303/2/5700": "22.5"}]),
+    "composite-instance-observation": (["composite"], [THERMOMETER | {"/3303/0/5700": "25.1"}]),
+    "composite-object-observation": (["composite"], [THERMOMETER | {"/3303/0/5700": "25.2"}]),
+    "composite-composite-observation": (["composite"], [{"/3303/0/5700": "25.3", "/3/0/9": "95"}]),
+    "composite-send": (["composite"], [{"/3303/0/5700": ANY, "/3/0/9": "95", "/3/0/0": "Flow Nexus"}]),
+    "composite-timestamped-send": (["composite"] * 3, [{"/3303/0/5700": ANY, "/3/0/9": "95"}] * 3),
+    "registration-registered": (["registered"], [{"/10240/0/0": ANY}]),
+    "registration-updated": (["updated"], [{"/10240/0/2": ANY}]),
+    "registration-unregistered": (["unregistered"], [{"/10240/0/1": ANY}]),
+}
+
+
+class Functions:
+    """The webhook functions on a database of their own."""
+
+    def __init__(self, database: Database, clients: dict[Kind, FlaskClient]) -> None:
+        self._connection = psycopg.connect(database.owner, autocommit=True, row_factory=dict_row)
+        self._clients = clients
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def post(self, kind: Kind, body: Any) -> dict[str, Any]:
+        answer = self._clients[kind].post("/", json=body, headers={"Authorization": "Bearer secret"})
+        assert answer.status_code == 200, answer.text
+        assert isinstance(answer.json, dict)
+        return answer.json
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        return self._connection.execute(query.encode()).fetchall()
+
+
+@pytest.fixture
+def functions(database: Database) -> Iterator[Functions]:
+    with open_pool(database.functions, 4, "test") as pool:
+        apps = {
+            kind: create_app(kind, pool, Telemetry(timedelta(days=365)), None, ("secret",)) for kind in Kind
+        }
+        functions = Functions(database, {kind: app.test_client() for kind, app in apps.items()})
+        yield functions
+        functions.close()
+
+
+def load(name: str) -> tuple[Kind, Any]:
+    """Return a recorded body as if it had just been sent; a time too old would not be believed."""
+    body = json.loads((PAYLOADS / name).read_text(encoding="utf-8"))
+    age = int(time.time() * 1000) - max(item["ts"] for item in body["items"])
+    for item in body["items"]:
+        item["ts"] += age
+        if item["val"].get("type") == "TIME":
+            item["val"]["value"] += age
+    return Kind(name.split("-")[1]), body
+
+
+def test_every_recording_is_expected() -> None:
+    assert {f"recorded-{name}.json" for name in EXPECTED} == set(RECORDED)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_body_is_stored_whole_once_at_its_own_times(functions: Functions, name: str) -> None:
+    kind, body = load(name)
+    events, values = EXPECTED[name.removeprefix("recorded-").removesuffix(".json")]
+    last = body["first_seq"] + len(body["items"]) - 1
+    first = functions.post(kind, body)
+    assert first == {"stored": len(values), "skipped": 0, "mark": last, "rejected": []}
+    again = functions.post(kind, body)
+    assert again == {"stored": 0, "skipped": len(values), "mark": last, "rejected": []}
+
+    rows = functions.rows(
+        "SELECT endpoint, path, value, (extract(epoch FROM time) * 1000)::bigint AS ms FROM telemetry"
+    )
+    assert {row["endpoint"] for row in rows} == {item["ep"] for item in body["items"]}
+    stored: dict[int, dict[str, str]] = {}
+    for row in rows:
+        assert stored.setdefault(row["ms"], {}).setdefault(row["path"], row["value"]) is row["value"]
+    assert sorted(stored) == [item["ts"] for item in body["items"]]
+    for at, expected in zip(sorted(stored), values, strict=True):
+        found = {path: ANY if expected.get(path) is ANY else value for path, value in stored[at].items()}
+        assert found == expected
+    assert [row["event_type"] for row in functions.rows("SELECT event_type FROM event")] == events
+    assert functions.rows("SELECT * FROM dead_letter") == []
+
+
+def test_a_recorded_registration_says_all_of_the_endpoint(functions: Functions) -> None:
+    functions.post(*load("recorded-registration-registered.json"))
+    [row] = functions.rows("SELECT * FROM endpoint")
+    assert row["registered"]
+    assert (row["lifetime"], row["binding"], row["lwm2m_version"]) == (300, "U", "1.1")
+    assert row["address"].startswith("127.0.0.1:")
+    assert {"/1/0", "/3/0", "/5/0", "/20/0", "/3303/0"} <= set(row["objects"])
+    planned = functions.rows("SELECT operation_type, path FROM endpoint_operation ORDER BY id")
+    assert [(plan["operation_type"], plan["path"]) for plan in planned] == [
+        ("read", "/3"),
+        ("observe", "/3303/0/5700"),
+        ("observe", "/5/0/3"),
+        ("observe", "/5/0/5"),
+    ]
+
+
+def test_recorded_registered_updated_and_unregistered_follow_each_other(functions: Functions) -> None:
+    presence = []
+    for what in ("registered", "updated", "unregistered"):
+        functions.post(*load(f"recorded-registration-{what}.json"))
+        [row] = functions.rows("SELECT registered, presence FROM endpoint")
+        presence.append((row["registered"], row["presence"]))
+    assert presence == [(True, 1), (True, 2), (False, 2)]
