@@ -22,7 +22,6 @@ from local.stack import Function, read_stack
 MAX_REPLICAS = 5  # as OpenFaaS Community Edition has it
 NAMESPACE = "openfaas-fn"
 PROBE_INTERVAL = 0.05
-STOP_TIMEOUT = 75.0  # seconds: longer than any request may take
 INDEX = Path(__file__).resolve().parent.parent / "template" / "python3-flownexus" / "index.py"
 RESERVED_SECRETS = "basic-auth-"
 
@@ -44,6 +43,8 @@ class Surroundings:
     logs: Path
     secrets: SecretFolder
     environment: Mapping[str, str]
+    stop_timeout: float
+    """Seconds in which a function finishes what it has begun."""
 
 
 class Replica:
@@ -63,7 +64,7 @@ class Replica:
             self.name,
             self._command,
             LogFile(self.log_path),
-            stop_timeout=STOP_TIMEOUT,
+            stop_timeout=around.stop_timeout,
             on_change=self._tell,
         )
 

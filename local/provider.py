@@ -42,6 +42,7 @@ from local.proxy import Proxy, problem
 from local.stack import StackError
 
 FOLLOW_INTERVAL = 0.25
+MINIMUM_GRACE = 20.0  # seconds: the ingest functions' exec_timeout does not follow from the long poll's
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger("local.provider")
@@ -293,7 +294,14 @@ async def run(arguments: argparse.Namespace) -> None:
     timeouts = Timeouts.of(arguments.long_poll_timeout)
     secrets = SecretFolder(arguments.secrets)
     functions = Functions(
-        Surroundings(arguments.stack.resolve(), arguments.state, arguments.logs, secrets, os.environ)
+        Surroundings(
+            stack=arguments.stack.resolve(),
+            state=arguments.state,
+            logs=arguments.logs,
+            secrets=secrets,
+            environment=os.environ,
+            stop_timeout=max(timeouts.execution, MINIMUM_GRACE) + 5,
+        )
     )
     proxy = Proxy(functions, timeouts.upstream)
     application = web.Application(middlewares=[errors, authentication(secrets)])

@@ -23,7 +23,7 @@ from local import java, nats, postgres, web
 from local.credentials import SecretFolder
 from local.logfile import LogFile, read
 from local.migrate import migrate
-from local.options import ENVIRONMENT_FILE, REPOSITORY, Options, Ports
+from local.options import ENVIRONMENT_FILE, PARTS, REPOSITORY, Options, Ports
 from local.ports import LOOPBACK, holder, is_free
 from local.process import MARK, Command, Process
 
@@ -201,9 +201,12 @@ class World:
     def stop(self) -> None:
         """Stop all parts, the last one first."""
         self.ready = False
-        for part in reversed(self.parts.values()):
-            self._progress(f"stopping {part.name}")
-            part.process.stop()
+        # Leshan goes before the gateway: it hands in what it has, and its end ends the long polls that
+        # dispatch-op would wait for.
+        for name in reversed(PARTS):
+            if name in self.parts:
+                self._progress(f"stopping {name}")
+                self.parts[name].process.stop()
         self.parts.clear()
 
     def start_part(self, name: str) -> None:
@@ -422,7 +425,7 @@ class World:
             "gateway",
             lambda: self._command(arguments, environment),
             self._functions_ready,
-            stop_timeout=self.timeouts.execution + 20,
+            stop_timeout=max(self.timeouts.execution, 20.0) + 15,
         )
 
     def _functions_ready(self) -> bool:
