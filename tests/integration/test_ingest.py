@@ -288,7 +288,7 @@ def test_two_writers_of_the_same_new_endpoints_and_types_do_not_fail(replica: Re
 
 def test_a_registration_tells_all_of_the_endpoint_and_queues_its_plan(replica: Replica, rows: Rows) -> None:
     client = replica(Kind.REGISTRATION)
-    told = {
+    told: dict[str, Any] = {
         "id": "aBc",
         "address": "127.0.0.1:40000",
         "lifetime": 300,

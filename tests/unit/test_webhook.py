@@ -107,7 +107,7 @@ def test_a_single_value_keeps_its_object_instance() -> None:
 
 
 def test_a_composite_is_one_event_of_all_its_values() -> None:
-    node = {
+    node: dict[str, Any] = {
         "kind": "obj",
         "id": 3303,
         "instances": [{"kind": "instance", "id": 0, "resources": [SINGLE["val"]]}],
