@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.coap.SenMlCborNumbers;
 import io.flownexus.leshan.server.coap.Transport;
 import io.flownexus.leshan.server.rest.HttpApi;
 import io.flownexus.leshan.server.security.Credentials;
@@ -138,6 +139,7 @@ public final class Application {
         new LeshanServerBuilder()
             .setEndpointsProviders(transport)
             .setObjectModelProvider(models)
+            .setDecoder(SenMlCborNumbers.decoder())
             .setSecurityStore(security)
             .setAuthorizer(new LoggedAuthorizer(security, metrics))
             .setClientAwakeTimeProvider(
