@@ -109,7 +109,10 @@ def main() -> None:
             assert json.loads(text)["success"], text
 
         def do(action: str, **query: Any) -> Callable[[], None]:
-            return lambda: nexus.control(ENDPOINT, action, **query)
+            def act() -> None:
+                assert nexus.control(ENDPOINT, action, **query).get("result", "2.04") == "2.04"
+
+            return act
 
         with recorder(world.ports.gateway) as posts, contextlib.ExitStack() as stack:
             record(posts, "registered", "registration", lambda: stack.enter_context(world))
