@@ -9,11 +9,11 @@ from flask import Flask, request
 from prometheus_client import Counter
 from psycopg_pool import ConnectionPool
 
-from flownexus.lwm2m.webhook import EventType
+from flownexus.lwm2m.webhook import EventType, Kind
 from flownexus.messaging import Kind as WakeKind
 from flownexus.messaging import Publisher, Wake
 from flownexus.settings import duration_setting, secret, tokens
-from flownexus.store.delivery import Kind, deliver
+from flownexus.store.delivery import deliver
 from flownexus.store.pool import pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web import authenticate, bearer, flask_app

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, check_id
+from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, below, check_id
 from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading, Value, from_json, to_json
 
 _DEPTH = {"obj": 1, "instance": 2, "singleResource": 3, "multiResource": 3, "resourceInstance": 4}
@@ -43,10 +43,17 @@ def readings(node: object, path: Path | None = None) -> Readings:
     return found
 
 
-def resource_readings(node: object, object_id: int, object_instance_id: int) -> Readings:
-    """Take the readings out of the node of one resource, which knows its id."""
+def readings_by_path(nodes: Mapping[str, Any]) -> Readings:
+    """Take the readings out of Leshan's own composites: {"/3/0": node, "/3303/0/5700": node, ...}."""
     found = Readings([], [])
-    _collect(node, (object_id, object_instance_id), None, found)
+    for key, node in nodes.items():
+        try:
+            ids = Path.parse(key).ids
+        except BadPathError as error:
+            found.rejected.append(Rejection(key[:64], str(error), node))
+            continue
+        if node is not None:  # the device has nothing at this path
+            _collect(node, ids[:-1], ids[-1], found)
     return found
 
 
@@ -102,9 +109,7 @@ def _collect_resource_instances(node: Mapping[str, Any], path: Path, found: Read
             if isinstance(raw, Mapping) and raw.get("kind") == "resourceInstance":
                 raw = raw.get("value")
             instance = _instance_id(key)
-            found.good.append(
-                Reading(path._replace(resource_instance_id=instance), data_type, from_json(data_type, raw))
-            )
+            found.good.append(Reading(below(path.ids, instance), data_type, from_json(data_type, raw)))
         except (BadPathError, BadValueError) as error:
             found.rejected.append(Rejection(f"{path}/{key[:64]}", str(error), raw))
 
@@ -130,7 +135,7 @@ def _place(node: object, above: tuple[int, ...], own_id: int | None) -> tuple[st
         raise BadNodeError(f"{kind} needs an id, a whole number from 0 to 65534")
     if own_id is not None and given != own_id:
         raise BadNodeError(f"{kind} has the id {given} where its path says {own_id}")
-    return kind, Path(*(*above, check_id(f"{kind} id", given)))
+    return kind, below(above, check_id(f"{kind} id", given))
 
 
 def _where(above: tuple[int, ...], node: object) -> str:
@@ -169,21 +174,6 @@ def resource_node(path: Path, data_type: DataType, value: Value) -> dict[str, An
     else:
         kind, own_id = "singleResource", path.resource_id
     return {"kind": kind, "id": own_id, "type": str(data_type), "value": to_json(data_type, value)}
-
-
-def readings_by_path(nodes: Mapping[str, Any]) -> Readings:
-    """Take the readings out of Leshan's own composites: {"/3/0": node, "/3303/0/5700": node, ...}."""
-    found = Readings([], [])
-    for key, node in nodes.items():
-        try:
-            path = Path.parse(key)
-        except BadPathError as error:
-            found.rejected.append(Rejection(key[:64], str(error), node))
-            continue
-        if node is None:  # the device has nothing at this path
-            continue
-        _collect(node, path.ids[:-1], path.ids[-1], found)
-    return found
 
 
 def iter_object_links(links: object) -> Iterator[str]:

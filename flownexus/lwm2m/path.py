@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+
+import msgspec
 
 MAX_ID = 65534
 """The largest id; 65535 is reserved (OMA LwM2M Core 1.1, 7.3)."""
@@ -22,7 +24,7 @@ def check_id(name: str, value: int) -> int:
     return value
 
 
-class Path(NamedTuple):
+class Path(msgspec.Struct, frozen=True, gc=False):
     """A path of one to four ids; what is not given is None."""
 
     object_id: int
@@ -30,25 +32,23 @@ class Path(NamedTuple):
     resource_id: int | None = None
     resource_instance_id: int | None = None
 
-    @classmethod
-    def parse(cls, text: str) -> Path:
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def parse(text: str) -> Path:
         """Read a path such as "/3303/0/5700"; raise BadPathError where it is not one."""
         match = _PATH.fullmatch(text)
         if match is None:
             raise BadPathError(
                 f"{text[:64]!r} is not a LwM2M path; write one to four ids, such as /3303/0/5700"
             )
-        return cls(
-            *(
-                None if part is None else check_id(name, int(part))
-                for name, part in zip(cls._fields, match.groups(), strict=True)
-            )  # type: ignore[arg-type]  # the first group always matches
-        )
+        named = zip(Path.__struct_fields__, match.groups(), strict=True)
+        return Path(*(check_id(name, int(part)) for name, part in named if part is not None))
 
     @property
     def ids(self) -> tuple[int, ...]:
         """Return the ids that are given."""
-        return tuple(part for part in self if part is not None)
+        given = (self.object_id, self.object_instance_id, self.resource_id, self.resource_instance_id)
+        return tuple(part for part in given if part is not None)
 
     @property
     def depth(self) -> int:
@@ -58,3 +58,8 @@ class Path(NamedTuple):
     def __str__(self) -> str:
         """Write the path as LwM2M does: /3303/0/5700."""
         return "/" + "/".join(map(str, self.ids))
+
+
+def below(above: tuple[int, ...], own_id: int) -> Path:
+    """Return the path of what has this id below one to three others, or none."""
+    return Path(*(*above, own_id))

@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+import msgspec
 
 from flownexus.lwm2m.path import Path
 
@@ -41,7 +43,7 @@ class DataType(StrEnum):
     CORELINK = "CORELINK"
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """One value of one resource (instance): its path, of three or four ids, its data type and value."""
 
     path: Path

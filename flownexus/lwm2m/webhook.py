@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -23,15 +23,22 @@ from flownexus.lwm2m.node import (
     iter_object_links,
     readings,
     readings_by_path,
-    resource_readings,
 )
-from flownexus.lwm2m.path import BadPathError, check_id
-from flownexus.lwm2m.value import Reading
+from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, check_id
+from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading
 
 REGISTRATION_OBJECT = 10240
 """This system's own object: its instance 0 tells when an endpoint registered, unregistered or updated."""
 MAX_ENDPOINT_BYTES = 1024
 """The longest endpoint name taken, in bytes of UTF-8."""
+
+
+class Kind(StrEnum):
+    """The webhooks, each with numbers of its own."""
+
+    SINGLE = "single"
+    COMPOSITE = "composite"
+    REGISTRATION = "registration"
 
 
 class BadItemError(ValueError):
@@ -47,10 +54,10 @@ class Envelope(NamedTuple):
 
 
 class Body(NamedTuple):
-    """A webhook body: its envelope, if it has one, and its items, each still JSON."""
+    """A webhook body: its envelope, if it has one, and its items, still JSON: an array."""
 
     envelope: Envelope | None
-    items: list[msgspec.Raw]
+    items: msgspec.Raw
     alone: bool
     """The body is one item by itself: what is wrong with its shape is wrong with the request."""
 
@@ -79,7 +86,7 @@ class Registration(NamedTuple):
     objects: tuple[str, ...] | None = None
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """Values of one endpoint at one time, what event they are, if any, and what of them is no value."""
 
     endpoint: str
@@ -114,7 +121,24 @@ class _RawEnvelope(msgspec.Struct):
     source: UUID
     lane: int
     first_seq: int
-    items: list[msgspec.Raw]
+    items: msgspec.Raw
+
+
+class _PlainResource(msgspec.Struct):
+    kind: Literal["singleResource"]
+    id: int
+    type: DataType
+    value: Any
+
+
+class _PlainItem(msgspec.Struct):
+    """The commonest item, a value of a resource that is not multiple; all its keys are those of a single."""
+
+    ep: str
+    obj_id: int
+    val: _PlainResource
+    inst_id: int = 0
+    ts: int | None = None
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -123,6 +147,7 @@ _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_RawEnvelope).decode
 # float() reads what 64 bits cannot hold as infinite: the value is then rejected, not the whole item.
 _decode_item = msgspec.json.Decoder(_RawItem, float_hook=float).decode
+_decode_plain = msgspec.json.Decoder(list[_PlainItem], float_hook=float).decode
 
 
 def _reason(error: Exception) -> str:
@@ -140,10 +165,12 @@ def parse_body(body: bytes) -> Body:
         raise BadRequestError("the body is neither a JSON object nor an array of items")
     try:
         if first == b"[":
-            return Body(None, _decode_array(body), alone=False)
+            _decode_array(body)
+            return Body(None, msgspec.Raw(body), alone=False)
         if "items" not in _decode_members(body):
-            return Body(None, [msgspec.Raw(body)], alone=True)
+            return Body(None, msgspec.Raw(b"[%b]" % body), alone=True)
         raw = _decode_envelope(body)
+        _decode_array(raw.items)
     except msgspec.ValidationError as error:
         raise BadRequestError(
             f"the envelope is not {{source: UUID, lane, first_seq, items}}: {error}"
@@ -155,23 +182,67 @@ def parse_body(body: bytes) -> Body:
     return Body(Envelope(raw.source, raw.lane, raw.first_seq), raw.items, alone=False)
 
 
-def parse_item(raw: msgspec.Raw, *, composite: bool) -> Item:
-    """Read one item of the single or composite webhook; raise BadItemError where it is not one.
+def parse_items(kind: Kind, body: Body) -> list[Item | Rejection]:
+    """Read the items of a body; what is not an item of this webhook is a rejection in its place.
 
-    Values that do not fit their type do not raise: they are in `rejected`.
+    Values that do not fit their type are in the item's `rejected`. Raises BadRequestError where the body is
+    one item by itself and not one.
     """
+    if kind is Kind.SINGLE:
+        try:
+            return [_plain(item) for item in _decode_plain(body.items)]
+        except (*_UNREADABLE, BadItemError, BadPathError, BadValueError):
+            pass  # one of them, at least, wants the closer look below
+    parsed: list[Item | Rejection] = []
+    for raw in _decode_array(body.items):
+        try:
+            parsed.append(_parse_item(kind, raw))
+        except BadItemError as error:
+            if body.alone:
+                raise BadRequestError(f"not one of the documented shapes: {error}") from None
+            text = bytes(raw).decode("utf-8", "backslashreplace")
+            parsed.append(Rejection("", str(error), text))
+    return parsed
+
+
+def _plain(item: _PlainItem) -> Item:
+    """Read an item without ado; raise where it is a registration event or anything is wrong."""
+    _check(item.ep, item.ts)
+    if item.obj_id == REGISTRATION_OBJECT:
+        raise BadItemError("a registration event")
+    if not (0 <= item.obj_id <= MAX_ID and 0 <= item.inst_id <= MAX_ID and 0 <= item.val.id <= MAX_ID):
+        raise BadPathError("an id out of range")
+    resource = item.val
+    value = CONVERTERS[resource.type](resource.value)
+    path = Path(item.obj_id, item.inst_id, resource.id)
+    return Item(item.ep, item.ts, None, (Reading(path, resource.type, value),))
+
+
+def _check(endpoint: str, time_ms: int | None) -> None:
+    """Check what all items have in common."""
+    if not endpoint or "\0" in endpoint or len(endpoint.encode()) > MAX_ENDPOINT_BYTES:
+        raise BadItemError(f"ep is an endpoint name of 1 to {MAX_ENDPOINT_BYTES} bytes without NUL")
+    if time_ms is not None and not -(2**63) <= time_ms < 2**63:
+        raise BadItemError(f"ts {time_ms} is not epoch milliseconds")
+
+
+def _parse_item(kind: Kind, raw: msgspec.Raw) -> Item:
+    """Read one item of a webhook; raise BadItemError where it is not one."""
     try:
         item = _decode_item(raw)
     except _UNREADABLE as error:
         raise BadItemError(_reason(error)) from None
-    if not item.ep or "\0" in item.ep or len(item.ep.encode()) > MAX_ENDPOINT_BYTES:
-        raise BadItemError(f"ep is an endpoint name of 1 to {MAX_ENDPOINT_BYTES} bytes without NUL")
-    if item.ts is not None and not -(2**63) <= item.ts < 2**63:
-        raise BadItemError(f"ts {item.ts} is not epoch milliseconds")
-    if composite:
+    _check(item.ep, item.ts)
+    if kind is Kind.COMPOSITE:
         found = readings(item.val) if "kind" in item.val else readings_by_path(item.val)
         return Item(item.ep, item.ts, EventType.COMPOSITE, found.good, found.rejected)
-    return _single(item)
+    single = _single(item)
+    if kind is Kind.REGISTRATION and single.event_type is None and single.readings:
+        raise BadItemError(
+            "not a registration event: obj_id must be 10240 and val.id 0 (registered), 1 (unregistered)"
+            " or 2 (updated)"
+        )
+    return single
 
 
 def _single(item: _RawItem) -> Item:
@@ -181,12 +252,11 @@ def _single(item: _RawItem) -> Item:
     if isinstance(resource_id, bool) or not isinstance(resource_id, int):
         raise BadItemError('val needs an "id": the resource id, a whole number from 0 to 65534')
     try:
-        object_id = check_id("obj_id", item.obj_id)
-        object_instance_id = check_id("inst_id", item.inst_id)
         check_id("val id", resource_id)
+        path = Path(check_id("obj_id", item.obj_id), check_id("inst_id", item.inst_id), resource_id)
     except BadPathError as error:
         raise BadItemError(str(error)) from None
-    found = resource_readings(item.val, object_id, object_instance_id)
+    found = readings(item.val, path)
     event_type = _EVENT_BY_RESOURCE.get(resource_id) if item.obj_id == REGISTRATION_OBJECT else None
     if event_type is None or not found.good:
         return Item(item.ep, item.ts, None, found.good, found.rejected)
@@ -203,8 +273,3 @@ def _registration(raw: _RawRegistration | None) -> Registration:
         raise BadItemError(f"reg.lifetime {raw.lifetime} is not seconds of 32 bits")
     objects = None if raw.links is None else tuple(iter_object_links(raw.links))
     return Registration(raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects)
-
-
-def rejection_of(raw: msgspec.Raw, reason: str) -> Rejection:
-    """Make the rejection of a whole item."""
-    return Rejection("", reason, bytes(raw).decode("utf-8", "backslashreplace"))

@@ -10,45 +10,18 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import BadRequestError
 from flownexus.lwm2m.node import Rejection
-from flownexus.lwm2m.webhook import (
-    BadItemError,
-    Body,
-    Envelope,
-    EventType,
-    Item,
-    parse_body,
-    parse_item,
-    rejection_of,
-)
+from flownexus.lwm2m.webhook import Envelope, EventType, Item, Kind, parse_body, parse_items
 from flownexus.store import queries
 from flownexus.store.endpoint import PresenceEvent, apply_presence
 from flownexus.store.pool import transaction
-from flownexus.store.telemetry import Telemetry, file_under
-
-
-class Kind(StrEnum):
-    """The webhooks, each with numbers of its own."""
-
-    SINGLE = "single"
-    COMPOSITE = "composite"
-    REGISTRATION = "registration"
-
-
-class Parsed(NamedTuple):
-    """One item of a batch: its place there, what it says (None if it is no item), what is wrong in it."""
-
-    place: int
-    item: Item | None
-    rejections: Sequence[Rejection]
+from flownexus.store.telemetry import Telemetry, time_of
 
 
 @dataclass
@@ -72,39 +45,19 @@ class Outcome:
         }
 
 
-def parse(kind: Kind, raw_body: bytes) -> tuple[Body, list[Parsed]]:
-    """Read a body of one of the webhooks; raise BadRequestError where it is none of the shapes."""
-    body = parse_body(raw_body)
-    parsed = []
-    for index, raw in enumerate(body.items):
-        try:
-            item = parse_item(raw, composite=kind is Kind.COMPOSITE)
-            if kind is Kind.REGISTRATION and item.event_type is None and item.readings:
-                raise BadItemError(  # noqa: TRY301  # the same refusal as parse_item's own
-                    "not a registration event: obj_id must be 10240 and val.id 0 (registered),"
-                    " 1 (unregistered) or 2 (updated)"
-                )
-        except BadItemError as error:
-            if body.alone:
-                raise BadRequestError(f"not one of the documented shapes: {error}") from None
-            parsed.append(Parsed(index, None, [rejection_of(raw, str(error))]))
-        else:
-            parsed.append(Parsed(index, item, item.rejected))
-    return body, parsed
-
-
 def deliver(pool: ConnectionPool, telemetry: Telemetry, kind: Kind, raw_body: bytes) -> Outcome:
     """Store a webhook's body: what is new of it, once, and all of it or nothing.
 
     Raises BadRequestError for what is not one of the shapes and UnavailableError where PostgreSQL is away.
     """
-    body, parsed = parse(kind, raw_body)
+    body = parse_body(raw_body)
+    entries = parse_items(kind, body)
     received = datetime.now(UTC)
 
-    def attempt(store: Callable[[_Delivery, Sequence[Parsed]], None]) -> Outcome:
+    def attempt(store: Store) -> Outcome:
         def work(connection: Connection) -> tuple[Outcome, _Delivery]:
             delivery = _Delivery(connection, telemetry, kind, body.envelope, received)
-            return delivery.run(parsed, store), delivery
+            return delivery.run(entries, store), delivery
 
         outcome, delivery = transaction(pool, work)
         delivery.committed()
@@ -115,6 +68,11 @@ def deliver(pool: ConnectionPool, telemetry: Telemetry, kind: Kind, raw_body: by
     except (psycopg.DataError, psycopg.IntegrityError):
         # Something in the batch that PostgreSQL refuses and we did not foresee: find it, keep the rest.
         return attempt(_Delivery.store_by_halves)
+
+
+Entries: TypeAlias = Sequence[Item | Rejection]
+Store: TypeAlias = "Callable[[_Delivery, Entries, int], None]"
+"""Stores entries, the first of which has this place in the body."""
 
 
 class _Delivery:
@@ -136,63 +94,68 @@ class _Delivery:
         self._outcome = Outcome()
         self._after_commit: list[Callable[[], None]] = []
 
-    def run(self, parsed: Sequence[Parsed], store: Callable[[_Delivery, Sequence[Parsed]], None]) -> Outcome:
-        if self._envelope is not None:
-            parsed = self._skip_repeated(parsed, self._envelope)
-        if parsed:
-            store(self, parsed)
+    def run(self, entries: Entries, store: Store) -> Outcome:
+        repeated = self._pass_mark(len(entries), self._envelope) if self._envelope else 0
+        if new := entries[repeated:]:
+            store(self, new, repeated)
         return self._outcome
 
     def committed(self) -> None:
         for call in self._after_commit:
             call()
 
-    def _skip_repeated(self, parsed: Sequence[Parsed], envelope: Envelope) -> Sequence[Parsed]:
-        """Lock the mark, drop what lies at or below it, and move it."""
+    def _pass_mark(self, count: int, envelope: Envelope) -> int:
+        """Lock the mark and move it; return how many items lie at or below where it was."""
         key = {"source": envelope.source, "kind": str(self._kind), "lane": envelope.lane}
         mark: int = queries.lock_mark(self._connection, **key)
-        repeated = min(max(mark - envelope.first_seq + 1, 0), len(parsed))
-        last = envelope.first_seq + len(parsed) - 1
+        repeated = min(max(mark - envelope.first_seq + 1, 0), count)
+        last = envelope.first_seq + count - 1
         if last > mark:
             gap = max(envelope.first_seq - mark - 1, 0)
             queries.move_mark(self._connection, **key, mark=last, gap=gap)
         self._outcome.skipped = repeated
         self._outcome.mark = max(mark, last)
-        return parsed[repeated:]
+        return repeated
 
-    def store(self, parsed: Sequence[Parsed]) -> None:
+    def store(self, entries: Entries, first: int) -> None:
         """Store items and their rejections."""
-        items = [entry.item for entry in parsed if entry.item is not None and _has_something(entry)]
+        items = [entry for entry in entries if isinstance(entry, Item) and _is_worth_keeping(entry)]
         if items:
             self._after_commit.append(self._telemetry.store(self._connection, items, self._received))
-        self._apply_presence(items)
-        for entry in parsed:
-            for rejection in entry.rejections:
-                self._reject(entry, rejection)
+            self._apply_presence(items)
+        for place, entry in enumerate(entries, first):
+            for rejection in entry.rejected if isinstance(entry, Item) else (entry,):
+                self._reject(place, entry, rejection)
         self._outcome.stored += len(items)
 
-    def store_by_halves(self, parsed: Sequence[Parsed]) -> None:
+    def store_by_halves(self, entries: Entries, first: int) -> None:
         """Store what PostgreSQL takes; what it refuses ends alone in dead_letter."""
         outcome = self._outcome
         lists: tuple[list[Any], ...] = (outcome.rejected, outcome.presence, self._after_commit)
-        lengths = [len(entries) for entries in lists]
+        lengths = [len(noted) for noted in lists]
         stored = outcome.stored
         try:
             with self._connection.transaction():
-                self.store(parsed)
+                self.store(entries, first)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             # The savepoint took back what was written; the same for what was noted of it.
             outcome.stored = stored
-            for entries, length in zip(lists, lengths, strict=True):
-                del entries[length:]
-            if len(parsed) == 1:
-                reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
-                for rejection in (Rejection("", reason, None), *parsed[0].rejections):
-                    self._reject(parsed[0], rejection)
+            for noted, length in zip(lists, lengths, strict=True):
+                del noted[length:]
+            if len(entries) == 1:
+                self._reject_refused(first, entries[0], error)
                 return
-            middle = len(parsed) // 2
-            self.store_by_halves(parsed[:middle])
-            self.store_by_halves(parsed[middle:])
+            middle = len(entries) // 2
+            self.store_by_halves(entries[:middle], first)
+            self.store_by_halves(entries[middle:], first + middle)
+
+    def _reject_refused(self, place: int, entry: Item | Rejection, error: psycopg.Error) -> None:
+        reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
+        readings = entry.readings if isinstance(entry, Item) else ()
+        node = [[str(reading.path), str(reading.data_type), repr(reading.value)] for reading in readings]
+        self._reject(place, entry, Rejection("", reason, node))
+        for rejection in entry.rejected if isinstance(entry, Item) else ():
+            self._reject(place, entry, rejection)
 
     def _apply_presence(self, items: Sequence[Item]) -> None:
         told = [item for item in items if item.registration is not None]
@@ -203,15 +166,15 @@ class _Delivery:
         for item in told:
             assert item.event_type is not None  # noqa: S101  # it comes with the registration
             assert item.registration is not None  # noqa: S101
-            seen_at = file_under(item.time_ms, self._received, self._telemetry.retention).time
+            seen_at = time_of(item.time_ms, self._received, self._telemetry.retention)
             events.append(
                 PresenceEvent(endpoints[item.endpoint], item.event_type, item.registration, seen_at)
             )
             self._outcome.presence.append((item.event_type, item.endpoint))
         apply_presence(self._connection, events)
 
-    def _reject(self, entry: Parsed, rejection: Rejection) -> None:
-        answer: dict[str, Any] = {"index": entry.place, "reason": rejection.reason}
+    def _reject(self, place: int, entry: Item | Rejection, rejection: Rejection) -> None:
+        answer: dict[str, Any] = {"index": place, "reason": rejection.reason}
         if rejection.path:
             answer["path"] = rejection.path
         self._outcome.rejected.append(answer)
@@ -223,22 +186,19 @@ class _Delivery:
             item=_dead_item(entry, rejection),
             source=envelope and envelope.source,
             lane=envelope and envelope.lane,
-            seq=envelope and envelope.first_seq + entry.place,
+            seq=envelope and envelope.first_seq + place,
         )
 
 
-def _has_something(entry: Parsed) -> bool:
+def _is_worth_keeping(item: Item) -> bool:
     """Tell whether an item holds a value, or is an event by itself although nothing in it was refused."""
-    assert entry.item is not None  # noqa: S101  # the caller has looked
-    return bool(entry.item.readings) or not entry.rejections
+    return bool(item.readings) or not item.rejected
 
 
-def _dead_item(entry: Parsed, rejection: Rejection) -> str:
+def _dead_item(entry: Item | Rejection, rejection: Rejection) -> str:
     """Write what was refused as ASCII JSON, which PostgreSQL can always hold."""
-    if entry.item is None:
+    if not isinstance(entry, Item):
         return json.dumps(rejection.node)
-    item = entry.item
-    node = rejection.node
-    if node is None:
-        node = [[str(reading.path), str(reading.data_type), repr(reading.value)] for reading in item.readings]
-    return json.dumps({"ep": item.endpoint, "ts": item.time_ms, "path": rejection.path, "node": node})
+    return json.dumps(
+        {"ep": entry.endpoint, "ts": entry.time_ms, "path": rejection.path, "node": rejection.node}
+    )

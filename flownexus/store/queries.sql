@@ -41,11 +41,17 @@ INSERT INTO resource_latest AS latest
       (endpoint_id, resource_type_id, object_instance_id, resource_instance_id, time, resource_id,
        boolean_value, integer_value, float_value, time_value, unsigned_value,
        string_value, opaque_value, object_link_value, core_link_value)
-SELECT * FROM unnest(:endpoint_id::integer[], :resource_type_id::integer[], :object_instance_id::integer[],
-                     :resource_instance_id::integer[], :time::timestamptz[], :id::bigint[],
-                     :boolean_value::boolean[], :integer_value::bigint[], :float_value::double precision[],
-                     :time_value::timestamptz[], :unsigned_value::numeric[], :string_value::text[],
-                     :opaque_value::bytea[], :object_link_value::text[], :core_link_value::text[])
+SELECT endpoint_id, resource_type_id, object_instance_id, resource_instance_id,
+       timestamptz '2000-01-01 00:00+00' + interval '1 microsecond' * time, id, boolean_value, integer_value,
+       float_value, time_value, unsigned_value, string_value, opaque_value, object_link_value, core_link_value
+FROM unnest(:endpoint_id::integer[], :resource_type_id::integer[], :object_instance_id::integer[],
+            :resource_instance_id::integer[], :time::bigint[], :id::bigint[],
+            :boolean_value::boolean[], :integer_value::bigint[], :float_value::double precision[],
+            :time_value::timestamptz[], :unsigned_value::numeric[], :string_value::text[],
+            :opaque_value::bytea[], :object_link_value::text[], :core_link_value::text[])
+     AS newest (endpoint_id, resource_type_id, object_instance_id, resource_instance_id, time, id, boolean_value,
+                integer_value, float_value, time_value, unsigned_value, string_value, opaque_value,
+                object_link_value, core_link_value)
 ORDER BY 1, 2, 3, 4
 ON CONFLICT (endpoint_id, resource_type_id, object_instance_id, resource_instance_id) DO UPDATE SET
     time = excluded.time, resource_id = excluded.resource_id, boolean_value = excluded.boolean_value,
@@ -57,7 +63,9 @@ WHERE latest.time <= excluded.time;
 
 -- name: add_events(time, id, endpoint_id, event_type)!
 INSERT INTO event (time, id, endpoint_id, event_type)
-SELECT * FROM unnest(:time::timestamptz[], :id::bigint[], :endpoint_id::integer[], :event_type::text[]);
+SELECT timestamptz '2000-01-01 00:00+00' + interval '1 microsecond' * time, id, endpoint_id, event_type
+FROM unnest(:time::bigint[], :id::bigint[], :endpoint_id::integer[], :event_type::text[])
+     AS added (time, id, endpoint_id, event_type);
 
 -- name: copy_event_resources()#
 COPY event_resource (time, event_id, resource_id) FROM STDIN (FORMAT binary);

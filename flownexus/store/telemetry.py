@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from psycopg import Connection
 
-from flownexus.lwm2m.value import BadValueError, DataType, Reading, time_from_milliseconds
+from flownexus.lwm2m.value import DataType, time_from_milliseconds
 from flownexus.lwm2m.webhook import Item
 from flownexus.store import queries
 from flownexus.store.catalog import Catalog, TypeKey
@@ -33,7 +33,7 @@ _COLUMN_OF = {
 }
 """The column of each data type and PostgreSQL's type of it, in the order of the statements."""
 _KEY = {
-    "time": "timestamptz",
+    "time": "int8",  # as _microseconds() has it, which is how COPY (FORMAT binary) has a timestamptz
     "id": "int8",
     "endpoint_id": "int4",
     "resource_type_id": "int4",
@@ -47,27 +47,37 @@ _BEFORE_AND_AFTER = {
     data_type: ((None,) * place, (None,) * (len(_COLUMN_OF) - place - 1))
     for place, data_type in enumerate(_COLUMN_OF)
 }
-_EVENT_RESOURCE_TYPES = ("timestamptz", "int8", "int8")
+_EVENT_RESOURCE_TYPES = ("int8", "int8", "int8")
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""PostgreSQL's (its manual, 8.5: timestamps are microseconds since 2000-01-01)."""
+_EPOCH_MS = 946_684_800_000
 
 
-class Filing(NamedTuple):
-    """When a value counts as measured, and the device's own time where that is not to be believed."""
-
-    time: datetime
-    device_time_ms: int | None
+def _microseconds(time: datetime) -> int:
+    """Return a time as PostgreSQL has it inside: a hundred times cheaper to handle than a datetime."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
-def file_under(time_ms: int | None, received: datetime, retention: timedelta) -> Filing:
-    """Decide a value's time: the device's where it lies in [retention, now + 1 day], else the receipt."""
-    if time_ms is None:
-        return Filing(received, None)
-    try:
-        time = time_from_milliseconds(time_ms)
-    except BadValueError:
-        return Filing(received, time_ms)
-    if received - retention <= time <= received + AHEAD:
-        return Filing(time, None)
-    return Filing(received, time_ms)
+class Period(NamedTuple):
+    """Which times of devices are believed: from `start` to `end`, in milliseconds since 1970."""
+
+    start: int
+    end: int
+
+    @classmethod
+    def at(cls, received: datetime, retention: timedelta) -> Period:
+        """Return [retention ago, a day ahead]."""
+        start, end = _microseconds(received - retention), _microseconds(received + AHEAD)
+        return cls(start // 1000 + _EPOCH_MS, end // 1000 + _EPOCH_MS)
+
+
+def time_of(time_ms: int | None, received: datetime, retention: timedelta) -> datetime:
+    """Return the time that something counts as having happened at: the device's, where it is believed."""
+    start, end = Period.at(received, retention)
+    if time_ms is None or not start <= time_ms <= end:
+        return received
+    return time_from_milliseconds(time_ms)
 
 
 class IdBlocks:
@@ -115,64 +125,86 @@ class Telemetry:
         received = received or datetime.now(UTC)
         endpoints = self.catalog.endpoints(connection, (item.endpoint for item in batch))
         types = self.catalog.resource_types(connection, _data_types(batch))
-        filed = [file_under(item.time_ms, received, self.retention) for item in batch]
-        resource_ids = iter(self._resource_ids.take(connection, sum(len(item.readings) for item in batch)))
-        event_ids = iter(self._event_ids.take(connection, sum(item.event_type is not None for item in batch)))
-        rows: list[tuple[Any, ...]] = []
-        events: list[tuple[datetime, int, int, str]] = []
-        event_resources: list[tuple[datetime, int, int]] = []
-        latest: dict[tuple[int, int, int, int], tuple[Any, ...]] = {}
-        for item, filing in zip(batch, filed, strict=True):
+        rows = _Rows(
+            iter(self._resource_ids.take(connection, sum(len(item.readings) for item in batch))),
+            iter(self._event_ids.take(connection, sum(item.event_type is not None for item in batch))),
+        )
+        rows.add(batch, endpoints, types, _microseconds(received), Period.at(received, self.retention))
+        rows.write(connection)
+        return lambda: self.catalog.keep(endpoints, types)
+
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+class _Rows:
+    """The rows that a batch becomes."""
+
+    def __init__(self, resource_ids: Iterator[int], event_ids: Iterator[int]) -> None:
+        self._resource_ids = resource_ids
+        self._event_ids = event_ids
+        self.resources: list[Row] = []
+        self.latest: dict[tuple[int, int, int, int | None], Row] = {}
+        self.events: list[tuple[int, int, int, str]] = []
+        self.event_resources: list[tuple[int, int, int]] = []
+
+    def add(
+        self,
+        batch: Sequence[Item],
+        endpoints: Mapping[str, int],
+        types: Mapping[TypeKey, int],
+        received: int,
+        believed: Period,
+    ) -> None:
+        """Make rows of items; `received` is the time of those without a time that is to be believed."""
+        start, end = believed
+        for item in batch:
             endpoint_id = endpoints[item.endpoint]
+            time_ms = item.time_ms
+            if time_ms is not None and start <= time_ms <= end:
+                time, device_time_ms = (time_ms - _EPOCH_MS) * 1000, None
+            else:
+                time, device_time_ms = received, time_ms
+            event_id = None
             if item.event_type is not None:
-                event_id = next(event_ids)
-                events.append((filing.time, event_id, endpoint_id, str(item.event_type)))
+                event_id = next(self._event_ids)
+                self.events.append((time, event_id, endpoint_id, str(item.event_type)))
             for reading in item.readings:
-                row = _row(reading, next(resource_ids), endpoint_id, types, filing)
-                rows.append(row)
-                if item.event_type is not None:
-                    event_resources.append((filing.time, event_id, row[1]))
-                if filing.device_time_ms is None:
-                    instance = -1 if row[5] is None else row[5]
-                    key = (endpoint_id, row[3], row[4], instance)
-                    if key not in latest or latest[key][0] <= row[0]:
-                        latest[key] = row
-        _copy(connection, queries.copy_resources.sql, _COLUMN_TYPES, rows)
-        if latest:
-            arrays = _arrays(_COLUMNS, latest.values())
+                path = reading.path
+                type_id = types[path.object_id, path.resource_id]  # type: ignore[index]  # it has three ids
+                before, after = _BEFORE_AND_AFTER[reading.data_type]
+                id_ = next(self._resource_ids)
+                key = (endpoint_id, type_id, path.object_instance_id, path.resource_instance_id)
+                row = (time, id_, *key, device_time_ms, *before, reading.value, *after)
+                self.resources.append(row)
+                if event_id is not None:
+                    self.event_resources.append((time, event_id, id_))
+                if device_time_ms is None:
+                    known = self.latest.get(key)  # type: ignore[arg-type]  # it has three ids
+                    if known is None or known[0] <= time:
+                        self.latest[key] = row  # type: ignore[index]
+
+    def write(self, connection: Connection) -> None:
+        """Insert all of them."""
+        _copy(connection, queries.copy_resources.sql, _COLUMN_TYPES, self.resources)
+        if self.latest:
+            arrays = _arrays(_COLUMNS, self.latest.values())
             del arrays["device_time_ms"]  # believed, all of them
             queries.raise_latest(connection, **arrays)
-        if events:
-            queries.add_events(connection, **_arrays(("time", "id", "endpoint_id", "event_type"), events))
-            _copy(connection, queries.copy_event_resources.sql, _EVENT_RESOURCE_TYPES, event_resources)
-        return lambda: self.catalog.keep(endpoints, types)
+        if self.events:
+            columns = ("time", "id", "endpoint_id", "event_type")
+            queries.add_events(connection, **_arrays(columns, self.events))
+            _copy(connection, queries.copy_event_resources.sql, _EVENT_RESOURCE_TYPES, self.event_resources)
 
 
 def _data_types(batch: Sequence[Item]) -> dict[TypeKey, DataType]:
     wanted: dict[TypeKey, DataType] = {}
     for item in batch:
-        for path, data_type, _ in item.readings:
-            wanted.setdefault((path[0], path[2]), data_type)  # type: ignore[arg-type]  # a reading's path has it
+        for reading in item.readings:
+            key = (reading.path.object_id, reading.path.resource_id)
+            if key not in wanted:
+                wanted[key] = reading.data_type  # type: ignore[index]  # a reading's path has three ids
     return wanted
-
-
-def _row(
-    reading: Reading, id_: int, endpoint_id: int, types: dict[TypeKey, int], filing: Filing
-) -> tuple[Any, ...]:
-    path, data_type, value = reading
-    before, after = _BEFORE_AND_AFTER[data_type]
-    return (
-        filing.time,
-        id_,
-        endpoint_id,
-        types[path[0], path[2]],  # type: ignore[index]  # a reading's path has three ids or four
-        path[1],
-        path[3],
-        filing.device_time_ms,
-        *before,
-        value,
-        *after,
-    )
 
 
 def _copy(

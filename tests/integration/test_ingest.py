@@ -18,7 +18,7 @@ from psycopg_pool import ConnectionPool
 from werkzeug.test import TestResponse
 
 from flownexus.ingest import create_app
-from flownexus.store.delivery import Kind
+from flownexus.lwm2m.webhook import Kind
 from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures import postgres

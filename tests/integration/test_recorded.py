@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from psycopg.rows import dict_row
 
 from flownexus.ingest import create_app
-from flownexus.store.delivery import Kind
+from flownexus.lwm2m.webhook import Kind
 from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.postgres import Database

@@ -13,7 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from flownexus.errors import MissingSettingError
 from flownexus.ingest import app_from_environment, create_app
-from flownexus.store.delivery import Kind
+from flownexus.lwm2m.webhook import Kind
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.handler import FUNCTIONS, load_handler
 

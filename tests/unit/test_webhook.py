@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownexus.errors import BadRequestError
+from flownexus.lwm2m.node import Rejection
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, Reading
 from flownexus.lwm2m.webhook import (
@@ -17,9 +18,10 @@ from flownexus.lwm2m.webhook import (
     Envelope,
     EventType,
     Item,
+    Kind,
     Registration,
     parse_body,
-    parse_item,
+    parse_items,
 )
 
 SINGLE: dict[str, Any] = {
@@ -31,19 +33,22 @@ SOURCE = "0d1f6a3e-6f0e-4b7c-9a55-7a1c9d1f0001"
 
 
 def item(given: Any, *, composite: bool = False) -> Item:
-    body = parse_body(json.dumps(given).encode())
-    return parse_item(body.items[0], composite=composite)
+    body = parse_body(json.dumps([given]).encode())
+    [entry] = parse_items(Kind.COMPOSITE if composite else Kind.SINGLE, body)
+    if isinstance(entry, Rejection):
+        raise BadItemError(entry.reason)
+    return entry
 
 
 def test_a_body_is_one_item_an_array_or_an_envelope() -> None:
     alone = parse_body(json.dumps(SINGLE).encode())
-    assert (alone.envelope, len(alone.items), alone.alone) == (None, 1, True)
+    assert (alone.envelope, len(parse_items(Kind.SINGLE, alone)), alone.alone) == (None, 1, True)
     array = parse_body(json.dumps([SINGLE, SINGLE]).encode())
-    assert (array.envelope, len(array.items), array.alone) == (None, 2, False)
+    assert (array.envelope, len(parse_items(Kind.SINGLE, array)), array.alone) == (None, 2, False)
     envelope = {"source": SOURCE, "lane": 3, "first_seq": 1201, "items": [SINGLE]}
     body = parse_body(json.dumps(envelope).encode())
     assert body.envelope == Envelope(UUID(SOURCE), 3, 1201)
-    assert len(body.items) == 1
+    assert len(parse_items(Kind.SINGLE, body)) == 1
 
 
 @pytest.mark.parametrize(
@@ -71,15 +76,10 @@ def test_a_body_that_is_none_of_the_shapes_is_refused_with_the_reason(body: byte
 
 
 @given(st.binary())
-def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    try:
-        items = parse_body(body).items
-    except BadRequestError:
-        return
-    for raw in items:
-        for composite in (False, True):
-            with contextlib.suppress(BadItemError):
-                parse_item(raw, composite=composite)
+def test_any_bytes_are_read_or_refused(given_body: bytes) -> None:
+    for kind in Kind:
+        with contextlib.suppress(BadRequestError):
+            parse_items(kind, parse_body(given_body))
 
 
 JSON = st.recursive(
@@ -103,7 +103,7 @@ def test_a_single_value_keeps_its_object_instance() -> None:
     assert found.endpoint == "qemu_x86"
     assert found.time_ms == 1795344335807
     assert found.event_type is None
-    assert found.readings == [Reading(Path(3303, 2, 5700), DataType.FLOAT, 24.899181214836236)]
+    assert list(found.readings) == [Reading(Path(3303, 2, 5700), DataType.FLOAT, 24.899181214836236)]
 
 
 def test_a_composite_is_one_event_of_all_its_values() -> None:
@@ -191,6 +191,43 @@ def test_a_number_too_large_for_64_bits_is_refused_alone() -> None:
         b'{"ep":"x","val":{"/3303/0/5700":{"kind":"singleResource","id":5700,"type":"FLOAT","value":1e400},'
     )
     body += b'"/3303/0/5701":{"kind":"singleResource","id":5701,"type":"STRING","value":"Cel"}}}'
-    found = parse_item(parse_body(body).items[0], composite=True)
+    [found] = parse_items(Kind.COMPOSITE, parse_body(body))
+    assert isinstance(found, Item)
     assert [reading.value for reading in found.readings] == ["Cel"]
     assert [rejection.path for rejection in found.rejected] == ["/3303/0/5700"]
+
+
+def test_the_short_way_of_plain_values_leads_where_the_long_way_does() -> None:
+    """A batch of plain values is read at one go; one item that is not plain sends all of it the long way."""
+    types = {"FLOAT": "1.5", "INTEGER": "7", "STRING": "x", "BOOLEAN": True, "TIME": 5, "OPAQUE": "00"}
+    plain = [
+        SINGLE
+        | {"ts": 5, "inst_id": 1, "val": {"kind": "singleResource", "id": 1, "type": name, "value": value}}
+        for name, value in types.items()
+    ]
+    odd = SINGLE | {"val": {"kind": "multiResource", "id": 7, "type": "INTEGER", "values": {"0": "1"}}}
+    short = parse_items(Kind.SINGLE, parse_body(json.dumps(plain).encode()))
+    long = parse_items(Kind.SINGLE, parse_body(json.dumps([*plain, odd]).encode()))
+
+    def what(entry: Item | Rejection) -> Any:
+        assert isinstance(entry, Item)
+        return entry.endpoint, entry.time_ms, entry.event_type, list(entry.readings), list(entry.rejected)
+
+    assert list(map(what, short)) == list(map(what, long[:-1]))
+
+
+@pytest.mark.parametrize(
+    "val",
+    [
+        {"id": 1, "type": "FLOAT", "value": "1"},
+        {"kind": "singleResource", "id": 1, "type": "FLOAT"},
+        {"kind": "singleResource", "id": 1, "type": "WORD", "value": "1"},
+        {"kind": "singleResource", "id": 1, "type": "FLOAT", "value": "nan"},
+    ],
+)
+def test_a_bad_value_of_a_plain_item_is_rejected_with_its_path(val: dict[str, Any]) -> None:
+    for batch in ([SINGLE | {"val": val}], [SINGLE | {"val": val}, SINGLE]):
+        entry = parse_items(Kind.SINGLE, parse_body(json.dumps(batch).encode()))[0]
+        assert isinstance(entry, Item)
+        assert entry.readings == []
+        assert [rejection.path for rejection in entry.rejected] == ["/3303/0/1"]
