@@ -57,8 +57,12 @@ acceptance: $(STAMP) ## run the tests of the whole world
 java-test: ## run the Java tests and checks
 	mvn -B -f leshan/pom.xml verify
 
+.PHONY: bench
+bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json
+	$(RUN) -m benchmarks
+
 .PHONY: check format
-TYPED := flownexus connector local tests
+TYPED := flownexus connector local benchmarks tests
 check: $(STAMP) ## lint and types, Python and Java
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .

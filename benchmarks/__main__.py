@@ -1,0 +1,46 @@
+"""Run the benchmarks, all or those named, print their figures and write them down."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.results import TITLES, Result, write
+
+BENCHMARKS = ("open_operations",)
+"""Modules of this package, each with run(runs) that returns results."""
+FEWEST_RUNS = 3
+
+
+def main() -> int:
+    """Return 0 when every goal is met, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument("--runs", type=int, default=FEWEST_RUNS, help="of each benchmark (default: 3)")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(BENCHMARKS)
+    if unknown or arguments.runs < 1:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}" if unknown else "runs: 1 or more")
+    console = Console(highlight=False)
+    results: list[Result] = []
+    for name in arguments.names or BENCHMARKS:
+        console.print(f"[dim]{name}: {arguments.runs} runs[/]")
+        run: Callable[[int], Sequence[Result]] = importlib.import_module(f"benchmarks.{name}").run
+        results += run(arguments.runs)
+    table = Table(*TITLES)
+    for result in results:
+        table.add_row(*result.cells())
+    console.print(table)
+    if not arguments.names and arguments.runs >= FEWEST_RUNS:
+        write(results)
+    else:
+        console.print(f"not written down: that takes all benchmarks, and {FEWEST_RUNS} runs of each at least")
+    return 0 if all(result.met is not False for result in results) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
