@@ -1,0 +1,250 @@
+"""Shows how fast the webhook functions store, beside what PostgreSQL and their own server can do at most.
+
+Batches: envelopes of 500 values over 200 endpoints, posted by two clients to the function's own server, with
+authentication, marks and latest values; then the very rows that they became, by psycopg's COPY from one
+connection into the same table, in the same transactions of 500. Single items: by 16 clients, beside a
+function that answers without doing anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from benchmarks.results import Result
+from local.options import REPOSITORY, Options, Ports
+from local.ports import LOOPBACK, free_port
+from local.world import World
+
+ENDPOINTS = 200
+BATCH = 500  # values in an envelope
+RESOURCES = 10  # values in a composite
+ENVELOPES = 100  # of each client
+CLIENTS = 2
+SINGLES = 400  # of each client
+SINGLE_CLIENTS = 16
+PARTS = frozenset({"postgres", "nats", "gateway"})
+TABLES = "resource, resource_latest, event, event_resource, delivery_mark"
+
+Body = Callable[[int, int], bytes]
+
+
+def run(runs: int) -> Sequence[Result]:
+    """Measure so often; each run has the figures and their ceilings."""
+    with (
+        tempfile.TemporaryDirectory(prefix="flownexus-bench-") as folder,
+        World(Options(home=Path(folder) / "home", ports=Ports.any_free(), parts=PARTS)) as world,
+        psycopg.connect(world.database_url, autocommit=True) as database,
+    ):
+        assert_durable(database)
+        found: list[dict[str, tuple[float, ...]]] = [
+            {"single": _batches(world, database, "ingest-single", _singles)}
+            | {"composite": _batches(world, database, "ingest-composite", _composites)}
+            | {"one": _one_by_one(world)}
+            for _ in range(runs)
+        ]
+    results = []
+    for kind in ("single", "composite"):
+        rate, copy, whole = (statistics.median(each[kind][n] for each in found) for n in range(3))
+        results += [
+            Result(
+                f"batches of {kind} values: stored, of COPY in the same batches",
+                "times", [each[kind][0] / each[kind][1] for each in found], 0.6, "at least",
+                f"{rate:,.0f} values/s stored, {copy:,.0f}/s by COPY",
+            ),
+            Result(
+                f"batches of {kind} values: stored, of one single COPY",
+                "times", [each[kind][0] / each[kind][2] for each in found], None, "at least",
+                f"{whole:,.0f} values/s by COPY",
+            ),
+        ]  # fmt: skip
+    one, nothing = (statistics.median(each["one"][n] for each in found) for n in range(2))
+    results.append(
+        Result(
+            "single values, one a request: of requests that do nothing",
+            "times", [each["one"][0] / each["one"][1] for each in found], 0.35, "at least",
+            f"{one:,.0f} values/s stored, {nothing:,.0f}/s answered",
+        )
+    )  # fmt: skip
+    return results
+
+
+def assert_durable(database: psycopg.Connection[Any]) -> None:
+    """Refuse to measure a database that forgets."""
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        row = database.execute(f"SHOW {name}".encode()).fetchone()
+        if row != ("on",):
+            raise RuntimeError(f"{name} is {row}: these would be figures of another system")
+
+
+def _node(number: int, resource: int = 5700) -> dict[str, Any]:
+    return {"kind": "singleResource", "id": resource, "type": "FLOAT", "value": f"{20 + number * 0.013:.3f}"}
+
+
+def _singles(lane: int, number: int) -> bytes:
+    now, first = time.time_ns() // 1_000_000, number * BATCH
+    items = [
+        {
+            "ep": f"sim-{(first + n) % ENDPOINTS:04}",
+            "obj_id": 3303,
+            "inst_id": 0,
+            "ts": now + n,
+            "val": _node(n),
+        }
+        for n in range(BATCH)
+    ]
+    return _envelope(lane, first + 1, items)
+
+
+def _composites(lane: int, number: int) -> bytes:
+    now, count = time.time_ns() // 1_000_000, BATCH // RESOURCES
+    items = [
+        {
+            "ep": f"sim-{(number * count + n) % ENDPOINTS:04}",
+            "ts": now + n,
+            "val": {f"/3303/0/{5700 + r}": _node(n + r, 5700 + r) for r in range(RESOURCES)},
+        }
+        for n in range(count)
+    ]
+    return _envelope(lane, number * count + 1, items)
+
+
+def _envelope(lane: int, first_seq: int, items: list[Any]) -> bytes:
+    head = {"source": str(uuid.UUID(int=1)), "lane": lane, "first_seq": first_seq}
+    return json.dumps(head | {"items": items}).encode()
+
+
+def _batches(
+    world: World, database: psycopg.Connection[Any], function: str, body: Body
+) -> tuple[float, float, float]:
+    """Return values a second: stored by the function, by COPY in batches, by one COPY."""
+    database.execute(f"TRUNCATE {TABLES}".encode())
+    [replica] = world.replicas(function)
+    token = world.secrets.read("flownexus-webhook-token")
+    bodies = [[body(lane, number) for number in range(ENVELOPES)] for lane in range(CLIENTS)]
+    # Ids and connections are there before the clock runs, as they are in a function that has run a while.
+    for lane, own in enumerate(bodies):
+        post_all(
+            replica["port"], token, [own[0].replace(b'"lane": %d' % lane, b'"lane": %d' % (lane + CLIENTS))]
+        )
+    database.execute(b"CHECKPOINT")
+    took = _in_processes([(replica["port"], token, own) for own in bodies])
+    rows = database.execute(b"SELECT * FROM resource ORDER BY id").fetchall()[-CLIENTS * ENVELOPES * BATCH :]
+    if len(rows) != CLIENTS * ENVELOPES * BATCH:
+        raise RuntimeError(f"{len(rows)} rows were stored")
+    return len(rows) / took, _copy(database, rows, BATCH), _copy(database, rows, len(rows))
+
+
+def _copy(database: psycopg.Connection[Any], rows: Sequence[tuple[Any, ...]], batch: int) -> float:
+    """Return rows a second by COPY into the emptied table, in transactions of so many."""
+    database.execute(f"TRUNCATE {TABLES}".encode())
+    database.execute(b"CHECKPOINT")
+    began = time.perf_counter()
+    for first in range(0, len(rows), batch):
+        with (
+            database.transaction(),
+            database.cursor() as cursor,
+            cursor.copy("COPY resource FROM STDIN") as copy,
+        ):
+            for row in rows[first : first + batch]:
+                copy.write_row(row)
+    return len(rows) / (time.perf_counter() - began)
+
+
+def _one_by_one(world: World) -> tuple[float, float]:
+    """Return requests a second: of single values stored, of a function that does nothing."""
+    token = world.secrets.read("flownexus-webhook-token")
+    bodies = [
+        [
+            json.dumps({"ep": f"sim-{n % ENDPOINTS:04}", "obj_id": 3303, "val": _node(n)}).encode()
+            for n in range(client * SINGLES, (client + 1) * SINGLES)
+        ]
+        for client in range(SINGLE_CLIENTS)
+    ]
+    [replica] = world.replicas("ingest-single")
+    count = SINGLES * SINGLE_CLIENTS
+    with _nothing() as port:
+        return tuple(count / _in_threads(each, token, bodies) for each in (replica["port"], port))  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def _nothing() -> Iterator[int]:
+    """Serve the function that does nothing, by the same server with the same settings."""
+    port, template = free_port(), REPOSITORY / "template" / "python3-flownexus"
+    environment = {"host": LOOPBACK, "port": str(port), "max_inflight": "64"}
+    process = subprocess.Popen(
+        [sys.executable, str(template / "index.py")],
+        env=os.environ | environment | {"function_dir": str(Path(__file__).parent / "nothing")},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for attempt in itertools.count():
+            try:
+                post_all(port, "", [b"{}"])
+                break
+            except OSError:
+                if attempt == 200:
+                    raise
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def post_all(port: int, token: str, bodies: Sequence[bytes]) -> None:
+    """Post one after the other on one connection; raise RuntimeError where one is not taken whole."""
+    with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=60)) as connection:
+        for body in bodies:
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            connection.request("POST", "/", body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 200 or b'"rejected":[{' in text:
+                raise RuntimeError(f"{answer.status} {text.decode()}")
+
+
+def _in_processes(clients: Sequence[tuple[int, str, Sequence[bytes]]]) -> float:
+    """Return the seconds that clients take together, each a process of its own."""
+    spawning = multiprocessing.get_context("spawn")
+    barrier = spawning.Barrier(len(clients) + 1)
+    processes = [spawning.Process(target=_client, args=(barrier, *client)) for client in clients]
+    for process in processes:
+        process.start()
+    barrier.wait(60)
+    began = time.perf_counter()
+    for process in processes:
+        process.join()
+    took = time.perf_counter() - began
+    if any(process.exitcode for process in processes):
+        raise RuntimeError("a client failed")
+    return took
+
+
+def _client(barrier: Any, port: int, token: str, bodies: Sequence[bytes]) -> None:
+    barrier.wait(60)
+    post_all(port, token, bodies)
+
+
+def _in_threads(port: int, token: str, bodies: Sequence[Sequence[bytes]]) -> float:
+    with ThreadPoolExecutor(len(bodies)) as threads:
+        list(threads.map(lambda own: post_all(port, token, own[:20]), bodies))
+        began = time.perf_counter()
+        list(threads.map(lambda own: post_all(port, token, own), bodies))
+        return time.perf_counter() - began

@@ -1,0 +1,11 @@
+"""Answer without doing anything: what the function server itself can do at most."""
+
+from flask import Flask
+
+app = Flask("nothing", static_folder=None)
+
+
+@app.post("/")
+def nothing() -> dict[str, int]:
+    """Answer."""
+    return {"stored": 1}
