@@ -65,7 +65,11 @@ def audit(nexus: Nexus, prefix: str) -> Audit:
         for line in nexus.ledger()
         if line["ep"].startswith(prefix) and line["path"] == TEMPERATURE
     )
-    # What an observe operation returns is an event's value, and no notification.
+    return Audit(acknowledged, stored(nexus, prefix))
+
+
+def stored(nexus: Nexus, prefix: str) -> Counter[tuple[str, float]]:
+    """Return the notifications that are rows; what an observe operation returns is an event's value."""
     rows = nexus.sql(
         "SELECT e.name, r.float_value FROM resource r"
         " JOIN endpoint e ON e.id = r.endpoint_id"
@@ -74,7 +78,7 @@ def audit(nexus: Nexus, prefix: str) -> Audit:
         " AND NOT EXISTS (SELECT FROM event_resource x WHERE x.resource_id = r.id AND x.time = r.time)",
         prefix,
     )
-    return Audit(acknowledged, Counter((row["name"], round(row["float_value"], 10)) for row in rows))
+    return Counter((row["name"], round(row["float_value"], 10)) for row in rows)
 
 
 def await_stored(nexus: Nexus, prefix: str, timeout: float = 30) -> Audit:
@@ -97,19 +101,10 @@ def pending(nexus: Nexus) -> int:
     return int(line.split()[-1])
 
 
-def rows_of(nexus: Nexus, prefix: str) -> int:
-    [found] = nexus.sql(
-        "SELECT count(*) FROM resource JOIN endpoint e ON e.id = endpoint_id WHERE starts_with(e.name, %s)",
-        prefix,
-    )
-    count: int = found["count"]
-    return count
-
-
-def await_more(count: Callable[[], int], more: int, timeout: float = 15) -> None:
+def await_more(count: Callable[[], int], more: int, timeout: float = 20) -> None:
     """Wait until a number has risen by so much."""
     begin = count()
-    wait_for(lambda: count() >= begin + more, timeout, f"{more} more than {begin}")
+    wait_for(lambda: count() >= begin + more, timeout, f"{more} more than {begin}", 0.25)
 
 
 def processes(world: World) -> dict[str, int]:
@@ -124,6 +119,14 @@ def load(nexus: Nexus) -> Iterator[list[str]]:
     names = [f"load-{number:04d}" for number in range(1, LOADED + 1)]
     for name in names:
         nexus.control(name, "start")
+    started = time.time() * 1000
+    wait_for(
+        lambda: {line["ep"] for line in nexus.ledger() if line["t"] > started} >= set(names),
+        30,
+        "all of them to notify",
+        0.25,
+    )
+    # A device that stops with a request open would cost this its time.
     for name in names:
         nexus.await_idle(name, 30)
     yield names
@@ -149,12 +152,12 @@ def test_postgresql_restarted_under_load_loses_and_doubles_nothing_and_no_functi
 ) -> None:
     before = processes(nexus.world)
     postgres = nexus.world.parts["postgres"].process.pid
-    await_more(lambda: rows_of(nexus, "load-"), 5 * LOADED)
+    await_more(lambda: stored(nexus, "load-").total(), 5 * LOADED)
 
     disturb(nexus.world)
     wait_for(lambda: nexus.world.parts["postgres"].process.pid not in {None, postgres}, 20)
     nexus.world.await_part("postgres")
-    await_more(lambda: rows_of(nexus, "load-"), 5 * LOADED)
+    await_more(lambda: stored(nexus, "load-").total(), 5 * LOADED)
     for name in load:
         nexus.control(name, "stop")
 
@@ -305,6 +308,7 @@ def test_operations_under_way_end_although_the_connector_is_killed(nexus: Nexus)
     wait_for(lambda: nexus.world.parts["connector"].process.pid not in {None, pid}, 20)
     nexus.world.await_part("connector")
     nexus.await_status(nexus.write("sim-0001", TIMEZONE, "connected"), "CONFIRMED", 2 * ROUND)
+    wait_for(lambda: "connected" in written(nexus, "sim-0001"), 5)
     assert written(nexus, "slow-0001").count("connector killed") == 1
 
 
