@@ -506,10 +506,18 @@ class World:
         return self._part("simulator", command, lambda: ready_file.exists() and self._devices_registered())
 
     def _devices_registered(self) -> bool:
+        """Say whether all simulated devices are known: to Leshan, and to those who ask PostgreSQL."""
+        wanted = self.options.device_count()
         try:
-            return len(self.clients()) >= self.options.device_count()
+            if len(self.clients()) < wanted:
+                return False
         except OSError:
             return False
+        if "gateway" not in self.options.parts:
+            return True
+        with psycopg.connect(self.database_url, connect_timeout=5) as connection:
+            row = connection.execute("SELECT count(*) FROM endpoint WHERE registered").fetchone()
+        return row is not None and int(row[0]) >= wanted
 
     @property
     def simulator_port(self) -> int:
