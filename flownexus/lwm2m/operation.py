@@ -260,6 +260,8 @@ class Verdict(StrEnum):
     """The device failed at it; later it may not."""
     UNKNOWN = "unknown"
     """It was sent, and nobody knows what the device made of it."""
+    INTERRUPTED = "interrupted"
+    """The same, for the device registered anew meanwhile: Leshan then gives up what it had asked before."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +311,8 @@ def judge(exchange: Exchange) -> Outcome:
             )
         case Answered(_, body, True):
             return Outcome(Verdict.ABSENT, f"nothing was sent: {_text(body)}")
+        case Answered(500, body) if _text(body).startswith("Request cancelled"):
+            return Outcome(Verdict.INTERRUPTED, f"Leshan gave it up: {_text(body)}")
         case Answered(status, body):
             return Outcome(Verdict.UNKNOWN, f"Leshan failed: HTTP {status} {_text(body)}".rstrip())
 
@@ -397,12 +401,15 @@ def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
             return Settlement(Status.QUEUED, reason, attempt_counts=False, wait=Wait.NEWER_THAN_CLAIM)
         case Verdict.AWAY:
             return Settlement(Status.QUEUED, reason, attempt_counts=False, leshan_is_away=True)
-        case Verdict.UNKNOWN if not _may_repeat(attempt):
+        case Verdict.UNKNOWN | Verdict.INTERRUPTED if not _may_repeat(attempt):
             return Settlement(Status.FAILED, _reason(f"outcome unknown: {outcome.reason}"))
-        case Verdict.FAILED | Verdict.UNKNOWN:
+        case Verdict.FAILED | Verdict.UNKNOWN | Verdict.INTERRUPTED:
             if attempt.attempts >= MAX_ATTEMPTS:
                 return Settlement(Status.FAILED, reason, result)
-            return Settlement(Status.QUEUED, reason, result, wait=Wait.NEWER_THAN_NOW)
+            # The registration that interrupted it is the sign of life that it would wait for.
+            interrupted = outcome.verdict is Verdict.INTERRUPTED
+            wait = Wait.NEWER_THAN_CLAIM if interrupted else Wait.NEWER_THAN_NOW
+            return Settlement(Status.QUEUED, reason, result, wait=wait)
 
 
 def settle_expired(attempt: Attempt) -> Settlement:

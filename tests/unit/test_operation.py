@@ -225,7 +225,7 @@ class TestJudge:
 
     def test_leshan_s_word_that_nothing_left_is_believed(self) -> None:
         assert judge(Answered(500, "Not connected: x", unsent=True)).verdict is Verdict.ABSENT
-        assert judge(Answered(500, "Request cancelled: x")).verdict is Verdict.UNKNOWN
+        assert judge(Answered(500, "Request cancelled: x")).verdict is Verdict.INTERRUPTED
 
     @pytest.mark.parametrize(
         "exchange", [Lost("x"), Answered(504, "timeout"), Answered(500, ""), Answered(302, "")]
@@ -316,6 +316,15 @@ class TestSettle:
         assert settled.reason.startswith("outcome unknown: ")
         assert end(exchange, OperationType.EXECUTE, repeatable=True).status is Status.QUEUED
 
+    def test_what_a_new_registration_interrupts_goes_out_again_after_that_very_registration(self) -> None:
+        interrupted = Answered(500, "Request cancelled: registration replaced")
+        settled = end(interrupted, OperationType.WRITE)
+        assert (settled.status, settled.attempt_counts) == (Status.QUEUED, True)
+        assert settled.wait is Wait.NEWER_THAN_CLAIM
+        assert end(interrupted, OperationType.WRITE, MAX_ATTEMPTS).status is Status.FAILED
+        executed = end(interrupted, OperationType.EXECUTE)
+        assert (executed.status, (executed.reason or "")[:15]) == (Status.FAILED, "outcome unknown")
+
     def test_an_execute_that_the_device_failed_at_is_sent_again(self) -> None:
         assert end(failure("X(500)"), OperationType.EXECUTE).status is Status.QUEUED
 
@@ -348,6 +357,7 @@ class TestSettle:
         assert settled.status in (Status.CONFIRMED, Status.FAILED, Status.QUEUED)
         if settled.status is Status.QUEUED and settled.attempt_counts:
             assert attempts < MAX_ATTEMPTS
-            assert settled.wait is Wait.NEWER_THAN_NOW
+            interrupted = outcome.verdict is Verdict.INTERRUPTED
+            assert settled.wait is (Wait.NEWER_THAN_CLAIM if interrupted else Wait.NEWER_THAN_NOW)
         assert "\0" not in (settled.reason or "")
         assert len(settled.reason or "") <= 500
