@@ -15,6 +15,7 @@ from connector.gateway import Gateway
 from connector.logs import Repeated
 from connector.metrics import Metrics
 from connector.schedule import Schedule, ScheduleError
+from connector.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +70,7 @@ class Cron:
     async def close(self) -> None:
         """Cancel the calls that are open."""
         self.stop()
-        calls = list(self._calls.values())
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        await end(self._calls.values())
 
     async def _run(self, function: Function, schedule: Schedule) -> None:
         last = datetime.now(UTC)

@@ -24,6 +24,7 @@ from connector.gateway import Gateway
 from connector.logs import Repeated
 from connector.metrics import Metrics
 from connector.settings import Settings
+from connector.tasks import end
 from flownexus.messaging import STREAM, Connection, backoff, connections, ensure_stream
 
 log = logging.getLogger(__name__)
@@ -237,13 +238,7 @@ class Consumer:
             log.warning(
                 "%d calls of function %s were still open: handed back", len(calls), self.function.path
             )
-        for call in calls:
-            if call.task is not None:
-                call.task.cancel()
-        tasks = [call.task for call in calls if call.task is not None]
-        await asyncio.gather(
-            *tasks, *([self._task] if self._task is not None else []), return_exceptions=True
-        )
+        await end((self._task, *(call.task for call in calls)))
 
     async def heartbeat(self, period: float) -> None:
         """Send the heartbeats that are due; each open call has one every `period` seconds."""
@@ -258,7 +253,7 @@ class Consumer:
 
     async def _run(self) -> None:
         attempt = 0
-        while True:
+        while not self._stopped:
             connection = await self._bus.opened()
             began = time.monotonic()
             try:

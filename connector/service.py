@@ -16,6 +16,7 @@ from connector.gateway import Gateway, GatewayError
 from connector.jetstream import Bus
 from connector.metrics import Metrics
 from connector.settings import Settings
+from connector.tasks import end
 from flownexus.messaging import SUBJECTS
 
 log = logging.getLogger(__name__)
@@ -85,9 +86,7 @@ class Service:
                 self.cron.stop()
                 await self._drain()
                 await asyncio.gather(self.cron.close(), self.bus.hand_back())
-                for task in (stopped, *tasks):
-                    task.cancel()
-                await asyncio.gather(stopped, *tasks, return_exceptions=True)
+                await end((stopped, *tasks))
 
     async def _drain(self) -> None:
         if left := self.bus.open_calls + self.cron.open_calls:

@@ -353,11 +353,11 @@ async def test_a_thousand_slow_calls_are_open_at_once_and_a_fast_one_passes(
     settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
     async def slow(call: Call) -> web.Response:
-        await asyncio.sleep(0 if b"fast" in call.body else 4)
+        await asyncio.sleep(0 if b"fast" in call.body else 8)
         return web.Response()
 
     gateway.answer = slow
-    async with running(settings) as service:
+    async with running(replace(settings, ack_wait=4)) as service:
         began = time.monotonic()
         assert await publisher.publish_async(queued(*(f"ep-{n}" for n in range(1000))), 10) == 0
         await until(lambda: gateway.open == 1000)
@@ -371,7 +371,7 @@ async def test_a_thousand_slow_calls_are_open_at_once_and_a_fast_one_passes(
         )
         assert time.monotonic() - began < 15
         await answered(nats_url)
-        # Four seconds are twice the ack_wait: nothing but the heartbeats kept them from a second delivery.
+        # Eight seconds are twice the ack_wait: nothing but the heartbeats kept them from a second delivery.
         assert len(gateway.calls) == 1001
         assert metric(service, "in_flight", function="dispatch-op.fn") == 0
 
