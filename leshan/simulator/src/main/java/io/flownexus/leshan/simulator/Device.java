@@ -331,10 +331,32 @@ final class Device implements Registrar.Listener {
         if (path.getObjectId() == 3303) {
           temperature.put(TemperatureObject.VALUE, temperature.next());
         }
-        nodes.put(timestamps == 0 ? null : now.minusSeconds(i - 1), path, resource(path));
+        put(nodes, timestamps == 0 ? null : now.minusSeconds(i - 1), path, resource(path));
       }
     }
     return nodes.build();
+  }
+
+  // A Send has no multiple resources: each instance goes by its own path.
+  private static void put(
+      TimestampedLwM2mNodes.Builder nodes, Instant time, LwM2mPath path, LwM2mResource resource) {
+    if (!resource.isMultiInstances()) {
+      nodes.put(time, path, resource);
+      return;
+    }
+    resource
+        .getInstances()
+        .values()
+        .forEach(
+            instance ->
+                nodes.put(
+                    time,
+                    new LwM2mPath(
+                        path.getObjectId(),
+                        path.getObjectInstanceId(),
+                        path.getResourceId(),
+                        instance.getId()),
+                    instance));
   }
 
   private LwM2mResource resource(LwM2mPath path) {

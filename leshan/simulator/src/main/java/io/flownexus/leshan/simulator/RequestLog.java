@@ -151,7 +151,7 @@ final class RequestLog implements DownlinkRequestReceiver {
     if (request instanceof WriteRequest write) {
       return shown(write.getPath(), write.getNode());
     } else if (request instanceof ExecuteRequest execute) {
-      return String.valueOf(execute.getArguments());
+      return execute.getArguments().serialize();
     } else if (request instanceof WriteAttributesRequest attributes) {
       return attributes.getAttributes().toString();
     } else if (request instanceof CreateRequest create) {

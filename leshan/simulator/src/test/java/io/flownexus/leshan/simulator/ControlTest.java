@@ -7,7 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
 import org.eclipse.leshan.core.endpoint.Protocol;
+import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNodes;
 import org.eclipse.leshan.core.request.ObserveRequest;
 import org.eclipse.leshan.core.request.ReadRequest;
@@ -102,6 +104,13 @@ class ControlTest {
     assertEquals(7, ledger.size());
     assertEquals("send", ledger.get(0).get("kind").asText());
     assertTrue(ledger.get(1).get("ts").asLong() > 1_700_000_000_000L);
+  }
+
+  @Test
+  void sends_each_instance_of_a_multiple_resource_by_its_own_path() throws Exception {
+    assertEquals(200, post("send?path=/3/0/7"));
+    var sent = TestServer.next(server.sent, "send").getFlattenNodes();
+    assertEquals(Set.of(new LwM2mPath(3, 0, 7, 0), new LwM2mPath(3, 0, 7, 1)), sent.keySet());
   }
 
   @Test
