@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -21,7 +22,7 @@ from flownexus.lwm2m.webhook import Envelope, EventType, Item, Kind, parse_body,
 from flownexus.store import queries
 from flownexus.store.endpoint import PresenceEvent, apply_presence
 from flownexus.store.pool import transaction
-from flownexus.store.telemetry import Telemetry, time_of
+from flownexus.store.telemetry import FEW, Telemetry, time_of
 
 
 @dataclass
@@ -53,21 +54,23 @@ def deliver(pool: ConnectionPool, telemetry: Telemetry, kind: Kind, raw_body: by
     body = parse_body(raw_body)
     entries = parse_items(kind, body)
     received = datetime.now(UTC)
+    values = sum(len(entry.readings) for entry in entries if isinstance(entry, Item))
 
-    def attempt(store: Store) -> Outcome:
+    def attempt(store: Store, *, few: bool) -> Outcome:
         def work(connection: Connection) -> tuple[Outcome, _Delivery]:
             delivery = _Delivery(connection, telemetry, kind, body.envelope, received)
-            return delivery.run(entries, store), delivery
+            with connection.pipeline() if few else nullcontext():
+                return delivery.run(entries, store), delivery
 
         outcome, delivery = transaction(pool, work)
         delivery.committed()
         return outcome
 
     try:
-        return attempt(_Delivery.store)
+        return attempt(_Delivery.store, few=values <= FEW)
     except (psycopg.DataError, psycopg.IntegrityError):
         # Something in the batch that PostgreSQL refuses and we did not foresee: find it, keep the rest.
-        return attempt(_Delivery.store_by_halves)
+        return attempt(_Delivery.store_by_halves, few=False)
 
 
 Entries: TypeAlias = Sequence[Item | Rejection]

@@ -17,6 +17,8 @@ from flownexus.store.catalog import Catalog, TypeKey
 
 ID_BLOCK = 1000
 """What the sequences of ids rise by."""
+FEW = 20
+"""Up to so many values are inserted by plain statements, which can go in one round trip; COPY cannot."""
 AHEAD = timedelta(days=1)
 """How far a device's clock may be ahead and still be believed."""
 
@@ -186,15 +188,28 @@ class _Rows:
 
     def write(self, connection: Connection) -> None:
         """Insert all of them."""
+        if self.events:
+            columns = ("time", "id", "endpoint_id", "event_type")
+            queries.add_events(connection, **_arrays(columns, self.events))
+        if len(self.resources) <= FEW:
+            self._write_few(connection)
+        else:
+            self._write_many(connection)
+
+    def _write_few(self, connection: Connection) -> None:
+        if self.resources:
+            queries.store_few(connection, **_arrays(_COLUMNS, self.resources))
+        if self.event_resources:
+            columns = ("time", "event_id", "resource_id")
+            queries.add_event_resources(connection, **_arrays(columns, self.event_resources))
+
+    def _write_many(self, connection: Connection) -> None:
         _copy(connection, queries.copy_resources.sql, _COLUMN_TYPES, self.resources)
+        _copy(connection, queries.copy_event_resources.sql, _EVENT_RESOURCE_TYPES, self.event_resources)
         if self.latest:
             arrays = _arrays(_COLUMNS, self.latest.values())
             del arrays["device_time_ms"]  # believed, all of them
             queries.raise_latest(connection, **arrays)
-        if self.events:
-            columns = ("time", "id", "endpoint_id", "event_type")
-            queries.add_events(connection, **_arrays(columns, self.events))
-            _copy(connection, queries.copy_event_resources.sql, _EVENT_RESOURCE_TYPES, self.event_resources)
 
 
 def _data_types(batch: Sequence[Item]) -> dict[TypeKey, DataType]:

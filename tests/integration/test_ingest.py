@@ -194,6 +194,12 @@ def test_the_latest_value_is_the_newest_by_time_not_by_arrival(replica: Replica,
     assert rows("SELECT number FROM telemetry_latest") == [(4.0,)]
 
 
+@pytest.mark.parametrize("count", [3, 100])
+def test_of_values_of_the_same_time_the_last_is_the_latest(replica: Replica, rows: Rows, count: int) -> None:
+    post(replica(Kind.SINGLE), [value(n, ts=NOW_MS - 1000) for n in range(count)])
+    assert rows("SELECT number FROM telemetry_latest") == [(count - 1.0,)]
+
+
 def test_the_latest_value_is_one_index_look_up(replica: Replica, rows: Rows, database: Database) -> None:
     post(replica(Kind.SINGLE), [value(n, endpoint=f"sim-{n:04}") for n in range(500)])
     with psycopg.connect(database.grafana, autocommit=True) as connection:
