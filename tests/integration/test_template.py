@@ -140,9 +140,8 @@ def test_a_body_that_does_not_arrive_in_read_timeout_gets_408(serve: Serve) -> N
     served = serve(FLASK, read_timeout="300ms")
     with served.connect() as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
-        answer = connection.recv(4096)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))  # to the end of the connection
         assert answer.startswith(b"HTTP/1.1 408 ")
-        assert connection.recv(4096) == b""
 
 
 def test_a_head_that_does_not_arrive_in_read_timeout_is_hung_up_on(serve: Serve) -> None:
