@@ -49,7 +49,7 @@ unit: $(STAMP) ## run the tests that need no service
 	$(RUN) -m pytest tests/unit
 
 integration: $(STAMP) ## run the tests with real PostgreSQL, NATS and functions
-	$(RUN) -m pytest tests/integration
+	$(RUN) -m pytest -n 2 --dist loadfile tests/integration
 
 acceptance: $(STAMP) ## run the tests of the whole world
 	$(RUN) -m pytest tests/acceptance

@@ -172,7 +172,11 @@ def test_a_value_has_the_devices_time_and_the_time_of_storing(replica: Replica, 
     assert device_time is None
 
 
-@pytest.mark.parametrize("ts", [-62135596800000, 300000 * 31556952000, 0, NOW_MS + 2 * 86_400_000, -(2**63)])
+@pytest.mark.parametrize(
+    "ts",
+    [-62135596800000, 300000 * 31556952000, 0, NOW_MS + 2 * 86_400_000, -(2**63)],
+    ids=["year 1", "year 300000", "1970", "in two days", "the smallest there is"],
+)
 def test_a_time_not_to_be_believed_is_kept_aside_and_never_the_latest(
     replica: Replica, rows: Rows, ts: int
 ) -> None:

@@ -104,7 +104,7 @@ class Gateway:
                     *(sys.executable, "-m", "local.provider", "--port", str(self.port)),
                     *("--stack", str(self.folder / "stack.yml"), "--secrets", str(self.folder / "secrets")),
                     *("--state", str(self.folder / "state"), "--logs", str(self.folder / "logs")),
-                    *("--long-poll-timeout", "1500ms"),
+                    *("--long-poll-timeout", "3s"),
                 ],
                 cwd=REPOSITORY,
                 stderr=log,
@@ -288,7 +288,7 @@ def test_a_request_whose_replica_dies_is_not_repeated(gateway: Gateway) -> None:
 
 
 def test_a_function_that_takes_too_long_is_504(gateway: Gateway) -> None:
-    assert gateway.call("GET", "/function/ingest-single?sleep=4")[0] == 504  # upstream_timeout is twice 1.5 s
+    assert gateway.call("GET", "/function/ingest-single?sleep=7")[0] == 504  # upstream_timeout is twice 3 s
 
 
 def test_a_caller_that_hangs_up_is_noticed_by_the_function(gateway: Gateway) -> None:

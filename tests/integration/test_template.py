@@ -140,9 +140,8 @@ def test_a_body_that_does_not_arrive_in_read_timeout_gets_408(serve: Serve) -> N
     served = serve(FLASK, read_timeout="300ms")
     with served.connect() as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
-        answer = connection.recv(4096)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))  # to the end of the connection
         assert answer.startswith(b"HTTP/1.1 408 ")
-        assert connection.recv(4096) == b""
 
 
 def test_a_head_that_does_not_arrive_in_read_timeout_is_hung_up_on(serve: Serve) -> None:
@@ -157,10 +156,10 @@ def test_a_second_head_on_a_kept_connection_is_bounded_too(serve: Serve) -> None
     served = serve(FLASK, read_timeout="300ms")
     with served.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert status_of(connection) == 200
         time.sleep(0.5)  # a kept connection may be idle for longer
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert status_of(connection) == 200
         connection.sendall(b"GET /")
         connection.settimeout(5)
         assert hung_up(connection)
@@ -191,6 +190,14 @@ def read_to_the_end(connection: socket.socket) -> int:
         while chunk := connection.recv(1 << 20):
             received += len(chunk)
     return received
+
+
+def status_of(connection: socket.socket) -> int:
+    """Read one whole response, which may come in pieces, and return its status."""
+    with http.client.HTTPResponse(connection) as response:
+        response.begin()
+        response.read()
+        return response.status
 
 
 def hung_up(connection: socket.socket) -> bool:
@@ -228,7 +235,7 @@ def test_a_client_that_waits_for_leave_to_send_too_much_is_refused_at_once(serve
         connection.sendall(
             b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\nExpect: 100-continue\r\n\r\n"
         )
-        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
+        assert status_of(connection) == 413
 
 
 def test_an_endless_body_is_cut_off(serve: Serve) -> None:
@@ -310,7 +317,7 @@ def test_an_asgi_handler_takes_a_thousand_requests_at_once(serve: Serve) -> None
         for connection in connections:
             connection.sendall(b"GET /?sleep=2 HTTP/1.1\r\nHost: x\r\n\r\n")
         for connection in connections:
-            assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+            assert status_of(connection) == 200
     finally:
         for connection in connections:
             connection.close()
