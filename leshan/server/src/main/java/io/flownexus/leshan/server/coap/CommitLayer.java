@@ -45,7 +45,7 @@ final class CommitLayer extends ReliabilityLayer {
     Intake.deliver(
         id,
         () -> super.receiveResponse(exchange, response),
-        error -> exchange.execute(() -> acknowledge(exchange, response, error)));
+        error -> acknowledge(exchange, response, error));
   }
 
   @Override
@@ -86,6 +86,8 @@ final class CommitLayer extends ReliabilityLayer {
     }
   }
 
+  // An empty message changes nothing of its exchange, so that any thread may send it: with a hop to
+  // the exchange's own one, every notification costs another switch of threads.
   private void acknowledge(Exchange exchange, Response response, Throwable error) {
     if (error == null) {
       response.setAcknowledged(true);

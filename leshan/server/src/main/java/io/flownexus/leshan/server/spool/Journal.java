@@ -15,6 +15,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.List;
@@ -75,7 +76,6 @@ public final class Journal implements AutoCloseable {
   private final FileChannel lockFile;
   private final FileStore disk;
   private final long reserve;
-  private final Connection connection;
   private final Update probe;
   private final List<Participant> participants = new CopyOnWriteArrayList<>();
   private final Thread thread = new Thread(this::run, "journal");
@@ -88,6 +88,7 @@ public final class Journal implements AutoCloseable {
   private long notBefore = due;
   private long looked = due - LOOK;
   private boolean closed;
+  private Connection connection; // none after a transaction has failed
   private volatile boolean writable = true;
   private volatile boolean roomy = true;
 
@@ -135,11 +136,11 @@ public final class Journal implements AutoCloseable {
     }
     try {
       thread.join();
-      connection.close();
+      disconnect();
       lockFile.close();
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
-    } catch (SQLException | IOException e) {
+    } catch (IOException e) {
       LOG.warn("spool: {}", e.toString());
     }
   }
@@ -153,9 +154,13 @@ public final class Journal implements AutoCloseable {
     participants.add(participant);
   }
 
+  Connection connection() {
+    return connection;
+  }
+
   /** Return a statement for the journal's thread. */
   Update update(String sql) {
-    return new Update(connection, sql);
+    return new Update(this, sql);
   }
 
   /** Return a query to run before the start. */
@@ -200,7 +205,6 @@ public final class Journal implements AutoCloseable {
     try {
       while (awaitWork()) {
         commit();
-        look();
       }
       commit();
     } catch (InterruptedException e) {
@@ -229,11 +233,18 @@ public final class Journal implements AutoCloseable {
   private void commit() {
     int written = 0;
     try {
+      if (connection == null) {
+        connection = connect();
+        connection.setAutoCommit(false);
+      }
       for (Participant participant : participants) {
         written += participant.write();
       }
       if (!writable) {
         probe.execute();
+      }
+      if (System.nanoTime() - looked >= LOOK) {
+        look();
       }
       connection.commit();
     } catch (SQLException | RuntimeException e) {
@@ -257,22 +268,32 @@ public final class Journal implements AutoCloseable {
       LOG.error("spool: cannot write {}, devices are refused: {}", file, reason.toString());
     }
     notBefore = System.nanoTime() + RETRY;
-    try {
-      connection.rollback();
-    } catch (SQLException e) {
-      LOG.debug("spool: nothing to roll back: {}", e.toString());
-    }
+    disconnect();
     participants.forEach(participant -> participant.failed(reason));
   }
 
-  private void look() {
-    long now = System.nanoTime();
-    if (now - looked < LOOK) {
-      return;
-    }
-    looked = now;
+  // The driver does not notice when SQLite itself rolls back, and would write without a
+  // transaction.
+  private void disconnect() {
     try {
-      boolean enough = disk.getUsableSpace() >= reserve;
+      if (connection != null) {
+        connection.close();
+      }
+    } catch (SQLException e) {
+      LOG.debug("spool: {}", e.toString());
+    }
+    connection = null;
+  }
+
+  // Pages that the file no longer needs are as good as room on the disk.
+  private void look() throws SQLException {
+    looked = System.nanoTime();
+    try (Statement statement = connection.createStatement();
+        ResultSet row =
+            statement.executeQuery(
+                "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")) {
+      row.next();
+      boolean enough = row.getLong(1) + disk.getUsableSpace() >= reserve;
       if (roomy && !enough) {
         LOG.error("spool: the disk of {} is full but for its reserve, devices are refused", file);
       } else if (!roomy && enough) {

@@ -4,31 +4,27 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 
-/** A statement that changes rows, prepared once, and anew after it has failed. */
+/** A statement that changes rows, prepared once for each connection that the journal opens. */
 final class Update {
 
-  private final Connection connection;
+  private final Journal journal;
   private final String sql;
+  private Connection connection;
   private PreparedStatement statement;
 
-  Update(Connection connection, String sql) {
-    this.connection = connection;
+  Update(Journal journal, String sql) {
+    this.journal = journal;
     this.sql = sql;
   }
 
   void execute(Object... values) throws SQLException {
-    if (statement == null) {
+    if (connection != journal.connection()) {
+      connection = journal.connection();
       statement = connection.prepareStatement(sql);
     }
-    try {
-      for (int i = 0; i < values.length; i++) {
-        statement.setObject(i + 1, values[i]);
-      }
-      statement.executeUpdate();
-    } catch (SQLException e) {
-      statement.close();
-      statement = null;
-      throw e;
+    for (int i = 0; i < values.length; i++) {
+      statement.setObject(i + 1, values[i]);
     }
+    statement.executeUpdate();
   }
 }
