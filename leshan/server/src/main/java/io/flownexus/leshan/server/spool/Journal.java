@@ -66,7 +66,7 @@ public final class Journal implements AutoCloseable {
   private static final long SOON = TimeUnit.MILLISECONDS.toNanos(100);
   private static final long RETRY = TimeUnit.MILLISECONDS.toNanos(500);
   private static final long LOOK = TimeUnit.MILLISECONDS.toNanos(200);
-  // A group that was large is followed by another: waiting a little halves the number of commits.
+  // After a large group more is on its way: gathering it for a moment makes larger groups.
   private static final int BUSY = 8;
   private static final long LINGER = TimeUnit.MILLISECONDS.toNanos(2);
   // Kept free for the write-ahead log, without which nothing could be removed from a full disk.
