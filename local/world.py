@@ -459,6 +459,7 @@ class World:
             *("--webhook-registration", f"{self.gateway_url}/function/registration"),
             *("--webhook-token-file", str(self.secrets.path("flownexus-webhook-token"))),
             *("--security-store", str(folder / "security.json")),
+            *("--spool", str(folder / "spool.db")),
             *("--client-awake-time", milliseconds(self.options.awake_time)),
             *("--ready-file", str(folder / "ready.json")),
             *self.options.leshan_arguments,

@@ -6,10 +6,7 @@ import io.flownexus.leshan.server.rest.HttpApi;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.security.LoggedAuthorizer;
-import io.flownexus.leshan.server.webhook.MemorySpool;
-import io.flownexus.leshan.server.webhook.Spool;
-import io.flownexus.leshan.server.webhook.Uplink;
-import io.flownexus.leshan.server.webhook.Webhooks;
+import io.flownexus.leshan.server.webhook.NotificationCounter;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 import org.eclipse.leshan.core.endpoint.Protocol;
@@ -26,7 +23,7 @@ public final class Application {
   private static final Logger LOG = LoggerFactory.getLogger(Application.class);
 
   private final Settings settings;
-  private final Webhooks webhooks;
+  private final Delivery delivery;
   private final Transport transport;
   private final LeshanServer lwm2m;
   private final HttpApi http;
@@ -37,22 +34,22 @@ public final class Application {
     this.settings = settings;
     Metrics metrics = new Metrics();
     ObjectModels models = ObjectModels.load(settings.models());
-    Spool spool = new MemorySpool(settings.webhooks().lanes(), settings.maxPendingItems());
-    metrics.gauge("spool_bound_items", "", "Devices are refused at it.", settings::maxPendingItems);
-    webhooks = new Webhooks(spool, settings.webhooks(), metrics);
-    Uplink uplink = new Uplink(spool, metrics);
     FileSecurityStore security = new FileSecurityStore(settings.securityStore());
-    transport =
-        Transport.create(
-            new InetSocketAddress(settings.coapHost(), settings.coapPort()),
-            new InetSocketAddress(settings.coapHost(), settings.coapsPort()),
-            spool,
-            uplink,
-            metrics);
-    lwm2m = build(models, security, metrics);
-    // First of the listeners: the data of devices before all else.
-    lwm2m.getRegistrationService().addListener((RegistrationListener) uplink);
-    lwm2m.getObservationService().addListener(uplink);
+    InetSocketAddress coap = new InetSocketAddress(settings.coapHost(), settings.coapPort());
+    InetSocketAddress coaps = new InetSocketAddress(settings.coapHost(), settings.coapsPort());
+    if (settings.webhooks() == null) {
+      delivery = null;
+      transport = Transport.create(coap, coaps, metrics);
+      lwm2m = build(models, security, metrics);
+      lwm2m.getObservationService().addListener(new NotificationCounter(metrics));
+    } else {
+      delivery = new Delivery(settings, metrics);
+      transport = Transport.create(coap, coaps, delivery.spool(), delivery.uplink(), metrics);
+      lwm2m = build(models, security, metrics);
+      // First of the listeners: the data of devices before all else.
+      lwm2m.getRegistrationService().addListener((RegistrationListener) delivery.uplink());
+      lwm2m.getObservationService().addListener(delivery.uplink());
+    }
     http =
         new HttpApi(
             settings.httpHost(),
@@ -98,9 +95,8 @@ public final class Application {
     ready = false;
     lwm2m.stop();
     lwm2m.destroy();
-    long lost = webhooks.close(patience);
-    if (lost > 0) {
-      LOG.error("stopped with {} items that no function has taken: they are lost", lost);
+    if (delivery != null) {
+      delivery.stop(patience);
     }
     try {
       http.stop();
@@ -145,6 +141,9 @@ public final class Application {
             .setClientAwakeTimeProvider(
                 new StaticClientAwakeTimeProvider(
                     Math.toIntExact(settings.clientAwakeTime().toMillis())));
+    if (delivery != null) {
+      builder.setRegistrationStore(delivery.registrations());
+    }
     Credentials credentials = settings.credentials();
     if (credentials != null) {
       builder

@@ -49,18 +49,17 @@ public final class Main implements Callable<Integer> {
       description = "bearer tokens of the REST API, one a line")
   private Path apiTokenFile;
 
-  @Option(names = "--webhook-single", required = true, description = "URL")
+  @Option(names = "--webhook-single", description = "URL")
   private URI webhookSingle;
 
-  @Option(names = "--webhook-composite", required = true, description = "URL")
+  @Option(names = "--webhook-composite", description = "URL")
   private URI webhookComposite;
 
-  @Option(names = "--webhook-registration", required = true, description = "URL")
+  @Option(names = "--webhook-registration", description = "URL")
   private URI webhookRegistration;
 
   @Option(
       names = "--webhook-token-file",
-      required = true,
       description = "bearer token of the webhooks, the first line")
   private Path webhookTokenFile;
 
@@ -76,8 +75,24 @@ public final class Main implements Callable<Integer> {
   @Option(
       names = "--max-pending-items",
       defaultValue = "100000",
-      description = "devices are refused while so many wait")
+      description = "devices are refused while so many wait, without --spool")
   private long maxPendingItems;
+
+  @Option(
+      names = "--spool",
+      description = "file that keeps items until they are stored; without it they are in memory")
+  private Path spool;
+
+  @Option(
+      names = "--max-spool-bytes",
+      defaultValue = "1073741824",
+      description = "devices are refused while so much waits in the spool")
+  private long maxSpoolBytes;
+
+  @Option(
+      names = "--count-only",
+      description = "decode and acknowledge notifications, count them, and do no more")
+  private boolean countOnly;
 
   @Option(names = "--security-store", description = "JSON file of security entries")
   private Path securityStore;
@@ -159,21 +174,6 @@ public final class Main implements Callable<Integer> {
   }
 
   private Settings settings() {
-    if (lanes < 1 || batchItems < 1 || maxPendingItems < 1) {
-      throw new StartupException("--lanes, --batch-items and --max-pending-items are 1 or more");
-    }
-    Webhooks.Settings webhooks =
-        new Webhooks.Settings(
-            Map.of(
-                Kind.SINGLE, http(webhookSingle),
-                Kind.COMPOSITE, http(webhookComposite),
-                Kind.REGISTRATION, http(webhookRegistration)),
-            Tokens.read(webhookTokenFile),
-            lanes,
-            batchItems,
-            webhookTimeout,
-            FIRST_RETRY,
-            LONGEST_RETRY);
     return new Settings(
         coapHost,
         coapPort,
@@ -181,15 +181,41 @@ public final class Main implements Callable<Integer> {
         httpHost,
         httpPort,
         Tokens.read(apiTokenFile),
-        webhooks,
+        countOnly ? null : webhooks(),
         maxPendingItems,
+        spool,
+        maxSpoolBytes,
         securityStore,
         Credentials.read(serverCert, serverKey, caCert),
         models,
         clientAwakeTime);
   }
 
-  private static URI http(URI uri) {
+  private Webhooks.Settings webhooks() {
+    if (lanes < 1 || batchItems < 1 || maxPendingItems < 1 || maxSpoolBytes < 1) {
+      throw new StartupException(
+          "--lanes, --batch-items, --max-pending-items and --max-spool-bytes are 1 or more");
+    }
+    if (webhookTokenFile == null) {
+      throw new StartupException("--webhook-token-file is needed, or --count-only");
+    }
+    return new Webhooks.Settings(
+        Map.of(
+            Kind.SINGLE, http("--webhook-single", webhookSingle),
+            Kind.COMPOSITE, http("--webhook-composite", webhookComposite),
+            Kind.REGISTRATION, http("--webhook-registration", webhookRegistration)),
+        Tokens.read(webhookTokenFile),
+        lanes,
+        batchItems,
+        webhookTimeout,
+        FIRST_RETRY,
+        LONGEST_RETRY);
+  }
+
+  private static URI http(String flag, URI uri) {
+    if (uri == null) {
+      throw new StartupException(flag + " is needed, or --count-only");
+    }
     boolean known = "http".equals(uri.getScheme()) || "https".equals(uri.getScheme());
     if (!known || uri.getHost() == null) {
       throw new StartupException("a webhook is a http or https URL, not " + uri);

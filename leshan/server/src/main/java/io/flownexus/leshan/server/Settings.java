@@ -5,7 +5,11 @@ import io.flownexus.leshan.server.webhook.Webhooks;
 import java.nio.file.Path;
 import java.time.Duration;
 
-/** All that a server needs to know to start; port 0 is any free one, null paths are not used. */
+/**
+ * All that a server needs to know to start.
+ *
+ * <p>Port 0 is any free one; paths that are null are not used; without webhooks it only counts.
+ */
 public record Settings(
     String coapHost,
     int coapPort,
@@ -15,6 +19,8 @@ public record Settings(
     Tokens apiTokens,
     Webhooks.Settings webhooks,
     long maxPendingItems,
+    Path spool,
+    long maxSpoolBytes,
     Path securityStore,
     Credentials credentials,
     Path models,

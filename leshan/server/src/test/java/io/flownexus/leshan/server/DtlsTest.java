@@ -121,8 +121,12 @@ class DtlsTest {
       assertTrue(server.json("GET", url).path("secure").asBoolean());
       assertEquals("24.9", server.json("GET", url + "/3303/0/5700").at("/content/value").asText());
       assertTrue(server.json("POST", url + "/3303/0/5700/observe").path("success").asBoolean());
-      device.temperature.set(4.5);
-      server.webhooks.await("/single", item -> item.at("/val/value").asText().equals("4.5"));
+      device.confirm(3303);
+      for (double value = 4.5; value < 8; value++) { // each goes out when the last is acknowledged
+        String text = Double.toString(value);
+        device.temperature.set(value);
+        server.webhooks.await("/single", item -> item.at("/val/value").asText().equals(text));
+      }
     }
     server.awaitRegistration(endpoint, 1);
   }

@@ -57,6 +57,8 @@ final class TestServer implements AutoCloseable {
                 api,
                 settings,
                 maxPending,
+                null,
+                1 << 30,
                 folder.resolve("security.json"),
                 credentials,
                 null,

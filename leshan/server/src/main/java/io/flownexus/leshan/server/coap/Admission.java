@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.coap;
 
 import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.webhook.Intake;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import java.util.concurrent.atomic.LongAdder;
@@ -49,6 +50,9 @@ final class Admission implements UplinkDeviceManagementRequestReceiver {
       refused.increment();
       return new SendableResponse<>(refusal(request));
     }
+    if (request instanceof SendRequest && spool.knows(Intake.message())) {
+      return new SendableResponse<>(stored());
+    }
     SendableResponse<T> response = delegate.requestReceived(sender, profile, request, uri);
     if (request instanceof SendRequest send && response.getResponse().isSuccess()) {
       uplink.sent(profile.getRegistration(), send.getTimestampedNodes());
@@ -64,6 +68,11 @@ final class Admission implements UplinkDeviceManagementRequestReceiver {
       Class<? extends UplinkDeviceManagementRequest<? extends LwM2mResponse>> requestType,
       EndpointUri uri) {
     delegate.onError(sender, profile, exception, requestType, uri);
+  }
+
+  @SuppressWarnings("unchecked") // only called for a Send
+  private static <T extends LwM2mResponse> T stored() {
+    return (T) SendResponse.success();
   }
 
   @SuppressWarnings("unchecked") // the request's type decides its response's type

@@ -1,5 +1,7 @@
 package io.flownexus.leshan.server.coap;
 
+import java.util.function.Consumer;
+import org.eclipse.californium.core.network.CoapEndpoint;
 import org.eclipse.californium.elements.Connector;
 import org.eclipse.californium.scandium.DTLSConnector;
 import org.eclipse.californium.scandium.config.DtlsConnectorConfig;
@@ -12,8 +14,12 @@ final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
 
   private final HandshakeLog log;
 
-  LoggedCoapsEndpointFactory(EndpointUri uri, EndPointUriHandler uris, HandshakeLog log) {
-    super(uri, null, null, config -> config.setConnectionListener(log), null, uris);
+  LoggedCoapsEndpointFactory(
+      EndpointUri uri,
+      EndPointUriHandler uris,
+      HandshakeLog log,
+      Consumer<CoapEndpoint.Builder> initializer) {
+    super(uri, null, null, config -> config.setConnectionListener(log), initializer, uris);
     this.log = log;
   }
 

@@ -4,7 +4,9 @@ import io.flownexus.leshan.server.Metrics;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import java.net.InetSocketAddress;
+import java.util.function.Consumer;
 import org.eclipse.californium.core.config.CoapConfig;
+import org.eclipse.californium.core.network.CoapEndpoint;
 import org.eclipse.californium.elements.config.Configuration;
 import org.eclipse.californium.elements.config.UdpConfig;
 import org.eclipse.californium.scandium.config.DtlsConfig;
@@ -21,6 +23,7 @@ import org.eclipse.leshan.server.request.UplinkDeviceManagementRequestReceiver;
 import org.eclipse.leshan.servers.security.ServerSecurityInfo;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpoint;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpointsProvider;
+import org.eclipse.leshan.transport.californium.server.endpoint.coap.CoapServerEndpointFactory;
 import org.eclipse.leshan.transport.californium.server.endpoint.coap.CoapServerProtocolProvider;
 import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerProtocolProvider;
 
@@ -49,13 +52,37 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Spool spool,
       Uplink uplink,
       Metrics metrics) {
+    Builder builder =
+        builder(
+            coap,
+            coaps,
+            metrics,
+            endpoint ->
+                endpoint.setCoapStackFactory(
+                    (protocol, tag, config, matcher, outbox, argument) ->
+                        new CommitStack(tag, config, matcher, outbox, spool)));
+    return new Transport(builder, spool, uplink, metrics);
+  }
+
+  /** Describe endpoints that acknowledge at once, and keep nothing. */
+  public static Transport create(InetSocketAddress coap, InetSocketAddress coaps, Metrics metrics) {
+    return new Transport(builder(coap, coaps, metrics, endpoint -> {}), null, null, metrics);
+  }
+
+  private static Builder builder(
+      InetSocketAddress coap,
+      InetSocketAddress coaps,
+      Metrics metrics,
+      Consumer<CoapEndpoint.Builder> stack) {
     EndPointUriHandler uris = new DefaultEndPointUriHandler();
+    EndpointUri plain = uris.createUri(Protocol.COAP.getUriScheme(), coap);
+    EndpointUri secure = uris.createUri(Protocol.COAPS.getUriScheme(), coaps);
     TransportBuilder builder = new TransportBuilder();
     builder.setConfiguration(Transport::configure);
-    builder.addEndpoint(coap, Protocol.COAP);
-    EndpointUri secure = uris.createUri(Protocol.COAPS.getUriScheme(), coaps);
-    builder.addEndpoint(new LoggedCoapsEndpointFactory(secure, uris, new HandshakeLog(metrics)));
-    return new Transport(builder.complete(), spool, uplink, metrics);
+    builder.addEndpoint(new CoapServerEndpointFactory(plain, null, null, stack, uris));
+    builder.addEndpoint(
+        new LoggedCoapsEndpointFactory(secure, uris, new HandshakeLog(metrics), stack));
+    return builder.complete();
   }
 
   /** Return the port that a protocol's endpoint is bound to, or 0 while it is not. */
@@ -77,6 +104,10 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       ServerEndpointToolbox toolbox,
       ServerSecurityInfo security,
       LeshanServer server) {
+    if (spool == null) {
+      super.createEndpoints(receiver, notificationReceiver, toolbox, security, server);
+      return;
+    }
     super.createEndpoints(
         new Admission(receiver, spool, uplink, metrics),
         notificationReceiver,

@@ -54,6 +54,14 @@ final class LanePoster {
   }
 
   private void post() {
+    try {
+      postNext();
+    } catch (RuntimeException e) {
+      goOnAfter(e);
+    }
+  }
+
+  private void postNext() {
     Batch batch = spool.peek(lane, limit, MAX_BYTES);
     if (batch == null) {
       busy.set(false);
@@ -73,9 +81,13 @@ final class LanePoster {
     try {
       next(batch, answer);
     } catch (RuntimeException e) {
-      LOG.error("{} lane {}: posting goes on after", lane.kind().label(), lane.number(), e);
-      executor.schedule(this::post, 1, TimeUnit.SECONDS);
+      goOnAfter(e);
     }
+  }
+
+  private void goOnAfter(RuntimeException error) {
+    LOG.error("{} lane {}: posting goes on after", lane.kind().label(), lane.number(), error);
+    executor.schedule(this::post, 1, TimeUnit.SECONDS);
   }
 
   private void next(Batch batch, Answer answer) {

@@ -56,7 +56,7 @@ public final class MemorySpool implements Spool {
   }
 
   @Override
-  public CompletionStage<Void> append(List<Item> items) {
+  public CompletionStage<Void> append(List<Item> items, MessageId message) {
     for (Item item : items) {
       Lane lane = Lane.of(item.kind(), item.endpoint(), lanes);
       pending.incrementAndGet();
@@ -64,6 +64,11 @@ public final class MemorySpool implements Spool {
       listener.accept(lane);
     }
     return CompletableFuture.completedStage(null);
+  }
+
+  @Override
+  public boolean knows(MessageId message) {
+    return false;
   }
 
   @Override

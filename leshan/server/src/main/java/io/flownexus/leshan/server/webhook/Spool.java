@@ -13,10 +13,15 @@ public interface Spool {
   /**
    * Number and keep items, all or none.
    *
-   * <p>The stage completes when they are as safe as this spool makes them. Never blocks, and never
-   * refuses: room is asked for with {@link #accepting()} before data is taken from a device.
+   * <p>The stage completes when they are as safe as this spool makes them. Never blocks; room is
+   * asked for with {@link #accepting()} before data is taken from a device. With the message that
+   * brought them, its retransmissions are known, and the stage fails when they cannot be kept;
+   * without one, for nobody would send them again, they wait until they can.
    */
-  CompletionStage<Void> append(List<Item> items);
+  CompletionStage<Void> append(List<Item> items, MessageId message);
+
+  /** Return whether an earlier life of this spool has kept what this message brings. */
+  boolean knows(MessageId message);
 
   /** Return the oldest items of a lane, at least one, at most so many items and bytes; or null. */
   Batch peek(Lane lane, int maxItems, int maxBytes);

@@ -9,7 +9,6 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.concurrent.CompletionStage;
 import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mPath;
@@ -47,9 +46,9 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   }
 
   /** Keep what a LwM2M Send carries, one composite per timestamp, oldest first. */
-  public CompletionStage<Void> sent(Registration registration, TimestampedLwM2mNodes data) {
+  public void sent(Registration registration, TimestampedLwM2mNodes data) {
     sends.increment();
-    return spool.append(composites(registration.getEndpoint(), data));
+    keep(composites(registration.getEndpoint(), data));
   }
 
   @Override
@@ -86,10 +85,10 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     if (values == null || values.isEmpty()) {
       TimestampedLwM2mNode value = response.getTimestampedLwM2mNode();
       long time = value == null ? now : time(value.getTimestamp(), now);
-      spool.append(List.of(ItemWriter.observed(endpoint, path, response.getContent(), time)));
+      keep(List.of(ItemWriter.observed(endpoint, path, response.getContent(), time)));
       return;
     }
-    spool.append(
+    keep(
         values.stream()
             .filter(value -> value.getNode() != null)
             .sorted(Comparator.comparingLong(value -> time(value.getTimestamp(), now)))
@@ -113,7 +112,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     if (values == null || values.isEmpty()) {
       values = TimestampedLwM2mNodes.builder().addNodes(response.getContent()).build();
     }
-    spool.append(composites(registration.getEndpoint(), values));
+    keep(composites(registration.getEndpoint(), values));
   }
 
   @Override
@@ -149,7 +148,12 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   private void registration(Event event, Registration registration) {
     long now = System.currentTimeMillis();
-    spool.append(List.of(ItemWriter.registration(event, registration, now)));
+    Item item = ItemWriter.registration(event, registration, now);
+    Intake.await(spool.append(List.of(item), null)); // it has happened, and cannot be refused
+  }
+
+  private void keep(List<Item> items) {
+    Intake.await(spool.append(items, Intake.message()));
   }
 
   private static List<Item> composites(String endpoint, TimestampedLwM2mNodes data) {

@@ -92,7 +92,7 @@ class PostingTest {
     for (int i = 0; i < 40; i++) {
       append("ep-" + i % 4, i);
     }
-    spool.append(List.of(item(Kind.COMPOSITE, "ep-0", 0)));
+    spool.append(List.of(item(Kind.COMPOSITE, "ep-0", 0)), null);
     WebhookReceiver.await(() -> spool.pending() == 0);
     Set<Integer> lanes = new HashSet<>();
     for (int ep = 0; ep < 4; ep++) {
@@ -231,7 +231,7 @@ class PostingTest {
   }
 
   private void append(String endpoint, int n) {
-    spool.append(List.of(item(Kind.SINGLE, endpoint, n)));
+    spool.append(List.of(item(Kind.SINGLE, endpoint, n)), null);
   }
 
   private static Item item(Kind kind, String endpoint, int n) {

@@ -1,0 +1,76 @@
+package io.flownexus.leshan.server;
+
+import io.flownexus.leshan.server.spool.DiskSpool;
+import io.flownexus.leshan.server.spool.DurableRegistrationStore;
+import io.flownexus.leshan.server.spool.Journal;
+import io.flownexus.leshan.server.webhook.MemorySpool;
+import io.flownexus.leshan.server.webhook.Spool;
+import io.flownexus.leshan.server.webhook.Uplink;
+import io.flownexus.leshan.server.webhook.Webhooks;
+import java.time.Duration;
+import org.eclipse.leshan.server.registration.InMemoryRegistrationStore;
+import org.eclipse.leshan.server.registration.RegistrationStore;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The way of data from devices to functions, through a spool on disk or in memory. */
+final class Delivery {
+
+  private static final Logger LOG = LoggerFactory.getLogger(Delivery.class);
+
+  private final Journal journal;
+  private final DiskSpool disk;
+  private final Spool spool;
+  private final RegistrationStore registrations;
+  private final Uplink uplink;
+  private final Webhooks webhooks;
+
+  /** Put the parts together; what an earlier life has left is posted at once. */
+  Delivery(Settings settings, Metrics metrics) {
+    int lanes = settings.webhooks().lanes();
+    if (settings.spool() == null) {
+      journal = null;
+      disk = null;
+      spool = new MemorySpool(lanes, settings.maxPendingItems());
+      registrations = new InMemoryRegistrationStore();
+      metrics.gauge(
+          "spool_bound_items", "", "Devices are refused at it.", settings::maxPendingItems);
+    } else {
+      journal = new Journal(settings.spool(), metrics);
+      disk = new DiskSpool(journal, lanes, settings.maxSpoolBytes(), metrics);
+      spool = disk;
+      registrations = new DurableRegistrationStore(journal);
+      journal.start();
+    }
+    webhooks = new Webhooks(spool, settings.webhooks(), metrics);
+    uplink = new Uplink(spool, metrics);
+  }
+
+  Spool spool() {
+    return spool;
+  }
+
+  RegistrationStore registrations() {
+    return registrations;
+  }
+
+  Uplink uplink() {
+    return uplink;
+  }
+
+  /** Post what waits, at most so long, and stop. */
+  void stop(Duration patience) {
+    long left = webhooks.close(patience);
+    if (journal == null) {
+      if (left > 0) {
+        LOG.error("stopped with {} items that no function has taken: they are lost", left);
+      }
+      return;
+    }
+    disk.close();
+    journal.close();
+    if (left > 0) {
+      LOG.info("stopped with {} items in the spool: they are posted after the next start", left);
+    }
+  }
+}

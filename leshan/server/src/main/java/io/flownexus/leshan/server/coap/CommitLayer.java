@@ -1,0 +1,113 @@
+package io.flownexus.leshan.server.coap;
+
+import io.flownexus.leshan.server.webhook.Intake;
+import io.flownexus.leshan.server.webhook.MessageId;
+import io.flownexus.leshan.server.webhook.Spool;
+import org.eclipse.californium.core.coap.CoAP.ResponseCode;
+import org.eclipse.californium.core.coap.CoAP.Type;
+import org.eclipse.californium.core.coap.EmptyMessage;
+import org.eclipse.californium.core.coap.Request;
+import org.eclipse.californium.core.coap.Response;
+import org.eclipse.californium.core.network.Exchange;
+import org.eclipse.californium.core.network.stack.ReliabilityLayer;
+import org.eclipse.californium.elements.config.Configuration;
+
+/**
+ * Acknowledges a confirmable notification, and answers a request, when what it brought is safe.
+ *
+ * <p>What cannot be kept is not acknowledged (its retransmission is looked at anew) or answered
+ * 5.03. The thread goes on meanwhile; another one sends the late answer.
+ */
+final class CommitLayer extends ReliabilityLayer {
+
+  private final Spool spool;
+
+  CommitLayer(Configuration config, Spool spool) {
+    super(config);
+    this.spool = spool;
+  }
+
+  @Override
+  public void receiveResponse(Exchange exchange, Response response) {
+    if (comesAgainRefused(exchange, response)) {
+      response.setDuplicate(false);
+    }
+    if (!waits(exchange, response)) {
+      super.receiveResponse(exchange, response);
+      return;
+    }
+    MessageId id = MessageId.of(response);
+    if (spool.knows(id)) {
+      exchange.setCurrentResponse(response);
+      acknowledge(exchange, response, null);
+      return;
+    }
+    Intake.deliver(
+        id,
+        () -> super.receiveResponse(exchange, response),
+        error -> acknowledge(exchange, response, error));
+  }
+
+  @Override
+  protected boolean processResponse(Exchange exchange, Response response) {
+    if (!waits(exchange, response)) {
+      return super.processResponse(exchange, response);
+    }
+    exchange.setRetransmissionHandle(null);
+    exchange.getCurrentRequest().setAcknowledged(true);
+    exchange.setCurrentResponse(response);
+    return true;
+  }
+
+  @Override
+  public void receiveRequest(Exchange exchange, Request request) {
+    if (request.isDuplicate()) {
+      super.receiveRequest(exchange, request);
+    } else {
+      Intake.deliver(
+          MessageId.of(request), () -> super.receiveRequest(exchange, request), error -> {});
+    }
+  }
+
+  @Override
+  public void sendResponse(Exchange exchange, Response response) {
+    if (!Intake.hold(error -> exchange.execute(() -> answer(exchange, response, error)))) {
+      super.sendResponse(exchange, response);
+    }
+  }
+
+  private void answer(Exchange exchange, Response response, Throwable error) {
+    if (error == null) {
+      super.sendResponse(exchange, response);
+    } else {
+      Response refusal = new Response(ResponseCode.SERVICE_UNAVAILABLE);
+      refusal.setDestinationContext(response.getDestinationContext());
+      super.sendResponse(exchange, refusal);
+    }
+  }
+
+  // An empty message changes nothing of its exchange, so that any thread may send it: with a hop to
+  // the exchange's own one, every notification costs another switch of threads.
+  private void acknowledge(Exchange exchange, Response response, Throwable error) {
+    if (error == null) {
+      response.setAcknowledged(true);
+      sendEmptyMessage(exchange, EmptyMessage.newACK(response));
+    } else {
+      response.setCanceled(true);
+    }
+  }
+
+  private static boolean waits(Exchange exchange, Response response) {
+    return response.getType() == Type.CON
+        && !response.isDuplicate()
+        && exchange.isNotification()
+        && !exchange.getRequest().isCanceled();
+  }
+
+  private static boolean comesAgainRefused(Exchange exchange, Response response) {
+    return response.isDuplicate()
+        && exchange.isNotification()
+        && exchange.getCurrentResponse() != null
+        && exchange.getCurrentResponse().isCanceled();
+  }
+}

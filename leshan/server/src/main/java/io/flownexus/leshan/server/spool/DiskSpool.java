@@ -1,0 +1,311 @@
+package io.flownexus.leshan.server.spool;
+
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.StartupException;
+import io.flownexus.leshan.server.webhook.Batch;
+import io.flownexus.leshan.server.webhook.Item;
+import io.flownexus.leshan.server.webhook.Lane;
+import io.flownexus.leshan.server.webhook.MessageId;
+import io.flownexus.leshan.server.webhook.Spool;
+import java.nio.charset.StandardCharsets;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.function.Consumer;
+
+/** A spool on disk: items are committed before anything else is done with them. */
+public final class DiskSpool implements Spool, Journal.Participant {
+
+  private static final int GROUP = 4096;
+
+  private record Append(List<Item> items, MessageId message, CompletableFuture<Void> safe) {
+
+    long bytes() {
+      return items.stream().mapToLong(item -> Chunk.cost(item.json())).sum();
+    }
+  }
+
+  private record Renewal(DiskLane lane, UUID source, CompletableFuture<Void> safe) {}
+
+  private final Journal journal;
+  private final SpoolTables tables;
+  private final Receipts receipts;
+  private final Room room;
+  private final DiskLane[] lanes;
+  private final int lanesOfKind;
+  private final AtomicLong pending = new AtomicLong();
+  private final AtomicLong aside = new AtomicLong();
+  private final LongAdder known;
+  private volatile Consumer<Lane> listener = lane -> {};
+
+  // What waits for the next transaction; guarded by this.
+  private List<Append> appends = new ArrayList<>();
+  private List<Renewal> renewals = new ArrayList<>();
+  private List<SetAside> asides = new ArrayList<>();
+  private Set<DiskLane> trims = new HashSet<>();
+
+  // What is in the transaction; the journal's thread only.
+  private List<Append> group = List.of();
+  private List<Renewal> renewing = List.of();
+  private List<SetAside> leaving = List.of();
+  private Set<DiskLane> trimming = Set.of();
+  private final Map<DiskLane, Chunk> chunks = new HashMap<>();
+
+  /** Take over what an earlier life has left; bound is a number of bytes. */
+  public DiskSpool(Journal journal, int lanesOfKind, long bound, Metrics metrics) {
+    this.journal = journal;
+    this.lanesOfKind = lanesOfKind;
+    room = new Room(bound, metrics);
+    try {
+      tables = new SpoolTables(journal);
+      receipts = new Receipts(journal);
+      lanes = tables.lanes(journal, lanesOfKind);
+      room.take(tables.bytes(journal));
+      aside.set(tables.setAside(journal));
+    } catch (SQLException e) {
+      throw new StartupException("cannot read the spool (" + e.getMessage() + ")", e);
+    }
+    for (DiskLane lane : lanes) {
+      pending.addAndGet(lane.pending());
+    }
+    known = metrics.counter("duplicates_total", "", "Messages that an earlier life had kept.");
+    metrics.gauge("spool_set_aside_items", "", "Items no function takes.", aside::get);
+    metrics.gauge("spool_oldest_seconds", "", "Age of the oldest item.", this::oldestSeconds);
+    journal.join(this);
+  }
+
+  @Override
+  public boolean accepting() {
+    return room.free() && journal.ready();
+  }
+
+  @Override
+  public CompletionStage<Void> append(List<Item> items, MessageId message) {
+    Append append = new Append(items, message, new CompletableFuture<>());
+    room.take(append.bytes());
+    pending.addAndGet(items.size());
+    synchronized (this) {
+      appends.add(append);
+    }
+    journal.wake();
+    return append.safe;
+  }
+
+  @Override
+  public boolean knows(MessageId message) {
+    boolean contained = receipts.contain(message);
+    if (contained) {
+      known.increment();
+    }
+    return contained;
+  }
+
+  @Override
+  public Batch peek(Lane lane, int maxItems, int maxBytes) {
+    DiskLane found = find(lane);
+    if (found.starved()) {
+      load(found);
+    }
+    return found.peek(maxItems, maxBytes);
+  }
+
+  @Override
+  public void remove(Lane lane, long lastSeq) {
+    DiskLane found = find(lane);
+    pending.addAndGet(found.done() - lastSeq);
+    room.give(found.remove(lastSeq));
+    trim(found);
+  }
+
+  @Override
+  public void setAside(Lane lane, String reason) {
+    Batch oldest = peek(lane, 1, 1);
+    DiskLane found = find(lane);
+    String json = new String(oldest.items().get(0), StandardCharsets.UTF_8);
+    long now = System.currentTimeMillis();
+    synchronized (this) {
+      asides.add(new SetAside(lane, oldest.source(), oldest.firstSeq(), now, reason, json));
+    }
+    room.give(found.remove(oldest.firstSeq()));
+    room.take(json.length());
+    pending.decrementAndGet();
+    aside.incrementAndGet();
+    trim(found);
+  }
+
+  @Override
+  public long highestSeq(Lane lane) {
+    return find(lane).committed();
+  }
+
+  /** Waits for the commit: no item may go under a name that could be forgotten. */
+  @Override
+  public void renewSource(Lane lane) {
+    Renewal renewal = new Renewal(find(lane), UUID.randomUUID(), new CompletableFuture<>());
+    synchronized (this) {
+      renewals.add(renewal);
+    }
+    journal.wake();
+    renewal.safe.join();
+  }
+
+  @Override
+  public long pending() {
+    return pending.get();
+  }
+
+  @Override
+  public void onAppend(Consumer<Lane> newListener) {
+    listener = newListener;
+    for (DiskLane lane : lanes) {
+      if (lane.pending() > 0) {
+        newListener.accept(lane.lane());
+      }
+    }
+  }
+
+  /** Close what is read from; the journal closes the rest. */
+  public void close() {
+    tables.close();
+  }
+
+  @Override
+  public int write() throws SQLException {
+    take();
+    long now = System.currentTimeMillis();
+    Map<DiskLane, List<byte[]>> items = new LinkedHashMap<>();
+    int count = 0;
+    for (Append append : group) {
+      for (Item item : append.items) {
+        Lane lane = Lane.of(item.kind(), item.endpoint(), lanesOfKind);
+        items.computeIfAbsent(find(lane), key -> new ArrayList<>()).add(item.json());
+        count++;
+      }
+    }
+    for (Map.Entry<DiskLane, List<byte[]>> entry : items.entrySet()) {
+      DiskLane lane = entry.getKey();
+      Chunk chunk = new Chunk(lane.committed() + 1, now, entry.getValue());
+      tables.insert(lane, chunk);
+      chunks.put(lane, chunk);
+    }
+    receipts.write(group.stream().map(Append::message).filter(Objects::nonNull).toList(), now);
+    for (SetAside item : leaving) {
+      tables.insert(item);
+    }
+    updateLanes();
+    return count;
+  }
+
+  @Override
+  public void committed() {
+    chunks.forEach(DiskLane::committed);
+    renewing.forEach(renewal -> renewal.lane.source(renewal.source));
+    chunks.keySet().forEach(lane -> listener.accept(lane.lane()));
+    group.forEach(append -> append.safe.complete(null));
+    renewing.forEach(renewal -> renewal.safe.complete(null));
+    forget();
+  }
+
+  @Override
+  public void failed(Exception reason) {
+    List<Append> refused = group.stream().filter(append -> append.message != null).toList();
+    synchronized (this) {
+      List<Append> again =
+          new ArrayList<>(group.stream().filter(append -> append.message == null).toList());
+      again.addAll(appends);
+      appends = again;
+      asides.addAll(leaving);
+      trims.addAll(trimming);
+    }
+    for (Append append : refused) {
+      room.give(append.bytes());
+      pending.addAndGet(-append.items.size());
+      append.safe.completeExceptionally(reason);
+    }
+    renewing.forEach(renewal -> renewal.safe.completeExceptionally(reason));
+    forget();
+  }
+
+  private synchronized void take() {
+    if (appends.size() <= GROUP) {
+      group = appends;
+      appends = new ArrayList<>();
+    } else {
+      group = new ArrayList<>(appends.subList(0, GROUP));
+      appends = new ArrayList<>(appends.subList(GROUP, appends.size()));
+      journal.wake();
+    }
+    renewing = renewals;
+    renewals = new ArrayList<>();
+    leaving = asides;
+    asides = new ArrayList<>();
+    trimming = trims;
+    trims = new HashSet<>();
+  }
+
+  private void updateLanes() throws SQLException {
+    Set<DiskLane> changed = new HashSet<>(trimming);
+    changed.addAll(chunks.keySet());
+    Map<DiskLane, UUID> sources = new HashMap<>();
+    renewing.forEach(renewal -> sources.put(renewal.lane, renewal.source));
+    changed.addAll(sources.keySet());
+    for (DiskLane lane : changed) {
+      long done = lane.done();
+      if (trimming.contains(lane)) {
+        tables.deleteDone(lane, done);
+      }
+      Chunk chunk = chunks.get(lane);
+      UUID source = sources.getOrDefault(lane, lane.source());
+      tables.update(lane, source, chunk == null ? lane.committed() : chunk.lastSeq(), done);
+    }
+  }
+
+  private void forget() {
+    group = List.of();
+    renewing = List.of();
+    leaving = List.of();
+    trimming = Set.of();
+    chunks.clear();
+  }
+
+  private void trim(DiskLane lane) {
+    synchronized (this) {
+      trims.add(lane);
+    }
+    journal.wakeSoon();
+  }
+
+  // Two may come here for one lane: the first one's chunks are enough.
+  private void load(DiskLane lane) {
+    synchronized (tables) {
+      if (lane.starved()) {
+        room.give(lane.loaded(tables.read(lane, lane.done())));
+      }
+    }
+  }
+
+  private DiskLane find(Lane lane) {
+    return lanes[lane.kind().ordinal() * lanesOfKind + lane.number()];
+  }
+
+  private long oldestSeconds() {
+    long now = System.currentTimeMillis();
+    long oldest = now;
+    for (DiskLane lane : lanes) {
+      oldest = Math.min(oldest, lane.oldest(now));
+    }
+    return TimeUnit.MILLISECONDS.toSeconds(now - oldest);
+  }
+}

@@ -1,0 +1,347 @@
+package io.flownexus.leshan.server.spool;
+
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.StartupException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.FileStore;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** A SQLite file with one writing thread, which commits together all that waits, over and over. */
+public final class Journal implements AutoCloseable {
+
+  /** Writes its part of each transaction; the journal's thread makes all calls. */
+  interface Participant {
+
+    /** Write what waits, in the open transaction, and return how many items that was. */
+    int write() throws SQLException;
+
+    /** Tell those who wait that what was written last is safe. */
+    void committed();
+
+    /** Take back what was written last: the transaction did not happen. */
+    void failed(Exception reason);
+  }
+
+  private static final Logger LOG = LoggerFactory.getLogger(Journal.class);
+  private static final String SCHEMA =
+      """
+      CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS lane (
+        id INTEGER PRIMARY KEY, kind TEXT, number INTEGER, source TEXT, committed INTEGER, done INTEGER);
+      CREATE TABLE IF NOT EXISTS chunk (
+        id INTEGER PRIMARY KEY, lane INTEGER, first_seq INTEGER, last_seq INTEGER, time INTEGER,
+        bytes INTEGER, items BLOB);
+      CREATE INDEX IF NOT EXISTS chunk_lane ON chunk (lane, last_seq, bytes);
+      CREATE TABLE IF NOT EXISTS aside (
+        kind TEXT, lane INTEGER, source TEXT, seq INTEGER, time INTEGER, reason TEXT, json TEXT,
+        PRIMARY KEY (kind, lane, source, seq)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS receipt (id INTEGER PRIMARY KEY, time INTEGER, messages BLOB);
+      CREATE TABLE IF NOT EXISTS registration (id TEXT PRIMARY KEY, json TEXT) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS observation (
+        uri TEXT, token TEXT, registration TEXT, json TEXT, PRIMARY KEY (uri, token)) WITHOUT ROWID;
+      """;
+  private static final long TICK = TimeUnit.SECONDS.toNanos(1);
+  private static final long SOON = TimeUnit.MILLISECONDS.toNanos(100);
+  private static final long RETRY = TimeUnit.MILLISECONDS.toNanos(500);
+  private static final long LOOK = TimeUnit.MILLISECONDS.toNanos(200);
+  // After a large group more is on its way: gathering it for a moment makes larger groups.
+  private static final int BUSY = 8;
+  private static final long LINGER = TimeUnit.MILLISECONDS.toNanos(2);
+  // Kept free for the write-ahead log, without which nothing could be removed from a full disk.
+  private static final long RESERVE = 16 << 20;
+
+  private final Path file;
+  private final FileChannel lockFile;
+  private final FileStore disk;
+  private final long reserve;
+  private final Update probe;
+  private final List<Participant> participants = new CopyOnWriteArrayList<>();
+  private final Thread thread = new Thread(this::run, "journal");
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition changed = lock.newCondition();
+  private final LongAdder commits;
+  private final LongAdder items;
+  private final LongAdder failures;
+  private long due = System.nanoTime();
+  private long notBefore = due;
+  private long looked = due - LOOK;
+  private boolean closed;
+  private Connection connection; // none after a transaction has failed
+  private volatile boolean writable = true;
+  private volatile boolean roomy = true;
+
+  /** Open or make the file, which no other process may have open. */
+  public Journal(Path file, Metrics metrics) {
+    this.file = file.toAbsolutePath();
+    try {
+      Path folder = Files.createDirectories(this.file.getParent());
+      lockFile = lock(sibling(".lock"));
+      disk = Files.getFileStore(folder);
+      reserve = Math.min(RESERVE, disk.getTotalSpace() / 4);
+      clearLibraries(sibling(".native"));
+      connection = connect();
+      try (Statement statement = connection.createStatement()) {
+        statement.executeUpdate(SCHEMA);
+        statement.executeUpdate("INSERT OR IGNORE INTO meta VALUES ('probe', 0)");
+      }
+      connection.setAutoCommit(false);
+      probe = update("UPDATE meta SET value = value + 1 WHERE name = 'probe'");
+    } catch (IOException | SQLException e) {
+      throw new StartupException("cannot open the spool " + file + " (" + e.getMessage() + ")", e);
+    }
+    commits = metrics.counter("spool_commits_total", "", "Transactions committed.");
+    items = metrics.counter("spool_committed_items_total", "", "Items committed.");
+    failures = metrics.counter("spool_commit_failures_total", "", "Transactions that failed.");
+    metrics.gauge("spool_writable", "", "0 while the disk takes nothing.", () -> ready() ? 1 : 0);
+    metrics.gauge("spool_file_bytes", "", "Spool file and its log.", this::fileBytes);
+    thread.setDaemon(true);
+  }
+
+  /** Begin to commit. */
+  public void start() {
+    thread.start();
+  }
+
+  /** Commit what waits, and close the file. */
+  @Override
+  public void close() {
+    lock.lock();
+    try {
+      closed = true;
+      changed.signal();
+    } finally {
+      lock.unlock();
+    }
+    try {
+      thread.join();
+      disconnect();
+      lockFile.close();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    } catch (IOException e) {
+      LOG.warn("spool: {}", e.toString());
+    }
+  }
+
+  /** Return whether the disk takes what is written, and has more than a reserve left. */
+  boolean ready() {
+    return writable && roomy;
+  }
+
+  void join(Participant participant) {
+    participants.add(participant);
+  }
+
+  Connection connection() {
+    return connection;
+  }
+
+  /** Return a statement for the journal's thread. */
+  Update update(String sql) {
+    return new Update(this, sql);
+  }
+
+  /** Return a query to run before the start. */
+  PreparedStatement query(String sql) throws SQLException {
+    return connection.prepareStatement(sql);
+  }
+
+  /** Open a connection of the caller's own, to read. */
+  Connection connect() throws SQLException {
+    Connection opened = DriverManager.getConnection("jdbc:sqlite:" + file);
+    try (Statement statement = opened.createStatement()) {
+      statement.execute("PRAGMA journal_mode = WAL");
+      statement.execute("PRAGMA synchronous = FULL");
+      statement.execute("PRAGMA busy_timeout = 10000");
+    }
+    return opened;
+  }
+
+  /** Write at once. */
+  void wake() {
+    wake(System.nanoTime());
+  }
+
+  /** Write with what comes next, or in a while. */
+  void wakeSoon() {
+    wake(System.nanoTime() + SOON);
+  }
+
+  private void wake(long when) {
+    lock.lock();
+    try {
+      if (when - due < 0) {
+        due = when;
+        changed.signal();
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void run() {
+    try {
+      while (awaitWork()) {
+        commit();
+      }
+      commit();
+    } catch (InterruptedException e) {
+      LOG.error("spool: interrupted, nothing more is written");
+    }
+  }
+
+  private boolean awaitWork() throws InterruptedException {
+    lock.lock();
+    try {
+      while (!closed) {
+        long now = System.nanoTime();
+        long left = Math.max(due - now, notBefore - now);
+        if (left <= 0) {
+          due = now + TICK;
+          return true;
+        }
+        changed.awaitNanos(left);
+      }
+      return false;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void commit() {
+    int written = 0;
+    try {
+      if (connection == null) {
+        connection = connect();
+        connection.setAutoCommit(false);
+      }
+      for (Participant participant : participants) {
+        written += participant.write();
+      }
+      if (!writable) {
+        probe.execute();
+      }
+      if (System.nanoTime() - looked >= LOOK) {
+        look();
+      }
+      connection.commit();
+    } catch (SQLException | RuntimeException e) {
+      fail(e);
+      return;
+    }
+    commits.add(written > 0 ? 1 : 0);
+    items.add(written);
+    notBefore = System.nanoTime() + (written >= BUSY ? LINGER : 0);
+    participants.forEach(Participant::committed);
+    if (!writable) {
+      writable = true;
+      LOG.info("spool: {} can be written again", file);
+    }
+  }
+
+  private void fail(Exception reason) {
+    failures.increment();
+    if (writable) {
+      writable = false;
+      LOG.error("spool: cannot write {}, devices are refused: {}", file, reason.toString());
+    }
+    notBefore = System.nanoTime() + RETRY;
+    disconnect();
+    participants.forEach(participant -> participant.failed(reason));
+  }
+
+  // The driver does not notice when SQLite itself rolls back, and would write without a
+  // transaction.
+  private void disconnect() {
+    try {
+      if (connection != null) {
+        connection.close();
+      }
+    } catch (SQLException e) {
+      LOG.debug("spool: {}", e.toString());
+    }
+    connection = null;
+  }
+
+  // Pages that the file no longer needs are as good as room on the disk.
+  private void look() throws SQLException {
+    looked = System.nanoTime();
+    try (Statement statement = connection.createStatement();
+        ResultSet row =
+            statement.executeQuery(
+                "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")) {
+      row.next();
+      boolean enough = row.getLong(1) + disk.getUsableSpace() >= reserve;
+      if (roomy && !enough) {
+        LOG.error("spool: the disk of {} is full but for its reserve, devices are refused", file);
+      } else if (!roomy && enough) {
+        LOG.info("spool: the disk of {} has room again", file);
+      }
+      roomy = enough;
+    } catch (IOException e) {
+      LOG.warn("spool: {}", e.toString());
+    }
+  }
+
+  private long fileBytes() {
+    return file.toFile().length() + sibling("-wal").toFile().length();
+  }
+
+  private Path sibling(String ending) {
+    return file.resolveSibling(file.getFileName() + ending);
+  }
+
+  private static FileChannel lock(Path path) throws IOException {
+    FileChannel channel =
+        FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+    try {
+      FileLock held = channel.tryLock();
+      if (held != null) {
+        return channel;
+      }
+    } catch (OverlappingFileLockException e) {
+      LOG.debug("{} is open in this very process", path);
+    }
+    channel.close();
+    throw new IOException("another server has it open");
+  }
+
+  // The driver unpacks its library at each start; a killed process leaves it behind.
+  private static void clearLibraries(Path folder) throws IOException {
+    if (System.getProperty("org.sqlite.tmpdir") != null) {
+      return;
+    }
+    Files.createDirectories(folder);
+    Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx------"));
+    try (Stream<Path> old = Files.list(folder)) {
+      for (Path path : old.toList()) {
+        Files.delete(path);
+      }
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+    System.setProperty("org.sqlite.tmpdir", folder.toString());
+  }
+}

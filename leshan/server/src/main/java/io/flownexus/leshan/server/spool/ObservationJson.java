@@ -1,0 +1,26 @@
+package io.flownexus.leshan.server.spool;
+
+import org.eclipse.californium.core.network.serialization.UdpDataParser;
+import org.eclipse.californium.core.network.serialization.UdpDataSerializer;
+import org.eclipse.leshan.core.endpoint.DefaultEndPointUriHandler;
+import org.eclipse.leshan.core.observation.Observation;
+import org.eclipse.leshan.transport.californium.ObserveUtil;
+import org.eclipse.leshan.transport.californium.server.observation.ObservationSerDes;
+
+/** Writes and reads observations: Leshan keeps each one's request in JSON, which is all of it. */
+final class ObservationJson {
+
+  private static final ObservationSerDes REQUESTS =
+      new ObservationSerDes(new UdpDataParser(), new UdpDataSerializer());
+
+  private ObservationJson() {}
+
+  static String write(Observation observation) {
+    return ObserveUtil.extractSerializedObservation(observation);
+  }
+
+  static Observation read(String uri, String json) {
+    return ObserveUtil.createLwM2mObservation(
+        new DefaultEndPointUriHandler().createUri(uri), REQUESTS.deserialize(json), json);
+  }
+}

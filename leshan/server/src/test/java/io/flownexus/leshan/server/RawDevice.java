@@ -1,0 +1,143 @@
+package io.flownexus.leshan.server;
+
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.SocketException;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.eclipse.californium.core.coap.CoAP.Code;
+import org.eclipse.californium.core.coap.CoAP.ResponseCode;
+import org.eclipse.californium.core.coap.CoAP.Type;
+import org.eclipse.californium.core.coap.Message;
+import org.eclipse.californium.core.coap.Request;
+import org.eclipse.californium.core.coap.Response;
+import org.eclipse.californium.core.coap.Token;
+import org.eclipse.californium.core.network.serialization.UdpDataParser;
+import org.eclipse.californium.core.network.serialization.UdpDataSerializer;
+import org.eclipse.californium.elements.AddressEndpointContext;
+
+/**
+ * A device that sends what it is told to, under the message ids it is told, and sees each answer.
+ */
+final class RawDevice implements AutoCloseable {
+
+  private static final int TEXT = 0;
+  private static final int SENML_JSON = 110;
+
+  private final String endpoint;
+  private final InetSocketAddress server;
+  private final DatagramSocket socket;
+  private final Map<Integer, Message> answers = new ConcurrentHashMap<>();
+  private volatile Token observed;
+  private int observeNumber = 1;
+
+  RawDevice(String endpoint, int port) throws IOException {
+    this.endpoint = endpoint;
+    server = new InetSocketAddress(InetAddress.getLoopbackAddress(), port);
+    socket = new DatagramSocket(0, InetAddress.getLoopbackAddress());
+    Thread thread = new Thread(this::receive, endpoint);
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  /** Send a registration. */
+  void register(int mid) throws IOException {
+    Request request = new Request(Code.POST);
+    request.setURI(
+        "coap://127.0.0.1:%d/rd?ep=%s&lt=300&lwm2m=1.1&b=U".formatted(server.getPort(), endpoint));
+    request.getOptions().setContentFormat(40);
+    request.setPayload("</>;rt=\"oma.lwm2m\";ct=\"0 110\",</1/0>,</3/0>,</3303/0>");
+    send(request, mid, new Token(new byte[] {1}));
+  }
+
+  /** Send a LwM2M Send of one temperature. */
+  void send(int mid, double value) throws IOException {
+    Request request = new Request(Code.POST);
+    request.setURI("coap://127.0.0.1:%d/dp".formatted(server.getPort()));
+    request.getOptions().setContentFormat(SENML_JSON);
+    request.setPayload("[{\"n\":\"/3303/0/5700\",\"v\":%s}]".formatted(value));
+    send(request, mid, new Token(new byte[] {2}));
+  }
+
+  /** Send a confirmable notification of 3303/0/5700, which the server must have observed. */
+  void notify(int mid, double value) throws IOException {
+    Response response = new Response(ResponseCode.CONTENT);
+    response.setType(Type.CON);
+    response.getOptions().setObserve(observeNumber++);
+    response.getOptions().setContentFormat(TEXT);
+    response.setPayload(Double.toString(value));
+    send(response, mid, observed);
+  }
+
+  /** Return the answer to a message, or null when there is none in time. */
+  Message answer(int mid, long millis) throws InterruptedException {
+    long deadline = System.nanoTime() + millis * 1_000_000;
+    Message answer;
+    synchronized (answers) {
+      while ((answer = answers.remove(mid)) == null) {
+        long left = (deadline - System.nanoTime()) / 1_000_000;
+        if (left <= 0) {
+          return null;
+        }
+        answers.wait(left);
+      }
+    }
+    return answer;
+  }
+
+  @Override
+  public void close() {
+    socket.close();
+  }
+
+  private void receive() {
+    byte[] buffer = new byte[2048];
+    while (true) {
+      DatagramPacket packet = new DatagramPacket(buffer, buffer.length);
+      try {
+        socket.receive(packet);
+        Message message =
+            new UdpDataParser().parseMessage(Arrays.copyOf(buffer, packet.getLength()));
+        if (message instanceof Request request) {
+          answer(request);
+        } else {
+          synchronized (answers) {
+            answers.put(message.getMID(), message);
+            answers.notifyAll();
+          }
+        }
+      } catch (SocketException e) {
+        if (socket.isClosed()) {
+          return;
+        }
+      } catch (IOException e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+
+  private void answer(Request request) throws IOException {
+    observed = request.getToken();
+    Response response = new Response(ResponseCode.CONTENT);
+    response.setType(Type.ACK);
+    response.getOptions().setObserve(0);
+    response.getOptions().setContentFormat(TEXT);
+    response.setPayload("1.5");
+    send(response, request.getMID(), request.getToken());
+  }
+
+  private void send(Message message, int mid, Token token) throws IOException {
+    message.setMID(mid);
+    message.setToken(token);
+    message.setDestinationContext(new AddressEndpointContext(server));
+    if (message.getType() == null) {
+      message.setType(Type.CON);
+    }
+    byte[] bytes = new UdpDataSerializer().getByteArray(message);
+    socket.send(new DatagramPacket(bytes, bytes.length, server));
+  }
+}

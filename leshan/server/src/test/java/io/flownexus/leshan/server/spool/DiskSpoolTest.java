@@ -1,0 +1,325 @@
+package io.flownexus.leshan.server.spool;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.StartupException;
+import io.flownexus.leshan.server.WebhookReceiver;
+import io.flownexus.leshan.server.webhook.Batch;
+import io.flownexus.leshan.server.webhook.Item;
+import io.flownexus.leshan.server.webhook.Kind;
+import io.flownexus.leshan.server.webhook.Lane;
+import io.flownexus.leshan.server.webhook.MessageId;
+import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import org.eclipse.californium.core.coap.Token;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What is in the spool, and what of it a new life finds. */
+class DiskSpoolTest {
+
+  private static final int LANES = 2;
+  private static final long BOUND = 1 << 20;
+  private static final Lane LANE = Lane.of(Kind.SINGLE, "ep", LANES);
+
+  @TempDir Path folder;
+  Metrics metrics;
+  Journal journal;
+  DiskSpool spool;
+
+  @BeforeEach
+  void open() {
+    open(LANES);
+  }
+
+  void open(int lanes) {
+    metrics = new Metrics();
+    journal = new Journal(folder.resolve("spool.db"), metrics);
+    try {
+      spool = new DiskSpool(journal, lanes, BOUND, metrics);
+    } catch (StartupException e) {
+      journal.start();
+      journal.close();
+      throw e;
+    }
+    journal.start();
+  }
+
+  @AfterEach
+  void close() {
+    spool.close();
+    journal.close();
+  }
+
+  void restart() {
+    close();
+    open();
+  }
+
+  @Test
+  void items_come_back_in_order_under_the_same_source_and_numbers() throws Exception {
+    append(0, 10);
+    Batch before = spool.peek(LANE, 100, 1 << 20);
+    spool.remove(LANE, 4);
+    restart();
+    assertEquals(6, spool.pending());
+    assertEquals(10, spool.highestSeq(LANE));
+    Batch after = spool.peek(LANE, 100, 1 << 20);
+    assertEquals(before.source(), after.source());
+    assertEquals(5, after.firstSeq());
+    assertEquals(List.of(4, 5, 6, 7, 8, 9), numbers(after));
+    spool.remove(LANE, after.lastSeq());
+    assertEquals(0, metric("spool_bytes"));
+    append(10, 1);
+    assertEquals(11, spool.peek(LANE, 100, 1 << 20).firstSeq());
+  }
+
+  @Test
+  void numbering_goes_on_when_everything_was_stored() throws Exception {
+    append(0, 3);
+    UUID source = spool.peek(LANE, 1, 1).source();
+    spool.remove(LANE, 3);
+    restart();
+    assertNull(spool.peek(LANE, 1, 1));
+    assertEquals(0, spool.pending());
+    append(3, 1);
+    Batch batch = spool.peek(LANE, 100, 1 << 20);
+    assertEquals(4, batch.firstSeq());
+    assertEquals(source, batch.source());
+    spool.remove(LANE, 4);
+    WebhookReceiver.await(() -> count("chunk") == 0);
+  }
+
+  @Test
+  void waiting_appends_are_committed_together() throws Exception {
+    List<CompletableFuture<Void>> stages = new ArrayList<>();
+    for (int i = 0; i < 2000; i++) {
+      stages.add(spool.append(List.of(item(i)), null).toCompletableFuture());
+    }
+    CompletableFuture.allOf(stages.toArray(new CompletableFuture<?>[0])).get(5, TimeUnit.SECONDS);
+    assertEquals(2000, metric("spool_committed_items_total"));
+    assertTrue(metric("spool_commits_total") <= 200, metrics::text);
+    assertEquals(2000, spool.pending());
+  }
+
+  @Test
+  void nothing_is_to_be_posted_before_it_is_committed() throws Exception {
+    close();
+    journal = new Journal(folder.resolve("spool.db"), metrics);
+    spool = new DiskSpool(journal, LANES, BOUND, metrics);
+    CompletableFuture<Void> safe = spool.append(List.of(item(1)), null).toCompletableFuture();
+    Thread.sleep(50);
+    assertFalse(safe.isDone());
+    assertNull(spool.peek(LANE, 1, 1));
+    journal.start();
+    safe.get(5, TimeUnit.SECONDS);
+    assertEquals(List.of(1), numbers(spool.peek(LANE, 1, 1)));
+  }
+
+  @Test
+  void long_lane_is_read_from_disk_where_memory_ends() throws Exception {
+    byte[] filler = new byte[10_000];
+    Arrays.fill(filler, (byte) 'x');
+    String text = new String(filler, StandardCharsets.US_ASCII);
+    for (int i = 0; i < 600; i++) {
+      byte[] json =
+          ("{\"n\":" + i + ",\"x\":\"" + text + "\"}").getBytes(StandardCharsets.US_ASCII);
+      spool.append(List.of(new Item(Kind.SINGLE, "ep", json)), null).toCompletableFuture().get();
+    }
+    assertFalse(spool.accepting());
+    List<Integer> read = new ArrayList<>();
+    for (Batch batch; (batch = spool.peek(LANE, 50, 1 << 20)) != null; ) {
+      assertEquals(read.size() + 1, batch.firstSeq());
+      read.addAll(numbers(batch));
+      spool.remove(LANE, batch.lastSeq());
+    }
+    assertEquals(IntStream.range(0, 600).boxed().toList(), read);
+    append(600, 3);
+    assertEquals(List.of(600, 601, 602), numbers(spool.peek(LANE, 50, 1 << 20)));
+    spool.remove(LANE, 603);
+    assertEquals(0, metric("spool_bytes"));
+    assertTrue(spool.accepting());
+  }
+
+  @Test
+  void item_set_aside_goes_to_its_table() throws Exception {
+    append(0, 3);
+    spool.setAside(LANE, "400 no");
+    assertEquals(List.of(1, 2), numbers(spool.peek(LANE, 10, 1 << 20)));
+    WebhookReceiver.await(() -> count("aside") == 1);
+    restart();
+    assertEquals(List.of(1, 2), numbers(spool.peek(LANE, 10, 1 << 20)));
+    assertEquals(1, metric("spool_set_aside_items"));
+    try (Connection connection = connect();
+        Statement statement = connection.createStatement();
+        ResultSet row = statement.executeQuery("SELECT reason, json FROM aside")) {
+      assertTrue(row.next());
+      assertEquals("400 no", row.getString(1));
+      assertEquals("{\"ep\":\"ep\",\"n\":0}", row.getString(2));
+    }
+  }
+
+  @Test
+  void renewed_source_is_kept() throws Exception {
+    append(0, 2);
+    UUID before = spool.peek(LANE, 1, 1).source();
+    spool.renewSource(LANE);
+    UUID renewed = spool.peek(LANE, 1, 1).source();
+    assertNotEquals(before, renewed);
+    restart();
+    assertEquals(renewed, spool.peek(LANE, 1, 1).source());
+  }
+
+  @Test
+  void message_is_known_in_the_next_life_only() throws Exception {
+    MessageId message = message(4711);
+    spool.append(List.of(item(1)), message).toCompletableFuture().get(5, TimeUnit.SECONDS);
+    assertFalse(spool.knows(message));
+    restart();
+    assertTrue(spool.knows(message));
+    assertFalse(spool.knows(message(4712)));
+    assertEquals(1, metric("duplicates_total"));
+  }
+
+  @Test
+  void spool_is_not_opened_twice() {
+    StartupException refused =
+        assertThrows(
+            StartupException.class, () -> new Journal(folder.resolve("spool.db"), new Metrics()));
+    assertTrue(refused.getMessage().contains("another server has it open"), refused::getMessage);
+  }
+
+  @Test
+  void other_number_of_lanes_is_refused_while_items_wait() throws Exception {
+    append(0, 1);
+    close();
+    StartupException refused = assertThrows(StartupException.class, () -> open(3));
+    assertTrue(refused.getMessage().contains("--lanes 2"), refused::getMessage);
+    open();
+    spool.remove(LANE, spool.peek(LANE, 1, 1).lastSeq());
+    close();
+    open(3);
+    assertEquals(0, spool.pending());
+    restart();
+  }
+
+  @Test
+  void broken_transaction_refuses_what_can_come_again_and_keeps_the_rest() throws Exception {
+    append(0, 1);
+    execute("ALTER TABLE chunk RENAME TO gone");
+    CompletableFuture<Void> refused =
+        spool.append(List.of(item(1)), message(1)).toCompletableFuture();
+    CompletableFuture<Void> kept = spool.append(List.of(item(2)), null).toCompletableFuture();
+    assertThrows(Exception.class, () -> refused.get(5, TimeUnit.SECONDS));
+    assertFalse(spool.accepting());
+    assertFalse(kept.isDone());
+    execute("ALTER TABLE gone RENAME TO chunk");
+    kept.get(5, TimeUnit.SECONDS);
+    WebhookReceiver.await(spool::accepting);
+    Batch batch = spool.peek(LANE, 10, 1 << 20);
+    assertEquals(List.of(0, 2), numbers(batch));
+    assertEquals(1, batch.firstSeq());
+    restart();
+    assertEquals(List.of(0, 2), numbers(spool.peek(LANE, 10, 1 << 20)));
+  }
+
+  @Test
+  void source_is_the_same_in_all_lanes_of_a_new_spool() throws Exception {
+    append(0, 1);
+    String other = other();
+    spool
+        .append(List.of(new Item(Kind.SINGLE, other, item(1).json())), null)
+        .toCompletableFuture()
+        .get();
+    Batch one = spool.peek(LANE, 1, 1);
+    Batch two = spool.peek(Lane.of(Kind.SINGLE, other, LANES), 1, 1);
+    assertEquals(one.source(), two.source());
+    assertArrayEquals(item(0).json(), one.items().get(0));
+  }
+
+  private void append(int first, int count) throws Exception {
+    for (int i = first; i < first + count; i++) {
+      spool.append(List.of(item(i)), null).toCompletableFuture().get(5, TimeUnit.SECONDS);
+    }
+  }
+
+  /** Return an endpoint of another lane. */
+  private static String other() {
+    int i = 0;
+    while (Lane.of(Kind.SINGLE, "ep" + i, LANES).equals(LANE)) {
+      i++;
+    }
+    return "ep" + i;
+  }
+
+  private static Item item(int n) {
+    String json = "{\"ep\":\"ep\",\"n\":" + n + "}";
+    return new Item(Kind.SINGLE, "ep", json.getBytes(StandardCharsets.UTF_8));
+  }
+
+  private static MessageId message(int mid) {
+    return new MessageId(
+        new InetSocketAddress("127.0.0.1", 40000), mid, new Token(new byte[] {1, 2, 3, 4}));
+  }
+
+  private static List<Integer> numbers(Batch batch) {
+    return batch.items().stream()
+        .map(json -> new String(json, StandardCharsets.UTF_8).replaceAll("\\D*(\\d+).*", "$1"))
+        .map(Integer::valueOf)
+        .toList();
+  }
+
+  private long metric(String name) {
+    return metrics
+        .text()
+        .lines()
+        .filter(line -> line.startsWith("flownexus_leshan_" + name + " "))
+        .mapToLong(line -> Long.parseLong(line.substring(line.lastIndexOf(' ') + 1)))
+        .sum();
+  }
+
+  private long count(String table) {
+    try (Connection connection = connect();
+        Statement statement = connection.createStatement();
+        ResultSet row = statement.executeQuery("SELECT count(*) FROM " + table)) {
+      row.next();
+      return row.getLong(1);
+    } catch (SQLException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  private void execute(String sql) throws SQLException {
+    try (Connection connection = connect();
+        Statement statement = connection.createStatement()) {
+      statement.execute("PRAGMA busy_timeout = 5000");
+      statement.execute(sql);
+    }
+  }
+
+  private Connection connect() throws SQLException {
+    return DriverManager.getConnection("jdbc:sqlite:" + folder.resolve("spool.db"));
+  }
+}
