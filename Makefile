@@ -39,8 +39,12 @@ down: $(STAMP) ## stop everything that `up` has started
 
 clean: ## stop everything and remove its data, logs and secrets, and the Python environment
 	@if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi
+ifeq ($(FLOWNEXUS_HOME),)
 	@rm -rf $(VENV) $(TOOLS)/uv && rmdir $(TOOLS) 2>/dev/null || true
 	@echo "removed the Python environment"
+else
+	@echo "kept the Python environment, which worlds of other homes may be using"
+endif
 
 .PHONY: test unit integration acceptance java-test
 test: unit integration acceptance java-test ## run all tests
@@ -83,10 +87,16 @@ requirements: $(STAMP) ## write the template's requirements.txt from uv.lock
 		-o template/python3-flownexus/requirements.txt
 .PHONY: requirements
 
+schema: $(STAMP) ## draw docs/schema.md from the migrations
+	$(RUN) -m local.diagram
+.PHONY: schema
+
 # The Python environment: made once, made anew when its description changes.
 $(STAMP): pyproject.toml uv.lock | $(UV)
 	@echo "synchronizing the Python environment"
-	@UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync -q --locked --python $(TOOLS)/uv/bin/python
+	@UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync -q --locked --python $(TOOLS)/uv/bin/python || { \
+		echo "error: the Python packages could not be fetched; behind a proxy with a certificate authority of its own:" \
+			"UV_SYSTEM_CERTS=1 make ..." >&2; exit 1; }
 	@touch $@
 
 $(UV):

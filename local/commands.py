@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,9 +24,11 @@ from local.credentials import SecretFolder
 from local.instance import end, leftovers, running
 from local.logfile import Entry, Follower, read
 from local.options import ENVIRONMENT_FILE, REPOSITORY, Options, read_environment_file
+from local.ports import LOOPBACK
 from local.world import STATUS_FILE
 
 DOWN_TIMEOUT = 150.0
+PART_URLS = {"postgres": "DATABASE_URL", "nats": "NATS_URL", "gateway": "GATEWAY", "leshan": "LESHAN_URL"}
 STATE = ("run", "postgres", "nats", "leshan", "simulator", "functions", "logs", "passwords", "secrets")
 
 # Into a pipe as wide as it takes, so that nothing is cut off.
@@ -145,18 +148,20 @@ def status(options: Options) -> int:
     written = _status(options.home)
     table = _table("part", "state", "pid", "since", "crashes", "last end")
     well = bool(written.get("ready"))
+    unreachable = _unreachable(options.home)
     for part in written.get("parts", []):
+        silent = part["state"] == "running" and part["name"] in unreachable
         since = time.strftime("%H:%M:%S", time.localtime(part["since"]))
         row = (
             part["name"],
-            part["state"],
+            "no answer" if silent else part["state"],
             part["pid"],
             since,
             part["crashes"],
             part["last_exit"],
         )
         table.add_row(*(escape(str(cell if cell is not None else "-")) for cell in row))
-        well = well and part["state"] == "running"
+        well = well and part["state"] == "running" and not silent
     for replica in _replicas(options.home):
         state = "ready" if replica["ready"] else "not ready"
         table.add_row(
@@ -172,6 +177,19 @@ def status(options: Options) -> int:
     _console.print(f"logs: {escape(str(options.home / 'logs'))}, or `make logs`")
     _console.print("all is well" if well else "starting, or not all is well: see the logs")
     return 0 if well else 1
+
+
+def _unreachable(home: Path) -> set[str]:
+    """Return the parts that take no connection, of those that others connect to."""
+    values = read_environment_file(home)
+    urls = {part: urlsplit(values.get(f"FLOWNEXUS_{name}", "")) for part, name in PART_URLS.items()}
+    silent = set()
+    for part, url in urls.items():
+        try:
+            socket.create_connection((url.hostname or LOOPBACK, url.port or 0), timeout=2).close()
+        except OSError:
+            silent.add(part)
+    return silent
 
 
 def _replicas(home: Path) -> list[dict[str, Any]]:

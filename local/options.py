@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from flownexus.errors import MissingSettingError
 from flownexus.settings import duration
 from local.ports import free_port
 
@@ -16,6 +17,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PARTS = ("postgres", "nats", "gateway", "leshan", "connector", "simulator")  # in the order of their start
 AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spoken
 ENVIRONMENT_FILE = "env"
+LONG_POLLS = ("100ms", "1h")  # Leshan takes none longer
+RETENTIONS = ("24h", "1000000h")  # less would drop what is being written; more is no period of PostgreSQL's
 
 
 class OptionError(ValueError):
@@ -92,25 +95,27 @@ class Options:
             port.name: _number(environment, Ports.variable(port.name), getattr(ports, port.name), 65535)
             for port in fields(Ports)
         }
-        # Whoever has sourced our own env file has not chosen a database of their own by that.
-        ours = read_environment_file(home)
+        # Whoever has sourced a world's env file has not chosen a database of their own by that.
         urls = {}
-        for name in ("FLOWNEXUS_DATABASE_URL", "FLOWNEXUS_NATS_URL"):
-            given = environment.get(name, "")
-            urls[name] = given if given != ours.get(name) or ours.get(name + "_GIVEN") else ""
+        for what in ("DATABASE_URL", "NATS_URL"):
+            given = environment.get(f"FLOWNEXUS_{what}", "")
+            embedded = environment.get(f"FLOWNEXUS_EMBEDDED_{what}", "")
+            urls[what] = "" if given == embedded else given
         parts = frozenset(filter(None, environment.get("FLOWNEXUS_PARTS", "").split(","))) or frozenset(PARTS)
         if not parts <= set(PARTS):
             raise OptionError(
                 f"FLOWNEXUS_PARTS is a list of {', '.join(PARTS)}, not {','.join(sorted(parts))!r}"
             )
+        devices = _number(environment, "DEVICES", 3, 9999)
+        _duration(environment, "RETENTION", "8760h", *RETENTIONS)
         return cls(
             home=home,
-            parts=parts,
+            parts=parts if devices else parts - {"simulator"},
             ports=Ports(**chosen),
-            devices=_number(environment, "DEVICES", 3, 9999),
-            long_poll_timeout=duration(environment.get("LONG_POLL_TIMEOUT") or "30s"),
-            database_url=urls["FLOWNEXUS_DATABASE_URL"],
-            nats_url=urls["FLOWNEXUS_NATS_URL"],
+            devices=devices,
+            long_poll_timeout=_duration(environment, "LONG_POLL_TIMEOUT", "30s", *LONG_POLLS),
+            database_url=urls["DATABASE_URL"],
+            nats_url=urls["NATS_URL"],
             stack_environment={
                 name: environment[name] for name in ("RETENTION", "REGISTRY", "TAG") if environment.get(name)
             },
@@ -150,6 +155,17 @@ def read_environment_file(home: Path) -> dict[str, str]:
         name: "".join(shlex.split(value))
         for name, _, value in (line.partition("=") for line in text.splitlines())
     }
+
+
+def _duration(environment: Mapping[str, str], name: str, default: str, least: str, most: str) -> float:
+    text = environment.get(name) or default
+    try:
+        seconds = duration(text)
+    except MissingSettingError as error:
+        raise OptionError(f"{name}: {error}") from None
+    if not duration(least) <= seconds <= duration(most):
+        raise OptionError(f"{name} must be from {least} to {most}, not {text}")
+    return seconds
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, most: int) -> int:

@@ -145,11 +145,12 @@ class World:
             "FLOWNEXUS_WEBHOOK_TOKEN_FILE": str(self.secrets.path("flownexus-webhook-token")),
             "FLOWNEXUS_BASIC_AUTH_PASSWORD_FILE": str(self.secrets.path("basic-auth-password")),
         }
-        # So that a later start can tell the user's own from ours, see Options.from_environment.
-        if self.options.database_url:
-            values["FLOWNEXUS_DATABASE_URL_GIVEN"] = "1"
-        if self.options.nats_url:
-            values["FLOWNEXUS_NATS_URL_GIVEN"] = "1"
+        # So that a later start, of this world or another, can tell the user's own from ours, see
+        # Options.from_environment.
+        if not self.options.database_url:
+            values["FLOWNEXUS_EMBEDDED_DATABASE_URL"] = self.database_url
+        if not self.options.nats_url:
+            values["FLOWNEXUS_EMBEDDED_NATS_URL"] = self.nats_url
         return values
 
     def gateway(self, method: str, path: str, body: Any = None, timeout: float = 90.0) -> Any:

@@ -222,9 +222,14 @@ def test_a_database_that_cannot_be_reached_is_said_so(home: Home) -> None:
     assert "verysecret" not in done.stderr
 
 
-def test_whoever_has_sourced_our_env_file_gets_our_servers_again(home: Home) -> None:
+def test_whoever_has_sourced_a_world_s_env_file_still_gets_each_world_s_own_servers(
+    home: Home, other: Home
+) -> None:
     home.up(FLOWNEXUS_PARTS="postgres,nats")
     sourced = read_environment_file(home.folder)
+    other.up(**sourced, FLOWNEXUS_PARTS="postgres,nats")
+    assert other.run("status").stdout.count("running") == 2
+    assert read_environment_file(other.folder)["FLOWNEXUS_DATABASE_URL"] != sourced["FLOWNEXUS_DATABASE_URL"]
     home.run("down")
     home.up(**sourced, FLOWNEXUS_PARTS="postgres,nats")
     assert home.run("status").stdout.count("running") == 2

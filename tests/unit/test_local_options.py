@@ -42,6 +42,10 @@ def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> 
         ("FLOWNEXUS_NATS_PORT", "٤"),
         ("PORTS", "taken"),
         ("FLOWNEXUS_PARTS", "nats,oracle"),
+        ("LONG_POLL_TIMEOUT", "0s"),
+        ("LONG_POLL_TIMEOUT", "2h"),
+        ("LONG_POLL_TIMEOUT", "soon"),
+        ("RETENTION", "1h"),
     ],
 )
 def test_what_makes_no_sense_is_named(name: str, value: str) -> None:
@@ -64,15 +68,22 @@ def test_groups_may_be_given(tmp_path: Path) -> None:
     assert options.device_count() == 6
 
 
-def test_a_database_is_the_user_s_own_unless_our_env_file_names_it(tmp_path: Path) -> None:
-    url = "postgresql://a:b@c/d"
-    environment = {"FLOWNEXUS_HOME": str(tmp_path), "FLOWNEXUS_DATABASE_URL": url}
-    assert Options.from_environment(environment).database_url == url
-    (tmp_path / "env").write_text(f"FLOWNEXUS_DATABASE_URL='{url}'\n")
-    assert read_environment_file(tmp_path) == {"FLOWNEXUS_DATABASE_URL": url}
-    assert Options.from_environment(environment).database_url == ""
-    (tmp_path / "env").write_text(f"FLOWNEXUS_DATABASE_URL='{url}'\nFLOWNEXUS_DATABASE_URL_GIVEN=1\n")
-    assert Options.from_environment(environment).database_url == url
+def test_a_database_is_the_user_s_own_unless_a_world_s_env_file_named_it(tmp_path: Path) -> None:
+    """Whoever had sourced the env file of one world got its database for a second one, and new passwords."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "env").write_text("FLOWNEXUS_NATS_URL='nats://a b'\n")
+    assert read_environment_file(home) == {"FLOWNEXUS_NATS_URL": "nats://a b"}
+    chosen = {"FLOWNEXUS_HOME": str(tmp_path / "other"), "FLOWNEXUS_DATABASE_URL": "postgresql://a:b@c/d"}
+    assert Options.from_environment(chosen).database_url == "postgresql://a:b@c/d"
+    sourced = chosen | {"FLOWNEXUS_EMBEDDED_DATABASE_URL": "postgresql://a:b@c/d"}
+    assert Options.from_environment(sourced).database_url == ""
+    changed = sourced | {"FLOWNEXUS_DATABASE_URL": "postgresql://mine"}
+    assert Options.from_environment(changed).database_url == "postgresql://mine"
+
+
+def test_a_world_without_devices_has_no_simulator() -> None:
+    assert "simulator" not in Options.from_environment({"DEVICES": "0"}).parts
 
 
 def test_a_secret_is_random_made_once_and_its_owner_s_alone(tmp_path: Path) -> None:
