@@ -69,11 +69,3 @@ class UnavailableError(FlowNexusError):
     status = 503
     title = "Unavailable"
     retry_after = 1
-
-
-class LeshanUnavailableError(FlowNexusError):
-    """Leshan did not take the request: nothing left for the device."""
-
-    status = 502
-    title = "Leshan is away"
-    retry_after = 1

@@ -16,6 +16,7 @@ from types import TracebackType
 from urllib.parse import quote
 
 from local.ports import LOOPBACK, free_port
+from local.process import end_child
 
 USER = "flownexus"
 START_TIMEOUT = 20.0  # seconds; a big store is read back before the server listens
@@ -190,12 +191,7 @@ class Server:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(how)
-        try:
-            process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_child(process, how, STOP_TIMEOUT)
 
     def __enter__(self) -> Server:
         self.start()

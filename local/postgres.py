@@ -18,7 +18,7 @@ from urllib.parse import quote
 import psycopg
 
 from local.ports import LOOPBACK, free_port
-from local.process import tethered
+from local.process import end_child, tethered
 
 SUPERUSER = "postgres"
 START_TIMEOUT = 60.0  # seconds; replaying the log after a crash takes a while
@@ -205,12 +205,7 @@ class Cluster:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end_child(process, signal.SIGINT, STOP_TIMEOUT)
 
     def __enter__(self) -> Cluster:
         self.start()

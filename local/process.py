@@ -76,6 +76,16 @@ def tethered(arguments: Sequence[str], stop_signal: signal.Signals) -> list[str]
     return [setpriv, "--pdeathsig", stop_signal.name.removeprefix("SIG"), "--", *arguments]
 
 
+def end_child(process: subprocess.Popen[bytes], how: signal.Signals, timeout: float) -> None:
+    """Send a child of ours a signal and wait until it has ended; after `timeout` seconds it is killed."""
+    process.send_signal(how)
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Process:
     """A program kept running until it is stopped.
 

@@ -49,6 +49,9 @@ _BEFORE_AND_AFTER = {
     data_type: ((None,) * place, (None,) * (len(_COLUMN_OF) - place - 1))
     for place, data_type in enumerate(_COLUMN_OF)
 }
+_RESOURCE = slice(2, 6)
+"""Of a row: endpoint, resource type, object instance and resource instance."""
+_DEVICE_TIME = 6
 _EVENT_RESOURCE_TYPES = ("int8", "int8", "int8")
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -146,7 +149,6 @@ class _Rows:
         self._resource_ids = resource_ids
         self._event_ids = event_ids
         self.resources: list[Row] = []
-        self.latest: dict[tuple[int, int, int, int | None], Row] = {}
         self.events: list[tuple[int, int, int, str]] = []
         self.event_resources: list[tuple[int, int, int]] = []
 
@@ -177,14 +179,9 @@ class _Rows:
                 before, after = _BEFORE_AND_AFTER[reading.data_type]
                 id_ = next(self._resource_ids)
                 key = (endpoint_id, type_id, path.object_instance_id, path.resource_instance_id)
-                row = (time, id_, *key, device_time_ms, *before, reading.value, *after)
-                self.resources.append(row)
+                self.resources.append((time, id_, *key, device_time_ms, *before, reading.value, *after))
                 if event_id is not None:
                     self.event_resources.append((time, event_id, id_))
-                if device_time_ms is None:
-                    known = self.latest.get(key)  # type: ignore[arg-type]  # it has three ids
-                    if known is None or known[0] <= time:
-                        self.latest[key] = row  # type: ignore[index]
 
     def write(self, connection: Connection) -> None:
         """Insert all of them."""
@@ -206,10 +203,22 @@ class _Rows:
     def _write_many(self, connection: Connection) -> None:
         _copy(connection, queries.copy_resources.sql, _COLUMN_TYPES, self.resources)
         _copy(connection, queries.copy_event_resources.sql, _EVENT_RESOURCE_TYPES, self.event_resources)
-        if self.latest:
-            arrays = _arrays(_COLUMNS, self.latest.values())
+        if latest := _latest(self.resources):
+            arrays = _arrays(_COLUMNS, latest)
             del arrays["device_time_ms"]  # believed, all of them
             queries.raise_latest(connection, **arrays)
+
+
+def _latest(rows: Iterable[Row]) -> Sequence[Row]:
+    """Return the newest row of each resource (instance), the last of equals; only of times believed."""
+    latest: dict[Row, Row] = {}
+    for row in rows:
+        if row[_DEVICE_TIME] is None:
+            key = row[_RESOURCE]
+            known = latest.get(key)
+            if known is None or known[0] <= row[0]:
+                latest[key] = row
+    return list(latest.values())
 
 
 def _data_types(batch: Sequence[Item]) -> dict[TypeKey, DataType]:
