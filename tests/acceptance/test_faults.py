@@ -166,8 +166,9 @@ def test_postgresql_restarted_under_load_loses_and_doubles_nothing_and_no_functi
     assert not found.doubled
     assert len(found.acknowledged) >= 10 * LOADED
     for name, more in Counter(name for name, _ in found.unacknowledged.elements()).items():
-        # At each stop one notification may have been on its way.
-        assert more <= 3, name
+        # At each of three stops one notification may have been on its way; and at each of three disturbances
+        # one may have waited so long for its commit, and so its ACK, that the device sent a newer one.
+        assert more <= 6, name
     assert not nexus.sql("SELECT * FROM dead_letter")
     assert processes(nexus.world) == before
 
