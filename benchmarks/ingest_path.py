@@ -42,7 +42,8 @@ SINGLE_CLIENTS = 16
 PARTS = frozenset({"postgres", "nats", "gateway"})
 TABLES = "resource, resource_latest, event, event_resource, delivery_mark"
 
-Body = Callable[[int, int], bytes]
+Body = Callable[[str, int, int], bytes]
+"""Makes the envelope of a source, a lane and a number within it."""
 
 
 def run(runs: int) -> Sequence[Result]:
@@ -54,7 +55,7 @@ def run(runs: int) -> Sequence[Result]:
     ):
         assert_durable(database)
         found: list[dict[str, tuple[float, ...]]] = [
-            {"single": _batches(world, database, "ingest-single", _singles)}
+            {"single": _batches(world, database, "ingest-single", singles)}
             | {"composite": _batches(world, database, "ingest-composite", _composites)}
             | {"one": _one_by_one(world)}
             for _ in range(runs)
@@ -97,7 +98,8 @@ def _node(number: int, resource: int = 5700) -> dict[str, Any]:
     return {"kind": "singleResource", "id": resource, "type": "FLOAT", "value": f"{20 + number * 0.013:.3f}"}
 
 
-def _singles(lane: int, number: int) -> bytes:
+def singles(source: str, lane: int, number: int) -> bytes:
+    """Make an envelope of values, over all the endpoints."""
     now, first = time.time_ns() // 1_000_000, number * BATCH
     items = [
         {
@@ -109,10 +111,10 @@ def _singles(lane: int, number: int) -> bytes:
         }
         for n in range(BATCH)
     ]
-    return _envelope(lane, first + 1, items)
+    return _envelope(source, lane, first + 1, items)
 
 
-def _composites(lane: int, number: int) -> bytes:
+def _composites(source: str, lane: int, number: int) -> bytes:
     now, count = time.time_ns() // 1_000_000, BATCH // RESOURCES
     items = [
         {
@@ -122,11 +124,11 @@ def _composites(lane: int, number: int) -> bytes:
         }
         for n in range(count)
     ]
-    return _envelope(lane, number * count + 1, items)
+    return _envelope(source, lane, number * count + 1, items)
 
 
-def _envelope(lane: int, first_seq: int, items: list[Any]) -> bytes:
-    head = {"source": str(uuid.UUID(int=1)), "lane": lane, "first_seq": first_seq}
+def _envelope(source: str, lane: int, first_seq: int, items: list[Any]) -> bytes:
+    head = {"source": source, "lane": lane, "first_seq": first_seq}
     return json.dumps(head | {"items": items}).encode()
 
 
@@ -134,26 +136,36 @@ def _batches(
     world: World, database: psycopg.Connection[Any], function: str, body: Body
 ) -> tuple[float, float, float]:
     """Return values a second: stored by the function, by COPY in batches, by one COPY."""
+    empty(database)
+    rate = stored_rate(world, database, function, body)
+    rows = database.execute(b"SELECT * FROM resource ORDER BY id").fetchall()[-CLIENTS * ENVELOPES * BATCH :]
+    if len(rows) != CLIENTS * ENVELOPES * BATCH:
+        raise RuntimeError(f"{len(rows)} rows were stored")
+    return rate, _copy(database, rows, BATCH), _copy(database, rows, len(rows))
+
+
+def empty(database: psycopg.Connection[Any]) -> None:
+    """Forget all values."""
     database.execute(f"TRUNCATE {TABLES}".encode())
+
+
+def stored_rate(world: World, database: psycopg.Connection[Any], function: str, body: Body) -> float:
+    """Return values a second that a function stores of two clients' envelopes, from a checkpoint on."""
     [replica] = world.replicas(function)
-    token = world.secrets.read("flownexus-webhook-token")
-    bodies = [[body(lane, number) for number in range(ENVELOPES)] for lane in range(CLIENTS)]
+    token, source = world.secrets.read("flownexus-webhook-token"), str(uuid.uuid4())
+    bodies = [[body(source, lane, number) for number in range(ENVELOPES)] for lane in range(CLIENTS)]
     # Ids and connections are there before the clock runs, as they are in a function that has run a while.
     for lane, own in enumerate(bodies):
         post_all(
             replica["port"], token, [own[0].replace(b'"lane": %d' % lane, b'"lane": %d' % (lane + CLIENTS))]
         )
     database.execute(b"CHECKPOINT")
-    took = _in_processes([(replica["port"], token, own) for own in bodies])
-    rows = database.execute(b"SELECT * FROM resource ORDER BY id").fetchall()[-CLIENTS * ENVELOPES * BATCH :]
-    if len(rows) != CLIENTS * ENVELOPES * BATCH:
-        raise RuntimeError(f"{len(rows)} rows were stored")
-    return len(rows) / took, _copy(database, rows, BATCH), _copy(database, rows, len(rows))
+    return CLIENTS * ENVELOPES * BATCH / _in_processes([(replica["port"], token, own) for own in bodies])
 
 
 def _copy(database: psycopg.Connection[Any], rows: Sequence[tuple[Any, ...]], batch: int) -> float:
     """Return rows a second by COPY into the emptied table, in transactions of so many."""
-    database.execute(f"TRUNCATE {TABLES}".encode())
+    empty(database)
     database.execute(b"CHECKPOINT")
     began = time.perf_counter()
     for first in range(0, len(rows), batch):
