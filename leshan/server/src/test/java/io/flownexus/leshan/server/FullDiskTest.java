@@ -77,6 +77,7 @@ class FullDiskTest {
       WebhookReceiver.await(() -> server.metric("spool_pending_items") == 0);
       assertEquals(1, webhooks.items("/single").size());
       assertEquals(1, webhooks.items("/composite").size());
+      assertEquals(2, server.metric("spool_synchronous")); // FULL, opened anew, too
     }
   }
 

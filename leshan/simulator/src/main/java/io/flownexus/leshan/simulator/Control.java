@@ -74,8 +74,14 @@ final class Control implements AutoCloseable {
         path.add(URLDecoder.decode(part, StandardCharsets.UTF_8));
       }
     }
+    if (path.equals(List.of("notify")) && http.getRequestMethod().equals("POST")) {
+      String every = needed(query(http), "every");
+      fleet.notifyEvery(GroupSpec.interval(every));
+      return new Answer(200, Map.of("every", every));
+    }
     if (path.isEmpty() || path.size() > 3 || !path.get(0).equals("devices")) {
-      throw new Refusal(404, "try /devices, /devices/{ep} or /devices/{ep}/{action}");
+      throw new Refusal(
+          404, "try /devices, /devices/{ep}, /devices/{ep}/{action} or POST /notify?every=");
     }
     boolean acting = path.size() == 3;
     if (!http.getRequestMethod().equals(acting ? "POST" : "GET")) {

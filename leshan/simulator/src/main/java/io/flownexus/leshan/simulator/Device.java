@@ -59,7 +59,9 @@ final class Device implements Registrar.Listener {
   private Registrar registrar;
   private ScheduledFuture<?> sleeping;
   private volatile boolean on;
+  private final Runnable tick = this::tick;
   private final AtomicBoolean ticking = new AtomicBoolean();
+  private volatile Duration interval;
   private volatile boolean putOff;
   private volatile boolean tried;
   private volatile String lastFailure;
@@ -106,11 +108,28 @@ final class Device implements Registrar.Listener {
     instances.put(1, serverObject());
     client = DeviceClient.build(endpoint, engine, instances, endpoints, requests, registration());
     notifications.whenIdle(this::catchUp);
-    if (spec.interval() == null) {
-      engine.every(KICK, this::tick);
-    } else if (!spec.interval().isZero()) {
-      engine.every(spec.interval(), this::tick);
+    interval = spec.interval();
+    schedule();
+  }
+
+  /** Notify at another interval; zero: never; null: as fast as ACKs come. */
+  synchronized void notifyEvery(Duration changed) {
+    if (!ticks().isZero()) {
+      engine.noLonger(ticks(), tick);
     }
+    interval = changed;
+    putOff = false;
+    schedule();
+  }
+
+  private void schedule() {
+    if (!ticks().isZero()) {
+      engine.every(ticks(), tick);
+    }
+  }
+
+  private Duration ticks() {
+    return interval == null ? KICK : interval;
   }
 
   private Server serverObject() {
@@ -411,7 +430,7 @@ final class Device implements Registrar.Listener {
   }
 
   private void catchUp() {
-    if (putOff || spec.interval() == null) {
+    if (putOff || interval == null) {
       putOff = false;
       tick();
     }

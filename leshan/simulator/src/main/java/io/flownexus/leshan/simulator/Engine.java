@@ -5,9 +5,9 @@ import java.io.InputStream;
 import java.net.http.HttpClient;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
@@ -52,7 +52,7 @@ final class Engine implements AutoCloseable {
   final HttpClient http;
   final FirmwareLimits firmware;
   private final ExecutorService downloads;
-  private final Map<Duration, Ticker> tickers = new ConcurrentHashMap<>();
+  private final Map<Duration, Ticker> tickers = new HashMap<>();
 
   /** Start the threads; firmware packages above the limits are refused. */
   Engine(FirmwareLimits firmware) throws IOException {
@@ -109,9 +109,16 @@ final class Engine implements AutoCloseable {
     timers.schedule(task, delay.toNanos(), TimeUnit.NANOSECONDS);
   }
 
-  /** Run at an interval for ever, at another moment than others do. */
-  void every(Duration interval, Runnable task) {
+  /** Run at an interval from now on, at another moment than others do. */
+  synchronized void every(Duration interval, Runnable task) {
     tickers.computeIfAbsent(interval, i -> new Ticker(timers, i)).add(task);
+  }
+
+  /** Run no longer what runs at an interval. */
+  synchronized void noLonger(Duration interval, Runnable task) {
+    if (tickers.get(interval).remove(task)) {
+      tickers.remove(interval).stop();
+    }
   }
 
   @Override

@@ -54,6 +54,11 @@ final class Fleet {
     return devices.values();
   }
 
+  /** Let all devices notify at another interval; zero: never; null: as fast as ACKs come. */
+  void notifyEvery(Duration interval) {
+    devices.values().forEach(device -> device.notifyEvery(interval));
+  }
+
   /** Tell whether each device has sent a registration, answered or not. */
   boolean haveTried() {
     return devices.values().stream().allMatch(Device::hasTried);

@@ -47,8 +47,7 @@ record GroupSpec(
         case "prefix" -> prefix = needed(name, value);
         case "start" -> start = Integer.parseInt(needed(name, value));
         case "count" -> count = Integer.parseInt(needed(name, value));
-        case "notify" ->
-            interval = needed(name, value).equals("max") ? null : Durations.parse(value);
+        case "notify" -> interval = interval(needed(name, value));
         case "sleepy" -> sleepy = isOn(value);
         case "awake" -> awake = Durations.parse(needed(name, value));
         case "slow" -> slow = Durations.parse(needed(name, value));
@@ -66,6 +65,11 @@ record GroupSpec(
     }
     return new GroupSpec(
         prefix, start, count, interval, sleepy ? awake : null, slow, failing, lifetime, update);
+  }
+
+  /** Parse an interval between two changes: a duration, zero for never, or max. */
+  static Duration interval(String text) {
+    return text.equals("max") ? null : Durations.parse(text);
   }
 
   /** List the endpoint names: the prefix and four digits. */

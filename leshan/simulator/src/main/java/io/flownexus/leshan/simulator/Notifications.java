@@ -1,5 +1,7 @@
 package io.flownexus.leshan.simulator;
 
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -69,6 +71,7 @@ final class Notifications {
   private final class Follower extends MessageObserverAdapter {
     private final Response notification;
     private final Map<LwM2mPath, ? extends LwM2mNode> content;
+    private final long began = ChronoUnit.MICROS.between(Instant.EPOCH, Instant.now());
     private final AtomicBoolean ended = new AtomicBoolean();
 
     Follower(Response notification, Map<LwM2mPath, ? extends LwM2mNode> content) {
@@ -79,12 +82,14 @@ final class Notifications {
     @Override
     public void onAcknowledgement() {
       long now = System.currentTimeMillis();
+      String more = ",\"sent_us\":" + began;
       content.forEach(
           (path, node) ->
               Values.each(
                   path,
                   node,
-                  (each, value) -> ledger.add(line(now, each, value, notification.getMID(), ""))));
+                  (each, value) ->
+                      ledger.add(line(now, each, value, notification.getMID(), more))));
       acknowledged.increment();
       finish();
     }

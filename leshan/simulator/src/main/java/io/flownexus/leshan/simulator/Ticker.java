@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.slf4j.Logger;
@@ -24,6 +25,7 @@ final class Ticker {
 
   private final List<List<Runnable>> slots = new ArrayList<>();
   private final AtomicInteger added = new AtomicInteger();
+  private final ScheduledFuture<?> timer;
   private int now;
 
   Ticker(ScheduledExecutorService timers, Duration interval) {
@@ -32,13 +34,23 @@ final class Ticker {
       slots.add(new CopyOnWriteArrayList<>());
     }
     long pause = interval.toNanos() / count;
-    timers.scheduleAtFixedRate(this::tick, pause, pause, TimeUnit.NANOSECONDS);
+    timer = timers.scheduleAtFixedRate(this::tick, pause, pause, TimeUnit.NANOSECONDS);
   }
 
   /** Run a task at each interval from now on. */
   void add(Runnable task) {
     // A stride that shares no divisor with the slots' number visits each of them in turn.
     slots.get((int) (added.getAndIncrement() * STRIDE % slots.size())).add(task);
+  }
+
+  /** Run a task no longer; return whether it was the last one. */
+  boolean remove(Runnable task) {
+    slots.forEach(slot -> slot.remove(task));
+    return slots.stream().allMatch(List::isEmpty);
+  }
+
+  void stop() {
+    timer.cancel(false);
   }
 
   private void tick() {

@@ -91,6 +91,27 @@ class ControlTest {
   }
 
   @Test
+  void lets_all_devices_notify_at_another_interval_as_fast_as_they_can_and_no_longer()
+      throws Exception {
+    server.send("d-0001", new ObserveRequest(3303, 0, 5700), 10_000);
+    for (String every : List.of("20ms", "max")) {
+      int before = server.notified.size();
+      assertEquals(200, running.control("POST", "/notify?every=" + every).statusCode());
+      TestServer.await(() -> server.notified.size() >= before + 20, "notifications at " + every);
+    }
+
+    assertEquals(200, running.control("POST", "/notify?every=0").statusCode());
+    Thread.sleep(200); // for what was under way
+    int stopped = server.notified.size();
+    Thread.sleep(200);
+    assertEquals(stopped, server.notified.size());
+    assertEquals(stopped, running.ledger().size());
+    long first = running.ledger().get(0).get("sent_us").asLong();
+    long last = running.ledger().get(stopped - 1).get("sent_us").asLong();
+    assertTrue(last - first >= 20 * 20_000, last - first + " us");
+  }
+
+  @Test
   void sends_values_with_and_without_times() throws Exception {
     assertEquals(200, post("send?path=/3303/0/5700"));
     TimestampedLwM2mNodes one = TestServer.next(server.sent, "send");
@@ -125,5 +146,6 @@ class ControlTest {
     assertEquals(400, post("set?path=none&value=1"));
     assertEquals(400, post("send?path=/4/0/1"));
     assertEquals(400, post("fail?on=perhaps"));
+    assertEquals(400, running.control("POST", "/notify?every=often").statusCode());
   }
 }

@@ -89,6 +89,7 @@ public final class Journal implements AutoCloseable {
   private long looked = due - LOOK;
   private boolean closed;
   private Connection connection; // none after a transaction has failed
+  private volatile int synchronous; // as the connection itself says: 2 is FULL
   private volatile boolean writable = true;
   private volatile boolean roomy = true;
 
@@ -101,12 +102,12 @@ public final class Journal implements AutoCloseable {
       disk = Files.getFileStore(folder);
       reserve = Math.min(RESERVE, disk.getTotalSpace() / 4);
       clearLibraries(sibling(".native"));
-      connection = connect();
+      connection = connectToWrite();
       try (Statement statement = connection.createStatement()) {
         statement.executeUpdate(SCHEMA);
         statement.executeUpdate("INSERT OR IGNORE INTO meta VALUES ('probe', 0)");
+        connection.commit();
       }
-      connection.setAutoCommit(false);
       probe = update("UPDATE meta SET value = value + 1 WHERE name = 'probe'");
     } catch (IOException | SQLException e) {
       throw new StartupException("cannot open the spool " + file + " (" + e.getMessage() + ")", e);
@@ -115,6 +116,7 @@ public final class Journal implements AutoCloseable {
     items = metrics.counter("spool_committed_items_total", "", "Items committed.");
     failures = metrics.counter("spool_commit_failures_total", "", "Transactions that failed.");
     metrics.gauge("spool_writable", "", "0 while the disk takes nothing.", () -> ready() ? 1 : 0);
+    metrics.gauge("spool_synchronous", "", "SQLite's synchronous: 2 is FULL.", () -> synchronous);
     metrics.gauge("spool_file_bytes", "", "Spool file and its log.", this::fileBytes);
     thread.setDaemon(true);
   }
@@ -179,6 +181,17 @@ public final class Journal implements AutoCloseable {
     return opened;
   }
 
+  private Connection connectToWrite() throws SQLException {
+    Connection opened = connect();
+    try (Statement statement = opened.createStatement();
+        ResultSet row = statement.executeQuery("PRAGMA synchronous")) {
+      row.next();
+      synchronous = row.getInt(1);
+    }
+    opened.setAutoCommit(false);
+    return opened;
+  }
+
   /** Write at once. */
   void wake() {
     wake(System.nanoTime());
@@ -234,8 +247,7 @@ public final class Journal implements AutoCloseable {
     int written = 0;
     try {
       if (connection == null) {
-        connection = connect();
-        connection.setAutoCommit(false);
+        connection = connectToWrite();
       }
       for (Participant participant : participants) {
         written += participant.write();

@@ -1,0 +1,166 @@
+"""Simulated devices that notify as told, with the world behind them, and what came of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import psycopg
+
+from benchmarks.ingest_path import assert_durable
+from local import web
+from local.world import World
+
+OBSERVED = "/3303/0/5700"
+FULL = 2  # SQLite's synchronous
+OPERATORS = 8
+DRAINED_IN = 300.0  # seconds
+IDLE = 1.5  # seconds without a line: the ledger is flushed every half second
+
+
+class Line(msgspec.Struct):
+    """An acknowledged notification in the devices' ledger."""
+
+    ep: str
+    path: str
+    value: Any
+    sent_us: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Return what no other notification has."""
+        return self.ep, self.value
+
+
+Key = tuple[str, float]
+_decode = msgspec.json.Decoder(Line).decode
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A row that a notification became, and the transaction that wrote it."""
+
+    key: Key
+    transaction: int
+
+
+class Fleet:
+    """The devices of a world, at rest until told otherwise."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def notify(self, every: str) -> None:
+        """Let all devices notify at an interval: a duration, "0" for never, "max" as fast as ACKs come."""
+        status, text = web.request(self.world.simulator_port, "POST", f"/notify?every={every}")
+        if status != 200:
+            raise RuntimeError(text)
+
+    def observe(self) -> None:
+        """Observe each device's temperature, where no plan does."""
+        token = web.bearer(self.world.secrets.read("flownexus-leshan-token"))
+
+        def observe(client: dict[str, Any]) -> None:
+            path = f"/api/clients/{client['endpoint']}{OBSERVED}/observe"
+            status, text = web.request(self.world.ports.leshan, "POST", path, headers=token)
+            if status != 200:
+                raise RuntimeError(text)
+
+        with ThreadPoolExecutor(OPERATORS) as operators:
+            list(operators.map(observe, self.world.clients()))
+
+    def metric(self, name: str) -> int:
+        """Return one of Leshan's metrics."""
+        token = web.bearer(self.world.secrets.read("flownexus-leshan-token"))
+        _, text = web.request(self.world.ports.leshan, "GET", "/metrics", headers=token)
+        [value] = re.findall(rf"^flownexus_leshan_{name} (\d+)$", text, re.MULTILINE)
+        return int(value)
+
+    def counted(self) -> int:
+        """Return how many notifications Leshan has taken."""
+        return self.metric("notifications_total")
+
+
+class StoredFleet(Fleet):
+    """The devices of a whole world, whose notifications become rows."""
+
+    def __init__(self, world: World, database: psycopg.Connection[Any]) -> None:
+        super().__init__(world)
+        self._database = database
+        self._read = 0
+        assert_durable(database)
+        if self.metric("spool_synchronous") != FULL:
+            raise RuntimeError("the spool is not synchronous: these would be figures of another system")
+
+    def observe(self) -> None:
+        """Wait for the plan's operations."""
+        wait(lambda: self._one("SELECT count(*) FROM endpoint_operation WHERE finished_at IS NULL") == 0)
+
+    def counted(self) -> int:
+        """Return how many items are committed."""
+        return self._one("SELECT coalesce(sum(mark), 0)::bigint FROM delivery_mark WHERE kind = 'single'")
+
+    def pending(self) -> int:
+        """Return how many items wait in Leshan's spool."""
+        return self.metric("spool_pending_items")
+
+    def rest(self) -> None:
+        """Stop notifying, and wait until all is acknowledged, stored and written down."""
+        self.notify("0")
+        ledger = self.world.ledger
+        size, since = -1, time.monotonic()
+        deadline = since + DRAINED_IN
+        while time.monotonic() - since < IDLE or self.pending() > 0:
+            if size != (now := ledger.stat().st_size):
+                size, since = now, time.monotonic()
+            if time.monotonic() > deadline:
+                raise TimeoutError("the spool does not drain")
+            time.sleep(0.1)
+
+    def acknowledged(self) -> list[Line]:
+        """Return what was acknowledged since the last call."""
+        with self.world.ledger.open("rb") as ledger:
+            ledger.seek(self._read)
+            lines = ledger.read().splitlines()
+            self._read = ledger.tell()
+        return [line for line in map(_decode, lines) if line.path == OBSERVED]
+
+    def stored(self, since: float) -> Iterator[Stored]:
+        """Return the rows that notifications became whose time is not before `since`."""
+        rows = self._database.execute(
+            "SELECT e.name, r.float_value, r.xmin::text::bigint FROM resource r"
+            " JOIN endpoint e ON e.id = r.endpoint_id"
+            " JOIN resource_type t ON t.id = r.resource_type_id"
+            " WHERE t.object_id = 3303 AND t.resource_id = 5700 AND r.time >= to_timestamp(%s)"
+            " AND NOT EXISTS (SELECT FROM event_resource x WHERE x.resource_id = r.id AND x.time = r.time)",
+            [since],
+        )
+        return (Stored((name, value), transaction) for name, value, transaction in rows)
+
+    def _one(self, query: str) -> int:
+        row = self._database.execute(query.encode()).fetchone()
+        assert row is not None  # for the type checker: an aggregate has a row
+        number: int = row[0]
+        return number
+
+
+def wrong(acknowledged: Sequence[Line], stored: Sequence[Stored]) -> tuple[int, int]:
+    """Return how many acknowledged values are no row, and how many rows there are too many."""
+    rows = Counter(row.key for row in stored)
+    lost = sum(line.key not in rows for line in acknowledged)
+    return lost, rows.total() - len(rows)
+
+
+def wait(condition: Callable[[], bool], interval: float = 0.5, timeout: float = 120.0) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the system does not get to where it can be measured")
+        time.sleep(interval)

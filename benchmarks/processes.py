@@ -1,0 +1,57 @@
+"""What the processes of a world use, as the kernel counts it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.world import World
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Processes that are one part of the system; of a server with children, all of them."""
+
+    pids: Sequence[int]
+    with_children: bool = False
+
+    def live(self) -> Sequence[int]:
+        """Return the processes that there are now."""
+        if not self.with_children:
+            return self.pids
+        return [*self.pids, *(child for parent in self.pids for child in _children(parent))]
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU used so far, by children that have ended, too."""
+        total = sum(sum(_stat(pid)[11:13]) for pid in self.live())
+        if self.with_children:
+            total += sum(sum(_stat(pid)[13:15]) for pid in self.pids)
+        return total / TICK
+
+
+def groups(world: World) -> Mapping[str, Group]:
+    """Return the parts of a world that values go through, by name."""
+    pids = {name: part.process.pid for name, part in world.parts.items()}
+    found = {name: Group([pid]) for name, pid in pids.items() if pid is not None}
+    if "gateway" in found:
+        found["ingest-single"] = Group([replica["pid"] for replica in world.replicas("ingest-single")])
+    if postmaster := found.get("postgres"):
+        found["postgres"] = Group(postmaster.pids, with_children=True)
+    return found
+
+
+def _children(parent: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def _stat(pid: int) -> list[int]:
+    """Return the fields of /proc/<pid>/stat after the command, numbers all; zeros if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return [0] * 40
+    return [0, *map(int, fields[1:40])]
