@@ -65,8 +65,12 @@ java-test: ## run the Java tests and checks
 bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json
 	$(RUN) -m benchmarks
 
+.PHONY: chaos
+chaos: $(STAMP) ## kill parts under load for ten minutes, then audit: make chaos ARGS='--seconds 60 --seed 7'
+	$(RUN) -m chaos $(ARGS)
+
 .PHONY: check format
-TYPED := flownexus connector local benchmarks tests
+TYPED := flownexus connector local benchmarks chaos tests
 check: $(STAMP) ## lint and types, Python and Java
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -75,16 +74,9 @@ class Fleet:
         with ThreadPoolExecutor(OPERATORS) as operators:
             list(operators.map(observe, self.world.clients()))
 
-    def metric(self, name: str) -> int:
-        """Return one of Leshan's metrics."""
-        token = web.bearer(self.world.secrets.read("flownexus-leshan-token"))
-        _, text = web.request(self.world.ports.leshan, "GET", "/metrics", headers=token)
-        [value] = re.findall(rf"^flownexus_leshan_{name} (\d+)$", text, re.MULTILINE)
-        return int(value)
-
     def counted(self) -> int:
         """Return how many notifications Leshan has taken."""
-        return self.metric("notifications_total")
+        return self.world.metric("notifications_total")
 
 
 class StoredFleet(Fleet):
@@ -95,7 +87,7 @@ class StoredFleet(Fleet):
         self._database = database
         self._read = 0
         assert_durable(database)
-        if self.metric("spool_synchronous") != FULL:
+        if self.world.metric("spool_synchronous") != FULL:
             raise RuntimeError("the spool is not synchronous: these would be figures of another system")
 
     def observe(self) -> None:
@@ -108,7 +100,7 @@ class StoredFleet(Fleet):
 
     def pending(self) -> int:
         """Return how many items wait in Leshan's spool."""
-        return self.metric("spool_pending_items")
+        return self.world.metric("spool_pending_items")
 
     def rest(self) -> None:
         """Stop notifying, and wait until all is acknowledged, stored and written down."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets as randomness
 import shlex
 import signal
@@ -122,8 +123,13 @@ class World:
 
     @property
     def ledger(self) -> Path:
-        """Return the file with a line for each notification that was acknowledged."""
+        """Return the file with a line for each value that was acknowledged."""
         return self.home / "simulator" / "ledger.jsonl"
+
+    @property
+    def unacknowledged(self) -> Path:
+        """Return the file with a line for each value that was sent and never acknowledged."""
+        return self.home / "simulator" / "unacknowledged.jsonl"
 
     @property
     def requests(self) -> Path:
@@ -188,6 +194,15 @@ class World:
             raise WorldError(f"Leshan answers {status} to GET /api/clients")
         found: list[dict[str, Any]] = json.loads(text)
         return found
+
+    def metric(self, name: str) -> int:
+        """Return one of Leshan's metrics, a whole number; the name goes without flownexus_leshan_."""
+        token = web.bearer(self.secrets.read("flownexus-leshan-token"))
+        _, text = web.request(self.ports.leshan, "GET", "/metrics", headers=token)
+        found = re.search(rf"^flownexus_leshan_{name} (\d+)$", text, re.MULTILINE)
+        if found is None:
+            raise WorldError(f"Leshan has no metric {name}")
+        return int(found[1])
 
     # Its life.
 
@@ -495,7 +510,8 @@ class World:
             *(java.java(), "-Xmx512m", "-XX:+UseSerialGC", "-jar", str(java.SIMULATOR_JAR)),
             *("--server", self.coap_url),
             *(word for group in self.options.device_groups() for word in ("--group", group)),
-            *("--ledger", str(self.ledger), "--requests", str(self.requests)),
+            *("--ledger", str(self.ledger), "--unacknowledged", str(self.unacknowledged)),
+            *("--requests", str(self.requests)),
             *("--control-port", "0"),
             *("--ready-file", str(ready_file)),
             *self.options.simulator_arguments,

@@ -14,6 +14,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.eclipse.californium.core.coap.Message;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.elements.util.SerialExecutor;
 import org.eclipse.leshan.client.LeshanClient;
@@ -29,7 +30,6 @@ import org.eclipse.leshan.core.request.BindingMode;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.SendRequest;
 import org.eclipse.leshan.core.response.ReadResponse;
-import org.eclipse.leshan.core.response.SendResponse;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -76,6 +76,7 @@ final class Device implements Registrar.Listener {
       Credentials credentials,
       InetAddress bind,
       JsonLines ledger,
+      JsonLines unacknowledged,
       JsonLines requests,
       long seed) {}
 
@@ -85,7 +86,9 @@ final class Device implements Registrar.Listener {
     this.spec = spec;
     this.engine = engine;
     serial = new SerialExecutor(engine.timers);
-    notifications = new Notifications(endpoint, setting.ledger(), this::lostNotification);
+    notifications =
+        new Notifications(
+            endpoint, setting.ledger(), setting.unacknowledged(), this::lostNotification);
     requests = new RequestLog(endpoint, setting.requests(), spec.failing());
     endpoints =
         new DeviceEndpoints(
@@ -228,6 +231,7 @@ final class Device implements Registrar.Listener {
     }
     on = false;
     cancelSleep();
+    notifications.reset("the device was turned off");
     client.stop(false);
     endpoints.forgetObservations();
   }
@@ -331,12 +335,15 @@ final class Device implements Registrar.Listener {
             SEND_TIMEOUT_MS,
             response -> {
               stayAwakeForAWhile();
-              record(values, response);
               int code = response.getCode().getCode();
-              result.complete("%d.%02d".formatted(code / 100, code % 100));
+              String shown = "%d.%02d".formatted(code / 100, code % 100);
+              int mid = ((Request) response.getCoapResponse()).getMID();
+              record(values, mid, response.isSuccess() ? null : shown);
+              result.complete(shown);
             },
             error -> {
               stayAwakeForAWhile();
+              record(values, Message.NONE, String.valueOf(error.getMessage()));
               result.completeExceptionally(error);
             });
     return result;
@@ -390,11 +397,7 @@ final class Device implements Registrar.Listener {
     return (LwM2mResource) read.getContent();
   }
 
-  private void record(TimestampedLwM2mNodes values, SendResponse response) {
-    if (!response.isSuccess()) {
-      return;
-    }
-    int mid = ((Request) response.getCoapResponse()).getMID();
+  private void record(TimestampedLwM2mNodes values, int mid, String why) {
     for (Instant time : values.getTimestamps()) {
       Long timestamp = time == null ? null : (Long) time.toEpochMilli();
       values
@@ -404,7 +407,7 @@ final class Device implements Registrar.Listener {
                   Values.each(
                       path,
                       node,
-                      (each, value) -> notifications.sent(each, value, mid, timestamp)));
+                      (each, value) -> notifications.sent(each, value, mid, timestamp, why)));
     }
   }
 
@@ -442,8 +445,8 @@ final class Device implements Registrar.Listener {
 
   @Override
   public void registering() {
+    notifications.reset("the device registered anew");
     endpoints.forgetObservations();
-    notifications.reset();
   }
 
   @Override

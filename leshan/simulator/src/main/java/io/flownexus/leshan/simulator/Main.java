@@ -74,6 +74,11 @@ public final class Main implements Callable<Integer> {
   @Option(names = "--ledger", description = "File: a line for each acknowledged value (JSON).")
   private Path ledgerFile;
 
+  @Option(
+      names = "--unacknowledged",
+      description = "File: a line for each value that was sent and never acknowledged (JSON).")
+  private Path unacknowledgedFile;
+
   @Option(names = "--requests", description = "File: a line for each answered request (JSON).")
   private Path requestsFile;
 
@@ -139,6 +144,7 @@ public final class Main implements Callable<Integer> {
             credentials,
             bind,
             new JsonLines(ledgerFile),
+            new JsonLines(unacknowledgedFile),
             new JsonLines(requestsFile),
             seed);
     Simulator simulator = new Simulator(engine, groups, setting, controlPort);

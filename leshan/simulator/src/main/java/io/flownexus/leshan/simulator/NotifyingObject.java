@@ -74,6 +74,7 @@ final class NotifyingObject extends ObjectResource {
   public void removeObserveRelation(ObserveRelation relation) {
     super.removeObserveRelation(relation);
     observed.remove(pathOf(relation), relation);
+    notifications.forget(relation);
   }
 
   private static String pathOf(ObserveRelation relation) {
@@ -106,7 +107,7 @@ final class NotifyingObject extends ObjectResource {
     notification.setPayload(
         toolbox.getEncoder().encode(response.getContent(), format, null, path, toolbox.getModel()));
     notification.getOptions().setContentFormat(format.getCode());
-    notifications.follow(notification, Map.of(path, response.getContent()));
+    notifications.follow(relation, notification, Map.of(path, response.getContent()));
     exchange.respond(notification);
     return true;
   }

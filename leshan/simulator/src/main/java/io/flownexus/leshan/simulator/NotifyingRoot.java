@@ -50,6 +50,12 @@ final class NotifyingRoot extends RootResource {
   }
 
   @Override
+  public void removeObserveRelation(ObserveRelation relation) {
+    super.removeObserveRelation(relation);
+    notifications.forget(relation);
+  }
+
+  @Override
   public void handleFETCH(CoapExchange exchange) {
     ObserveRelation relation = exchange.advanced().getRelation();
     boolean notifying = relation != null && relation.isEstablished();
@@ -66,6 +72,7 @@ final class NotifyingRoot extends RootResource {
       if (response.isSuccess()) {
         ContentFormat format = ContentFormat.fromCode(response.getOptions().getContentFormat());
         notifications.follow(
+            advanced().getRelation(),
             response,
             toolbox
                 .getDecoder()

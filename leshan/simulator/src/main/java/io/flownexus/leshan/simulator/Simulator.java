@@ -7,8 +7,7 @@ import java.util.concurrent.TimeUnit;
 /** Runs a fleet with its files and its control port. */
 final class Simulator implements AutoCloseable {
   private final Engine engine;
-  private final JsonLines ledger;
-  private final JsonLines requests;
+  private final List<JsonLines> files;
   private final Fleet fleet;
   private final Control control;
 
@@ -16,8 +15,7 @@ final class Simulator implements AutoCloseable {
   Simulator(Engine engine, List<GroupSpec> groups, Device.Setting setting, Integer controlPort)
       throws IOException {
     this.engine = engine;
-    ledger = setting.ledger();
-    requests = setting.requests();
+    files = List.of(setting.ledger(), setting.unacknowledged(), setting.requests());
     fleet = new Fleet(engine, groups, setting);
     control = controlPort == null ? null : new Control(fleet, controlPort);
     engine.timers.scheduleWithFixedDelay(this::flush, 500, 500, TimeUnit.MILLISECONDS);
@@ -33,15 +31,15 @@ final class Simulator implements AutoCloseable {
   }
 
   private void flush() {
-    ledger.flush();
-    requests.flush();
+    files.forEach(JsonLines::flush);
   }
 
   /** Write out the files first: that must happen however little time is left. */
   @Override
   public void close() throws IOException {
-    ledger.close();
-    requests.close();
+    for (JsonLines file : files) {
+      file.close();
+    }
     if (control != null) {
       control.close();
     }

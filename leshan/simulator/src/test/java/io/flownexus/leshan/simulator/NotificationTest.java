@@ -47,6 +47,33 @@ class NotificationTest {
   }
 
   @Test
+  void a_device_waits_for_the_acknowledgement_before_its_next_value() throws Exception {
+    TestServer server = new TestServer();
+    try (Running running =
+        new Running(folder, server.uri(Protocol.COAP), "prefix=n-,notify=20ms")) {
+      server.nextRegistration();
+      server.send("n-0001", new ObserveRequest(3303, 0, 5700), 10_000);
+      TestServer.await(() -> server.notified.size() >= 5, "5 notifications");
+      server.close();
+      Thread.sleep(500);
+      JsonNode waiting = running.details("n-0001").get("values").get("/3303/0/5700");
+      Thread.sleep(500);
+      assertEquals(waiting, running.details("n-0001").get("values").get("/3303/0/5700"));
+      assertTrue(running.unacknowledged().isEmpty(), "it is still being sent");
+
+      running.device("n-0001").stop();
+      TestServer.await(() -> !running.unacknowledged().isEmpty(), "a line for it");
+
+      JsonNode line = running.unacknowledged().get(0);
+      assertEquals(1, running.unacknowledged().size());
+      assertEquals("/3303/0/5700", line.get("path").asText());
+      assertEquals(waiting, line.get("value"));
+      assertEquals("the device was turned off", line.get("ended").asText());
+      assertTrue(running.ledger().stream().noneMatch(each -> each.get("value").equals(waiting)));
+    }
+  }
+
+  @Test
   void notifies_as_fast_as_it_is_acknowledged() throws Exception {
     try (TestServer server = new TestServer();
         Running running =
@@ -78,15 +105,7 @@ class NotificationTest {
 
       TestServer.await(
           () -> "Asia/Seoul".equals(server.composites.get("/3/0/15")), "the composite");
-      TestServer.await(() -> lines(running) == 2, "2 lines in the ledger");
-    }
-  }
-
-  private static int lines(Running running) {
-    try {
-      return running.ledger().size();
-    } catch (java.io.IOException e) {
-      throw new java.io.UncheckedIOException(e);
+      TestServer.await(() -> running.ledger().size() == 2, "2 lines in the ledger");
     }
   }
 }

@@ -3,6 +3,7 @@ package io.flownexus.leshan.simulator;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -20,6 +21,7 @@ final class Running implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final Path ledgerFile;
+  private final Path unacknowledgedFile;
   private final Path requestsFile;
   private final Device.Setting setting;
   private final Simulator simulator;
@@ -31,6 +33,7 @@ final class Running implements AutoCloseable {
 
   Running(Path folder, String uri, Credentials credentials, String... groups) throws IOException {
     ledgerFile = folder.resolve("ledger.jsonl");
+    unacknowledgedFile = folder.resolve("unacknowledged.jsonl");
     requestsFile = folder.resolve("requests.jsonl");
     setting =
         new Device.Setting(
@@ -38,6 +41,7 @@ final class Running implements AutoCloseable {
             credentials,
             InetAddress.getLoopbackAddress(),
             new JsonLines(ledgerFile),
+            new JsonLines(unacknowledgedFile),
             new JsonLines(requestsFile),
             1);
     Engine engine =
@@ -52,22 +56,31 @@ final class Running implements AutoCloseable {
     return simulator.fleet().find(endpoint).orElseThrow();
   }
 
-  List<JsonNode> ledger() throws IOException {
+  List<JsonNode> ledger() {
     setting.ledger().flush();
     return lines(ledgerFile);
   }
 
-  List<JsonNode> requests() throws IOException {
+  List<JsonNode> unacknowledged() {
+    setting.unacknowledged().flush();
+    return lines(unacknowledgedFile);
+  }
+
+  List<JsonNode> requests() {
     setting.requests().flush();
     return lines(requestsFile);
   }
 
-  private static List<JsonNode> lines(Path file) throws IOException {
-    List<JsonNode> lines = new ArrayList<>();
-    for (String line : Files.readAllLines(file)) {
-      lines.add(JSON.readTree(line));
+  private static List<JsonNode> lines(Path file) {
+    try {
+      List<JsonNode> lines = new ArrayList<>();
+      for (String line : Files.readAllLines(file)) {
+        lines.add(JSON.readTree(line));
+      }
+      return lines;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
-    return lines;
   }
 
   HttpResponse<String> control(String method, String path)

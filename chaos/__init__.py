@@ -1,0 +1,1 @@
+"""Load, random kills, and an audit at the end."""

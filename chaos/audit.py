@@ -1,0 +1,308 @@
+"""Compare what devices and users were told to what is in the database; all from values alone.
+
+An auditor does not ask the system how it fared. Devices keep a ledger of what was acknowledged to them and a
+log of what they were asked; users keep the answers to what they queued. Everything else must follow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from flownexus.lwm2m.operation import MAX_ATTEMPTS
+
+EXAMPLES: Final = 5
+"""How many of what was found are shown."""
+UNKNOWN: Final = "outcome unknown"
+"""How the reason of an execute begins that nobody knows to have run."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that must not be: how many were looked at, and those that it is true of."""
+
+    what: str
+    among: int
+    found: Sequence[Any]
+
+    @property
+    def clean(self) -> bool:
+        """Say whether there is none."""
+        return not self.found
+
+    @property
+    def examples(self) -> str:
+        """Return the first few as text."""
+        shown = ", ".join(str(each) for each in self.found[:EXAMPLES])
+        return shown + (f" and {len(self.found) - EXAMPLES} more" if len(self.found) > EXAMPLES else "")
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Uplink
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value that its device never sends twice."""
+
+    endpoint: str
+    value: float
+
+    @classmethod
+    def of(cls, endpoint: str, value: float) -> Value:
+        """Return a value as both sides write it."""
+        return cls(endpoint, round(value, 10))
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} {self.value}"
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """Values of one resource of many devices, each list in the order of its side."""
+
+    acknowledged: Sequence[Value]
+    unacknowledged: Sequence[Value]
+    """Those that were sent, and of which the device never learnt whether they arrived."""
+    stored: Sequence[Value]
+
+    @property
+    def lost(self) -> list[Value]:
+        """Return what was acknowledged and is no row."""
+        return list((Counter(self.acknowledged) - Counter(self.stored)).elements())
+
+    @property
+    def doubled(self) -> list[Value]:
+        """Return what is more than one row."""
+        return [value for value, rows in Counter(self.stored).items() if rows > 1]
+
+    @property
+    def unexplained(self) -> list[Value]:
+        """Return rows of what no device has sent."""
+        sent = {*self.acknowledged, *self.unacknowledged}
+        return [value for value in self.stored if value not in sent]
+
+    @property
+    def disordered(self) -> list[Value]:
+        """Return acknowledged values that are rows before one that was acknowledged before them."""
+        place = {value: number for number, value in enumerate(self.acknowledged)}
+        rows: dict[str, list[Value]] = defaultdict(list)
+        for value in self.stored:
+            if value in place:
+                rows[value.endpoint].append(value)
+        return [
+            later
+            for values in rows.values()
+            for earlier, later in pairwise(values)
+            if place[later] < place[earlier]
+        ]
+
+    def findings(self, what: str) -> list[Finding]:
+        """Return what must not be, for values that came by `what`."""
+        return [
+            Finding(f"{what} acknowledged and lost", len(self.acknowledged), self.lost),
+            Finding(f"{what} stored twice", len(self.stored), self.doubled),
+            Finding(f"{what} stored that no device sent", len(self.stored), self.unexplained),
+        ]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A lane of the sender, by its source, with the last number that it gave and that was taken."""
+
+    source: str
+    kind: str
+    number: int
+    given: int
+    taken: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far a lane is stored."""
+
+    source: str
+    kind: str
+    number: int
+    mark: int
+    gaps: int
+
+
+def marks_astray(lanes: Iterable[Lane], marks: Iterable[Mark]) -> list[str]:
+    """Return where the sender's numbers and the stored marks differ."""
+    stored = {(mark.source, mark.kind, mark.number): mark for mark in marks}
+    astray = []
+    for lane in lanes:
+        mark = stored.pop((lane.source, lane.kind, lane.number), None)
+        reached = mark.mark if mark else 0
+        if not lane.given == lane.taken == reached:
+            astray.append(
+                f"{lane.kind} {lane.number}: {lane.given} given, {lane.taken} taken, mark {reached}"
+            )
+        if mark and mark.gaps:
+            astray.append(f"{lane.kind} {lane.number}: {mark.gaps} numbers missing")
+    astray += [f"{mark.kind} {mark.number}: a source that nobody has" for mark in stored.values()]
+    return astray
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Downlink
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An operation that a user asked for, and what came of asking: an id, or what was said instead.
+
+    `mark` tells a write or an execute from all others; a read has none. Times are seconds of one clock.
+    """
+
+    endpoint: str
+    operation: str
+    mark: str
+    began: float
+    ended: float
+    id: int | None
+    answer: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return what finds it again where its id is not known."""
+        return self.endpoint, self.operation, self.mark
+
+    @property
+    def refused(self) -> bool:
+        """Say whether the user was told that the request is wrong, which it never is."""
+        return self.answer.startswith("4") and self.answer != "429"
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.mark} of {self.endpoint}: {self.answer}"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation as its row has it; `asked` by a user, not by the observe plan."""
+
+    id: int
+    endpoint: str
+    operation: str
+    mark: str
+    asked: bool
+    status: str
+    attempts: int
+    reason: str | None
+    has_content: bool
+    eligible: bool
+    """Whether it could be sent now, or its lease is over."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return what finds it again where its id is not known."""
+        return self.endpoint, self.operation, self.mark
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.operation} of {self.endpoint}: {self.status} {self.attempts} {self.reason}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that a device received."""
+
+    endpoint: str
+    operation: str
+    mark: str
+    at: float
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return what tells it from others."""
+        return self.endpoint, self.operation, self.mark
+
+
+def operations_lost(asked: Iterable[Asked], operations: Iterable[Operation]) -> list[Asked]:
+    """Return what a user was given an id for, and is no row of that id."""
+    keys = {operation.id: operation.key for operation in operations}
+    return [each for each in asked if each.id is not None and keys.get(each.id) != each.key]
+
+
+def operations_unasked(asked: Sequence[Asked], operations: Iterable[Operation]) -> list[Operation]:
+    """Return users' operations that nobody asked for, or that became two."""
+    known = {each.id for each in asked}
+    # Who got no id does not know whether it is queued: once at most.
+    uncertain = Counter(each.key for each in asked if each.id is None)
+    unasked = []
+    for operation in operations:
+        if not operation.asked or operation.id in known:
+            continue
+        uncertain[operation.key] -= 1
+        if uncertain[operation.key] < 0:
+            unasked.append(operation)
+    return unasked
+
+
+def ended_badly(operation: Operation) -> bool:
+    """Say whether an operation ended, or was tried, as none should."""
+    match operation.status:
+        case "FAILED":
+            unknown = operation.operation == "execute" and (operation.reason or "").startswith(UNKNOWN)
+            return operation.attempts > MAX_ATTEMPTS or not (unknown or operation.attempts == MAX_ATTEMPTS)
+        case "CANCELLED":
+            return operation.asked
+        case "CONFIRMED":
+            return not 1 <= operation.attempts <= MAX_ATTEMPTS
+        case _:
+            return operation.attempts > MAX_ATTEMPTS
+
+
+def executed_twice(requests: Iterable[Request]) -> list[tuple[str, str, str]]:
+    """Return executes that reached their device more than once; none of them may be repeated."""
+    received = Counter(request.key for request in requests if request.operation == "execute")
+    return [key for key, times in received.items() if times > 1]
+
+
+def received_wrongly(operations: Iterable[Operation], requests: Iterable[Request]) -> list[str]:
+    """Return operations that devices received otherwise than their rows say."""
+    received = Counter(request.key for request in requests)
+    wrong = []
+    for operation in operations:
+        if not operation.mark:
+            continue
+        times = received.pop(operation.key, 0)
+        if times > operation.attempts or (operation.status == "CONFIRMED" and times == 0):
+            wrong.append(f"{operation}: received {times} times")
+    wrong += [f"{key}: received, and no row" for key in received if key[2]]
+    return wrong
+
+
+def delivered_out_of_order(asked: Iterable[Asked], requests: Iterable[Request]) -> list[str]:
+    """Return operations that reached a device before one that had been queued before they were asked for."""
+    first: dict[tuple[str, str, str], float] = {}
+    for request in requests:
+        first[request.key] = min(request.at, first.get(request.key, request.at))
+    by_endpoint: dict[str, list[Asked]] = defaultdict(list)
+    for each in asked:
+        if each.id is not None and each.key in first:
+            by_endpoint[each.endpoint].append(each)
+    return [
+        f"{later}, before {earlier}"
+        for all_asked in by_endpoint.values()
+        for earlier in all_asked
+        for later in all_asked
+        if earlier.ended < later.began and first[later.key] < first[earlier.key]
+    ]
+
+
+def results_miscounted(operations: Iterable[Operation], events: Mapping[str, int]) -> list[str]:
+    """Return endpoints with more or fewer recorded results than operations that ended with one."""
+    expected = Counter(
+        operation.endpoint
+        for operation in operations
+        if operation.status == "CONFIRMED" and operation.has_content
+    )
+    return [
+        f"{endpoint}: {expected[endpoint]} results, {events.get(endpoint, 0)} events"
+        for endpoint in sorted({*expected, *events})
+        if expected[endpoint] != events.get(endpoint, 0)
+    ]

@@ -1,0 +1,176 @@
+"""Read what the audit compares: the devices' files, the rows, Leshan's spool."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from chaos.audit import Lane, Mark, Operation, Request, Telemetry, Value
+from chaos.load import TEMPERATURE
+from local import web
+from local.world import World
+
+Row = dict[str, Any]
+Reading = tuple[str, float, str | None]
+TIMEOUT: Final = 30.0
+
+TEMPERATURES: Final = """
+SELECT e.name, r.float_value, v.event_type
+FROM resource r
+JOIN endpoint e ON e.id = r.endpoint_id
+JOIN resource_type t ON t.id = r.resource_type_id
+LEFT JOIN event_resource x ON x.resource_id = r.id AND x.time = r.time
+LEFT JOIN event v ON v.id = x.event_id AND v.time = x.time
+WHERE t.object_id = 3303 AND t.resource_id = 5700 AND starts_with(e.name, %s)
+ORDER BY r.time, r.stored_at, r.id
+"""
+"""The temperatures of endpoints of a prefix; those without an event are notifications."""
+
+OPERATIONS: Final = """
+SELECT o.id, e.name, o.operation_type, coalesce(o.value ->> 'value', o.arguments, ''),
+       o.registration_id IS NULL, o.status, o.attempts, o.reason, coalesce(o.result ? 'content', false),
+       coalesce(o.lease_expires_at < clock_timestamp(), false)
+       OR (o.status = 'QUEUED' AND e.registered AND coalesce(e.expires_at > clock_timestamp(), true)
+           AND NOT EXISTS (SELECT FROM endpoint_operation before
+                           WHERE before.endpoint_id = o.endpoint_id AND before.priority = o.priority
+                             AND before.status = 'QUEUED' AND before.id <= o.id
+                             AND before.waits_for_presence > e.presence)
+           AND NOT EXISTS (SELECT FROM endpoint_operation under_way
+                           WHERE under_way.endpoint_id = o.endpoint_id AND under_way.status = 'SENDING'))
+FROM endpoint_operation o JOIN endpoint e ON e.id = o.endpoint_id
+WHERE o.finished_at IS NULL OR %s
+ORDER BY o.id
+"""
+
+RESULTS: Final = """
+SELECT e.name, count(*) FROM event v JOIN endpoint e ON e.id = v.endpoint_id
+WHERE v.event_type = 'read' GROUP BY e.name
+"""
+
+EVENTS_TWICE: Final = """
+SELECT format('%s %s %s', e.name, v.event_type, v.time)
+FROM event v JOIN endpoint e ON e.id = v.endpoint_id
+WHERE v.event_type <> 'read'
+GROUP BY e.name, v.event_type, v.time HAVING count(*) > 1
+"""
+
+NOT_THE_LATEST: Final = """
+SELECT e.name || ' ' || l.resource_type_id
+FROM resource_latest l JOIN endpoint e ON e.id = l.endpoint_id
+WHERE l.time <> (SELECT max(r.time) FROM resource r
+                 WHERE r.endpoint_id = l.endpoint_id AND r.resource_type_id = l.resource_type_id
+                   AND r.object_instance_id = l.object_instance_id
+                   AND r.resource_instance_id IS NOT DISTINCT FROM l.resource_instance_id)
+"""
+
+
+def read_lines(path: Path) -> list[Row]:
+    """Read JSON lines; the last one may be under way."""
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    return [json.loads(line) for line in whole.split("\n") if line]
+
+
+def temperatures(
+    world: World, rows: Callable[[], Iterable[Reading]], prefix: str, *, sent: bool = False
+) -> Telemetry:
+    """Set the rows of TEMPERATURES beside the devices' files: notifications, or what devices sent unasked."""
+    kind, event_type = ("send", "composite") if sent else (None, None)
+
+    def lines(path: Path) -> list[Value]:
+        return [
+            Value.of(line["ep"], line["value"])
+            for line in read_lines(path)
+            if line["path"] == TEMPERATURE and line["ep"].startswith(prefix) and line.get("kind") == kind
+        ]
+
+    # The rows come last: they may only know more.
+    acknowledged, unacknowledged = lines(world.ledger), lines(world.unacknowledged)
+    stored = [Value.of(name, value) for name, value, event in rows() if event == event_type]
+    return Telemetry(acknowledged, unacknowledged, stored)
+
+
+def operations(connection: psycopg.Connection[Any], *, ended: bool = True) -> list[Operation]:
+    """Read the operations, the observe plan's too: all, or those that have not ended."""
+    return [Operation(*row) for row in connection.execute(OPERATIONS.encode(), [ended])]
+
+
+def requests(world: World) -> list[Request]:
+    """Read what devices were asked to write and execute."""
+    return [
+        Request(line["ep"], line["operation"], str(line["value"] or ""), line["t"] / 1000)
+        for line in read_lines(world.requests)
+        if line["operation"] in {"write", "execute"}
+    ]
+
+
+def results(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """Count the results of reads, by endpoint."""
+    return dict(connection.execute(RESULTS.encode()).fetchall())
+
+
+def texts(connection: psycopg.Connection[Any], query: str) -> list[str]:
+    """Return the one column of a query."""
+    return [str(row[0]) for row in connection.execute(query.encode())]
+
+
+def count(connection: psycopg.Connection[Any], table: str) -> int:
+    """Count the rows of a table."""
+    return int(texts(connection, f"SELECT count(*) FROM {table}")[0])
+
+
+def marks(connection: psycopg.Connection[Any]) -> list[Mark]:
+    """Read how far each lane is stored."""
+    rows = connection.execute("SELECT source::text, kind, lane, mark, gaps FROM delivery_mark")
+    return [Mark(*row) for row in rows]
+
+
+def lanes(world: World) -> list[Lane]:
+    """Read the lanes of Leshan's spool."""
+    with closing(_spool(world)) as spool:
+        return [
+            Lane(source, kind.lower(), number, given, taken)
+            for source, kind, number, given, taken in spool.execute(
+                "SELECT source, kind, number, committed, done FROM lane"
+            )
+        ]
+
+
+def left_in_spool(world: World) -> list[str]:
+    """Return what waits in Leshan's spool, or was set aside."""
+    with closing(_spool(world)) as spool:
+        waiting = spool.execute("SELECT 'lane ' || lane || ' from ' || first_seq FROM chunk").fetchall()
+        aside = spool.execute("SELECT 'set aside: ' || reason FROM aside").fetchall()
+    return [text for (text,) in waiting + aside]
+
+
+def _spool(world: World) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{world.home / 'leshan' / 'spool.db'}?mode=ro", uri=True, timeout=TIMEOUT)
+
+
+def devices(world: World) -> list[Row]:
+    """Return what devices say of themselves."""
+    status, text = web.request(world.simulator_port, "GET", "/devices", timeout=TIMEOUT)
+    if status != 200:
+        raise OSError(f"the simulator answers {status}")
+    found: list[Row] = json.loads(text)
+    return found
+
+
+def registered_otherwise(connection: psycopg.Connection[Any], says: Iterable[Row]) -> list[str]:
+    """Return devices that are not registered, or that the database knows by another registration."""
+    rows = connection.execute("SELECT name, registration_id FROM endpoint WHERE registered")
+    known: dict[str, str] = dict(rows.fetchall())
+    return [
+        f"{name} is {device['state']} as {id_}, known as {known.get(name)}"
+        for device in says
+        for name, id_ in [(device["ep"], (device["registration_id"] or "").removeprefix("/rd/"))]
+        if not id_ or known.get(name) != id_
+    ]

@@ -1,0 +1,269 @@
+"""Start a world, load it, kill its parts at random, let it drain, and audit what is left."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import psycopg
+
+from benchmarks.ingest_path import assert_durable
+from chaos import audit, evidence
+from chaos.audit import Asked, Finding
+from chaos.kills import PATIENCE, POLL_INTERVAL, kill, schedule
+from chaos.load import Load
+from local import web
+from local.instance import leftovers
+from local.options import Options, Ports
+from local.world import World, WorldError
+
+PREFIX: Final = "chaos-"
+LIFETIME: Final = 600  # seconds, of registrations
+SLOW_SHARE: Final = 0.2
+ANSWER_TIME: Final = 1.0  # seconds that a slow device takes
+DRAIN: Final = 30.0
+"""Seconds beyond a lease in which everything must be done after the last kill."""
+PREPARATION: Final = 300.0
+FLUSH: Final = 1.5  # seconds after which the devices' files have what happened
+FULL: Final = 2  # SQLite's synchronous
+
+Say = Callable[[str], None]
+
+
+class ChaosError(RuntimeError):
+    """The world does not get to where it can be tried."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much of what, and for how long; durations in seconds."""
+
+    seconds: float = 600
+    devices: int = 1000
+    interval: float = 5
+    """Between two notifications of a device."""
+    operations: float = 50
+    """Queued a second."""
+    update: float = 30
+    """Between two registration updates of a device."""
+    long_poll_timeout: float = 30
+    seed: int = 1
+
+    def groups(self) -> tuple[str, ...]:
+        """Return the devices as the simulator takes them; at slow ones operations are always under way."""
+        alike = f"prefix={PREFIX},notify={self.interval:g}s,lifetime={LIFETIME},update={self.update:g}s"
+        slow = max(1, round(self.devices * SLOW_SHARE))
+        return (
+            f"{alike},count={self.devices - slow}",
+            f"{alike},count={slow},start={self.devices - slow + 1},slow={ANSWER_TIME:g}s",
+        )
+
+    def names(self) -> list[str]:
+        """Return the devices' endpoint names."""
+        return [f"{PREFIX}{number:04d}" for number in range(1, self.devices + 1)]
+
+
+@dataclass
+class Report:
+    """What was done to the world, and what the audit found."""
+
+    settings: Settings
+    killed: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    figures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def clean(self) -> bool:
+        """Say whether nothing was found."""
+        return all(finding.clean for finding in self.findings)
+
+
+def run(settings: Settings, home: Path, say: Say) -> Report:
+    """Do it all in a world of its own, in the folder `home`, and report."""
+    random = Random(settings.seed)  # a run can be repeated
+    report = Report(settings)
+    options = Options(
+        home=home,
+        ports=Ports.any_free(),
+        groups=settings.groups(),
+        long_poll_timeout=settings.long_poll_timeout,
+    )
+    with World(options) as world:
+        say(f"{settings.devices} devices are registered")
+        _prepare(world)
+        say("they are observed: the load begins")
+        with Load(world, settings.names(), settings.operations, Random(settings.seed)) as load:
+            last_kill = _kill_at_random(world, settings.seconds, random, report, say)
+        say("no more kills, and no more operations")
+        _drain(world, load.asked, last_kill, report, say)
+        report.findings.append(_registrations(world))
+        _silence(world, say)
+        _audit(world, load.asked, report)
+    report.findings.append(Finding("processes left behind", 0, [*leftovers(home)]))
+    return report
+
+
+def _prepare(world: World) -> None:
+    """Wait until the devices' observe plan is done."""
+    with psycopg.connect(world.database_url, autocommit=True) as connection:
+        assert_durable(connection)
+        if world.metric("spool_synchronous") != FULL:
+            raise ChaosError("the spool is not synchronous: what is acknowledged may be lost")
+        deadline = time.monotonic() + PREPARATION
+        while evidence.operations(connection, ended=False):
+            if time.monotonic() > deadline:
+                raise ChaosError("the devices' observe plan does not come to an end")
+            time.sleep(1)
+
+
+def _kill_at_random(world: World, seconds: float, random: Random, report: Report, say: Say) -> float:
+    """Kill, and return when the last kill was."""
+    began = last = time.monotonic()
+    kills = schedule(random, seconds)
+    missing = []
+    for each in kills:
+        time.sleep(max(0.0, began + each.at - time.monotonic()))
+        done = kill(world, each.victim, random)
+        last = time.monotonic()
+        say(f"{last - began:6.1f} s  {done or f'{each.victim} is not there to be killed'}")
+        if done:
+            report.killed[each.victim] += 1
+        else:
+            missing.append(each.victim)
+    report.findings.append(Finding(f"not back {PATIENCE:g} s after a kill", len(kills), missing))
+    time.sleep(max(0.0, began + seconds - time.monotonic()))
+    return last
+
+
+# ---------------------------------------------------------------------------------------------------------
+# After the last kill
+
+
+def _drain(world: World, asked: list[Asked], last_kill: float, report: Report, say: Say) -> None:
+    """Wait until every part is back, every operation has ended and the spool was empty once, in time."""
+    bound = world.timeouts.lease + DRAIN
+    left = ["nothing was looked at"]
+    while left and time.monotonic() - last_kill < bound:
+        time.sleep(POLL_INTERVAL)
+        left = _left(world)
+    took = time.monotonic() - last_kill
+    say(f"{'not ' if left else ''}drained {took:.1f} s after the last kill")
+    report.figures["drained after the last kill"] = f"{took:.1f} s, of {bound:g} s"
+    report.findings.append(Finding("not drained, or not back, in time", len(asked), left))
+
+
+def _left(world: World) -> list[str]:
+    """Return what is not done or not up."""
+    left = [f"{name} is not ready" for name, part in world.parts.items() if not _is_ready(part.ready)]
+    if left:
+        return left
+    with contextlib.suppress(psycopg.OperationalError, OSError, WorldError):
+        with psycopg.connect(world.database_url, connect_timeout=5) as connection:
+            left = [str(each) for each in evidence.operations(connection, ended=False)]
+        waiting = world.metric("spool_pending_items")
+        return left + ([f"{waiting} items in the spool"] if waiting else [])
+    return ["PostgreSQL or Leshan does not answer"]
+
+
+def _is_ready(ready: Callable[[], bool]) -> bool:
+    try:
+        return ready()
+    except (OSError, WorldError):
+        return False
+
+
+def _registrations(world: World) -> Finding:
+    devices = evidence.devices(world)
+    with psycopg.connect(world.database_url) as connection:
+        return Finding(
+            "registrations astray", len(devices), evidence.registered_otherwise(connection, devices)
+        )
+
+
+def _silence(world: World, say: Say) -> None:
+    """Let the devices rest, and wait until what they sent is posted and written down."""
+    status, text = web.request(world.simulator_port, "POST", "/notify?every=0")
+    if status != 200:
+        raise ChaosError(f"the devices cannot be silenced: {text}")
+    time.sleep(FLUSH)
+    deadline = time.monotonic() + world.timeouts.lease + DRAIN
+    while evidence.left_in_spool(world) and time.monotonic() < deadline:
+        time.sleep(POLL_INTERVAL)
+    say("the devices rest: the audit begins")
+
+
+def _audit(world: World, asked: list[Asked], report: Report) -> None:
+    with psycopg.connect(world.database_url) as connection:
+        report.findings += [
+            *_uplink(world, connection, report.figures),
+            *_downlink(world, connection, asked, report.figures),
+        ]
+
+
+def _uplink(world: World, connection: psycopg.Connection[Any], figures: dict[str, str]) -> list[Finding]:
+    rows = connection.execute(evidence.TEMPERATURES.encode(), [PREFIX]).fetchall()
+    notified = evidence.temperatures(world, lambda: rows, PREFIX)
+    sent = evidence.temperatures(world, lambda: rows, PREFIX, sent=True)
+    lanes = evidence.lanes(world)
+    for name, telemetry in (("notifications", notified), ("Sends", sent)):
+        figures[f"{name} acknowledged"] = f"{len(telemetry.acknowledged):,}"
+        figures[f"{name} stored, and their device never heard of it"] = (
+            f"{len(set(telemetry.stored) - set(telemetry.acknowledged)):,}"
+        )
+    return [
+        *notified.findings("notifications"),
+        Finding("notifications out of order", len(notified.stored), notified.disordered),
+        *sent.findings("Sends"),
+        Finding(
+            "events stored twice",
+            evidence.count(connection, "event"),
+            evidence.texts(connection, evidence.EVENTS_TWICE),
+        ),
+        Finding(
+            "latest values that are not",
+            evidence.count(connection, "resource_latest"),
+            evidence.texts(connection, evidence.NOT_THE_LATEST),
+        ),
+        Finding("marks astray", len(lanes), audit.marks_astray(lanes, evidence.marks(connection))),
+        Finding("left in the spool", 0, evidence.left_in_spool(world)),
+        Finding("dead letters", 0, evidence.texts(connection, "SELECT reason FROM dead_letter")),
+    ]
+
+
+def _downlink(
+    world: World, connection: psycopg.Connection[Any], asked: list[Asked], figures: dict[str, str]
+) -> list[Finding]:
+    operations = evidence.operations(connection)
+    requests = evidence.requests(world)
+    answers = Counter(each.answer for each in asked)
+    figures["operations asked for"] = ", ".join(f"{n:,} {answer}" for answer, n in answers.most_common())
+    ended = Counter(
+        f"{each.status} at attempt {each.attempts}" + (f" ({each.reason})" if each.status == "FAILED" else "")
+        for each in operations
+        if each.asked
+    )
+    for how, n in ended.most_common():
+        figures[how] = f"{n:,}"
+    return [
+        Finding("operations lost", len(asked), audit.operations_lost(asked, operations)),
+        Finding("operations nobody asked for", len(operations), audit.operations_unasked(asked, operations)),
+        Finding("operations refused", len(asked), [each for each in asked if each.refused]),
+        Finding("operations stuck", len(operations), [o for o in operations if o.eligible]),
+        Finding("operations ended badly", len(operations), [*filter(audit.ended_badly, operations)]),
+        Finding("executes received twice", len(requests), audit.executed_twice(requests)),
+        Finding(
+            "received otherwise than recorded", len(requests), audit.received_wrongly(operations, requests)
+        ),
+        Finding("delivered out of order", len(asked), audit.delivered_out_of_order(asked, requests)),
+        Finding(
+            "results recorded twice or not at all",
+            len(operations),
+            audit.results_miscounted(operations, evidence.results(connection)),
+        ),
+    ]

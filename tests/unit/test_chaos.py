@@ -1,0 +1,204 @@
+"""The audit finds what is lost, doubled, stuck or out of order: one that cannot fail is worth nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from chaos import audit
+from chaos.audit import Asked, Finding, Lane, Mark, Operation, Request, Telemetry, Value
+from chaos.kills import PAUSE, VICTIMS, schedule
+
+
+def values(*numbers: float, endpoint: str = "a") -> list[Value]:
+    return [Value.of(endpoint, number) for number in numbers]
+
+
+def texts(found: list[Value]) -> list[float]:
+    return [value.value for value in found]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Telemetry
+
+
+def test_what_is_stored_as_it_was_acknowledged_is_clean() -> None:
+    telemetry = Telemetry(values(1, 2, 3), values(4), values(1, 2, 3, 4))
+    assert all(finding.clean for finding in telemetry.findings("values"))
+    assert not telemetry.disordered
+
+
+def test_a_value_without_a_row_is_lost() -> None:
+    assert texts(Telemetry(values(1, 2, 3), [], values(1, 3)).lost) == [2]
+    # The same number of another device is no replacement.
+    assert texts(Telemetry(values(1), [], values(1, endpoint="b")).lost) == [1]
+
+
+def test_a_value_that_was_never_acknowledged_may_be_lost() -> None:
+    assert not Telemetry(values(1), values(2), values(1)).lost
+
+
+@pytest.mark.parametrize("acknowledged", [[1.0, 2.0], [1.0]])
+def test_a_value_of_two_rows_is_doubled_whether_it_was_acknowledged_or_not(acknowledged: list[float]) -> None:
+    assert texts(Telemetry(values(*acknowledged), values(2), values(1, 2, 2)).doubled) == [2]
+
+
+def test_a_row_of_what_no_device_sent_is_unexplained() -> None:
+    assert texts(Telemetry(values(1), values(2), values(1, 2, 3)).unexplained) == [3]
+
+
+def test_rows_in_another_order_than_the_ledger_are_found_endpoint_by_endpoint() -> None:
+    ledger = [*values(1, 2, 3), *values(1, 2, endpoint="b")]
+    rows = [*values(1, endpoint="b"), *values(1, 3, 2), *values(2, endpoint="b")]
+    assert texts(Telemetry(ledger, [], rows).disordered) == [2]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Marks
+
+LANE = Lane("source", "single", 3, 17, 17)
+MARK = Mark("source", "single", 3, 17, 0)
+
+
+def test_marks_that_agree_with_the_sender_are_clean() -> None:
+    unused = Lane("source", "single", 4, 0, 0)
+    assert audit.marks_astray([LANE, unused], [MARK]) == []
+
+
+@pytest.mark.parametrize(
+    ("lane", "mark"),
+    [
+        (LANE, replace(MARK, mark=16)),
+        (LANE, replace(MARK, mark=18)),
+        (LANE, replace(MARK, gaps=1)),
+        (replace(LANE, taken=16), MARK),
+    ],
+)
+def test_a_mark_that_differs_or_has_gaps_is_found(lane: Lane, mark: Mark) -> None:
+    assert len(audit.marks_astray([lane], [mark])) == 1
+
+
+def test_a_lane_without_its_mark_and_a_mark_without_its_lane_are_found() -> None:
+    assert len(audit.marks_astray([LANE], [])) == 1
+    assert len(audit.marks_astray([LANE], [MARK, replace(MARK, source="another")])) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Operations
+
+ASKED = Asked("a", "write", "w1", began=1, ended=2, id=1, answer="201")
+ROW = Operation(1, "a", "write", "w1", True, "CONFIRMED", 1, None, False, False)
+RECEIVED = Request("a", "write", "w1", at=3)
+
+
+def test_an_id_without_its_row_is_lost() -> None:
+    assert audit.operations_lost([ASKED], [ROW]) == []
+    assert audit.operations_lost([ASKED], []) == [ASKED]
+    assert audit.operations_lost([ASKED], [replace(ROW, mark="w2")]) == [ASKED]
+
+
+def test_who_got_no_id_may_have_queued_once_and_no_more() -> None:
+    uncertain = replace(ASKED, id=None, answer="502")
+    assert audit.operations_lost([uncertain], []) == []
+    assert audit.operations_unasked([uncertain], []) == []
+    assert audit.operations_unasked([uncertain], [ROW]) == []
+    assert audit.operations_unasked([uncertain], [ROW, replace(ROW, id=2)]) == [replace(ROW, id=2)]
+
+
+def test_an_operation_nobody_asked_for_is_found_unless_it_is_the_plans() -> None:
+    extra = replace(ROW, id=2, mark="w2")
+    assert audit.operations_unasked([ASKED], [ROW, extra]) == [extra]
+    assert audit.operations_unasked([ASKED], [ROW, replace(extra, asked=False)]) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "attempts", "reason", "badly"),
+    [
+        ("write", "CONFIRMED", 3, None, False),
+        ("write", "CONFIRMED", 4, None, True),
+        ("write", "CONFIRMED", 0, None, True),
+        ("write", "FAILED", 3, "the worker that sent it did not come back", False),
+        ("write", "FAILED", 2, "the worker that sent it did not come back", True),
+        ("write", "FAILED", 1, "outcome unknown: the worker that sent it did not come back", True),
+        ("execute", "FAILED", 1, "outcome unknown: the worker that sent it did not come back", False),
+        ("execute", "FAILED", 1, "the device answered 5.00", True),
+        ("write", "CANCELLED", 0, None, True),
+        ("write", "QUEUED", 2, None, False),
+        ("write", "QUEUED", 4, None, True),
+    ],
+)
+def test_an_operation_ends_confirmed_after_three_attempts_or_as_an_execute_with_unknown_outcome(
+    operation: str, status: str, attempts: int, reason: str | None, badly: bool
+) -> None:
+    row = replace(ROW, operation=operation, status=status, attempts=attempts, reason=reason)
+    assert audit.ended_badly(row) is badly
+
+
+def test_an_execute_that_reached_its_device_twice_is_found_and_a_write_is_not() -> None:
+    execute = replace(RECEIVED, operation="execute")
+    assert audit.executed_twice([execute, RECEIVED, RECEIVED]) == []
+    assert audit.executed_twice([execute, execute]) == [execute.key]
+
+
+@pytest.mark.parametrize(
+    ("row", "times", "wrong"),
+    [
+        (ROW, 1, False),
+        (ROW, 0, True),
+        (ROW, 2, True),
+        (replace(ROW, attempts=2), 2, False),
+        (replace(ROW, status="FAILED", attempts=3), 0, False),
+        (replace(ROW, status="QUEUED", attempts=0), 1, True),
+    ],
+)
+def test_what_a_device_received_must_agree_with_status_and_attempts(
+    row: Operation, times: int, wrong: bool
+) -> None:
+    assert bool(audit.received_wrongly([row], [RECEIVED] * times)) is wrong
+
+
+def test_what_a_device_received_and_no_row_has_is_found() -> None:
+    assert len(audit.received_wrongly([ROW], [RECEIVED, replace(RECEIVED, mark="w2")])) == 1
+
+
+def test_an_operation_delivered_before_one_that_was_queued_first_is_found() -> None:
+    second = replace(ASKED, mark="w2", id=2, began=2.5, ended=3)
+    late = [replace(RECEIVED, at=5), replace(RECEIVED, mark="w2", at=4)]
+    assert len(audit.delivered_out_of_order([ASKED, second], late)) == 1
+    assert audit.delivered_out_of_order([ASKED, second], [RECEIVED, late[1]]) == []
+    # Asked for at the same time there is no first one; and a repetition is no delay.
+    assert audit.delivered_out_of_order([ASKED, replace(second, began=1.5)], late) == []
+    assert audit.delivered_out_of_order([ASKED, second], [RECEIVED, *late]) == []
+
+
+def test_a_result_recorded_twice_or_not_at_all_is_found() -> None:
+    read = replace(ROW, operation="read", mark="", has_content=True)
+    assert audit.results_miscounted([read, ROW], {"a": 1}) == []
+    assert len(audit.results_miscounted([read], {"a": 2})) == 1
+    assert len(audit.results_miscounted([read], {})) == 1
+    assert len(audit.results_miscounted([], {"a": 1})) == 1
+
+
+def test_a_finding_shows_a_few_of_many() -> None:
+    assert Finding("x", 1, []).clean
+    assert Finding("x", 9, list(range(9))).examples == "0, 1, 2, 3, 4 and 4 more"
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Kills
+
+
+def test_a_seed_always_kills_the_same_and_another_one_otherwise() -> None:
+    assert schedule(Random(7), 600) == schedule(Random(7), 600)
+    assert schedule(Random(7), 600) != schedule(Random(8), 600)
+
+
+def test_every_victim_has_its_turn_before_any_has_two() -> None:
+    kills = schedule(Random(7), 600)
+    for begin in range(0, len(kills) - len(VICTIMS) + 1, len(VICTIMS)):
+        assert {kill.victim for kill in kills[begin : begin + len(VICTIMS)]} == set(VICTIMS)
+    assert all(PAUSE[0] <= b.at - a.at <= PAUSE[1] for a, b in pairwise(kills))
+    assert kills[-1].at < 600
