@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ class Group:
             total += sum(sum(_stat(pid)[13:15]) for pid in self.pids)
         return total / TICK
 
+    def pss(self) -> int:
+        """Return the bytes of memory that are theirs, and their share of those that others use, too."""
+        return sum(map(_pss, self.live()))
+
 
 def groups(world: World) -> Mapping[str, Group]:
     """Return the parts of a world that values go through, by name."""
@@ -46,6 +51,15 @@ def groups(world: World) -> Mapping[str, Group]:
 
 def _children(parent: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def _pss(pid: int) -> int:
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return 0
+    [kibibytes] = re.findall(r"^Pss:\s+(\d+) kB$", rollup, re.MULTILINE)
+    return int(kibibytes) * 1024
 
 
 def _stat(pid: int) -> list[int]:

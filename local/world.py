@@ -461,6 +461,7 @@ class World:
         arguments = [
             *(
                 java.java(),
+                "-Xms128m",  # not a part of the machine's memory, however large that is
                 "-Xmx512m",
                 "-XX:+UseSerialGC",
                 "-jar",
