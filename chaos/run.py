@@ -187,15 +187,16 @@ def _registrations(world: World) -> Finding:
 
 
 def _silence(world: World, say: Say) -> None:
-    """Let the devices rest, and wait until what they sent is posted and written down."""
+    """Let the devices rest until their files are written, and Leshan hand in what it has and stop.
+
+    Devices go on updating their registrations: only a spool that is closed can be compared to the marks.
+    """
     status, text = web.request(world.simulator_port, "POST", "/notify?every=0")
     if status != 200:
         raise ChaosError(f"the devices cannot be silenced: {text}")
     time.sleep(FLUSH)
-    deadline = time.monotonic() + world.timeouts.lease + DRAIN
-    while evidence.left_in_spool(world) and time.monotonic() < deadline:
-        time.sleep(POLL_INTERVAL)
-    say("the devices rest: the audit begins")
+    world.stop_part("leshan")
+    say("the devices rest, and Leshan is closed: the audit begins")
 
 
 def _audit(world: World, asked: list[Asked], report: Report) -> None:
