@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+import uvloop
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
@@ -330,7 +331,7 @@ class Publisher:
         self._name = name
         self._connection: Connection | None = None
         self._connected = threading.Event()
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._lock = threading.Lock()
         self._ended = False
         self._repair = asyncio.Lock()

@@ -108,7 +108,9 @@ class Replica:
         }
         if MARK in self._around.environment:
             environment[MARK] = self._around.environment[MARK]
-        return Command([sys.executable, str(INDEX)], environment, self._around.stack.parent)
+        return Command(
+            [sys.executable, str(INDEX)], environment, self._around.stack.parent, self.function.nice
+        )
 
     def _tell(self, _: Process) -> None:
         """Carry a change of the process from its thread to the event loop."""

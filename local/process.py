@@ -23,6 +23,8 @@ State = Literal["stopped", "running", "waiting"]
 # In the environment of everything a world starts: the world's home, by which leftovers are found.
 MARK = "FLOWNEXUS_WORLD"
 
+MAX_NICE = 19
+AUTOGROUP_TRIES = 10
 STABLE_AFTER = 30.0  # seconds of life after which a crash counts as the first one again
 
 # What a child inherits of our environment; the rest, secrets of the user's shell among it, is none of its
@@ -44,6 +46,8 @@ class Command:
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path("/")
+    nice: int = 0
+    """How far it stands back where processor time is short, 0 to 19: see nice(1)."""
 
     def full_environment(self) -> dict[str, str]:
         """Return the child's whole environment."""
@@ -118,6 +122,7 @@ class Process:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
+        self._nice = 0
         self._thread: threading.Thread | None = None
 
     @property
@@ -182,6 +187,7 @@ class Process:
             else:
                 if child is None:
                     break
+                _stand_back(child.pid, self._nice)
                 self._change("running")
                 self._pump(child)
                 self.last_exit = _describe(child.wait())
@@ -211,6 +217,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            self._nice = command.nice
             return self._child
 
     def _pump(self, child: subprocess.Popen[bytes]) -> None:
@@ -242,6 +249,25 @@ class Process:
         self.since = time.time()
         if self._on_change is not None:
             self._on_change(self)
+
+
+def _stand_back(pid: int, nice: int) -> None:
+    """Make a new process, which is the leader of its session, stand back by so much."""
+    if nice == 0:
+        return
+    with contextlib.suppress(ProcessLookupError):  # it has ended already, as its log will say
+        os.setpriority(os.PRIO_PROCESS, pid, min(MAX_NICE, os.getpriority(os.PRIO_PROCESS, 0) + nice))
+    # Where Linux groups processes by session, it is the group that competes with others (sched(7),
+    # "The autogroup feature"). Who is not root may set one every 0.1 s.
+    for _ in range(AUTOGROUP_TRIES):
+        try:
+            Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+        except BlockingIOError:
+            time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - jitter, no secret
+        except OSError:
+            return  # there are no such groups here
+        else:
+            return
 
 
 def _describe(status: int) -> str:

@@ -42,6 +42,7 @@ TOKENS = (
 )
 STATUS_FILE = "run/status.json"
 POLL_INTERVAL = 0.05
+DOWNLINK_NICE = 10  # as far as stack.yml has the functions of operations stand back
 
 Progress = Callable[[str], None]
 
@@ -386,9 +387,13 @@ class World:
         return Part(name, process, ready, timeout)
 
     def _command(
-        self, arguments: list[str], environment: Mapping[str, str] | None = None, folder: Path = REPOSITORY
+        self,
+        arguments: list[str],
+        environment: Mapping[str, str] | None = None,
+        folder: Path = REPOSITORY,
+        nice: int = 0,
     ) -> Command:
-        return Command(arguments, {**(environment or {}), MARK: str(self.home)}, folder)
+        return Command(arguments, {**(environment or {}), MARK: str(self.home)}, folder, nice)
 
     # The parts.
 
@@ -497,7 +502,7 @@ class World:
         }
         return self._part(
             "connector",
-            lambda: self._command([sys.executable, "-m", "connector"], environment),
+            lambda: self._command([sys.executable, "-m", "connector"], environment, nice=DOWNLINK_NICE),
             lambda: (
                 self.parts["connector"].process.pid is not None and _answers(self.ports.connector, "/healthz")
             ),

@@ -12,10 +12,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
@@ -34,7 +35,7 @@ from flownexus.lwm2m.operation import (
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
 from flownexus.lwm2m.webhook import EventType, Item
-from flownexus.store import queries
+from flownexus.store import queries, send
 from flownexus.store.pool import transaction
 from flownexus.store.telemetry import Telemetry
 
@@ -76,12 +77,9 @@ def create(pool: ConnectionPool, new: NewOperation) -> Operation:
     """
 
     def work(connection: Connection) -> Operation:
-        endpoint_id = queries.endpoint_id(connection, name=new.endpoint)
-        if endpoint_id is None:
-            raise NotFoundError(f"no endpoint {new.endpoint!r} has been seen")
-        id_ = queries.add_operation(
+        row = queries.add_operation(
             connection,
-            endpoint_id=endpoint_id,
+            endpoint=new.endpoint,
             operation=str(new.operation),
             path=str(new.path),
             value=_value(connection, new),
@@ -89,7 +87,9 @@ def create(pool: ConnectionPool, new: NewOperation) -> Operation:
             repeatable=new.repeatable,
             priority=new.priority,
         )
-        return Operation(*queries.operation(connection, id=id_))
+        if row is None:
+            raise NotFoundError(f"no endpoint {new.endpoint!r} has been seen")
+        return Operation(*row)
 
     return transaction(pool, work)
 
@@ -182,18 +182,19 @@ def claim(pool: ConnectionPool, endpoint: str, lease: float) -> Claim | None:
     """
 
     def work(connection: Connection) -> Claim | None:
-        locked = queries.lock_endpoint_to_claim(connection, name=endpoint)
-        if locked is None:
-            return None
-        endpoint_id, presence, online = locked
-        for expired in list(queries.expired_operations_of_endpoint(connection, endpoint_id=endpoint_id)):
-            _revive(connection, *expired)
-        if not online:
-            return None
-        row = queries.claim_operation(connection, endpoint_id=endpoint_id, presence=presence, lease=lease)
+        with connection.pipeline():
+            send(connection, queries.lock_endpoint, name=endpoint)
+            row = queries.claim_operation(connection, name=endpoint, lease=lease)
         if row is None:
-            return None
-        id_, fence, operation, path, value, arguments, repeatable, attempts = row
+            expired = list(queries.expired_operations_of_endpoint(connection, name=endpoint))
+            if not expired:
+                return None
+            for each in expired:
+                _revive(connection, *each)
+            row = queries.claim_operation(connection, name=endpoint, lease=lease)
+            if row is None:
+                return None
+        id_, fence, endpoint_id, presence, operation, path, value, arguments, repeatable, attempts = row
         return Claim(
             id=id_,
             fence=fence,
@@ -216,36 +217,51 @@ def claim(pool: ConnectionPool, endpoint: str, lease: float) -> Claim | None:
         return None
 
 
+class Recorded(Enum):
+    """What became of the record of an attempt's end."""
+
+    LATE = "nothing was stored: the claim is not the newest any more"
+    LAST = "stored; no other operation of the endpoint could be sent now"
+    MORE = "stored; another one could be sent"
+
+
 def record(
     pool: ConnectionPool, telemetry: Telemetry, claim_: Claim, settlement: Settlement, received: datetime
-) -> bool:
+) -> Recorded:
     """Record the end of an attempt and the values that came with it, in one transaction.
 
-    Returns False, and stores nothing, where the claim is not the newest any more. Values that cannot be
-    stored end in dead_letter and do not change what the operation ends as.
+    Values that cannot be stored end in dead_letter and do not change what the operation ends as.
     """
 
-    def work(connection: Connection) -> Callable[[], None] | None:
-        if not _settle(connection, claim_.id, claim_.fence, claim_.presence, settlement):
-            return None
-        return _store_values(connection, telemetry, claim_, settlement.content, received)
+    def work(connection: Connection) -> tuple[Recorded, Callable[[], None]]:
+        recorded = _end(connection, claim_, settlement)
+        if recorded is Recorded.LATE:
+            return recorded, _nothing
+        return recorded, _store_values(connection, telemetry, claim_, settlement.content, received)
 
-    def work_without_values(connection: Connection) -> Callable[[], None] | None:
-        plain = replace(settlement, result=None)
-        if not _settle(connection, claim_.id, claim_.fence, claim_.presence, plain):
-            return None
-        _reject(connection, claim_, "PostgreSQL refuses the values", settlement.content)
-        return _nothing
+    def work_without_values(connection: Connection) -> tuple[Recorded, Callable[[], None]]:
+        recorded = _end(connection, claim_, replace(settlement, result=None))
+        if recorded is not Recorded.LATE:
+            _reject(connection, claim_, "PostgreSQL refuses the values", settlement.content)
+        return recorded, _nothing
 
     try:
-        committed = transaction(pool, work)
+        recorded, committed = transaction(pool, work)
     except (psycopg.DataError, psycopg.IntegrityError):
         log.exception("the values of operation %d cannot be stored", claim_.id)
-        committed = transaction(pool, work_without_values)
-    if committed is None:
-        return False
+        recorded, committed = transaction(pool, work_without_values)
     committed()
-    return True
+    return recorded
+
+
+def _end(connection: Connection, claim_: Claim, settlement: Settlement) -> Recorded:
+    """Settle, and look for the next one, in one round trip; the endpoint stays locked until the commit."""
+    with connection.pipeline():
+        settled = _settle(connection, claim_.id, claim_.fence, claim_.presence, settlement)
+        more = queries.has_eligible_operation(connection, endpoint_id=claim_.endpoint_id)
+    if settled.rowcount != 1:
+        return Recorded.LATE
+    return Recorded.MORE if more else Recorded.LAST
 
 
 def _nothing() -> None:
@@ -280,21 +296,13 @@ def _reject(connection: Connection, claim_: Claim, reason: str, node: Any) -> No
     )
 
 
-def has_eligible(pool: ConnectionPool, endpoint_id: int) -> bool:
-    """Say whether an operation of the endpoint could be sent now, were none under way."""
-
-    def work(connection: Connection) -> bool:
-        return bool(queries.has_eligible_operation(connection, endpoint_id=endpoint_id))
-
-    return transaction(pool, work)
-
-
 def _settle(
     connection: Connection, id_: int, fence: int, presence: int | None, settlement: Settlement
-) -> bool:
+) -> Cursor:
     newer_than_claim = settlement.wait is Wait.NEWER_THAN_CLAIM and presence is not None
-    settled: int = queries.settle_operation(
+    return send(
         connection,
+        queries.settle_operation,
         id=id_,
         fence=fence,
         status=str(settlement.status),
@@ -305,7 +313,6 @@ def _settle(
         result=None if settlement.result is None else Jsonb(settlement.result),
         reason=settlement.reason,
     )
-    return settled == 1
 
 
 # ---------------------------------------------------------------------------------------------------------

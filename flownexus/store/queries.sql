@@ -181,16 +181,14 @@ VALUES (:kind, :reason, :item, :source, :lane, :seq);
 
 -- operation
 
--- name: endpoint_id(name)$
-SELECT id FROM endpoint WHERE name = :name;
-
 -- name: seen_data_type(object_id, resource_id)$
 SELECT data_type FROM resource_type WHERE object_id = :object_id AND resource_id = :resource_id;
 
--- name: add_operation(endpoint_id, operation, path, value, arguments, repeatable, priority)$
+-- name: add_operation(endpoint, operation, path, value, arguments, repeatable, priority)^
 INSERT INTO endpoint_operation (endpoint_id, operation_type, path, value, arguments, repeatable, priority)
-VALUES (:endpoint_id, :operation, :path, :value, :arguments, :repeatable, :priority)
-RETURNING id;
+SELECT id, :operation, :path, :value, :arguments, :repeatable, :priority FROM endpoint WHERE name = :endpoint
+RETURNING id, :endpoint::text AS endpoint, operation_type AS operation, path, value, arguments, repeatable,
+          priority, status, attempts, result, reason, created_at, last_attempt_at, finished_at;
 
 -- name: operation(id)^
 SELECT o.id, e.name AS endpoint, o.operation_type AS operation, o.path, o.value, o.arguments, o.repeatable,
@@ -216,19 +214,22 @@ UPDATE endpoint_operation
 SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'cancelled by its user'
 WHERE id = :id AND status = 'QUEUED';
 
--- name: lock_endpoint_to_claim(name)^
+-- name: lock_endpoint(name)^
 -- The lock makes claims of one endpoint go one after the other; values and foreign keys do not wait for it.
-SELECT id, presence, registered AND (expires_at IS NULL OR expires_at > clock_timestamp()) AS online
-FROM endpoint
-WHERE name = :name
-FOR NO KEY UPDATE;
+SELECT id FROM endpoint WHERE name = :name FOR NO KEY UPDATE;
 
--- name: claim_operation(endpoint_id, presence, lease)^
+-- name: claim_operation(name, lease)^
+-- For the holder of the endpoint's lock, as a statement of its own: one that waits for a lock does not see
+-- all that was committed meanwhile.
 -- Of each priority only the oldest is looked at: one that waits for the device holds back those behind it.
-WITH RECURSIVE head AS (
+WITH RECURSIVE online AS (
+    SELECT id, presence FROM endpoint
+    WHERE name = :name AND registered AND (expires_at IS NULL OR expires_at > clock_timestamp())
+      AND NOT EXISTS (SELECT FROM endpoint_operation s WHERE s.endpoint_id = endpoint.id AND s.status = 'SENDING')
+), head AS (
     (SELECT id, priority, waits_for_presence
      FROM endpoint_operation
-     WHERE endpoint_id = :endpoint_id AND status = 'QUEUED'
+     WHERE endpoint_id = (SELECT id FROM online) AND status = 'QUEUED'
      ORDER BY priority, id
      LIMIT 1)
     UNION ALL
@@ -236,19 +237,23 @@ WITH RECURSIVE head AS (
     FROM head,
          LATERAL (SELECT id, priority, waits_for_presence
                   FROM endpoint_operation
-                  WHERE endpoint_id = :endpoint_id AND status = 'QUEUED' AND priority > head.priority
+                  WHERE endpoint_id = (SELECT id FROM online) AND status = 'QUEUED'
+                    AND priority > head.priority
                   ORDER BY priority, id
                   LIMIT 1) AS following
 ), chosen AS (
-    SELECT id FROM head WHERE waits_for_presence <= :presence ORDER BY priority DESC LIMIT 1
+    SELECT head.id, online.presence FROM head, online
+    WHERE waits_for_presence <= presence
+    ORDER BY priority DESC
+    LIMIT 1
 )
 UPDATE endpoint_operation o
 SET status = 'SENDING', attempts = o.attempts + 1, fence = o.fence + 1, last_attempt_at = clock_timestamp(),
     lease_expires_at = clock_timestamp() + make_interval(secs => :lease)
 FROM chosen
 WHERE o.id = chosen.id AND o.status = 'QUEUED'
-  AND NOT EXISTS (SELECT FROM endpoint_operation WHERE endpoint_id = :endpoint_id AND status = 'SENDING')
-RETURNING o.id, o.fence, o.operation_type, o.path, o.value, o.arguments, o.repeatable, o.attempts;
+RETURNING o.id, o.fence, o.endpoint_id, chosen.presence, o.operation_type, o.path, o.value, o.arguments,
+          o.repeatable, o.attempts;
 
 -- name: has_eligible_operation(endpoint_id)$
 WITH RECURSIVE head AS (
@@ -273,20 +278,26 @@ SELECT EXISTS (
 );
 
 -- name: settle_operation(status, given_back, result, reason, newer_than_now, waits_for_presence, finished, id, fence)!
--- Counts only for the worker whose claim is the newest.
+-- Counts only for the worker whose claim is the newest. The endpoint's lock makes who claims meanwhile wait
+-- for the commit, instead of going without, since one is under way that has just ended.
+WITH owner AS MATERIALIZED (
+    SELECT presence FROM endpoint
+    WHERE id = (SELECT endpoint_id FROM endpoint_operation WHERE id = :id)
+    FOR NO KEY UPDATE
+)
 UPDATE endpoint_operation o
 SET status = :status, lease_expires_at = NULL, attempts = o.attempts - :given_back, result = :result,
     reason = :reason,
-    waits_for_presence = CASE WHEN :newer_than_now THEN e.presence + 1
+    waits_for_presence = CASE WHEN :newer_than_now THEN owner.presence + 1
                               ELSE coalesce(:waits_for_presence::bigint, o.waits_for_presence) END,
     finished_at = CASE WHEN :finished THEN clock_timestamp() END
-FROM endpoint e
-WHERE e.id = o.endpoint_id AND o.id = :id AND o.fence = :fence AND o.status = 'SENDING';
+FROM owner
+WHERE o.id = :id AND o.fence = :fence AND o.status = 'SENDING';
 
--- name: expired_operations_of_endpoint(endpoint_id)
+-- name: expired_operations_of_endpoint(name)
 SELECT id, fence, operation_type, repeatable, attempts
 FROM endpoint_operation
-WHERE endpoint_id = :endpoint_id AND status = 'SENDING' AND lease_expires_at <= clock_timestamp()
+WHERE endpoint_id = (SELECT id FROM endpoint WHERE name = :name) AND status = 'SENDING' AND lease_expires_at <= clock_timestamp()
 FOR UPDATE;
 
 -- name: expired_operations(limit)
@@ -296,7 +307,7 @@ JOIN endpoint e ON e.id = o.endpoint_id
 WHERE o.status = 'SENDING' AND o.lease_expires_at <= clock_timestamp()
 ORDER BY o.lease_expires_at
 LIMIT :limit
-FOR UPDATE OF o SKIP LOCKED;
+FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: endpoints_to_wake(untouched, limit)
 -- Those that could be sent something for a while already: the wake-up was lost, or nobody could act on it.

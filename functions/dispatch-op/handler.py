@@ -23,7 +23,7 @@ from flownexus.leshan import Leshan, call_of
 from flownexus.lwm2m.operation import Outcome, Settlement, Verdict, judge, settle
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
-from flownexus.store.operation import Claim, claim, has_eligible, record
+from flownexus.store.operation import Claim, Recorded, claim, record
 from flownexus.store.pool import pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web import authenticate, bearer, problem
@@ -92,11 +92,13 @@ class Dispatcher:
         settlement = settle(claimed.attempt, outcome)
         self._tell_of_leshan(outcome)
         recorded = await self._record(claimed, settlement, received, began + self._timeouts.lease)
-        if not recorded:
+        if recorded is Recorded.LATE:
             _LATE.inc()
             log.warning("operation %d: came back too late with %s", claimed.id, settlement.status)
             return {"operation": None}
-        await self._wake_next(claimed, settlement)
+        if recorded is Recorded.MORE and not settlement.leshan_is_away:
+            # Where this fails, or Leshan is away, housekeeping's rounds are soon enough.
+            await self._publisher.publish_async([Wake(Kind.QUEUED, claimed.endpoint)], PUBLISH_TIMEOUT)
         attempts = claimed.attempts if settlement.attempt_counts else claimed.attempts - 1
         return {
             "operation": {
@@ -124,7 +126,9 @@ class Dispatcher:
             return Outcome(Verdict.INVALID, f"it cannot be sent: {error}")
         return judge(await self._leshan.send(claimed.endpoint, call))
 
-    async def _record(self, claimed: Claim, settlement: Settlement, received: datetime, until: float) -> bool:
+    async def _record(
+        self, claimed: Claim, settlement: Settlement, received: datetime, until: float
+    ) -> Recorded:
         """Record the end; as long as the lease holds, PostgreSQL's absence is waited for."""
         loop = asyncio.get_running_loop()
         while True:
@@ -139,17 +143,6 @@ class Dispatcher:
                     )
                     raise
             await asyncio.sleep(RECORD_PAUSE)
-
-    async def _wake_next(self, claimed: Claim, settlement: Settlement) -> None:
-        """Tell that the endpoint is free for its next operation; where this fails housekeeping finds out."""
-        if settlement.leshan_is_away:
-            return  # the next one would fare no better; housekeeping's rounds are soon enough
-        try:
-            if await self._store(lambda: has_eligible(self._pool, claimed.endpoint_id)):
-                wake = Wake(Kind.QUEUED, claimed.endpoint)
-                await self._publisher.publish_async([wake], PUBLISH_TIMEOUT)
-        except UnavailableError as error:
-            log.warning("the next operation of %r was not looked for: %s", claimed.endpoint, error)
 
     async def _store(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)

@@ -81,6 +81,7 @@ def serve(application: Any, settings: Settings) -> None:
             log_config=None,
             access_log=False,  # a token may stand in a URL
             server_header=False,
+            proxy_headers=False,  # handlers do not ask who called
             # Longer than any proxy keeps a connection that it does not use: the proxy closes it, not we
             # in the moment in which it sends the next request.
             timeout_keep_alive=180,

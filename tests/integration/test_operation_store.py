@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flownexus.lwm2m.operation import Settlement, Status, Wait
-from flownexus.store.operation import Claim, claim, has_eligible, record
+from flownexus.store.operation import Claim, Recorded, claim, record
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.world import World
 
@@ -32,8 +32,10 @@ def take(world: World, endpoint: str = "sim-0001") -> Claim:
     return claimed
 
 
-def put_back(world: World, telemetry: Telemetry, claimed: Claim, settlement: Settlement) -> None:
-    assert record(world.pool, telemetry, claimed, settlement, datetime.now(UTC))
+def put_back(world: World, telemetry: Telemetry, claimed: Claim, settlement: Settlement) -> Recorded:
+    recorded = record(world.pool, telemetry, claimed, settlement, datetime.now(UTC))
+    assert recorded is not Recorded.LATE
+    return recorded
 
 
 def node(value: str = "21.5") -> dict[str, Any]:
@@ -104,10 +106,9 @@ def test_an_update_while_leshan_called_it_asleep_is_enough(world: World, telemet
     id_ = world.queue()
     claimed = take(world)
     world.update()
-    put_back(world, telemetry, claimed, ASLEEP)
+    assert put_back(world, telemetry, claimed, ASLEEP) is Recorded.MORE
     assert world.status(id_) == ("QUEUED", 0)
-    assert has_eligible(world.pool, claimed.endpoint_id)
-    put_back(world, telemetry, take(world), ASLEEP)
+    assert put_back(world, telemetry, take(world), ASLEEP) is Recorded.LAST
     assert claim(world.pool, "sim-0001", LEASE) is None
 
 
@@ -137,14 +138,12 @@ def test_one_that_waits_holds_back_those_behind_it_but_no_other_priority(
     world.endpoint()
     first, _behind = world.queue(), world.queue()
     planned = world.queue(priority=1)
-    put_back(world, telemetry, take(world), FAILED_TRY)
-    assert has_eligible(world.pool, 1)
+    assert put_back(world, telemetry, take(world), FAILED_TRY) is Recorded.MORE
     assert take(world).id == planned
     world.execute(
         "UPDATE endpoint_operation SET status = 'QUEUED', lease_expires_at = NULL WHERE id = %s", planned
     )
-    put_back(world, telemetry, take(world), CONFIRMED)
-    assert not has_eligible(world.pool, 1)
+    assert put_back(world, telemetry, take(world), CONFIRMED) is Recorded.LAST
     assert claim(world.pool, "sim-0001", LEASE) is None
     world.update()
     assert take(world).id == first
@@ -166,6 +165,34 @@ def test_two_replicas_at_once_claim_one(world: World) -> None:
     assert [claimed.id for claimed in claims if claimed] == [1]
 
 
+def test_who_claims_while_an_end_is_being_recorded_gets_the_next(world: World) -> None:
+    """It would go without, and its wake-up be lost, if it did not wait for the commit."""
+    world.endpoint()
+    first, second = world.queue(operation="read"), world.queue()
+    claimed = take(world)
+    assert claimed.id == first
+    in_transaction, released = threading.Event(), threading.Event()
+
+    class Slow(Telemetry):
+        def store(self, *arguments: Any) -> Any:
+            in_transaction.set()
+            assert released.wait(5)
+            return super().store(*arguments)
+
+    with ThreadPoolExecutor(2) as threads:
+        settlement = Settlement(Status.CONFIRMED, content=node())
+        recording = threads.submit(put_back, world, Slow(timedelta(days=365)), claimed, settlement)
+        assert in_transaction.wait(5)
+        claiming = threads.submit(claim, world.pool, "sim-0001", LEASE)
+        with pytest.raises(TimeoutError):
+            claiming.result(0.3)
+        released.set()
+        assert recording.result(5) is Recorded.MORE
+        next_claim = claiming.result(5)
+    assert next_claim is not None
+    assert next_claim.id == second
+
+
 def test_an_expired_lease_is_claimed_again_and_the_late_worker_is_fenced_off(
     world: World, telemetry: Telemetry
 ) -> None:
@@ -177,11 +204,11 @@ def test_an_expired_lease_is_claimed_again_and_the_late_worker_is_fenced_off(
     newer = take(world)
     assert (newer.id, newer.fence, newer.attempts) == (id_, 2, 2)
     with_values = Settlement(Status.CONFIRMED, result={"status": "CONTENT(205)"}, content=node("1.0"))
-    assert not record(world.pool, telemetry, late, with_values, datetime.now(UTC))
+    assert record(world.pool, telemetry, late, with_values, datetime.now(UTC)) is Recorded.LATE
     assert world.operation(id_)["status"] == "SENDING"
     assert world.execute("SELECT * FROM resource") == []
     put_back(world, telemetry, newer, Settlement(Status.CONFIRMED, content=node("2.0")))
-    assert not record(world.pool, telemetry, late, FAILED_TRY, datetime.now(UTC))
+    assert record(world.pool, telemetry, late, FAILED_TRY, datetime.now(UTC)) is Recorded.LATE
     assert world.status(id_) == ("CONFIRMED", 2)
     assert [row["value"] for row in world.execute("SELECT value FROM telemetry")] == ["2"]
 
@@ -222,7 +249,7 @@ def test_values_are_stored_like_any_others(world: World, telemetry: Telemetry) -
     }
     received = datetime(2026, 7, 1, 12, tzinfo=UTC)
     settlement = Settlement(Status.CONFIRMED, result={"content": content}, content=content)
-    assert record(world.pool, telemetry, take(world), settlement, received)
+    assert record(world.pool, telemetry, take(world), settlement, received) is Recorded.LAST
     assert world.execute("SELECT endpoint, path, number, time FROM telemetry") == [
         {"endpoint": "sim-0001", "path": "/3303/0/5700", "number": 21.5, "time": received}
     ]

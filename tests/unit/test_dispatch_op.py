@@ -15,7 +15,7 @@ from flownexus.lwm2m.operation import Answered, Exchange, NotSent, OperationType
 from flownexus.lwm2m.path import Path
 from flownexus.messaging import Kind, Wake
 from flownexus.settings import Timeouts
-from flownexus.store.operation import Claim
+from flownexus.store.operation import Claim, Recorded
 from tests.fixtures.handler import load_handler
 
 handler = load_handler("dispatch-op")
@@ -44,11 +44,9 @@ class Store:
         self.claims: list[Claim] = [CLAIM]
         self.failures: list[Exception] = []
         self.recorded: list[Settlement] = []
-        self.counts = True
-        self.more = False
+        self.answer = Recorded.LAST
         monkeypatch.setattr(handler, "claim", self.claim)
         monkeypatch.setattr(handler, "record", self.record)
-        monkeypatch.setattr(handler, "has_eligible", lambda pool, endpoint_id: self.more)
         monkeypatch.setattr(handler, "RECORD_PAUSE", 0.01)
 
     def claim(self, pool: object, endpoint: str, lease: float) -> Claim | None:
@@ -56,11 +54,11 @@ class Store:
 
     def record(
         self, pool: object, telemetry: object, claim: Claim, settlement: Settlement, received: object
-    ) -> bool:
+    ) -> Recorded:
         if self.failures:
             raise self.failures.pop()
         self.recorded.append(settlement)
-        return self.counts
+        return self.answer
 
 
 class Leshan:
@@ -115,13 +113,13 @@ async def test_the_end_is_recorded_and_told(store: Store, publisher: Publisher) 
 
 
 async def test_the_next_one_is_woken_where_there_is_one(store: Store, publisher: Publisher) -> None:
-    store.more = True
+    store.answer = Recorded.MORE
     await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
     assert publisher.published == [Wake(Kind.QUEUED, "sim-0001")]
 
 
 async def test_nobody_is_woken_for_a_leshan_that_is_away(store: Store, publisher: Publisher) -> None:
-    store.more = True
+    store.answer = Recorded.MORE
     answer = await dispatcher(store, publisher, Leshan(NotSent("refused"))).dispatch("sim-0001")
     assert (answer["operation"]["status"], answer["operation"]["attempts"]) == (Status.QUEUED, 0)
     assert publisher.published == []
@@ -142,8 +140,7 @@ async def test_a_leshan_that_is_away_is_told_of_once(
 
 
 async def test_a_late_end_is_thrown_away(store: Store, publisher: Publisher) -> None:
-    store.counts = False
-    store.more = True
+    store.answer = Recorded.LATE
     answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
     assert answer == {"operation": None}
     assert publisher.published == []

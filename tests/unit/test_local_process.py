@@ -42,10 +42,14 @@ def log(tmp_path: Path) -> LogFile:
 def run(log: LogFile) -> Iterator[Callable[..., Process]]:
     started: list[Process] = []
 
-    def run(source: str, *, stop_timeout: float = 10, **environment: str) -> Process:
+    def run(source: str, *, stop_timeout: float = 10, nice: int = 0, **environment: str) -> Process:
         arguments = [sys.executable, "-u", "-c", textwrap.dedent(source)]
         process = Process(
-            "part", lambda: Command(arguments, environment), log, backoff=QUICK, stop_timeout=stop_timeout
+            "part",
+            lambda: Command(arguments, environment, nice=nice),
+            log,
+            backoff=QUICK,
+            stop_timeout=stop_timeout,
         )
         started.append(process)
         process.start()
@@ -61,6 +65,15 @@ Run = Callable[..., Process]
 
 def texts(log: LogFile) -> list[str]:
     return [entry.text for entry in read(log.path)]
+
+
+def test_one_that_is_to_stand_back_does_so_with_its_session(run: Run) -> None:
+    process = run("import time; time.sleep(60)", nice=7)
+    until(lambda: process.state == "running")
+    assert process.pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == os.getpriority(os.PRIO_PROCESS, 0) + 7
+    if (group := Path(f"/proc/{process.pid}/autogroup")).exists():
+        assert group.read_text().split()[-2:] == ["nice", "7"]
 
 
 def test_output_goes_to_a_log_that_only_its_owner_can_read(run: Run, log: LogFile) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import StackError, read_stack, substitute
+from local.stack import StackError, nice_levels, read_stack, substitute
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 STACK = """
@@ -60,6 +60,10 @@ def test_a_function_is_read_with_all_values_as_text(stack: Path) -> None:
         ("./one", "../one", "no handler.py"),
         ("functions:", "other:", "has no functions"),
         ("functions:", "functions: [", "cannot be read"),
+        ("secrets: [a]", "requests: {cpu: much}", r"'much'; it is of the form 0.1 or 100m"),
+        ("secrets: [a]", "requests: {cpu: -100m}", "it is of the form"),
+        ("secrets: [a]", "requests: {cpu: 0}", "it is of the form"),
+        ("secrets: [a]", "requests: {cpu: nan}", "it is of the form"),
     ],
 )
 def test_what_cannot_be_served_is_refused_with_the_reason(
@@ -68,6 +72,19 @@ def test_what_cannot_be_served_is_refused_with_the_reason(
     stack.write_text(STACK.replace(old, new))
     with pytest.raises(StackError, match=reason):
         read_stack(stack, {})
+
+
+def test_who_asks_for_a_tenth_of_the_processors_gets_about_a_tenth() -> None:
+    """A nice level has 1.25 times the share of the next: ten levels are a factor of 9.3."""
+    asked = {"much": 0.5, "little": 0.05, "hardly": 0.0001, "nothing said": None}
+    assert nice_levels(asked) == {"much": 0, "little": 10, "hardly": 19, "nothing said": 0}
+
+
+def test_where_processors_are_short_values_come_before_operations() -> None:
+    nice = {name: function.nice for name, function in read_stack(REPOSITORY / "stack.yml", {}).items()}
+    uplink = {nice.pop(name) for name in ("ingest-single", "ingest-composite", "registration")}
+    assert uplink == {0}
+    assert min(nice.values()) > 0
 
 
 def test_the_project_s_own_functions_and_what_each_may_know() -> None:
