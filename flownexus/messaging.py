@@ -47,6 +47,7 @@ _FAILED = Counter("wakes_failed", "Wake-ups that NATS did not take; housekeeping
 CONNECT_TIMEOUT: Final = 3  # seconds
 PING_INTERVAL: Final = 5  # seconds; two unanswered end a connection whose other side went without a word
 BACKOFF_CAP: Final = 2.0  # seconds
+INSIST: Final = 0.1  # seconds after which a task that goes on is cancelled again
 
 # ---------------------------------------------------------------------------------------------------------
 # Endpoint names as subject tokens
@@ -413,8 +414,10 @@ class Publisher:
             runner.run(self._keep_connected())
 
     def _cancel(self) -> None:
-        if self._task is not None:
+        """End the task; asyncio.wait_for(), by which nats-py waits, may swallow a cancellation (gh-86296)."""
+        if self._task is not None and not self._task.done():
             self._task.cancel()
+            self._loop.call_later(INSIST, self._cancel)
 
     async def _keep_connected(self) -> None:
         self._task = asyncio.current_task()

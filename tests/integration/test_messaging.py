@@ -241,6 +241,16 @@ def test_a_wrong_password_is_logged_without_any_password(
     assert nats_server.password not in caplog.text
 
 
+def test_closed_while_it_connects_it_ends_all_the_same(nats_url: str) -> None:
+    """One cancellation in seven was lost, in a moment in which nats-py waited for an answer."""
+    for number in range(40):
+        publisher = Publisher(nats_url)
+        time.sleep(number % 8 * 0.004)
+        began = time.monotonic()
+        publisher.close()
+        assert time.monotonic() - began < 1.5
+
+
 def test_once_closed_it_fails_at_once(nats_url: str) -> None:
     publisher = Publisher(nats_url)
     publisher.close()
