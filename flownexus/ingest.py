@@ -13,7 +13,7 @@ from flownexus.lwm2m.webhook import EventType, Kind
 from flownexus.messaging import Kind as WakeKind
 from flownexus.messaging import Publisher, Wake
 from flownexus.settings import duration_setting, secret, tokens
-from flownexus.store.delivery import deliver
+from flownexus.store.delivery import Deliveries
 from flownexus.store.pool import pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web import authenticate, bearer, flask_app
@@ -60,15 +60,16 @@ def create_app(
     A sender that cannot set headers puts its token into the path: /hook/<token>/leshan_api/...
     """
     app = flask_app(str(kind))
+    deliveries = Deliveries(pool, telemetry, kind)
 
     def receive(token: str | None = None) -> dict[str, Any]:
         authenticate(token or bearer(request.headers.get("Authorization")), accepted)
-        outcome = deliver(pool, telemetry, kind, request.get_data(cache=False))
-        _ITEMS.labels(kind, "stored").inc(outcome.stored)
+        outcome = deliveries.deliver(request.get_data(cache=False))
+        _ITEMS.labels(kind, "stored").inc(len(outcome.stored))
         _ITEMS.labels(kind, "skipped").inc(outcome.skipped)
         _ITEMS.labels(kind, "rejected").inc(len(outcome.rejected))
         if publisher is not None and outcome.presence:
-            wakes = [Wake(_WAKES[event_type], endpoint) for event_type, endpoint in outcome.presence]
+            wakes = [Wake(_WAKES[event_type], endpoint) for _, event_type, endpoint in outcome.presence]
             publisher.publish(wakes, PUBLISH_TIMEOUT)
         return outcome.as_json()
 

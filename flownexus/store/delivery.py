@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import psycopg
@@ -21,59 +22,103 @@ from flownexus.lwm2m.node import Rejection
 from flownexus.lwm2m.webhook import Envelope, EventType, Item, Kind, parse_body, parse_items
 from flownexus.store import queries
 from flownexus.store.endpoint import PresenceEvent, apply_presence
+from flownexus.store.gathering import Gathering
 from flownexus.store.pool import transaction
 from flownexus.store.telemetry import FEW, Telemetry, time_of
 
 
+Entries: TypeAlias = Sequence[Item | Rejection]
+
+
 @dataclass
 class Outcome:
-    """What became of a delivery."""
+    """What became of a delivery; items are told by their place in it."""
 
-    stored: int = 0
+    stored: list[int] = field(default_factory=list)
     skipped: int = 0
     mark: int | None = None
-    rejected: list[dict[str, Any]] = field(default_factory=list)
-    presence: list[tuple[EventType, str]] = field(default_factory=list)
+    rejected: list[tuple[int, Rejection]] = field(default_factory=list)
+    presence: list[tuple[int, EventType, str]] = field(default_factory=list)
     """The registration events stored, with their endpoints, for who waits for them."""
+
+    def part(self, first: int, count: int) -> Outcome:
+        """Return what became of the `count` items from place `first` on, without a mark."""
+        places = range(first, first + count)
+        return Outcome(
+            stored=[place - first for place in self.stored if place in places],
+            rejected=[(place - first, rejection) for place, rejection in self.rejected if place in places],
+            presence=[(place - first, what, ep) for place, what, ep in self.presence if place in places],
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer to the sender."""
         return {
-            "stored": self.stored,
+            "stored": len(self.stored),
             "skipped": self.skipped,
             "mark": self.mark,
-            "rejected": self.rejected,
+            "rejected": [
+                {"index": place, "reason": rejection.reason}
+                | ({"path": rejection.path} if rejection.path else {})
+                for place, rejection in self.rejected
+            ],
         }
 
 
-def deliver(pool: ConnectionPool, telemetry: Telemetry, kind: Kind, raw_body: bytes) -> Outcome:
-    """Store a webhook's body: what is new of it, once, and all of it or nothing.
+class Deliveries:
+    """Stores the bodies of one kind of webhook.
 
-    Raises BadRequestError for what is not one of the shapes and UnavailableError where PostgreSQL is away.
+    Small ones without an envelope that come at the same time share a transaction: its commit, which waits
+    for the disk, is most of what they cost.
     """
-    body = parse_body(raw_body)
-    entries = parse_items(kind, body)
-    received = datetime.now(UTC)
-    values = sum(len(entry.readings) for entry in entries if isinstance(entry, Item))
 
-    def attempt(store: Store, *, few: bool) -> Outcome:
-        def work(connection: Connection) -> tuple[Outcome, _Delivery]:
-            delivery = _Delivery(connection, telemetry, kind, body.envelope, received)
-            with connection.pipeline() if few else nullcontext():
-                return delivery.run(entries, store), delivery
+    def __init__(self, pool: ConnectionPool, telemetry: Telemetry, kind: Kind) -> None:
+        self._pool = pool
+        self._telemetry = telemetry
+        self._kind = kind
+        self._gathering = Gathering(self._store_together, most=FEW)
 
-        outcome, delivery = transaction(pool, work)
-        delivery.committed()
-        return outcome
+    def deliver(self, raw_body: bytes) -> Outcome:
+        """Store a webhook's body: what is new of it, once, and all of it or nothing.
 
-    try:
-        return attempt(_Delivery.store, few=values <= FEW)
-    except (psycopg.DataError, psycopg.IntegrityError):
-        # Something in the batch that PostgreSQL refuses and we did not foresee: find it, keep the rest.
-        return attempt(_Delivery.store_by_halves, few=False)
+        Raises BadRequestError for what is not one of the shapes and UnavailableError where PostgreSQL is
+        away.
+        """
+        body = parse_body(raw_body)
+        entries = parse_items(self._kind, body)
+        values = _count_values(entries)
+        if body.envelope is None and values <= FEW:
+            return self._gathering.do(entries, max(values, 1))
+        return self._store(entries, body.envelope)
+
+    def _store_together(self, bodies: Sequence[Entries]) -> Sequence[Outcome]:
+        outcome = self._store([entry for entries in bodies for entry in entries], None)
+        firsts = accumulate(map(len, bodies), initial=0)
+        return [outcome.part(first, len(entries)) for first, entries in zip(firsts, bodies, strict=False)]
+
+    def _store(self, entries: Entries, envelope: Envelope | None) -> Outcome:
+        received = datetime.now(UTC)
+
+        def attempt(store: Store, *, few: bool) -> Outcome:
+            def work(connection: Connection) -> tuple[Outcome, _Delivery]:
+                delivery = _Delivery(connection, self._telemetry, self._kind, envelope, received)
+                with connection.pipeline() if few else nullcontext():
+                    return delivery.run(entries, store), delivery
+
+            outcome, delivery = transaction(self._pool, work)
+            delivery.committed()
+            return outcome
+
+        try:
+            return attempt(_Delivery.store, few=_count_values(entries) <= FEW)
+        except (psycopg.DataError, psycopg.IntegrityError):
+            # Something in the batch that PostgreSQL refuses and we did not foresee: find it, keep the rest.
+            return attempt(_Delivery.store_by_halves, few=False)
 
 
-Entries: TypeAlias = Sequence[Item | Rejection]
+def _count_values(entries: Entries) -> int:
+    return sum(len(entry.readings) for entry in entries if isinstance(entry, Item))
+
+
 Store: TypeAlias = "Callable[[_Delivery, Entries, int], None]"
 """Stores entries, the first of which has this place in the body."""
 
@@ -122,27 +167,35 @@ class _Delivery:
 
     def store(self, entries: Entries, first: int) -> None:
         """Store items and their rejections."""
-        items = [entry for entry in entries if isinstance(entry, Item) and _is_worth_keeping(entry)]
-        if items:
+        worth = [
+            (place, entry)
+            for place, entry in enumerate(entries, first)
+            if isinstance(entry, Item) and _is_worth_keeping(entry)
+        ]
+        if worth:
+            items = [item for _, item in worth]
             self._after_commit.append(self._telemetry.store(self._connection, items, self._received))
-            self._apply_presence(items)
+            self._apply_presence(worth)
         for place, entry in enumerate(entries, first):
             for rejection in entry.rejected if isinstance(entry, Item) else (entry,):
                 self._reject(place, entry, rejection)
-        self._outcome.stored += len(items)
+        self._outcome.stored.extend(place for place, _ in worth)
 
     def store_by_halves(self, entries: Entries, first: int) -> None:
         """Store what PostgreSQL takes; what it refuses ends alone in dead_letter."""
         outcome = self._outcome
-        lists: tuple[list[Any], ...] = (outcome.rejected, outcome.presence, self._after_commit)
+        lists: tuple[list[Any], ...] = (
+            outcome.stored,
+            outcome.rejected,
+            outcome.presence,
+            self._after_commit,
+        )
         lengths = [len(noted) for noted in lists]
-        stored = outcome.stored
         try:
             with self._connection.transaction():
                 self.store(entries, first)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             # The savepoint took back what was written; the same for what was noted of it.
-            outcome.stored = stored
             for noted, length in zip(lists, lengths, strict=True):
                 del noted[length:]
             if len(entries) == 1:
@@ -160,27 +213,24 @@ class _Delivery:
         for rejection in entry.rejected if isinstance(entry, Item) else ():
             self._reject(place, entry, rejection)
 
-    def _apply_presence(self, items: Sequence[Item]) -> None:
-        told = [item for item in items if item.registration is not None]
+    def _apply_presence(self, items: Sequence[tuple[int, Item]]) -> None:
+        told = [(place, item) for place, item in items if item.registration is not None]
         if not told:
             return
-        endpoints = self._telemetry.catalog.endpoints(self._connection, (item.endpoint for item in told))
+        endpoints = self._telemetry.catalog.endpoints(self._connection, (item.endpoint for _, item in told))
         events = []
-        for item in told:
+        for place, item in told:
             assert item.event_type is not None  # noqa: S101  # it comes with the registration
             assert item.registration is not None  # noqa: S101
             seen_at = time_of(item.time_ms, self._received, self._telemetry.retention)
             events.append(
                 PresenceEvent(endpoints[item.endpoint], item.event_type, item.registration, seen_at)
             )
-            self._outcome.presence.append((item.event_type, item.endpoint))
+            self._outcome.presence.append((place, item.event_type, item.endpoint))
         apply_presence(self._connection, events)
 
     def _reject(self, place: int, entry: Item | Rejection, rejection: Rejection) -> None:
-        answer: dict[str, Any] = {"index": place, "reason": rejection.reason}
-        if rejection.path:
-            answer["path"] = rejection.path
-        self._outcome.rejected.append(answer)
+        self._outcome.rejected.append((place, rejection))
         envelope = self._envelope
         queries.add_dead_letter(
             self._connection,

@@ -559,3 +559,37 @@ def test_while_postgresql_is_away_the_answer_is_503_with_retry_after(monkeypatch
         answer = post(client, value(1))
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "1"
+
+
+def test_posted_at_the_same_time_each_gets_the_answer_to_its_own_body(replica: Replica, rows: Rows) -> None:
+    """They share transactions: what is refused of one is told to its sender alone."""
+    client = replica(Kind.SINGLE)
+    good, bad = value(1.0), value(2.0) | {"inst_id": -1}
+    bodies = [
+        [value(number / 10, f"sim-{number:04}")] + [bad] * (number % 3 == 0) + [good] * (number % 2)
+        for number in range(200)
+    ]
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda body: post(client, body).get_json(), bodies))
+    for number, answer in enumerate(answers):
+        assert answer["stored"] == 1 + number % 2
+        assert [each["index"] for each in answer["rejected"]] == [1] * (number % 3 == 0)
+    assert rows("SELECT count(*) FROM resource") == [(300,)]
+    assert rows("SELECT count(*) FROM dead_letter") == [(67,)]
+    assert rows("SELECT count(*) < 200 FROM (SELECT DISTINCT xmin::text FROM resource) committed") == [
+        (True,)
+    ]
+
+
+def test_what_postgresql_refuses_of_one_body_does_not_hold_up_those_beside_it(
+    replica: Replica, rows: Rows, database: Database
+) -> None:
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute("ALTER TABLE resource ADD CONSTRAINT no_13 CHECK (float_value <> 13)")
+    client = replica(Kind.SINGLE)
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda n: post(client, value(float(n))).get_json(), range(40)))
+    assert [n for n, answer in enumerate(answers) if answer["rejected"]] == [13]
+    assert answers[13]["stored"] == 0
+    assert rows("SELECT count(*) FROM resource") == [(39,)]
+    assert rows("SELECT count(*) FROM dead_letter") == [(1,)]

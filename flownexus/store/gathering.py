@@ -1,0 +1,82 @@
+"""Work that comes at the same time, done together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(eq=False)
+class _Ticket(Generic[T, R]):
+    item: T
+    weight: int
+    future: Future[R] = field(default_factory=Future)
+    called: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+
+
+class Gathering(Generic[T, R]):
+    """Calls `work` with what several threads bring, so that they share the cost of a call.
+
+    Nobody waits for others to come: who comes first goes at once. While it is at work the next ones gather;
+    then the first of them goes and takes along the others, up to a weight of `most` in all. `work` returns a
+    result for each item; what it raises, each of them gets.
+    """
+
+    def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], most: int) -> None:
+        self._work = work
+        self._most = most
+        self._led = False
+        self._lock = threading.Lock()
+        self._waiting: list[_Ticket[T, R]] = []
+
+    def do(self, item: T, weight: int) -> R:
+        """Have it done, together with what others bring meanwhile."""
+        ticket = _Ticket[T, R](item, weight)
+        with self._lock:
+            self._waiting.append(ticket)
+            self._call_leader()
+        ticket.called.wait()
+        if ticket.leads:
+            self._lead()
+        return ticket.future.result()
+
+    def _call_leader(self) -> None:
+        """Let the first of those who wait lead, unless somebody does; the lock is held."""
+        if self._waiting and not self._led:
+            self._led = self._waiting[0].leads = True
+            self._waiting[0].called.set()
+
+    def _lead(self) -> None:
+        together = self._take()
+        try:
+            results = self._work([ticket.item for ticket in together])
+            for ticket, result in zip(together, results, strict=True):
+                ticket.future.set_result(result)
+        except BaseException as error:  # noqa: BLE001  # each of them raises it, this thread too
+            for ticket in together:
+                if not ticket.future.done():
+                    ticket.future.set_exception(error)
+        with self._lock:
+            self._led = False
+            self._call_leader()
+        for ticket in together:
+            ticket.called.set()
+
+    def _take(self) -> Sequence[_Ticket[T, R]]:
+        """Take from the queue its first, which leads, and those behind it that are not too much."""
+        with self._lock:
+            count, weight = 1, self._waiting[0].weight
+            for ticket in self._waiting[1:]:
+                weight += ticket.weight
+                if weight > self._most:
+                    break
+                count += 1
+            together, self._waiting = self._waiting[:count], self._waiting[count:]
+        return together

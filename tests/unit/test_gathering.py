@@ -1,0 +1,117 @@
+"""Work that comes at the same time is done together, and each gets what is theirs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Queue
+
+import pytest
+
+from flownexus.store.gathering import Gathering
+
+WAIT = 5.0
+
+
+class Worker:
+    """Work that is held until it is let go, one call at a time."""
+
+    def __init__(self) -> None:
+        self.begun: Queue[Sequence[int]] = Queue()
+        self.released: Queue[None] = Queue()
+
+    def __call__(self, items: Sequence[int]) -> Sequence[int]:
+        self.begun.put(items)
+        self.released.get(timeout=WAIT)
+        if -1 in items:
+            raise ValueError("minus one")
+        return [item * 10 for item in items]
+
+    def next(self) -> list[int]:
+        return sorted(self.begun.get(timeout=WAIT))
+
+    def release(self) -> None:
+        self.released.put(None)
+
+
+def start(threads: ThreadPoolExecutor, gathering: Gathering[int, int], item: int) -> Future[int]:
+    """Bring an item; returns once it waits or is being worked on."""
+    entered = threading.Event()
+
+    def bring() -> int:
+        entered.set()
+        return gathering.do(item, 1)
+
+    future = threads.submit(bring)
+    assert entered.wait(WAIT)
+    return future
+
+
+def test_who_comes_while_another_is_at_work_goes_together_with_those_who_wait() -> None:
+    worker = Worker()
+    gathering = Gathering(worker, most=3)
+    with ThreadPoolExecutor(8) as threads:
+        futures = [start(threads, gathering, 1)]
+        assert worker.next() == [1]  # at once, alone
+        futures += [start(threads, gathering, item) for item in (2, 3, 4, 5)]
+        while len(gathering._waiting) < 4:
+            threading.Event().wait(0.001)
+        together = []
+        for _ in range(2):
+            worker.release()
+            together.append(worker.next())
+        worker.release()
+        assert [len(items) for items in together] == [3, 1]
+        assert sorted(together[0] + together[1]) == [2, 3, 4, 5]
+        assert [future.result(WAIT) for future in futures] == [10, 20, 30, 40, 50]
+
+
+def test_what_the_work_raises_each_of_them_gets_and_nobody_else() -> None:
+    worker = Worker()
+    gathering = Gathering(worker, most=3)
+    with ThreadPoolExecutor(8) as threads:
+        first = start(threads, gathering, 1)
+        assert worker.next() == [1]
+        failing = [start(threads, gathering, item) for item in (-1, 2)]
+        while len(gathering._waiting) < 2:
+            threading.Event().wait(0.001)
+        worker.release()
+        assert worker.next() == [-1, 2]
+        worker.release()
+        assert first.result(WAIT) == 10
+        for future in failing:
+            with pytest.raises(ValueError, match="minus one"):
+                future.result(WAIT)
+        worker.release()
+        assert gathering.do(3, 1) == 30
+
+
+def test_each_gets_its_own_result_and_none_is_too_much() -> None:
+    lock, sizes, at_once, most_at_once = threading.Lock(), [], 0, 0
+
+    def work(items: Sequence[int]) -> Sequence[int]:
+        nonlocal at_once, most_at_once
+        with lock:
+            at_once += 1
+            most_at_once = max(most_at_once, at_once)
+            sizes.append(len(items))
+        try:
+            return [-item for item in items]
+        finally:
+            with lock:
+                at_once -= 1
+
+    gathering = Gathering(work, most=5)
+    with ThreadPoolExecutor(16) as threads:
+        assert list(threads.map(lambda item: gathering.do(item, 1), range(3000))) == [-n for n in range(3000)]
+    assert sum(sizes) == 3000
+    assert max(sizes) <= 5
+    assert most_at_once == 1
+
+
+def test_one_that_is_too_heavy_goes_alone() -> None:
+    def work(items: Sequence[int]) -> Sequence[int]:
+        return items
+
+    assert Gathering(work, most=3).do(7, weight=100) == 7
