@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -138,10 +138,14 @@ def _batches(
     """Return values a second: stored by the function, by COPY in batches, by one COPY."""
     empty(database)
     rate = stored_rate(world, database, function, body)
-    rows = database.execute(b"SELECT * FROM resource ORDER BY id").fetchall()[-CLIENTS * ENVELOPES * BATCH :]
-    if len(rows) != CLIENTS * ENVELOPES * BATCH:
-        raise RuntimeError(f"{len(rows)} rows were stored")
-    return rate, _copy(database, rows, BATCH), _copy(database, rows, len(rows))
+    rows = {
+        table: database.execute(f"SELECT * FROM {table} ORDER BY {id_}".encode()).fetchall()
+        for table, id_ in (("resource", "id"), ("event", "id"), ("event_resource", "resource_id"))
+    }
+    warm_up = CLIENTS * BATCH
+    if len(rows["resource"]) - warm_up != CLIENTS * ENVELOPES * BATCH:
+        raise RuntimeError(f"{len(rows['resource']) - warm_up} rows were stored")
+    return rate, _copy(database, rows, BATCH), _copy(database, rows, len(rows["resource"]))
 
 
 def empty(database: psycopg.Connection[Any]) -> None:
@@ -163,20 +167,25 @@ def stored_rate(world: World, database: psycopg.Connection[Any], function: str, 
     return CLIENTS * ENVELOPES * BATCH / _in_processes([(replica["port"], token, own) for own in bodies])
 
 
-def _copy(database: psycopg.Connection[Any], rows: Sequence[tuple[Any, ...]], batch: int) -> float:
-    """Return rows a second by COPY into the emptied table, in transactions of so many."""
+def _copy(database: psycopg.Connection[Any], tables: Mapping[str, Sequence[Any]], batch: int) -> float:
+    """Return values a second by COPY into the emptied tables, in transactions of so many values.
+
+    A composite is rows of `event` and `event_resource`, too: these go with its values.
+    """
     empty(database)
     database.execute(b"CHECKPOINT")
+    values = len(tables["resource"])
     began = time.perf_counter()
-    for first in range(0, len(rows), batch):
-        with (
-            database.transaction(),
-            database.cursor() as cursor,
-            cursor.copy("COPY resource FROM STDIN") as copy,
-        ):
-            for row in rows[first : first + batch]:
-                copy.write_row(row)
-    return len(rows) / (time.perf_counter() - began)
+    for first in range(0, values, batch):
+        with database.transaction(), database.cursor() as cursor:
+            for table, rows in tables.items():
+                begin, end = (len(rows) * place // values for place in (first, first + batch))
+                if begin == end:
+                    continue
+                with cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
+                    for row in rows[begin:end]:
+                        copy.write_row(row)
+    return values / (time.perf_counter() - began)
 
 
 def _one_by_one(world: World) -> tuple[float, float]:

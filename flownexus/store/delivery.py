@@ -26,7 +26,6 @@ from flownexus.store.gathering import Gathering
 from flownexus.store.pool import transaction
 from flownexus.store.telemetry import FEW, Telemetry, time_of
 
-
 Entries: TypeAlias = Sequence[Item | Rejection]
 
 
