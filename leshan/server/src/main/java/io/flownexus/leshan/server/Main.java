@@ -66,10 +66,10 @@ public final class Main implements Callable<Integer> {
   @Option(names = "--webhook-timeout", defaultValue = "15s")
   private Duration webhookTimeout;
 
-  @Option(names = "--lanes", defaultValue = "8", description = "of each webhook")
+  @Option(names = "--lanes", defaultValue = "2", description = "of each webhook")
   private int lanes;
 
-  @Option(names = "--batch-items", defaultValue = "500", description = "at most in one post")
+  @Option(names = "--batch-items", defaultValue = "1000", description = "at most in one post")
   private int batchItems;
 
   @Option(

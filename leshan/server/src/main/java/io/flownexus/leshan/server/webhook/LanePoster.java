@@ -13,6 +13,10 @@ final class LanePoster {
 
   private static final Logger LOG = LoggerFactory.getLogger(LanePoster.class);
   private static final int MAX_BYTES = 4 << 20;
+  // After a large batch more is on its way, and a batch by itself costs as much as many items:
+  // gathering for a moment makes fewer and larger ones.
+  private static final int BUSY = 50;
+  private static final long GATHER_MILLIS = 50;
 
   private final Lane lane;
   private final Spool spool;
@@ -106,7 +110,11 @@ final class LanePoster {
       failures = 0;
       limit = Math.min(batchItems, limit * 2);
       target.stored(batch, answer);
-      post();
+      if (batch.items().size() >= BUSY && batch.items().size() < batchItems) {
+        executor.schedule(this::post, GATHER_MILLIS, TimeUnit.MILLISECONDS);
+      } else {
+        post();
+      }
     } else if (answer.status() == 413 || answer.status() == 400) {
       if (batch.items().size() > 1) {
         limit = Math.max(1, batch.items().size() / 2);

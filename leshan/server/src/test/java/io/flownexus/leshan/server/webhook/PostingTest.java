@@ -20,6 +20,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
@@ -85,6 +86,28 @@ class PostingTest {
         List.of(1L, 2L, 102L, 202L),
         receiver.posts().stream().map(post -> post.body().path("first_seq").asLong()).toList());
     assertEquals("Bearer secret", receiver.posts().get(0).authorization());
+  }
+
+  @Test
+  void busy_lane_gathers_for_a_moment_after_a_large_batch() throws Exception {
+    CountDownLatch go = new CountDownLatch(1);
+    List<Long> times = new CopyOnWriteArrayList<>();
+    receiver.behave(
+        post -> {
+          go.await();
+          times.add(System.nanoTime());
+          if (times.size() == 2) {
+            append("ep", 61);
+          }
+          return WebhookReceiver.stored(post);
+        });
+    append("ep", 0);
+    WebhookReceiver.await(() -> receiver.posts().size() == 1);
+    IntStream.range(1, 61).forEach(i -> append("ep", i));
+    go.countDown();
+    WebhookReceiver.await(() -> times.size() == 3 && spool.pending() == 0);
+    assertEquals(List.of(1, 60, 1), sizes());
+    assertTrue(times.get(2) - times.get(1) >= 50_000_000L);
   }
 
   @Test
