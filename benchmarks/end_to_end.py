@@ -21,9 +21,10 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.fleet import Fleet, Line, Stored, StoredFleet, wrong
+from benchmarks.fleet import Fleet, Line, Stored, StoredFleet
 from benchmarks.processes import groups
 from benchmarks.results import Result
+from chaos.audit import Telemetry, Value
 from local.options import Options, Ports
 from local.world import World
 
@@ -125,9 +126,9 @@ def _phase(fleet: Fleet, found: Found) -> Iterator[None]:
 def _audit(fleet: StoredFleet, found: Found, began: float) -> tuple[Sequence[Line], Sequence[Stored]]:
     """Compare what was acknowledged since the last time to the rows since then; return both."""
     acknowledged, stored = fleet.acknowledged(), list(fleet.stored(began))
-    lost, doubled = wrong(acknowledged, stored)
-    found.lost += lost
-    found.doubled += doubled
+    values = Telemetry([line.audited for line in acknowledged], (), [row.value for row in stored])
+    found.lost += len(values.lost)
+    found.doubled += len(values.doubled)
     found.audited += len(acknowledged)
     return acknowledged, stored
 
@@ -156,8 +157,10 @@ def _latencies(fleet: StoredFleet, found: Found, interval: float, window: float)
         time.sleep(window)
         fleet.rest()
     acknowledged, stored = _audit(fleet, found, began)
-    committed = {row.key: commits.seen[row.transaction] for row in stored}
-    return [committed[line.key] - line.sent_us / 1e6 for line in acknowledged if line.key in committed]
+    committed: dict[Value, float] = {row.value: commits.seen[row.transaction] for row in stored}
+    return [
+        committed[line.audited] - line.sent_us / 1e6 for line in acknowledged if line.audited in committed
+    ]
 
 
 class Commits:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 import psycopg
 
 from benchmarks.ingest_path import assert_durable
+from chaos.audit import Value
 from local import web
 from local.world import World
 
@@ -32,12 +32,11 @@ class Line(msgspec.Struct):
     sent_us: int = 0
 
     @property
-    def key(self) -> Key:
-        """Return what no other notification has."""
-        return self.ep, self.value
+    def audited(self) -> Value:
+        """Return the value as the audit knows it."""
+        return Value.of(self.ep, self.value)
 
 
-Key = tuple[str, float]
 _decode = msgspec.json.Decoder(Line).decode
 
 
@@ -45,7 +44,7 @@ _decode = msgspec.json.Decoder(Line).decode
 class Stored:
     """A row that a notification became, and the transaction that wrote it."""
 
-    key: Key
+    value: Value
     transaction: int
 
 
@@ -133,20 +132,13 @@ class StoredFleet(Fleet):
             " AND NOT EXISTS (SELECT FROM event_resource x WHERE x.resource_id = r.id AND x.time = r.time)",
             [since],
         )
-        return (Stored((name, value), transaction) for name, value, transaction in rows)
+        return (Stored(Value.of(name, value), transaction) for name, value, transaction in rows)
 
     def _one(self, query: str) -> int:
         row = self._database.execute(query.encode()).fetchone()
         assert row is not None  # for the type checker: an aggregate has a row
         number: int = row[0]
         return number
-
-
-def wrong(acknowledged: Sequence[Line], stored: Sequence[Stored]) -> tuple[int, int]:
-    """Return how many acknowledged values are no row, and how many rows there are too many."""
-    rows = Counter(row.key for row in stored)
-    lost = sum(line.key not in rows for line in acknowledged)
-    return lost, rows.total() - len(rows)
 
 
 def wait(condition: Callable[[], bool], interval: float = 0.5, timeout: float = 120.0) -> None:
