@@ -65,9 +65,15 @@ java-test: ## run the Java tests and checks
 bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json
 	$(RUN) -m benchmarks
 
-.PHONY: chaos
+.PHONY: chaos outage full-disk
 chaos: $(STAMP) ## kill parts under load for ten minutes, then audit: make chaos ARGS='--seconds 60 --seed 7'
-	$(RUN) -m chaos $(ARGS)
+	$(RUN) -m chaos kills $(ARGS)
+
+outage: $(STAMP) ## stop PostgreSQL under load for five minutes, then audit: make outage ARGS='--seconds 60'
+	$(RUN) -m chaos outage $(ARGS)
+
+full-disk: $(STAMP) ## fill the disk of Leshan's spool, a small tmpfs, then audit: make full-disk ARGS='--seconds 10'
+	$(RUN) -m chaos full-disk $(ARGS)
 
 .PHONY: check format
 TYPED := flownexus connector local benchmarks chaos tests

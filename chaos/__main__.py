@@ -1,61 +1,75 @@
-"""Load a world, kill its parts at random, audit what is left; exit status 1 when anything is found."""
+"""Do something to a loaded world and audit what is left; exit status 1 when anything is found."""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from chaos.run import Report, Settings, run
+from chaos import full_disk, outage, random_kills
+from chaos.trial import Report, Say
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What can be done to a world, and how it is told."""
+
+    what: str
+    settings: type[Any]
+    run: Callable[[Any, Path, Say], Report]
+    enter: Callable[[], None] = lambda: None
+    """Goes, in a process of its own, to where it can be made; raises PermissionError where it cannot."""
+
+
+TRIALS: Mapping[str, Trial] = {
+    "kills": Trial("kill its parts at random", random_kills.Settings, random_kills.run),
+    "outage": Trial("take PostgreSQL away", outage.Settings, outage.run),
+    "full-disk": Trial("fill the disk of Leshan's spool", full_disk.Settings, full_disk.run, full_disk.enter),
+}
+REFUSED = 2
+"""The exit status when the trial cannot be made here."""
 
 
 def main() -> int:
-    """Return 0 when the audit finds nothing, else 1."""
+    """Return 0 when the audit finds nothing, 1 when it does, 2 when the trial cannot be made."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    defaults = Settings()
-    parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of kills (default: 600)")
-    parser.add_argument("--devices", type=int, default=defaults.devices, help="simulated (default: 1000)")
-    parser.add_argument(
-        "--interval",
-        type=float,
-        default=defaults.interval,
-        help="seconds between two notifications of a device (default: 5: a thousand send 200 a second, "
-        "which two cores can do while things start again)",
-    )
-    parser.add_argument(
-        "--operations", type=float, default=defaults.operations, help="queued a second (default: 50)"
-    )
-    parser.add_argument(
-        "--update",
-        type=float,
-        default=defaults.update,
-        help="seconds between two registration updates of a device (default: 30)",
-    )
-    parser.add_argument(
-        "--long-poll-timeout",
-        type=float,
-        default=defaults.long_poll_timeout,
-        help="seconds; the lease and all else follows from it (default: 30)",
-    )
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="what is killed when (default: 1)")
-    parser.add_argument(
-        "--home", type=Path, help="an empty folder for the world, kept (default: none is kept)"
-    )
+    trials = parser.add_subparsers(dest="trial", required=True)
+    for name, trial in TRIALS.items():
+        options = trials.add_parser(name, help=trial.what, description=f"{trial.what}; times are in seconds")
+        for each in fields(trial.settings):
+            said = f"{each.metadata['help']} (default: {each.default})"
+            options.add_argument(_flag(each.name), type=type(each.default), default=each.default, help=said)
+        options.add_argument("--home", type=Path, help="an empty folder for the world, kept (default: none)")
     arguments = vars(parser.parse_args())
-    if arguments["devices"] < 2 or min(arguments[name] for name in ("interval", "operations", "update")) <= 0:
-        parser.error("two devices or more, and no rate of zero")
-    settings = Settings(**{field.name: arguments[field.name] for field in fields(Settings)})
+    trial, home = TRIALS[arguments.pop("trial")], arguments.pop("home")
     console = Console(highlight=False)
-    console.print(f"seed {settings.seed}: the same one kills the same in the same order")
+    if any(value <= 0 for name, value in arguments.items() if name != "seed"):
+        parser.error("nothing can be zero")
+    try:
+        settings = trial.settings(**arguments)
+        trial.enter()
+    except ValueError as error:
+        parser.error(str(error))
+    except PermissionError as error:
+        console.print(f"[red]error:[/] {error}")
+        return REFUSED
+    console.print(", ".join(f"{name} {value:g}" for name, value in arguments.items()))
     with tempfile.TemporaryDirectory(prefix="flownexus-chaos-") as folder:
-        home = arguments["home"] or Path(folder) / "home"
-        report = run(settings, home, lambda text: console.print(text, style="dim"))
+        report = trial.run(
+            settings, home or Path(folder) / "home", lambda text: console.print(text, style="dim")
+        )
     _print(report, console)
     return 0 if report.clean else 1
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _print(report: Report, console: Console) -> None:

@@ -32,6 +32,19 @@ ORDER BY r.time, r.stored_at, r.id
 """
 """The temperatures of endpoints of a prefix; those without an event are notifications."""
 
+STORED_OUT_OF_ORDER: Final = """
+SELECT e.name || ' ' || r.time
+FROM (SELECT r.endpoint_id, r.time,
+             lag(r.time) OVER (PARTITION BY r.endpoint_id ORDER BY r.stored_at, r.id) AS time_before
+      FROM resource r
+      JOIN resource_type t ON t.id = r.resource_type_id
+      WHERE t.object_id = 3303 AND t.resource_id = 5700
+        AND NOT EXISTS (SELECT FROM event_resource x WHERE x.resource_id = r.id AND x.time = r.time)) r
+JOIN endpoint e ON e.id = r.endpoint_id
+WHERE r.time < r.time_before
+"""
+"""Notifications that were stored after a later one of their device."""
+
 OPERATIONS: Final = """
 SELECT o.id, e.name, o.operation_type, coalesce(o.value ->> 'value', o.arguments, ''),
        o.registration_id IS NULL, o.status, o.attempts, o.reason, coalesce(o.result ? 'content', false),
@@ -124,6 +137,12 @@ def texts(connection: psycopg.Connection[Any], query: str) -> list[str]:
 def count(connection: psycopg.Connection[Any], table: str) -> int:
     """Count the rows of a table."""
     return int(texts(connection, f"SELECT count(*) FROM {table}")[0])
+
+
+def stored_items(connection: psycopg.Connection[Any]) -> int:
+    """Count the single items that are stored."""
+    query = "SELECT coalesce(sum(mark), 0)::bigint FROM delivery_mark WHERE kind = 'single'"
+    return int(texts(connection, query)[0])
 
 
 def marks(connection: psycopg.Connection[Any]) -> list[Mark]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.kills import VICTIMS
-from chaos.run import Settings, run
+from chaos.random_kills import Settings, run
 
 SETTINGS = Settings(
     seconds=60, devices=100, interval=1, operations=10, update=10, long_poll_timeout=3, seed=1

@@ -1,4 +1,4 @@
-"""Start a world, load it, kill its parts at random, let it drain, and audit what is left."""
+"""Kill parts of a loaded world at random, let it drain, and audit what is left."""
 
 from __future__ import annotations
 
@@ -13,47 +13,44 @@ from typing import Any, Final
 
 import psycopg
 
-from benchmarks.ingest_path import assert_durable
 from chaos import audit, evidence
 from chaos.audit import Asked, Finding
 from chaos.kills import PATIENCE, POLL_INTERVAL, kill, schedule
 from chaos.load import Load
-from local import web
+from chaos.trial import DRAIN, PREFIX, Report, Say, audit_uplink, prepare, silence
 from local.instance import leftovers
 from local.options import Options, Ports
 from local.world import World, WorldError
 
-PREFIX: Final = "chaos-"
 LIFETIME: Final = 600  # seconds, of registrations
 SLOW_SHARE: Final = 0.2
 ANSWER_TIME: Final = 1.0  # seconds that a slow device takes
-DRAIN: Final = 30.0
-"""Seconds beyond a lease in which everything must be done after the last kill."""
-PREPARATION: Final = 300.0
-FLUSH: Final = 1.5  # seconds after which the devices' files have what happened
-FULL: Final = 2  # SQLite's synchronous
-
-Say = Callable[[str], None]
-
-
-class ChaosError(RuntimeError):
-    """The world does not get to where it can be tried."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """How much of what, and for how long; durations in seconds."""
 
-    seconds: float = 600
-    devices: int = 1000
-    interval: float = 5
-    """Between two notifications of a device."""
-    operations: float = 50
-    """Queued a second."""
-    update: float = 30
-    """Between two registration updates of a device."""
-    long_poll_timeout: float = 30
-    seed: int = 1
+    seconds: float = field(default=600.0, metadata={"help": "of kills"})
+    devices: int = field(default=1000, metadata={"help": "simulated"})
+    interval: float = field(
+        default=5.0,
+        metadata={
+            "help": "between two notifications of a device; a thousand then send 200 a second, "
+            "which two cores can do while things start again"
+        },
+    )
+    operations: float = field(default=50.0, metadata={"help": "queued a second"})
+    update: float = field(default=30.0, metadata={"help": "between two registration updates of a device"})
+    long_poll_timeout: float = field(
+        default=30.0, metadata={"help": "the lease and all else follows from it"}
+    )
+    seed: int = field(default=1, metadata={"help": "says what is killed when"})
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be done."""
+        if self.devices < 2:
+            raise ValueError("two devices or more, since one of them is slow")
 
     def groups(self) -> tuple[str, ...]:
         """Return the devices as the simulator takes them; at slow ones operations are always under way."""
@@ -69,25 +66,10 @@ class Settings:
         return [f"{PREFIX}{number:04d}" for number in range(1, self.devices + 1)]
 
 
-@dataclass
-class Report:
-    """What was done to the world, and what the audit found."""
-
-    settings: Settings
-    killed: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-    figures: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def clean(self) -> bool:
-        """Say whether nothing was found."""
-        return all(finding.clean for finding in self.findings)
-
-
 def run(settings: Settings, home: Path, say: Say) -> Report:
     """Do it all in a world of its own, in the folder `home`, and report."""
     random = Random(settings.seed)  # a run can be repeated
-    report = Report(settings)
+    report = Report()
     options = Options(
         home=home,
         ports=Ports.any_free(),
@@ -96,30 +78,17 @@ def run(settings: Settings, home: Path, say: Say) -> Report:
     )
     with World(options) as world:
         say(f"{settings.devices} devices are registered")
-        _prepare(world)
+        prepare(world)
         say("they are observed: the load begins")
         with Load(world, settings.names(), settings.operations, Random(settings.seed)) as load:
             last_kill = _kill_at_random(world, settings.seconds, random, report, say)
         say("no more kills, and no more operations")
         _drain(world, load.asked, last_kill, report, say)
         report.findings.append(_registrations(world))
-        _silence(world, say)
+        silence(world, say)
         _audit(world, load.asked, report)
     report.findings.append(Finding("processes left behind", 0, [*leftovers(home)]))
     return report
-
-
-def _prepare(world: World) -> None:
-    """Wait until the devices' observe plan is done."""
-    with psycopg.connect(world.database_url, autocommit=True) as connection:
-        assert_durable(connection)
-        if world.metric("spool_synchronous") != FULL:
-            raise ChaosError("the spool is not synchronous: what is acknowledged may be lost")
-        deadline = time.monotonic() + PREPARATION
-        while evidence.operations(connection, ended=False):
-            if time.monotonic() > deadline:
-                raise ChaosError("the devices' observe plan does not come to an end")
-            time.sleep(1)
 
 
 def _kill_at_random(world: World, seconds: float, random: Random, report: Report, say: Say) -> float:
@@ -186,55 +155,12 @@ def _registrations(world: World) -> Finding:
         )
 
 
-def _silence(world: World, say: Say) -> None:
-    """Let the devices rest until their files are written, and Leshan hand in what it has and stop.
-
-    Devices go on updating their registrations: only a spool that is closed can be compared to the marks.
-    """
-    status, text = web.request(world.simulator_port, "POST", "/notify?every=0")
-    if status != 200:
-        raise ChaosError(f"the devices cannot be silenced: {text}")
-    time.sleep(FLUSH)
-    world.stop_part("leshan")
-    say("the devices rest, and Leshan is closed: the audit begins")
-
-
 def _audit(world: World, asked: list[Asked], report: Report) -> None:
     with psycopg.connect(world.database_url) as connection:
         report.findings += [
-            *_uplink(world, connection, report.figures),
+            *audit_uplink(world, connection, report.figures),
             *_downlink(world, connection, asked, report.figures),
         ]
-
-
-def _uplink(world: World, connection: psycopg.Connection[Any], figures: dict[str, str]) -> list[Finding]:
-    rows = connection.execute(evidence.TEMPERATURES.encode(), [PREFIX]).fetchall()
-    notified = evidence.temperatures(world, lambda: rows, PREFIX)
-    sent = evidence.temperatures(world, lambda: rows, PREFIX, sent=True)
-    lanes = evidence.lanes(world)
-    for name, telemetry in (("notifications", notified), ("Sends", sent)):
-        figures[f"{name} acknowledged"] = f"{len(telemetry.acknowledged):,}"
-        figures[f"{name} stored, and their device never heard of it"] = (
-            f"{len(set(telemetry.stored) - set(telemetry.acknowledged)):,}"
-        )
-    return [
-        *notified.findings("notifications"),
-        Finding("notifications out of order", len(notified.stored), notified.disordered),
-        *sent.findings("Sends"),
-        Finding(
-            "events stored twice",
-            evidence.count(connection, "event"),
-            evidence.texts(connection, evidence.EVENTS_TWICE),
-        ),
-        Finding(
-            "latest values that are not",
-            evidence.count(connection, "resource_latest"),
-            evidence.texts(connection, evidence.NOT_THE_LATEST),
-        ),
-        Finding("marks astray", len(lanes), audit.marks_astray(lanes, evidence.marks(connection))),
-        Finding("left in the spool", 0, evidence.left_in_spool(world)),
-        Finding("dead letters", 0, evidence.texts(connection, "SELECT reason FROM dead_letter")),
-    ]
 
 
 def _downlink(

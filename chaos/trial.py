@@ -1,0 +1,122 @@
+"""What the trials have in common: their report, devices that do as told, the audit of the uplink."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psycopg
+
+from benchmarks.ingest_path import assert_durable
+from chaos import audit, evidence
+from chaos.audit import Finding
+from local import web
+from local.world import World
+
+PREFIX: Final = "chaos-"
+POLL_INTERVAL: Final = 0.1
+DRAIN: Final = 30.0
+"""Seconds beyond a lease in which everything must be done after the last disturbance."""
+PREPARATION: Final = 300.0
+FLUSH: Final = 1.5  # seconds after which the devices' files have what happened
+FULL: Final = 2  # SQLite's synchronous
+REFUSED: Final = 'refused_total{what="notification"}'
+"""Leshan's metric of notifications that it did not acknowledge for want of room."""
+
+Say = Callable[[str], None]
+
+
+class ChaosError(RuntimeError):
+    """The world does not get to where it can be tried."""
+
+
+@dataclass
+class Report:
+    """What was done to the world, and what the audit found."""
+
+    killed: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    figures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def clean(self) -> bool:
+        """Say whether nothing was found."""
+        return all(finding.clean for finding in self.findings)
+
+
+def prepare(world: World) -> None:
+    """Wait until the devices' observe plan is done."""
+    with psycopg.connect(world.database_url, autocommit=True) as connection:
+        assert_durable(connection)
+        if world.metric("spool_synchronous") != FULL:
+            raise ChaosError("the spool is not synchronous: what is acknowledged may be lost")
+        await_true(
+            lambda: not evidence.operations(connection, ended=False),
+            PREPARATION,
+            "the devices' observe plan does not come to an end",
+            interval=1.0,
+        )
+
+
+def await_true(
+    condition: Callable[[], bool], timeout: float, otherwise: str, interval: float = POLL_INTERVAL
+) -> float:
+    """Wait until something is so and return the seconds that took; raise ChaosError if it takes too long."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > timeout:
+            raise ChaosError(otherwise)
+        time.sleep(interval)
+    return time.monotonic() - began
+
+
+def notify(world: World, every: str) -> None:
+    """Let all devices notify at an interval: a duration, "0" for never, "max" as fast as ACKs come."""
+    status, text = web.request(world.simulator_port, "POST", f"/notify?every={every}")
+    if status != 200:
+        raise ChaosError(f"the devices do not listen: {text}")
+
+
+def silence(world: World, say: Say) -> None:
+    """Let the devices rest until their files are written, and Leshan hand in what it has and stop.
+
+    Devices go on updating their registrations: only a spool that is closed can be compared to the marks.
+    """
+    notify(world, "0")
+    time.sleep(FLUSH)
+    world.stop_part("leshan")
+    say("the devices rest, and Leshan is closed: the audit begins")
+
+
+def audit_uplink(world: World, connection: psycopg.Connection[Any], figures: dict[str, str]) -> list[Finding]:
+    """Return what must not be among the values that devices sent, and note how many there were."""
+    rows = connection.execute(evidence.TEMPERATURES.encode(), [PREFIX]).fetchall()
+    notified = evidence.temperatures(world, lambda: rows, PREFIX)
+    sent = evidence.temperatures(world, lambda: rows, PREFIX, sent=True)
+    lanes = evidence.lanes(world)
+    for name, telemetry in (("notifications", notified), ("Sends", sent)):
+        figures[f"{name} acknowledged"] = f"{len(telemetry.acknowledged):,}"
+        figures[f"{name} stored, and their device never heard of it"] = (
+            f"{len(set(telemetry.stored) - set(telemetry.acknowledged)):,}"
+        )
+    return [
+        *notified.findings("notifications"),
+        Finding("notifications out of order", len(notified.stored), notified.disordered),
+        *sent.findings("Sends"),
+        Finding(
+            "events stored twice",
+            evidence.count(connection, "event"),
+            evidence.texts(connection, evidence.EVENTS_TWICE),
+        ),
+        Finding(
+            "latest values that are not",
+            evidence.count(connection, "resource_latest"),
+            evidence.texts(connection, evidence.NOT_THE_LATEST),
+        ),
+        Finding("marks astray", len(lanes), audit.marks_astray(lanes, evidence.marks(connection))),
+        Finding("left in the spool", 0, evidence.left_in_spool(world)),
+        Finding("dead letters", 0, evidence.texts(connection, "SELECT reason FROM dead_letter")),
+    ]
