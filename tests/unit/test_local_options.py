@@ -117,6 +117,14 @@ def test_a_taken_port_is_known_with_its_holder() -> None:
     assert is_free(free_port())
 
 
+def test_a_free_port_is_none_that_an_outgoing_connection_may_take() -> None:
+    """PostgreSQL, restarted, found its port taken by a connection of somebody else."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = [free_port() for _ in range(100)]
+    assert max(ports) < lowest
+    assert len(set(ports)) == 100
+
+
 def test_the_wait_before_a_restart_doubles_up_to_a_bound() -> None:
     backoff = Backoff(first=1, longest=8)
     for crashes, bound in ((1, 1), (2, 2), (3, 4), (4, 8), (5, 8), (10_000, 8)):
