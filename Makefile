@@ -59,7 +59,7 @@ acceptance: $(STAMP) ## run the tests of the whole world
 	$(RUN) -m pytest tests/acceptance
 
 java-test: ## run the Java tests and checks
-	mvn -B -f leshan/pom.xml verify
+	mvn -B -T 2 -f leshan/pom.xml verify
 
 .PHONY: bench
 bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json

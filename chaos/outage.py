@@ -39,8 +39,6 @@ SLOW: Final = 500.0
 """Items a second that a spool drains by in the slowest case."""
 LEFT: Final = 0.5
 """Seconds' worth of notifications that are on their way when the spool counts as drained."""
-SATURATED: Final = 10.0
-"""Seconds in which devices send as fast as they can, after as many of warming up."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,9 @@ class Settings:
     seconds: float = field(default=300.0, metadata={"help": "without PostgreSQL"})
     devices: int = field(default=250, metadata={"help": "simulated"})
     rate: float = field(default=500.0, metadata={"help": "notifications a second, of all devices together"})
+    saturated: float = field(
+        default=10.0, metadata={"help": "of sending as fast as possible, after as many of warming up"}
+    )
 
     def group(self) -> str:
         """Return the devices as the simulator takes them."""
@@ -71,7 +72,7 @@ def run(settings: Settings, home: Path, say: Say) -> Report:
         with psycopg.connect(world.database_url, autocommit=True) as connection:
             _drain(world, connection, settings, report)
             say("the spool is drained: devices send as fast as they can")
-            _saturate(world, connection, report)
+            _saturate(world, connection, settings, report)
             silence(world, say)
             report.findings += [
                 *audit_uplink(world, connection, report.figures),
@@ -160,12 +161,12 @@ def _drain(world: World, connection: psycopg.Connection[Any], settings: Settings
     }
 
 
-def _saturate(world: World, connection: psycopg.Connection[Any], report: Report) -> None:
+def _saturate(world: World, connection: psycopg.Connection[Any], settings: Settings, report: Report) -> None:
     """Measure what the same world stores when devices send as fast as they can."""
     notify(world, "max")
-    time.sleep(SATURATED)
+    time.sleep(settings.saturated)
     began, stored = time.monotonic(), evidence.stored_items(connection)
-    time.sleep(SATURATED)
+    time.sleep(settings.saturated)
     rate = (evidence.stored_items(connection) - stored) / (time.monotonic() - began)
     report.figures["stored when devices send as fast as they can"] = f"{rate:,.0f} items a second"
     notify(world, "0")
