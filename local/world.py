@@ -42,7 +42,7 @@ TOKENS = (
 )
 STATUS_FILE = "run/status.json"
 POLL_INTERVAL = 0.05
-DOWNLINK_NICE = 10  # as far as stack.yml has the functions of operations stand back
+DOWNLINK_NICE = 3  # as far as stack.yml has the functions of operations stand back
 
 Progress = Callable[[str], None]
 
