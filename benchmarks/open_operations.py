@@ -15,7 +15,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -25,6 +25,8 @@ from typing import Any
 import aiohttp
 import psycopg
 
+from benchmarks.fleet import wait
+from benchmarks.ingest_path import assert_durable
 from benchmarks.results import Result
 from local import web
 from local.options import Options, Ports
@@ -41,7 +43,6 @@ ROUNDS = 2  # of each run
 USERS = 4
 PAUSE = 0.05  # seconds before a value that was not taken is posted again
 GOAL = 1.2
-TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,9 @@ def run(runs: int) -> Sequence[Result]:
 
 def _prepare(world: World, database: psycopg.Connection[Any]) -> None:
     """Wait until the devices' observe plan is done; only then let them be slow."""
-    for name in ("fsync", "full_page_writes", "synchronous_commit"):
-        row = database.execute(f"SHOW {name}".encode()).fetchone()
-        if row != ("on",):
-            raise RuntimeError(f"{name} is {row}: these would be figures of another system")
-    _wait(lambda: _count(database, "endpoint", "registered") == OPEN)
-    _wait(lambda: _count(database, "endpoint_operation", "finished_at IS NULL") == 0)
+    assert_durable(database)
+    wait(lambda: _count(database, "endpoint", "registered") == OPEN)
+    wait(lambda: _count(database, "endpoint_operation", "finished_at IS NULL") == 0)
     for number in range(1, OPEN + 1):
         path = f"/devices/slow-{number:04d}/slow?seconds={ANSWER_TIME:g}"
         status, text = web.request(world.simulator_port, "POST", path)
@@ -150,7 +148,7 @@ def _open_operations(world: World, database: psycopg.Connection[Any]) -> tuple[W
 
     with ThreadPoolExecutor(USERS) as users:
         list(users.map(queue, range(1, OPEN + 1)))
-    _wait(lambda: _count(database, "endpoint_operation", "finished_at IS NULL") == 0, 0.25)
+    wait(lambda: _count(database, "endpoint_operation", "finished_at IS NULL") == 0, 0.25)
     row = database.execute(
         "SELECT extract(epoch FROM max(last_attempt_at))::float, extract(epoch FROM min(finished_at))::float,"
         " extract(epoch FROM max(finished_at))::float, count(*) FILTER (WHERE status = 'CONFIRMED')"
@@ -169,14 +167,6 @@ def _count(database: psycopg.Connection[Any], table: str, condition: str) -> int
     assert row is not None  # for the type checker: an aggregate has a row
     count: int = row[0]
     return count
-
-
-def _wait(condition: Callable[[], bool], interval: float = 0.5) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the system does not get to where it can be measured")
-        time.sleep(interval)
 
 
 def _p99(samples: Sequence[Sample], windows: Sequence[Window]) -> float:
