@@ -61,9 +61,12 @@ acceptance: $(STAMP) ## run the tests of the whole world
 java-test: ## run the Java tests and checks
 	mvn -B -T 2 -f leshan/pom.xml verify
 
-.PHONY: bench
+.PHONY: bench soak
 bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json
 	$(RUN) -m benchmarks
+
+soak: $(STAMP) ## half of saturation for an hour; writes benchmarks/SOAK.md: make soak ARGS='--minutes 10 --every 10'
+	$(RUN) -m benchmarks.soak $(ARGS)
 
 .PHONY: chaos outage full-disk
 chaos: $(STAMP) ## kill parts under load for ten minutes, then audit: make chaos ARGS='--seconds 60 --seed 7'

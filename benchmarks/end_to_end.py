@@ -21,17 +21,13 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.fleet import Fleet, Line, Stored, StoredFleet
-from benchmarks.processes import groups
+from benchmarks.fleet import WINDOW, Fleet, Line, Stored, StoredFleet, group, saturate, stored_fleet, warm_up
 from benchmarks.results import Result
 from chaos.audit import Telemetry, Value
 from local.options import Options, Ports
 from local.world import World
 
 FLEETS = (200, 1000)
-WARM_UP = 20.0  # seconds at full rate, of each JVM
-SETTLE = 3.0  # seconds at full rate before a window begins
-WINDOW = 20.0
 SLOW_RATE = 10  # notifications a second
 SLOW_WINDOW = 60.0
 PART = 0.1  # of the rate at saturation
@@ -68,40 +64,36 @@ def run(runs: int) -> Sequence[Result]:
 @contextlib.contextmanager
 def _worlds(devices: int) -> Iterator[tuple[StoredFleet, Fleet]]:
     """Run a whole world and one that only counts, with as many devices each."""
-    groups = (f"prefix=sim-,count={devices},notify=0,lifetime=36000",)
-    with tempfile.TemporaryDirectory(prefix="flownexus-bench-") as folder:
-        whole = Options(home=Path(folder) / "home", ports=Ports.any_free(), groups=groups)
-        counting = Options(
-            home=Path(folder) / "counting",
-            ports=Ports.any_free(),
-            groups=groups,
-            parts=frozenset({"leshan", "simulator"}),
-            leshan_arguments=("--count-only",),
-        )
-        with (
-            World(whole) as world,
-            World(counting) as other,
-            psycopg.connect(world.database_url, autocommit=True) as database,
-        ):
-            fleet, ceiling = StoredFleet(world, database), Fleet(other)
-            fleet.observe()
-            ceiling.observe()
-            yield fleet, ceiling
+    with (
+        tempfile.TemporaryDirectory(prefix="flownexus-bench-") as folder,
+        stored_fleet(Path(folder) / "home", devices) as fleet,
+        World(
+            Options(
+                home=Path(folder) / "counting",
+                ports=Ports.any_free(),
+                groups=(group(devices),),
+                parts=frozenset({"leshan", "simulator"}),
+                leshan_arguments=("--count-only",),
+            )
+        ) as other,
+    ):
+        ceiling = Fleet(other)
+        ceiling.observe()
+        yield fleet, ceiling
 
 
 def _measure(fleet: StoredFleet, ceiling: Fleet, devices: int, runs: int) -> Found:
     found = Found()
     for each in (ceiling, fleet):
         with _phase(each, found):
-            each.notify("max")
-            time.sleep(WARM_UP)
+            warm_up(each)
     for _ in range(runs):
         with _phase(ceiling, found):
-            rate, cpu, _ = _saturate(ceiling)
+            rate, cpu, _ = saturate(ceiling)
             found.ceiling.append(rate)
             found.cpu_ceiling.append(cpu)
         with _phase(fleet, found):
-            rate, cpu, backlog = _saturate(fleet)
+            rate, cpu, backlog = saturate(fleet)
             found.rate.append(rate)
             found.cpu.append(cpu)
             found.backlog.append(backlog / rate)
@@ -131,22 +123,6 @@ def _audit(fleet: StoredFleet, found: Found, began: float) -> tuple[Sequence[Lin
     found.doubled += len(values.doubled)
     found.audited += len(acknowledged)
     return acknowledged, stored
-
-
-def _saturate(fleet: Fleet) -> tuple[float, Mapping[str, float], int]:
-    """Return notifications a second, seconds of CPU for each of them by part, and what waits in the end."""
-    fleet.notify("max")
-    time.sleep(SETTLE)
-    parts = groups(fleet.world)
-    began, before, cpu = (
-        time.perf_counter(),
-        fleet.counted(),
-        {name: each.cpu() for name, each in parts.items()},
-    )
-    time.sleep(WINDOW)
-    took, count = time.perf_counter() - began, fleet.counted() - before
-    used = {name: (each.cpu() - cpu[name]) / count for name, each in parts.items()}
-    return count / took, used, fleet.pending() if isinstance(fleet, StoredFleet) else 0
 
 
 def _latencies(fleet: StoredFleet, found: Found, interval: float, window: float) -> Sequence[float]:

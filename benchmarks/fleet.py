@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import psycopg
 
 from benchmarks.ingest_path import assert_durable
+from benchmarks.processes import groups
 from chaos.audit import Value
 from local import web
+from local.options import Options, Ports
 from local.world import World
 
 OBSERVED = "/3303/0/5700"
 FULL = 2  # SQLite's synchronous
 OPERATORS = 8
 DRAINED_IN = 300.0  # seconds
+WARM_UP = 20.0  # seconds at full rate, of each JVM
+SETTLE = 3.0  # seconds at full rate before a window begins
+WINDOW = 20.0
 IDLE = 1.5  # seconds without a line: the ledger is flushed every half second
 
 
@@ -118,19 +126,25 @@ class StoredFleet(Fleet):
         """Return what was acknowledged since the last call."""
         with self.world.ledger.open("rb") as ledger:
             ledger.seek(self._read)
-            lines = ledger.read().splitlines()
-            self._read = ledger.tell()
-        return [line for line in map(_decode, lines) if line.path == OBSERVED]
+            # The last line may be under way.
+            lines, newline, _ = ledger.read().rpartition(b"\n")
+        self._read += len(lines + newline)
+        return _observed(lines)
 
-    def stored(self, since: float) -> Iterator[Stored]:
-        """Return the rows that notifications became whose time is not before `since`."""
+    def unacknowledged(self) -> list[Line]:
+        """Return all that was sent and never acknowledged; the devices are at rest."""
+        return _observed(self.world.unacknowledged.read_bytes())
+
+    def stored(self, since: float, until: float = math.inf) -> Iterator[Stored]:
+        """Return the rows that notifications became whose time is not before `since`, and before `until`."""
         rows = self._database.execute(
             "SELECT e.name, r.float_value, r.xmin::text::bigint FROM resource r"
             " JOIN endpoint e ON e.id = r.endpoint_id"
             " JOIN resource_type t ON t.id = r.resource_type_id"
             " WHERE t.object_id = 3303 AND t.resource_id = 5700 AND r.time >= to_timestamp(%s)"
+            " AND r.time < to_timestamp(%s)"
             " AND NOT EXISTS (SELECT FROM event_resource x WHERE x.resource_id = r.id AND x.time = r.time)",
-            [since],
+            [since, until],
         )
         return (Stored(Value.of(name, value), transaction) for name, value, transaction in rows)
 
@@ -139,6 +153,47 @@ class StoredFleet(Fleet):
         assert row is not None  # for the type checker: an aggregate has a row
         number: int = row[0]
         return number
+
+
+def _observed(lines: bytes) -> list[Line]:
+    return [line for line in map(_decode, lines.splitlines()) if line.path == OBSERVED]
+
+
+@contextlib.contextmanager
+def stored_fleet(home: Path, devices: int) -> Iterator[StoredFleet]:
+    """Run a whole world with so many devices at rest, their observe plan done."""
+    options = Options(home=home, ports=Ports.any_free(), groups=(group(devices),))
+    with World(options) as world, psycopg.connect(world.database_url, autocommit=True) as database:
+        fleet = StoredFleet(world, database)
+        fleet.observe()
+        yield fleet
+
+
+def group(devices: int) -> str:
+    """Return devices, as options take them, that rest at first and need not update their registrations."""
+    return f"prefix=sim-,count={devices},notify=0,lifetime=36000"
+
+
+def warm_up(fleet: Fleet) -> None:
+    """Let the devices notify at full rate until the JVMs are warm."""
+    fleet.notify("max")
+    time.sleep(WARM_UP)
+
+
+def saturate(fleet: Fleet) -> tuple[float, Mapping[str, float], int]:
+    """Return notifications a second, seconds of CPU for each of them by part, and what waits in the end."""
+    fleet.notify("max")
+    time.sleep(SETTLE)
+    parts = groups(fleet.world)
+    began, before, cpu = (
+        time.perf_counter(),
+        fleet.counted(),
+        {name: each.cpu() for name, each in parts.items()},
+    )
+    time.sleep(WINDOW)
+    took, count = time.perf_counter() - began, fleet.counted() - before
+    used = {name: (each.cpu() - cpu[name]) / count for name, each in parts.items()}
+    return count / took, used, fleet.pending() if isinstance(fleet, StoredFleet) else 0
 
 
 def wait(condition: Callable[[], bool], interval: float = 0.5, timeout: float = 120.0) -> None:

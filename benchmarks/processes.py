@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,14 @@ class Group:
             return self.pids
         return [*self.pids, *(child for parent in self.pids for child in _children(parent))]
 
+    def threads(self) -> int:
+        """Return how many threads there are."""
+        return sum(_count(pid, "task") for pid in self.live())
+
+    def descriptors(self) -> int:
+        """Return how many files and sockets that process has open that has most."""
+        return max((_count(pid, "fd") for pid in self.live()), default=0)
+
     def cpu(self) -> float:
         """Return the seconds of CPU used so far, by children that have ended, too."""
         total = sum(sum(_stat(pid)[11:13]) for pid in self.live())
@@ -39,11 +48,14 @@ class Group:
 
 
 def groups(world: World) -> Mapping[str, Group]:
-    """Return the parts of a world that values go through, by name."""
+    """Return the parts of a world and its functions with all their replicas, by name."""
     pids = {name: part.process.pid for name, part in world.parts.items()}
     found = {name: Group([pid]) for name, pid in pids.items() if pid is not None}
     if "gateway" in found:
-        found["ingest-single"] = Group([replica["pid"] for replica in world.replicas("ingest-single")])
+        replicas = defaultdict(list)
+        for replica in world.replicas():
+            replicas[replica["function"]].append(replica["pid"])
+        found |= {function: Group(pids) for function, pids in replicas.items()}
     if postmaster := found.get("postgres"):
         found["postgres"] = Group(postmaster.pids, with_children=True)
     return found
@@ -51,6 +63,13 @@ def groups(world: World) -> Mapping[str, Group]:
 
 def _children(parent: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def _count(pid: int, folder: str) -> int:
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/{folder}").iterdir())
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return 0
 
 
 def _pss(pid: int) -> int:

@@ -74,25 +74,43 @@ TITLES = ("what", "median", "runs", "goal", "met", "compared to, in the same run
 
 def write(results: Sequence[Result]) -> None:
     """Write results.json and RESULTS.md."""
-    commit, machine = _commit(), _machine()
-    whole = {"commit": commit, "machine": machine, "results": [result.as_json() for result in results]}
+    whole = {
+        "commit": _commit(),
+        "machine": _machine(),
+        "results": [result.as_json() for result in results],
+    }
     (FOLDER / "results.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    rows = [TITLES, ("---",) * len(TITLES), *(result.cells() for result in results)]
+    write_page("RESULTS.md", "make bench", [], [TITLES, *(result.cells() for result in results)])
+
+
+def write_page(name: str, command: str, figures: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a page of this folder: where a command ran, what it found, and a table, its titles first."""
+    titles, *cells = rows
     lines = [
-        "# Results of the last run of `make bench`",
+        f"# Results of the last run of `{command}`",
         "",
-        f"Commit {commit}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Written by the command, not by hand.",
+        f"Commit {_commit()}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Written by the command, not by hand.",
         "",
-        *(f"- {name}: {what}" for name, what in machine.items()),
+        *(f"- {name}: {what}" for name, what in _machine().items()),
         "",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        *(f"{figure}\n" for figure in figures),
+        *(f"| {' | '.join(row)} |" for row in (titles, ("---",) * len(titles), *cells)),
     ]
-    (FOLDER / "RESULTS.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (FOLDER / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _commit() -> str:
     commit = _output("git", "-C", str(REPOSITORY), "rev-parse", "HEAD") or "unknown"
-    changed = _output("git", "-C", str(REPOSITORY), "status", "--porcelain", "--", ":!benchmarks/*esults*")
+    changed = _output(
+        "git",
+        "-C",
+        str(REPOSITORY),
+        "status",
+        "--porcelain",
+        "--",
+        ":!benchmarks/*.md",
+        ":!benchmarks/*.json",
+    )
     return f"{commit} with changes" if changed else commit
 
 

@@ -109,6 +109,45 @@ class Telemetry:
         ]
 
 
+class Balance:
+    """Compares as Telemetry does while values come, and keeps those alone that are not on both sides yet."""
+
+    def __init__(self) -> None:
+        self.acknowledged = 0
+        self.stored = 0
+        self._open: Counter[Value] = Counter()
+
+    def add(self, acknowledged: Iterable[Value] = (), stored: Iterable[Value] = ()) -> None:
+        """Take what came on each side since the last time."""
+        for value in acknowledged:
+            self.acknowledged += 1
+            self._move(value, 1)
+        for value in stored:
+            self.stored += 1
+            self._move(value, -1)
+
+    def _move(self, value: Value, by: int) -> None:
+        self._open[value] += by
+        if not self._open[value]:
+            del self._open[value]
+
+    @property
+    def open(self) -> int:
+        """Return how many values are kept."""
+        return len(self._open)
+
+    def findings(self, unacknowledged: Iterable[Value]) -> list[Finding]:
+        """Return what must not be, once both sides are complete; `unacknowledged` as Telemetry has it."""
+        return [
+            Finding("acknowledged and lost", self.acknowledged, list((+self._open).elements())),
+            Finding(
+                "stored twice, or that no device sent",
+                self.stored,
+                list((-self._open - Counter(unacknowledged)).elements()),
+            ),
+        ]
+
+
 @dataclass(frozen=True)
 class Lane:
     """A lane of the sender, by its source, with the last number that it gave and that was taken."""

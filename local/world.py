@@ -170,9 +170,9 @@ class World:
             raise WorldError(f"{method} {path}: {status} {text}")
         return json.loads(text) if text else None
 
-    def replicas(self, function: str) -> list[dict[str, Any]]:
-        """Return a function's processes: name, pid, port, ready, inflight, crashes, last_exit, log."""
-        return [r for r in self.gateway("GET", "/system/replicas") if r["function"] == function]
+    def replicas(self, function: str | None = None) -> list[dict[str, Any]]:
+        """Return the processes of one function or all: name, pid, ready, inflight, crashes, log and so on."""
+        return [r for r in self.gateway("GET", "/system/replicas") if function in {None, r["function"]}]
 
     def scale(self, function: str, replicas: int, timeout: float = 30.0) -> None:
         """Set a function's number of replicas and wait until all are ready."""
@@ -182,7 +182,7 @@ class World:
     def await_functions(self, timeout: float = 30.0) -> None:
         """Wait until every replica of every function is ready."""
         deadline = time.monotonic() + timeout
-        while not all(r["ready"] for r in self.gateway("GET", "/system/replicas")):
+        while not all(r["ready"] for r in self.replicas()):
             if time.monotonic() > deadline:
                 raise WorldError("not all functions became ready")
             time.sleep(POLL_INTERVAL)

@@ -7,6 +7,9 @@ import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.security.LoggedAuthorizer;
 import io.flownexus.leshan.server.webhook.NotificationCounter;
+import java.lang.management.ManagementFactory;
+import java.lang.management.MemoryPoolMXBean;
+import java.lang.management.MemoryType;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 import org.eclipse.leshan.core.endpoint.Protocol;
@@ -65,7 +68,21 @@ public final class Application {
         "",
         "Java heap in use.",
         () -> runtime.totalMemory() - runtime.freeMemory());
+    metrics.gauge(
+        "heap_kept_bytes",
+        "",
+        "Old generation after its last collection.",
+        Application::keptByCollection);
     LOG.info("{} object models loaded", models.size());
+  }
+
+  private static long keptByCollection() {
+    // Of the heap's pools, only the old generation has a threshold.
+    return ManagementFactory.getMemoryPoolMXBeans().stream()
+        .filter(pool -> pool.getType() == MemoryType.HEAP && pool.isUsageThresholdSupported())
+        .map(MemoryPoolMXBean::getCollectionUsage)
+        .mapToLong(usage -> usage == null ? 0 : usage.getUsed())
+        .sum();
   }
 
   /** Open the ports: first for operators, then for devices. */
