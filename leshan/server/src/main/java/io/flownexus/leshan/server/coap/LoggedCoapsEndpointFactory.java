@@ -7,9 +7,13 @@ import org.eclipse.californium.scandium.DTLSConnector;
 import org.eclipse.californium.scandium.config.DtlsConnectorConfig;
 import org.eclipse.leshan.core.endpoint.EndPointUriHandler;
 import org.eclipse.leshan.core.endpoint.EndpointUri;
+import org.eclipse.leshan.server.LeshanServer;
+import org.eclipse.leshan.server.endpoint.EffectiveEndpointUriProvider;
+import org.eclipse.leshan.server.observation.LwM2mNotificationReceiver;
 import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerEndpointFactory;
+import org.eclipse.leshan.transport.californium.server.observation.LwM2mObservationStore;
 
-/** Makes a CoAPS endpoint that tells of each refused handshake in one line. */
+/** Makes a CoAPS endpoint that tells of each refused handshake, and parses an observation once. */
 final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
 
   private final HandshakeLog log;
@@ -26,6 +30,13 @@ final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
   @Override
   protected Connector createConnector(DtlsConnectorConfig config) {
     return new LoggedConnector(config, log);
+  }
+
+  @Override
+  protected LwM2mObservationStore createObservationStore(
+      LeshanServer server, LwM2mNotificationReceiver receiver, EffectiveEndpointUriProvider uri) {
+    return new LwM2mObservationStore(
+        uri, server.getRegistrationStore(), receiver, new ObservationCache());
   }
 
   private static final class LoggedConnector extends DTLSConnector {

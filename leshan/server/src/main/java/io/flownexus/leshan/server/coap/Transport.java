@@ -23,7 +23,6 @@ import org.eclipse.leshan.server.request.UplinkDeviceManagementRequestReceiver;
 import org.eclipse.leshan.servers.security.ServerSecurityInfo;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpoint;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpointsProvider;
-import org.eclipse.leshan.transport.californium.server.endpoint.coap.CoapServerEndpointFactory;
 import org.eclipse.leshan.transport.californium.server.endpoint.coap.CoapServerProtocolProvider;
 import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerProtocolProvider;
 
@@ -79,7 +78,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
     EndpointUri secure = uris.createUri(Protocol.COAPS.getUriScheme(), coaps);
     TransportBuilder builder = new TransportBuilder();
     builder.setConfiguration(Transport::configure);
-    builder.addEndpoint(new CoapServerEndpointFactory(plain, null, null, stack, uris));
+    builder.addEndpoint(new CachedCoapEndpointFactory(plain, uris, stack));
     builder.addEndpoint(
         new LoggedCoapsEndpointFactory(secure, uris, new HandshakeLog(metrics), stack));
     return builder.complete();
