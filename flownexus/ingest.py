@@ -16,7 +16,8 @@ from flownexus.settings import duration_setting, secret, tokens
 from flownexus.store.delivery import Deliveries
 from flownexus.store.pool import pool_from_environment
 from flownexus.store.telemetry import Telemetry
-from flownexus.web import authenticate, bearer, flask_app
+from flownexus.web import authenticate, bearer
+from flownexus.wsgi import flask_app
 
 DOCUMENTED_PATHS = {
     Kind.SINGLE: "/leshan_api/resource/single",

@@ -6,15 +6,12 @@ import hmac
 import logging
 from typing import Any, TypeAlias
 
-from flask import Flask
-from werkzeug.exceptions import HTTPException
-
 from flownexus.errors import FlowNexusError, UnauthorizedError
 
 log = logging.getLogger(__name__)
 
 Response: TypeAlias = tuple[dict[str, Any], int, dict[str, str]]
-"""Body, status, headers: what Flask and Quart both take for a response."""
+"""Body, status, headers: what Flask takes for a response."""
 
 
 def authenticate(presented: str | None, accepted: tuple[str, ...]) -> None:
@@ -32,29 +29,19 @@ def bearer(authorization: str | None) -> str | None:
 
 
 def problem(error: Exception) -> Response:
-    """Turn an error into application/problem+json (RFC 9457)."""
-    headers = {"Content-Type": "application/problem+json"}
-    if isinstance(error, FlowNexusError):
-        if error.retry_after is not None:
-            headers["Retry-After"] = str(error.retry_after)
-        if error.status == UnauthorizedError.status:
-            headers["WWW-Authenticate"] = "Bearer"
-        return _problem_body(error.title, error.status, error.detail), error.status, headers
-    if isinstance(error, HTTPException) and error.code is not None:
-        headers |= {
-            name: value for name, value in error.get_headers() if name.lower() in {"allow", "location"}
-        }
-        return _problem_body(error.name, error.code, error.description or ""), error.code, headers
-    log.exception("unforeseen error", exc_info=error)
-    return _problem_body("Internal error", 500, "see the function's log"), 500, headers
+    """Turn an error into application/problem+json (RFC 9457); one that is not ours is logged and not told."""
+    if not isinstance(error, FlowNexusError):
+        log.exception("unforeseen error", exc_info=error)
+        return problem_of(500, "Internal error", "see the function's log")
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == UnauthorizedError.status:
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem_of(error.status, error.title, error.detail, headers)
 
 
-def _problem_body(title: str, status: int, detail: str) -> dict[str, Any]:
-    return {"type": "about:blank", "title": title, "status": status, "detail": detail}
-
-
-def flask_app(name: str) -> Flask:
-    """Make a function's Flask app, in which every error becomes a problem."""
-    app = Flask(name, static_folder=None)
-    app.register_error_handler(Exception, problem)
-    return app
+def problem_of(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return the problem that these words make."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return body, status, {"Content-Type": "application/problem+json", **(headers or {})}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import time
 import uuid
 from collections.abc import AsyncIterator
+from typing import TypeAlias
 
 import aiohttp
 from aiohttp import web
@@ -17,6 +19,8 @@ from yarl import URL
 from local.functions import NAMESPACE, Functions, NotFoundError, Replica
 
 REPLICA_WAIT = 5.0  # seconds for a replica that is being restarted
+WHOLE = 64 * 1024
+"""Bytes up to which a body is passed on in one piece with its head: each part of a stream costs a write."""
 _HOP_BY_HOP = frozenset(
     {
         *("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"),
@@ -27,6 +31,8 @@ _HOP_BY_HOP = frozenset(
 )
 _FUNCTION = re.compile(r"/function/(?P<name>[^/.]+)(?:\.(?P<namespace>[^/]+))?(?P<path>/.*)?")
 _LESHAN_API = re.compile(r"(?:/hook/[^/]+)?/leshan_api/resource/(?P<kind>single|composite)/?")
+
+Body: TypeAlias = bytes | AsyncIterator[bytes] | None
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +49,7 @@ def target(path: str) -> tuple[str, str] | None:
 
 
 class Proxy:
-    """Forwards requests to replicas in turn, bodies streaming both ways.
+    """Forwards requests to replicas in turn, large bodies streaming both ways.
 
     A request is tried on another replica only when it cannot have reached one: when no connection came
     about. One that broke off later may have been processed and is the caller's to repeat.
@@ -80,6 +86,11 @@ class Proxy:
         if found is None or deployment is None:
             return problem(404, "There is no such function")
         deployment.invocations += 1
+        try:
+            async with asyncio.timeout(self._timeout.total):
+                body = await _body(request)
+        except TimeoutError:
+            return problem(408, "The body did not arrive in time", {"Connection": "close"})
         avoid: Replica | None = None
         deadline = time.monotonic() + REPLICA_WAIT
         while True:
@@ -89,13 +100,15 @@ class Proxy:
                     503, f"No replica of {deployment.function.name} is ready", {"Retry-After": "1"}
                 )
             try:
-                return await self._forward(request, replica, found[1])
+                return await self._forward(request, body, replica, found[1])
             except aiohttp.ClientConnectorError:
                 avoid = replica
                 if time.monotonic() > deadline:
                     return problem(503, "The function cannot be reached", {"Retry-After": "1"})
 
-    async def _forward(self, request: web.Request, replica: Replica, path: str) -> web.StreamResponse:
+    async def _forward(
+        self, request: web.Request, body: Body, replica: Replica, path: str
+    ) -> web.StreamResponse:
         assert self._client is not None  # noqa: S101 - for the type checker: start() came before
         url = URL(f"{replica.url}{path}", encoded=True)
         if request.rel_url.raw_query_string:
@@ -104,16 +117,21 @@ class Proxy:
         replica.inflight += 1
         try:
             async with self._client.request(
-                request.method, url, headers=_headers(request), data=_body(request), allow_redirects=False
+                request.method, url, headers=_headers(request), data=body, allow_redirects=False
             ) as upstream:
-                response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
-                response.headers.extend(
+                headers = CIMultiDict(
                     (name, value)
                     for name, value in upstream.headers.items()
                     if name.lower() not in _HOP_BY_HOP
                 )
-                if upstream.content_length is not None:
-                    response.content_length = upstream.content_length
+                length = upstream.content_length
+                if length is not None and length <= WHOLE and request.method != "HEAD":
+                    whole = await upstream.read()
+                    return web.Response(
+                        status=upstream.status, reason=upstream.reason, headers=headers, body=whole
+                    )
+                response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
+                response.content_length = length
                 await response.prepare(request)
                 if request.method != "HEAD":
                     async for chunk in upstream.content.iter_any():
@@ -154,8 +172,12 @@ def _headers(request: web.Request) -> CIMultiDict[str]:
     return headers
 
 
-def _body(request: web.Request) -> AsyncIterator[bytes] | None:
-    return request.content.iter_any() if request.can_read_body else None
+async def _body(request: web.Request) -> Body:
+    if not request.can_read_body:
+        return None
+    if request.content_length is not None and request.content_length <= WHOLE:
+        return await request.read()
+    return request.content.iter_any()
 
 
 def problem(status: int, title: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import msgspec
 from prometheus_client import Counter, Gauge
 from psycopg_pool import ConnectionPool
-from quart import Quart, request
+from starlette.applications import Starlette
+from starlette.requests import Request
 
+from flownexus.asgi import starlette_app
 from flownexus.errors import BadRequestError, UnavailableError
 from flownexus.leshan import Leshan, call_of
 from flownexus.lwm2m.operation import Outcome, Settlement, Verdict, judge, settle
@@ -26,7 +29,7 @@ from flownexus.settings import Timeouts, duration_setting, secret, text_setting,
 from flownexus.store.operation import Claim, Recorded, claim, record
 from flownexus.store.pool import pool_from_environment
 from flownexus.store.telemetry import Telemetry
-from flownexus.web import authenticate, bearer, problem
+from flownexus.web import authenticate, bearer
 
 log = logging.getLogger("dispatch-op")
 T = TypeVar("T")
@@ -155,38 +158,32 @@ def create_app(
     leshan: Leshan,
     timeouts: Timeouts,
     accepted: tuple[str, ...],
-) -> Quart:
+) -> Starlette:
     """Make the function's app; `accepted` are the bearer tokens of its callers."""
-    app = Quart(NAME, static_folder=None)
-    app.register_error_handler(Exception, problem)
     dispatcher = Dispatcher(pool, telemetry, publisher, leshan, timeouts)
 
-    @app.before_serving
-    async def open_session() -> None:
-        await leshan.__aenter__()
-
-    @app.after_serving
-    async def finish() -> None:
-        await dispatcher.close()
-        await leshan.__aexit__(None, None, None)
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with leshan:
+            yield
+            await dispatcher.close()
         publisher.close()
         pool.close()
 
-    @app.post("/")
-    async def dispatch() -> dict[str, Any]:
+    async def dispatch(request: Request) -> dict[str, Any]:
         authenticate(bearer(request.headers.get("Authorization")), accepted)
         try:
-            wake = _decode(await request.get_data())
+            wake = _decode(await request.body())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequestError(f'the body is {{"ep": "<endpoint name>"}}: {error}') from None
         if not wake.ep or "\0" in wake.ep:
             raise BadRequestError("ep is an endpoint name: not empty, no NUL characters")
         return await dispatcher.dispatch(wake.ep)
 
-    return app
+    return starlette_app(dispatch, lifespan)
 
 
-def app_from_environment() -> Quart:
+def app_from_environment() -> Starlette:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     timeouts = Timeouts.from_environment()
     # What may be missing comes first, then what starts threads.
@@ -198,7 +195,7 @@ def app_from_environment() -> Quart:
     return create_app(pool, telemetry, Publisher(nats_url, name=NAME), leshan, timeouts, accepted)
 
 
-def __getattr__(name: str) -> Quart:
+def __getattr__(name: str) -> Starlette:
     """Make `app` when the server asks for it: what only reads this module opens nothing."""
     if name != "app":
         raise AttributeError(name)

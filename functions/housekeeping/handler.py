@@ -22,7 +22,8 @@ from flownexus.store import queries
 from flownexus.store.operation import endpoints_to_wake, forget_expired, revive_expired
 from flownexus.store.partition import drop_partitions, forget_marks, make_partitions
 from flownexus.store.pool import pool_from_environment, transaction
-from flownexus.web import authenticate, bearer, flask_app
+from flownexus.web import authenticate, bearer
+from flownexus.wsgi import flask_app
 
 log = logging.getLogger("housekeeping")
 T = TypeVar("T")
@@ -31,8 +32,11 @@ NAME: Final = "housekeeping"
 PUBLISH_TIMEOUT: Final = 3.0
 BATCH: Final = 1000
 """How many rows one step takes in one round; the rest waits for the next."""
-UNTOUCHED: Final = 4.0
-"""Seconds in which an operation was neither queued nor tried before its wake-up counts as lost."""
+UNTOUCHED: Final = 10.0
+"""Seconds in which an operation was neither queued nor tried before its wake-up counts as lost.
+
+As long as thousands that were queued at once may take to be sent: repeating their wake-ups would slow them.
+"""
 GRACE: Final = 60.0
 """Seconds after its lifetime before a device counts as gone although Leshan did not say so."""
 MONTHS_AHEAD: Final = 2

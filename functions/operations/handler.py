@@ -27,7 +27,8 @@ from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import secret, tokens
 from flownexus.store.operation import cancel, create, list_newest, show
 from flownexus.store.pool import pool_from_environment
-from flownexus.web import Response, authenticate, bearer, flask_app
+from flownexus.web import Response, authenticate, bearer
+from flownexus.wsgi import flask_app
 
 NAME: Final = "operations"
 URL: Final = f"/function/{NAME}"

@@ -1,4 +1,4 @@
-"""Serve the function's `handler.app`, a WSGI (Flask) or ASGI (Quart) application.
+"""Serve the function's `handler.app`, a WSGI (Flask) or ASGI (Starlette) application.
 
 The environment holds the settings, see function_server/settings.py. On SIGTERM no connection is taken any
 more, requests under way are finished, and the process ends with status 0.

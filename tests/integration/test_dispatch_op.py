@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nats
 import pytest
 from psycopg_pool import ConnectionPool
@@ -57,12 +58,15 @@ async def replica(
         (TOKEN, "old"),
     )
 
-    async with app.test_app() as running:
-        client = running.test_client()
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://dispatch-op", timeout=60) as client,
+    ):
 
         async def post(body: Any = None, headers: dict[str, str] = HEADERS) -> Any:
             raw = body if isinstance(body, bytes) else json.dumps(body or {"ep": "sim-0001"})
-            return await client.post("/", data=raw, headers=headers)
+            return await client.post("/", content=raw, headers=headers)
 
         yield post
 
@@ -74,8 +78,8 @@ async def post(world: World, no_nats: Publisher, leshan: LeshanDouble) -> AsyncI
 
 
 async def dispatched(response: Any) -> Any:
-    assert response.status_code == 200, await response.get_data()
-    return (await response.get_json())["operation"]
+    assert response.status_code == 200, response.text
+    return response.json()["operation"]
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -101,7 +105,7 @@ async def test_who_is_not_the_connector_is_refused(
 async def test_what_is_no_wake_up_is_refused(post: Post, body: bytes) -> None:
     response = await post(body)
     assert response.status_code == 400
-    assert (await response.get_json())["status"] == 400
+    assert response.json()["status"] == 400
 
 
 @pytest.mark.parametrize("endpoint", ["nobody", "it's.*> \N{GRINNING FACE}", "x" * 300])

@@ -60,7 +60,7 @@ def do_round(client: Any) -> dict[str, Any]:
     return summary
 
 
-def age(world: World, seconds: float = 5) -> None:
+def age(world: World, seconds: float = 11) -> None:
     """Let all operations have been queued and tried so long ago."""
     world.execute(
         "UPDATE endpoint_operation SET created_at = created_at - make_interval(secs => %s),"

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -45,27 +46,32 @@ ECHO = """
             "greeting": os.environ["greeting"],
             "topic": request.headers.get("X-Topic"),
             "call_id": request.headers.get("X-Call-Id"),
+            "pad": "x" * int(request.args.get("pad", 0)),
         }, int(request.args.get("status", 200)), {"X-Answer": "yes"}
 """
 SLEEPER = """
     import asyncio
-    from quart import Quart
-    app = Quart(__name__)
-    cancelled = 0
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
 
-    @app.post("/")
-    async def answer():
-        global cancelled
+    hung_up = 0
+
+    async def answer(request):
+        global hung_up
+        await request.body()
         try:
-            await asyncio.sleep(1.5)
-        except asyncio.CancelledError:
-            cancelled += 1
-            raise
-        return {}
+            async with asyncio.timeout(1.5):
+                await request.receive()  # nothing comes after a body but the end of the connection
+            hung_up += 1
+        except TimeoutError:
+            pass
+        return JSONResponse({})
 
-    @app.get("/cancelled")
-    async def count():
-        return {"cancelled": cancelled}
+    async def count(request):
+        return JSONResponse({"hung_up": hung_up})
+
+    app = Starlette(routes=[Route("/", answer, methods=["POST"]), Route("/hung-up", count)])
 """
 STACK = """
     version: 1.0
@@ -292,10 +298,22 @@ def test_a_function_that_takes_too_long_is_504(gateway: Gateway) -> None:
 
 
 def test_a_caller_that_hangs_up_is_noticed_by_the_function(gateway: Gateway) -> None:
-    before = gateway.call("GET", "/function/sleeper/cancelled")[1]["cancelled"]
+    before = gateway.call("GET", "/function/sleeper/hung-up")[1]["hung_up"]
     with pytest.raises(OSError, match="timed out"):
         web.request(gateway.port, "POST", "/function/sleeper", body={}, timeout=0.3)
-    until(lambda: gateway.call("GET", "/function/sleeper/cancelled")[1]["cancelled"] == before + 1, 1.0)
+    until(lambda: gateway.call("GET", "/function/sleeper/hung-up")[1]["hung_up"] == before + 1, 1.0)
+
+
+def test_a_body_that_does_not_arrive_is_408(gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        connection.sendall(b"POST /function/ingest-single HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("size", [2, 65_536, 65_537, 3_000_000])
+def test_bodies_pass_whole_however_long_they_are(gateway: Gateway, size: int) -> None:
+    status, answer = gateway.call("POST", f"/function/ingest-single?pad={size}", "x" * (size - len('""')))
+    assert (status, answer["length"], answer["pad"]) == (200, size, "x" * size)
 
 
 async def test_a_thousand_requests_are_open_at_once(gateway: Gateway) -> None:
@@ -388,10 +406,10 @@ async def test_logs_are_followed(gateway: Gateway) -> None:
 
 def test_a_removed_function_is_gone_until_it_is_deployed(gateway: Gateway) -> None:
     assert gateway.system("DELETE", "functions", {"functionName": "sleeper"})[0] == 202
-    assert gateway.call("GET", "/function/sleeper/cancelled")[0] == 404
+    assert gateway.call("GET", "/function/sleeper/hung-up")[0] == 404
     assert gateway.system("POST", "functions", {"service": "sleeper", "image": "x"})[0] == 202
     gateway.await_ready("sleeper")
-    assert gateway.call("GET", "/function/sleeper/cancelled")[0] == 200
+    assert gateway.call("GET", "/function/sleeper/hung-up")[0] == 200
 
 
 @pytest.mark.parametrize("body", [[], "x", {}, {"service": 7}])

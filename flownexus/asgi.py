@@ -1,0 +1,53 @@
+"""Functions that are Starlette apps."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from flownexus import web
+
+Handler: TypeAlias = Callable[[Request], Awaitable[dict[str, Any]]]
+"""Turns a request into the JSON of a 200."""
+Lifespan: TypeAlias = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+_HEADERS: Final = {"Content-Type": "application/json"}
+
+
+def starlette_app(post: Handler, lifespan: Lifespan) -> Starlette:
+    """Make a function's Starlette app that answers POST /, in which every error becomes a problem.
+
+    `lifespan` is entered before the first request and left after the last.
+    """
+
+    async def answer(request: Request) -> Response:
+        try:
+            return _response((await post(request), HTTPStatus.OK, _HEADERS))
+        except Exception as error:  # noqa: BLE001  # Starlette would answer it, and raise it all the same
+            return _response(web.problem(error))
+
+    return Starlette(
+        routes=[Route("/", answer, methods=["POST"])],
+        exception_handlers={HTTPException: _http_problem},
+        lifespan=lifespan,
+    )
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  # for the type checker: registered for it
+    status = HTTPStatus(error.status_code)
+    return _response(web.problem_of(status, status.phrase, status.description, dict(error.headers or {})))
+
+
+def _response(response: web.Response) -> Response:
+    body, status, headers = response
+    return Response(msgspec.json.encode(body), status, headers)

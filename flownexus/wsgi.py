@@ -1,0 +1,25 @@
+"""Functions that are Flask apps."""
+
+from __future__ import annotations
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+
+from flownexus.web import Response, problem, problem_of
+
+_TOLD = frozenset({"allow", "location"})
+"""Headers of an HTTP error that the caller has to see."""
+
+
+def flask_app(name: str) -> Flask:
+    """Make a function's Flask app, in which every error becomes a problem."""
+    app = Flask(name, static_folder=None)
+    app.register_error_handler(Exception, _problem)
+    return app
+
+
+def _problem(error: Exception) -> Response:
+    if not isinstance(error, HTTPException) or error.code is None:
+        return problem(error)
+    headers = {name: value for name, value in error.get_headers() if name.lower() in _TOLD}
+    return problem_of(error.code, error.name, error.description or "", headers)
