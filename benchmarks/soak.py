@@ -42,6 +42,7 @@ LAG = 10.0
 """Seconds after which a value is a row, unless the spool is behind."""
 LOOK = 0.2  # seconds between two looks for an interrupt
 TENTH_MORE = Limits(factor=1.1)
+MEMORY = Limits(factor=1.1, more=5)  # MB: what a small heap varies by from one collection to the next
 TWO_MORE = Limits(more=2)
 MB = 1e6
 
@@ -94,7 +95,7 @@ class Found:
             of("items in the spool", Limits(0, SHARE * self.saturation), [each.pending for each in samples]),
             of("the spool's files", TENTH_MORE, [each.spool for each in samples], "MB"),
             of("processes that ended", Limits(0), [each.ended for each in samples]),
-            *(of(f"{it}: memory", TENTH_MORE, [each.memory[it] for each in samples], "MB") for it in parts),
+            *(of(f"{it}: memory", MEMORY, [each.memory[it] for each in samples], "MB") for it in parts),
             *(of(f"{it}: descriptors", TWO_MORE, [each.descriptors[it] for each in samples]) for it in parts),
             *(of(f"{it}: threads", TWO_MORE, [each.threads[it] for each in samples]) for it in parts),
         ]
