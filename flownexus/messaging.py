@@ -7,6 +7,7 @@ is lost costs time only, and several for one endpoint count as one (the stream k
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
 import binascii
 import concurrent.futures
@@ -341,6 +342,8 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="nats-publisher", daemon=True)
         self._thread.start()
+        # uvloop's callbacks crash where the interpreter is gone, which a daemon thread may outlive.
+        atexit.register(self.close)
 
     @property
     def connected(self) -> bool:
@@ -382,6 +385,7 @@ class Publisher:
             self._ended = True
             self._loop.call_soon_threadsafe(self._cancel)
         self._thread.join(timeout)
+        atexit.unregister(self.close)
 
     def __enter__(self) -> Publisher:
         return self

@@ -8,6 +8,9 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +22,8 @@ from nats.js import JetStreamContext
 
 from flownexus.messaging import STREAM, Kind, Publisher, Wake, endpoint_name, token
 from local.nats import NatsServerError, Server
-from local.ports import LOOPBACK
+from local.options import REPOSITORY
+from local.ports import LOOPBACK, free_port
 
 
 @pytest.fixture
@@ -239,6 +243,29 @@ def test_a_wrong_password_is_logged_without_any_password(
     assert "Authorization Violation" in caplog.text
     assert "wrong-one" not in caplog.text
     assert nats_server.password not in caplog.text
+
+
+def test_what_nobody_waits_for_any_more_is_published_all_the_same(
+    publisher: Publisher, nats_url: str
+) -> None:
+    """On a busy machine wake-ups were given up after a second, and operations waited for housekeeping."""
+    publisher.publish([Wake(Kind.QUEUED, "a")], timeout=0)
+    until(lambda: "lwm2m.operation.queued.a" in in_stream(nats_url))
+
+
+def test_left_open_it_ends_before_the_interpreter_does() -> None:
+    """A function crashed in the end: uvloop called back into an interpreter that was gone."""
+    program = """
+        import atexit, sys, threading
+        atexit.register(lambda: print([thread.name for thread in threading.enumerate()]))
+        from flownexus.messaging import Publisher
+        Publisher(f"nats://127.0.0.1:{sys.argv[1]}")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(free_port())],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "['MainThread']\n")
 
 
 def test_closed_while_it_connects_it_ends_all_the_same(nats_url: str) -> None:
