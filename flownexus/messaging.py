@@ -48,8 +48,6 @@ _FAILED = Counter("wakes_failed", "Wake-ups that NATS did not take; housekeeping
 CONNECT_TIMEOUT: Final = 3  # seconds
 PING_INTERVAL: Final = 5  # seconds; two unanswered end a connection whose other side went without a word
 BACKOFF_CAP: Final = 2.0  # seconds
-PATIENCE: Final = 10.0
-"""Seconds for which a wake-up is tried although nobody waits any more: a busy machine only takes longer."""
 INSIST: Final = 0.1  # seconds after which a task that goes on is cancelled again
 
 # ---------------------------------------------------------------------------------------------------------
@@ -359,23 +357,31 @@ class Publisher:
         """Publish all, at once, and return how many JetStream did not confirm within `timeout` seconds.
 
         Repeated wake-ups count as one. Returns at once where there is no connection; never raises for one,
-        and never takes longer than `timeout`: what is still under way then goes on, for PATIENCE at most.
-        Not for an event loop's thread: see publish_async().
+        and never takes longer than `timeout`. Not for an event loop's thread: see publish_async().
         """
         batch = _Batch(wakes)
         work = self._submit(batch, timeout)
         if work is not None:
-            with suppress(TimeoutError, concurrent.futures.CancelledError):
+            try:
                 work.result(timeout)
-        return batch.failures()
+            except (TimeoutError, concurrent.futures.CancelledError):
+                work.cancel()
+            except Exception:  # a wake-up is never worth an error
+                log.warning("publishing failed", exc_info=True)
+        return _counted(batch.failures())
 
     async def publish_async(self, wakes: Iterable[Wake], timeout: float = 1.0) -> int:  # noqa: ASYNC109
         """Do what publish() does, for a caller on an event loop of its own."""
         batch = _Batch(wakes)
         work = self._submit(batch, timeout)
         if work is not None:
-            await asyncio.wait({asyncio.wrap_future(work)}, timeout=timeout)
-        return batch.failures()
+            try:
+                await asyncio.wait_for(asyncio.wrap_future(work), timeout)
+            except TimeoutError:
+                pass
+            except Exception:
+                log.warning("publishing failed", exc_info=True)
+        return _counted(batch.failures())
 
     def close(self, timeout: float = 3.0) -> None:
         """Close the connection and end the thread, in at most `timeout` seconds. Later wake-ups all fail."""
@@ -396,14 +402,13 @@ class Publisher:
         self.close()
 
     def _submit(self, batch: _Batch, timeout: float) -> concurrent.futures.Future[None] | None:
-        if batch.wakes and self.connected:
-            # Under the lock: the loop must not be closed between the look and the hand-over.
-            with self._lock:
-                if not self._ended:
-                    patience = max(timeout, PATIENCE)
-                    return asyncio.run_coroutine_threadsafe(self._publish_all(batch, patience), self._loop)
-        _FAILED.inc(batch.failures())
-        return None
+        if not batch.wakes or not self.connected:
+            return None
+        # Under the lock: the loop must not be closed between the look and the hand-over.
+        with self._lock:
+            if self._ended:
+                return None
+            return asyncio.run_coroutine_threadsafe(self._publish_all(batch, timeout), self._loop)
 
     # What follows runs in the publisher's own thread.
 
@@ -435,14 +440,8 @@ class Publisher:
 
     async def _publish_all(self, batch: _Batch, timeout: float) -> None:  # noqa: ASYNC109
         # Cancelled by close(), it just ends: in the caller's loop a cancellation would mean the caller's own.
-        try:
+        with suppress(asyncio.CancelledError):
             await self._publish(batch, timeout)
-        except asyncio.CancelledError:
-            pass
-        except Exception:  # a wake-up is never worth an error
-            log.warning("publishing failed", exc_info=True)
-        finally:
-            _FAILED.inc(batch.failures())
 
     async def _publish(self, batch: _Batch, timeout: float) -> None:  # noqa: ASYNC109
         connection = self._connection
@@ -489,6 +488,11 @@ class Publisher:
             log.debug("a wake-up was not published to %s: %s", subject, _reason(error))
         else:
             batch.done += 1
+
+
+def _counted(failures: int) -> int:
+    _FAILED.inc(failures)
+    return failures
 
 
 class _Batch:

@@ -245,15 +245,6 @@ def test_a_wrong_password_is_logged_without_any_password(
     assert nats_server.password not in caplog.text
 
 
-def test_what_nobody_waits_for_any_more_is_published_all_the_same(
-    publisher: Publisher, nats_url: str
-) -> None:
-    """On a busy machine wake-ups were given up after a second, and operations waited for housekeeping."""
-    publisher._loop.call_soon_threadsafe(time.sleep, 0.5)  # as little as it gets there
-    assert publisher.publish([Wake(Kind.QUEUED, "a")], timeout=0.1) == 1
-    until(lambda: "lwm2m.operation.queued.a" in in_stream(nats_url))
-
-
 def test_left_open_it_ends_before_the_interpreter_does() -> None:
     """A function crashed in the end: uvloop called back into an interpreter that was gone."""
     program = """
