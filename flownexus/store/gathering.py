@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -80,3 +81,48 @@ class Gathering(Generic[T, R]):
                 count += 1
             together, self._waiting = self._waiting[:count], self._waiting[count:]
         return together
+
+
+class AsyncGathering(Generic[T, R]):
+    """Does for the tasks of an event loop what Gathering does for threads; `work` runs in an executor.
+
+    Up to `lanes` calls of `work` are under way at once, each with at most `most` items.
+    """
+
+    def __init__(
+        self, executor: Executor, work: Callable[[Sequence[T]], Sequence[R]], lanes: int, most: int
+    ) -> None:
+        self._executor = executor
+        self._work = work
+        self._lanes = lanes
+        self._most = most
+        self._leaders: set[asyncio.Task[None]] = set()
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+
+    async def do(self, item: T) -> R:
+        """Have it done, together with what others bring meanwhile."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((item, future))
+        if len(self._leaders) < self._lanes:
+            leader = loop.create_task(self._lead())
+            self._leaders.add(leader)
+            leader.add_done_callback(self._leaders.discard)
+        return await future
+
+    async def _lead(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            together, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            try:
+                results = await loop.run_in_executor(
+                    self._executor, self._work, [item for item, _ in together]
+                )
+                ended = zip(together, results, strict=True)
+                for (_, future), result in ended:
+                    if not future.done():
+                        future.set_result(result)
+            except Exception as error:  # noqa: BLE001  # each of them raises it
+                for _, future in together:
+                    if not future.done():
+                        future.set_exception(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -40,6 +40,8 @@ from flownexus.store.pool import transaction
 from flownexus.store.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
+
+_WITH_VALUES = frozenset({OperationType.READ, OperationType.OBSERVE})
 
 
 class Operation(NamedTuple):
@@ -174,47 +176,82 @@ class Claim:
         return Attempt(self.operation, self.repeatable, self.attempts)
 
 
-def claim(pool: ConnectionPool, endpoint: str, lease: float) -> Claim | None:
-    """Claim the operation of an endpoint that is to be sent now, for `lease` seconds.
+def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[Claim | None]:
+    """Claim of each endpoint the operation that is to be sent now, for `lease` seconds, in one transaction.
 
-    Returns None where there is none: while the endpoint is offline, another of its operations is under way,
-    or all wait for its next registered or updated event.
+    There is None for an endpoint without one: while it is offline, another of its operations is under way, or
+    all wait for its next registered or updated event.
     """
 
-    def work(connection: Connection) -> Claim | None:
-        with connection.pipeline():
-            send(connection, queries.lock_endpoint, name=endpoint)
-            row = queries.claim_operation(connection, name=endpoint, lease=lease)
-        if row is None:
-            expired = list(queries.expired_operations_of_endpoint(connection, name=endpoint))
-            if not expired:
-                return None
-            for each in expired:
-                _revive(connection, *each)
-            row = queries.claim_operation(connection, name=endpoint, lease=lease)
-            if row is None:
-                return None
-        id_, fence, endpoint_id, presence, operation, path, value, arguments, repeatable, attempts = row
-        return Claim(
-            id=id_,
-            fence=fence,
-            endpoint_id=endpoint_id,
-            endpoint=endpoint,
-            presence=presence,
-            operation=OperationType(operation),
-            path=Path.parse(path),
-            value=value,
-            arguments=arguments,
-            repeatable=repeatable,
-            attempts=attempts,
-        )
+    def work(connection: Connection) -> list[Claim | None]:
+        claims = _claim(connection, endpoints, lease)
+        without = [endpoint for endpoint, claimed in zip(endpoints, claims, strict=True) if claimed is None]
+        revived = _revive_of(connection, without) if without else []
+        if revived:
+            again = dict(zip(revived, _claim(connection, revived, lease), strict=True))
+            claims = [
+                claimed or again.pop(endpoint, None)
+                for endpoint, claimed in zip(endpoints, claims, strict=True)
+            ]
+        return claims
 
     try:
         return transaction(pool, work)
     except psycopg.errors.UniqueViolation:
         # The index lets only one be SENDING, whatever else goes wrong.
-        log.warning("another operation of %r is under way", endpoint)
+        if len(endpoints) == 1:
+            log.warning("another operation of %r is under way", endpoints[0])
+            return [None]
+        return [claimed for endpoint in endpoints for claimed in claim(pool, [endpoint], lease)]
+
+
+def _claim(connection: Connection, endpoints: Sequence[str], lease: float) -> list[Claim | None]:
+    with connection.pipeline():
+        send(connection, queries.lock_endpoints_named, names=list(endpoints))
+        cursors = [
+            send(connection, queries.claim_operation, name=endpoint, lease=lease) for endpoint in endpoints
+        ]
+    return [
+        _claim_of(endpoint, cursor.fetchone()) for endpoint, cursor in zip(endpoints, cursors, strict=True)
+    ]
+
+
+def _claim_of(endpoint: str, row: tuple[Any, ...] | None) -> Claim | None:
+    if row is None:
         return None
+    id_, fence, endpoint_id, presence, operation, path, value, arguments, repeatable, attempts = row
+    return Claim(
+        id=id_,
+        fence=fence,
+        endpoint_id=endpoint_id,
+        endpoint=endpoint,
+        presence=presence,
+        operation=OperationType(operation),
+        path=Path.parse(path),
+        value=value,
+        arguments=arguments,
+        repeatable=repeatable,
+        attempts=attempts,
+    )
+
+
+def _revive_of(connection: Connection, endpoints: Sequence[str]) -> list[str]:
+    """Settle the operations of endpoints whose lease is over; return those endpoints."""
+    revived = []
+    for *expired, endpoint in list(
+        queries.expired_operations_of_endpoints(connection, names=list(endpoints))
+    ):
+        _revive(connection, *expired)
+        revived.append(endpoint)
+    return revived
+
+
+class End(NamedTuple):
+    """How an attempt ended: to be recorded."""
+
+    claim: Claim
+    settlement: Settlement
+    received: datetime
 
 
 class Recorded(Enum):
@@ -225,61 +262,73 @@ class Recorded(Enum):
     MORE = "stored; another one could be sent"
 
 
-def record(
-    pool: ConnectionPool, telemetry: Telemetry, claim_: Claim, settlement: Settlement, received: datetime
-) -> Recorded:
-    """Record the end of an attempt and the values that came with it, in one transaction.
+def record(pool: ConnectionPool, telemetry: Telemetry, ends: Sequence[End]) -> list[Recorded]:
+    """Record the ends of attempts and the values that came with them, in one transaction.
 
     Values that cannot be stored end in dead_letter and do not change what the operation ends as.
     """
 
-    def work(connection: Connection) -> tuple[Recorded, Callable[[], None]]:
-        recorded = _end(connection, claim_, settlement)
-        if recorded is Recorded.LATE:
-            return recorded, _nothing
-        return recorded, _store_values(connection, telemetry, claim_, settlement.content, received)
-
-    def work_without_values(connection: Connection) -> tuple[Recorded, Callable[[], None]]:
-        recorded = _end(connection, claim_, replace(settlement, result=None))
-        if recorded is not Recorded.LATE:
-            _reject(connection, claim_, "PostgreSQL refuses the values", settlement.content)
-        return recorded, _nothing
+    def work(connection: Connection) -> tuple[list[Recorded], Callable[[], None]]:
+        recorded = _end(connection, ends)
+        current = [end for end, what in zip(ends, recorded, strict=True) if what is not Recorded.LATE]
+        return recorded, _store_values(connection, telemetry, current)
 
     try:
         recorded, committed = transaction(pool, work)
     except (psycopg.DataError, psycopg.IntegrityError):
-        log.exception("the values of operation %d cannot be stored", claim_.id)
-        recorded, committed = transaction(pool, work_without_values)
+        if len(ends) > 1:  # one of them: the others must not suffer from it
+            return [recorded for end in ends for recorded in record(pool, telemetry, [end])]
+        log.exception("the values of operation %d cannot be stored", ends[0].claim.id)
+        return transaction(pool, lambda connection: _end_without_values(connection, ends[0]))
     committed()
     return recorded
 
 
-def _end(connection: Connection, claim_: Claim, settlement: Settlement) -> Recorded:
-    """Settle, and look for the next one, in one round trip; the endpoint stays locked until the commit."""
+def _end(connection: Connection, ends: Sequence[End]) -> list[Recorded]:
+    """Settle, and look for what is next, in one round trip; the endpoints stay locked until the commit."""
     with connection.pipeline():
-        settled = _settle(connection, claim_.id, claim_.fence, claim_.presence, settlement)
-        more = queries.has_eligible_operation(connection, endpoint_id=claim_.endpoint_id)
-    if settled.rowcount != 1:
+        send(connection, queries.lock_endpoints, ids=[end.claim.endpoint_id for end in ends])
+        cursors = [
+            (
+                _settle(connection, end.claim.id, end.claim.fence, end.claim.presence, end.settlement),
+                send(connection, queries.has_eligible_operation, endpoint_id=end.claim.endpoint_id),
+            )
+            for end in ends
+        ]
+    return [_recorded(settled.rowcount, more.fetchone()) for settled, more in cursors]
+
+
+def _recorded(settled: int, more: tuple[bool] | None) -> Recorded:
+    if settled != 1:
         return Recorded.LATE
-    return Recorded.MORE if more else Recorded.LAST
+    return Recorded.MORE if more == (True,) else Recorded.LAST
+
+
+def _end_without_values(connection: Connection, end: End) -> list[Recorded]:
+    recorded = _end(connection, [end._replace(settlement=replace(end.settlement, result=None))])
+    if recorded != [Recorded.LATE]:
+        _reject(connection, end.claim, "PostgreSQL refuses the values", end.settlement.content)
+    return recorded
 
 
 def _nothing() -> None:
     """Do nothing after a commit."""
 
 
-def _store_values(
-    connection: Connection, telemetry: Telemetry, claim_: Claim, content: Any, received: datetime
-) -> Callable[[], None]:
-    if content is None or claim_.operation not in (OperationType.READ, OperationType.OBSERVE):
-        return _nothing
-    found = readings(content, claim_.path)
-    for rejection in found.rejected:
-        _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
-    if not found.good:
-        return _nothing
-    item = Item(claim_.endpoint, None, EventType.READ, found.good)
-    return telemetry.store(connection, [item], received)
+def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[End]) -> Callable[[], None]:
+    items: list[Item] = []
+    for claim_, settlement, received in ends:
+        if settlement.content is None or claim_.operation not in _WITH_VALUES:
+            continue
+        found = readings(settlement.content, claim_.path)
+        for rejection in found.rejected:
+            _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
+        if found.good:
+            # The answer's own time: what ended at other times is stored together.
+            items.append(
+                Item(claim_.endpoint, round(received.timestamp() * 1000), EventType.READ, found.good)
+            )
+    return telemetry.store(connection, items) if items else _nothing
 
 
 def _reject(connection: Connection, claim_: Claim, reason: str, node: Any) -> None:
@@ -338,12 +387,13 @@ def revive_expired(connection: Connection, limit: int) -> list[str]:
     return endpoints
 
 
-def endpoints_to_wake(connection: Connection, untouched: float, limit: int) -> list[str]:
-    """Return up to `limit` endpoints to which an operation could have been sent for `untouched` seconds.
+def endpoints_to_wake(connection: Connection, untouched: float, but: Sequence[str], limit: int) -> list[str]:
+    """Return up to `limit` endpoints, `but` these, that could have been sent an operation for long enough.
 
-    Those come first that have waited longest.
+    That is for `untouched` seconds. Those come first that have waited longest.
     """
-    return [name for (name,) in queries.endpoints_to_wake(connection, untouched=untouched, limit=limit)]
+    rows = queries.endpoints_to_wake(connection, untouched=untouched, but=list(but), limit=limit)
+    return [name for (name,) in rows]
 
 
 def forget_expired(connection: Connection, grace: float, limit: int) -> int:

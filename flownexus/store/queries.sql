@@ -214,9 +214,10 @@ UPDATE endpoint_operation
 SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'cancelled by its user'
 WHERE id = :id AND status = 'QUEUED';
 
--- name: lock_endpoint(name)^
+-- name: lock_endpoints_named(names)!
 -- The lock makes claims of one endpoint go one after the other; values and foreign keys do not wait for it.
-SELECT id FROM endpoint WHERE name = :name FOR NO KEY UPDATE;
+-- In id order, as lock_endpoints.
+SELECT id FROM endpoint WHERE name = ANY(:names::text[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: claim_operation(name, lease)^
 -- For the holder of the endpoint's lock, as a statement of its own: one that waits for a lock does not see
@@ -294,11 +295,12 @@ SET status = :status, lease_expires_at = NULL, attempts = o.attempts - :given_ba
 FROM owner
 WHERE o.id = :id AND o.fence = :fence AND o.status = 'SENDING';
 
--- name: expired_operations_of_endpoint(name)
-SELECT id, fence, operation_type, repeatable, attempts
-FROM endpoint_operation
-WHERE endpoint_id = (SELECT id FROM endpoint WHERE name = :name) AND status = 'SENDING' AND lease_expires_at <= clock_timestamp()
-FOR UPDATE;
+-- name: expired_operations_of_endpoints(names)
+SELECT o.id, o.fence, o.operation_type, o.repeatable, o.attempts, e.name
+FROM endpoint_operation o
+JOIN endpoint e ON e.id = o.endpoint_id
+WHERE e.name = ANY(:names::text[]) AND o.status = 'SENDING' AND o.lease_expires_at <= clock_timestamp()
+FOR UPDATE OF o;
 
 -- name: expired_operations(limit)
 SELECT o.id, o.fence, o.operation_type, o.repeatable, o.attempts, e.name
@@ -309,7 +311,7 @@ ORDER BY o.lease_expires_at
 LIMIT :limit
 FOR NO KEY UPDATE SKIP LOCKED;
 
--- name: endpoints_to_wake(untouched, limit)
+-- name: endpoints_to_wake(untouched, but, limit)
 -- Those that could be sent something for a while already: the wake-up was lost, or nobody could act on it.
 SELECT e.name
 FROM (SELECT DISTINCT ON (endpoint_id, priority)
@@ -319,6 +321,7 @@ FROM (SELECT DISTINCT ON (endpoint_id, priority)
       ORDER BY endpoint_id, priority, id) AS head
 JOIN endpoint e ON e.id = head.endpoint_id
 WHERE e.registered AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp())
+  AND e.name <> ALL (:but::text[])
   AND head.waits_for_presence <= e.presence
   AND head.touched_at <= clock_timestamp() - make_interval(secs => :untouched)
   AND NOT EXISTS (SELECT FROM endpoint_operation s WHERE s.endpoint_id = e.id AND s.status = 'SENDING')

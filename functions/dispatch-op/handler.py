@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from prometheus_client import Counter, Gauge
@@ -23,19 +23,21 @@ from starlette.requests import Request
 from flownexus.asgi import starlette_app
 from flownexus.errors import BadRequestError, UnavailableError
 from flownexus.leshan import Leshan, call_of
-from flownexus.lwm2m.operation import Outcome, Settlement, Verdict, judge, settle
+from flownexus.lwm2m.operation import Outcome, Verdict, judge, settle
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
-from flownexus.store.operation import Claim, Recorded, claim, record
+from flownexus.store.gathering import AsyncGathering
+from flownexus.store.operation import Claim, End, Recorded, claim, record
 from flownexus.store.pool import pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web import authenticate, bearer
 
 log = logging.getLogger("dispatch-op")
-T = TypeVar("T")
 
 NAME: Final = "dispatch-op"
 PUBLISH_TIMEOUT: Final = 1.0
+TOGETHER: Final = 100
+"""How many operations are claimed, or recorded, in one transaction at most."""
 RECORD_PAUSE: Final = 0.5
 """Seconds between attempts to record an end while PostgreSQL is away."""
 
@@ -52,7 +54,7 @@ _decode = msgspec.json.Decoder(_Wake).decode
 
 
 class Dispatcher:
-    """Takes operations from claim to record; the store is called in as many threads as it has connections."""
+    """Takes operations from claim to record; those that come at once share transactions."""
 
     def __init__(
         self,
@@ -68,6 +70,10 @@ class Dispatcher:
         self._leshan = leshan
         self._timeouts = timeouts
         self._threads = ThreadPoolExecutor(pool.max_size, thread_name_prefix="store")
+        lanes = max(1, pool.max_size // 2)
+        # Apart, so that an end never waits until all that begin have begun.
+        self._claims = AsyncGathering(self._threads, self._claim_all, lanes, TOGETHER)
+        self._ends = AsyncGathering(self._threads, self._record_all, lanes, TOGETHER)
         self._leshan_is_away = False
         self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
 
@@ -84,17 +90,17 @@ class Dispatcher:
         self._threads.shutdown(wait=False)
 
     async def _dispatch(self, endpoint: str) -> dict[str, Any]:
-        began = asyncio.get_running_loop().time()
-        claimed = await self._store(lambda: claim(self._pool, endpoint, self._timeouts.lease))
+        claimed = await self._claims.do(endpoint)
         if claimed is None:
             return {"operation": None}
+        until = asyncio.get_running_loop().time() + self._timeouts.lease
         with _OPEN.track_inprogress():
             outcome = await self._send(claimed)
         received = datetime.now(UTC)
         _ENDED.labels(outcome.verdict).inc()
         settlement = settle(claimed.attempt, outcome)
         self._tell_of_leshan(outcome)
-        recorded = await self._record(claimed, settlement, received, began + self._timeouts.lease)
+        recorded = await self._record(End(claimed, settlement, received), until)
         if recorded is Recorded.LATE:
             _LATE.inc()
             log.warning("operation %d: came back too late with %s", claimed.id, settlement.status)
@@ -129,26 +135,28 @@ class Dispatcher:
             return Outcome(Verdict.INVALID, f"it cannot be sent: {error}")
         return judge(await self._leshan.send(claimed.endpoint, call))
 
-    async def _record(
-        self, claimed: Claim, settlement: Settlement, received: datetime, until: float
-    ) -> Recorded:
+    async def _record(self, end: End, until: float) -> Recorded:
         """Record the end; as long as the lease holds, PostgreSQL's absence is waited for."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                return await self._store(
-                    lambda: record(self._pool, self._telemetry, claimed, settlement, received)
-                )
+                return await self._ends.do(end)
             except UnavailableError as error:
                 if loop.time() + RECORD_PAUSE > until:
                     log.error(  # noqa: TRY400  # the reason says it all
-                        "operation %d: %s could not be recorded: %s", claimed.id, settlement.status, error
-                    )
+                        "operation %d: %s could not be recorded: %s",
+                        end.claim.id, end.settlement.status, error,
+                    )  # fmt: skip
                     raise
             await asyncio.sleep(RECORD_PAUSE)
 
-    async def _store(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+    # What follows runs in a thread of the store.
+
+    def _claim_all(self, endpoints: Sequence[str]) -> Sequence[Claim | None]:
+        return claim(self._pool, endpoints, self._timeouts.lease)
+
+    def _record_all(self, ends: Sequence[End]) -> Sequence[Recorded]:
+        return record(self._pool, self._telemetry, ends)
 
 
 def create_app(

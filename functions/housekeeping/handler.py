@@ -37,6 +37,8 @@ UNTOUCHED: Final = 10.0
 
 As long as thousands that were queued at once may take to be sent: repeating their wake-ups would slow them.
 """
+REPEATED: Final = 20.0
+"""Seconds after which a wake-up that JetStream has taken is sent once more: most only wait their turn."""
 GRACE: Final = 60.0
 """Seconds after its lifetime before a device counts as gone although Leshan did not say so."""
 MONTHS_AHEAD: Final = 2
@@ -57,6 +59,8 @@ class Housekeeper:
         self._publisher = publisher
         self._retention = retention
         self._maintained_at = -MAINTENANCE_PERIOD
+        self._woken: dict[str, float] = {}
+        """Endpoints woken lately, and when, by the monotonic clock."""
 
     def do_round(self) -> dict[str, int | None]:
         """Do one round and return what was done; None stands for what was left for the next one.
@@ -80,10 +84,15 @@ class Housekeeper:
 
     def _wake(self) -> dict[str, int | None]:
         """Wake the endpoints that wait although they need not."""
-        waiting = transaction(self._pool, lambda connection: endpoints_to_wake(connection, UNTOUCHED, BATCH))
+        now = time.monotonic()
+        lately = {endpoint: at for endpoint, at in self._woken.items() if now - at < REPEATED}
+        waiting = transaction(
+            self._pool, lambda connection: endpoints_to_wake(connection, UNTOUCHED, list(lately), BATCH)
+        )
         failed = self._publisher.publish(
             [Wake(Kind.QUEUED, endpoint) for endpoint in waiting], PUBLISH_TIMEOUT
         )
+        self._woken = lately if failed else lately | dict.fromkeys(waiting, now)
         _WOKEN.inc(len(waiting) - failed)
         return {"woken": len(waiting) - failed, "wakes_failed": failed}
 

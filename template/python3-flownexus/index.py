@@ -25,6 +25,12 @@ from function_server.edge import Application, Edge
 from function_server.settings import SettingError, Settings
 from function_server.wsgi import WsgiAdapter
 
+ACCEPTED_AT_ONCE = 16
+"""How many connections are accepted in one turn of the event loop.
+
+libuv accepts one from each listening socket. On a busy loop that is few a second, and callers give up.
+"""
+
 _log = logging.getLogger("index")
 
 
@@ -88,7 +94,7 @@ def serve(application: Any, settings: Settings) -> None:
         )
     )
     _log.info("listening on %s:%d", settings.host, settings.port)
-    server.run(sockets=[listener])
+    server.run(sockets=[listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])
     _log.info("stopped")
 
 

@@ -102,7 +102,7 @@ def test_expired_leases_are_revived_and_woken(client: Any, world: World, wakes: 
         world.endpoint(name)
     write, execute, fresh = world.queue("a"), world.queue("b", "execute"), world.queue("c")
     for name in ("a", "b", "c"):
-        claim(world.pool, name, 50)
+        claim(world.pool, [name], 50)
     world.expire_lease(write)
     world.expire_lease(execute)
     age(world)
@@ -125,11 +125,29 @@ def test_lost_wake_ups_are_sent_again(client: Any, world: World, wakes: Wakes) -
     world.queue("busy")
     age(world)
     world.execute("UPDATE endpoint_operation SET created_at = now() WHERE endpoint_id = 3")
-    claim(world.pool, "busy", 50)
-    assert do_round(client)["woken"] == 2
-    assert [wake.ep for wake in wakes.published] == ["first", "late"]
+    claim(world.pool, ["busy"], 50)
     wakes.away = True
     assert do_round(client)["wakes_failed"] == 2
+    wakes.away = False
+    assert do_round(client)["woken"] == 2
+    assert [wake.ep for wake in wakes.published][-2:] == ["first", "late"]
+
+
+def test_a_wake_up_that_jetstream_has_is_not_repeated_in_every_round(
+    client: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands that only waited their turn were woken again and again, which slowed them further."""
+    for name in ("a", "b"):
+        world.endpoint(name)
+        world.queue(name)
+    age(world)
+    assert [do_round(client)["woken"] for _ in range(2)] == [2, 0]
+    world.endpoint("c")
+    world.queue("c")
+    age(world)
+    assert do_round(client)["woken"] == 1
+    monkeypatch.setattr(load_handler("housekeeping"), "REPEATED", 0.0)
+    assert do_round(client)["woken"] == 3
 
 
 def test_one_that_waits_holds_back_those_behind_it(client: Any, world: World, wakes: Wakes) -> None:
@@ -202,7 +220,7 @@ def test_two_rounds_at_once_do_each_thing_once(pool: ConnectionPool, world: Worl
     for number in range(50):
         world.endpoint(f"sim-{number}")
         id_ = world.queue(f"sim-{number}")
-        claim(world.pool, f"sim-{number}", 50)
+        claim(world.pool, [f"sim-{number}"], 50)
         world.expire_lease(id_)
     start = threading.Barrier(2)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flownexus.lwm2m.operation import Settlement, Status, Wait
-from flownexus.store.operation import Claim, Recorded, claim, record
+from flownexus.store.operation import Claim, End, Recorded, claim, record
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.world import World
 
@@ -27,13 +27,13 @@ def telemetry() -> Telemetry:
 
 
 def take(world: World, endpoint: str = "sim-0001") -> Claim:
-    claimed = claim(world.pool, endpoint, LEASE)
+    [claimed] = claim(world.pool, [endpoint], LEASE)
     assert claimed is not None
     return claimed
 
 
 def put_back(world: World, telemetry: Telemetry, claimed: Claim, settlement: Settlement) -> Recorded:
-    recorded = record(world.pool, telemetry, claimed, settlement, datetime.now(UTC))
+    [recorded] = record(world.pool, telemetry, [End(claimed, settlement, datetime.now(UTC))])
     assert recorded is not Recorded.LATE
     return recorded
 
@@ -58,7 +58,7 @@ def test_one_operation_of_an_endpoint_is_under_way(world: World) -> None:
     world.queue()
     world.queue()
     take(world)
-    assert claim(world.pool, "sim-0001", LEASE) is None
+    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
 
 
 @pytest.mark.parametrize("registered", [True, False])
@@ -66,7 +66,7 @@ def test_an_offline_device_costs_no_attempt(world: World, registered: bool) -> N
     """The peer burnt an attempt on each try. Offline: deregistered, or its lifetime is over."""
     world.endpoint(registered=registered, lifetime=-1)
     id_ = world.queue()
-    assert claim(world.pool, "sim-0001", LEASE) is None
+    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
     assert world.status(id_) == ("QUEUED", 0)
 
 
@@ -77,7 +77,7 @@ def test_a_device_without_a_known_lifetime_does_not_expire(world: World) -> None
 
 
 def test_an_endpoint_never_seen_has_nothing(world: World) -> None:
-    assert claim(world.pool, "nobody", LEASE) is None
+    assert claim(world.pool, ["nobody"], LEASE) == [None]
 
 
 def test_a_failed_try_waits_for_a_newer_presence(world: World, telemetry: Telemetry) -> None:
@@ -85,7 +85,7 @@ def test_a_failed_try_waits_for_a_newer_presence(world: World, telemetry: Teleme
     id_ = world.queue()
     put_back(world, telemetry, take(world), FAILED_TRY)
     assert world.status(id_) == ("QUEUED", 1)
-    assert claim(world.pool, "sim-0001", LEASE) is None
+    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
     world.update()
     assert take(world).attempts == 2
 
@@ -98,7 +98,7 @@ def test_an_update_during_a_failed_try_is_not_newer_than_the_failure(
     claimed = take(world)
     world.update()
     put_back(world, telemetry, claimed, FAILED_TRY)
-    assert claim(world.pool, "sim-0001", LEASE) is None
+    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
 
 
 def test_an_update_while_leshan_called_it_asleep_is_enough(world: World, telemetry: Telemetry) -> None:
@@ -109,7 +109,7 @@ def test_an_update_while_leshan_called_it_asleep_is_enough(world: World, telemet
     assert put_back(world, telemetry, claimed, ASLEEP) is Recorded.MORE
     assert world.status(id_) == ("QUEUED", 0)
     assert put_back(world, telemetry, take(world), ASLEEP) is Recorded.LAST
-    assert claim(world.pool, "sim-0001", LEASE) is None
+    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
 
 
 def test_what_leshan_could_not_take_may_go_at_once(world: World, telemetry: Telemetry) -> None:
@@ -144,7 +144,7 @@ def test_one_that_waits_holds_back_those_behind_it_but_no_other_priority(
         "UPDATE endpoint_operation SET status = 'QUEUED', lease_expires_at = NULL WHERE id = %s", planned
     )
     assert put_back(world, telemetry, take(world), CONFIRMED) is Recorded.LAST
-    assert claim(world.pool, "sim-0001", LEASE) is None
+    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
     world.update()
     assert take(world).id == first
 
@@ -158,7 +158,7 @@ def test_two_replicas_at_once_claim_one(world: World) -> None:
 
     def replica() -> Claim | None:
         start.wait()
-        return claim(world.pool, "sim-0001", LEASE)
+        return claim(world.pool, ["sim-0001"], LEASE)[0]
 
     with ThreadPoolExecutor(4) as threads:
         claims = [future.result() for future in [threads.submit(replica) for _ in range(4)]]
@@ -183,12 +183,12 @@ def test_who_claims_while_an_end_is_being_recorded_gets_the_next(world: World) -
         settlement = Settlement(Status.CONFIRMED, content=node())
         recording = threads.submit(put_back, world, Slow(timedelta(days=365)), claimed, settlement)
         assert in_transaction.wait(5)
-        claiming = threads.submit(claim, world.pool, "sim-0001", LEASE)
+        claiming = threads.submit(claim, world.pool, ["sim-0001"], LEASE)
         with pytest.raises(TimeoutError):
             claiming.result(0.3)
         released.set()
         assert recording.result(5) is Recorded.MORE
-        next_claim = claiming.result(5)
+        [next_claim] = claiming.result(5)
     assert next_claim is not None
     assert next_claim.id == second
 
@@ -204,11 +204,11 @@ def test_an_expired_lease_is_claimed_again_and_the_late_worker_is_fenced_off(
     newer = take(world)
     assert (newer.id, newer.fence, newer.attempts) == (id_, 2, 2)
     with_values = Settlement(Status.CONFIRMED, result={"status": "CONTENT(205)"}, content=node("1.0"))
-    assert record(world.pool, telemetry, late, with_values, datetime.now(UTC)) is Recorded.LATE
+    assert record(world.pool, telemetry, [End(late, with_values, datetime.now(UTC))]) == [Recorded.LATE]
     assert world.operation(id_)["status"] == "SENDING"
     assert world.execute("SELECT * FROM resource") == []
     put_back(world, telemetry, newer, Settlement(Status.CONFIRMED, content=node("2.0")))
-    assert record(world.pool, telemetry, late, FAILED_TRY, datetime.now(UTC)) is Recorded.LATE
+    assert record(world.pool, telemetry, [End(late, FAILED_TRY, datetime.now(UTC))]) == [Recorded.LATE]
     assert world.status(id_) == ("CONFIRMED", 2)
     assert [row["value"] for row in world.execute("SELECT value FROM telemetry")] == ["2"]
 
@@ -235,7 +235,7 @@ def test_a_worker_that_never_comes_back_three_times_fails_it(world: World) -> No
     for _ in range(3):
         take(world)
         world.expire_lease(id_)
-    assert claim(world.pool, "sim-0001", LEASE) is None
+    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
     assert world.status(id_) == ("FAILED", 3)
 
 
@@ -249,7 +249,7 @@ def test_values_are_stored_like_any_others(world: World, telemetry: Telemetry) -
     }
     received = datetime(2026, 7, 1, 12, tzinfo=UTC)
     settlement = Settlement(Status.CONFIRMED, result={"content": content}, content=content)
-    assert record(world.pool, telemetry, take(world), settlement, received) is Recorded.LAST
+    assert record(world.pool, telemetry, [End(take(world), settlement, received)]) == [Recorded.LAST]
     assert world.execute("SELECT endpoint, path, number, time FROM telemetry") == [
         {"endpoint": "sim-0001", "path": "/3303/0/5700", "number": 21.5, "time": received}
     ]
@@ -280,3 +280,67 @@ def test_content_that_postgresql_refuses_does_not_leave_it_sending(
     put_back(world, telemetry, take(world), settlement)
     assert world.status(id_) == ("CONFIRMED", 1)
     assert [row["kind"] for row in world.execute("SELECT kind FROM dead_letter")] == ["read"]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Several at once
+
+
+def test_each_endpoint_of_a_batch_gets_its_own_operation_or_none(world: World) -> None:
+    for name in ("b", "a", "offline", "expired", "idle"):
+        world.endpoint(name, registered=name != "offline")
+    ids = {name: world.queue(name) for name in ("b", "a", "offline", "expired")}
+    take(world, "expired")
+    world.expire_lease(ids["expired"])
+    claims = claim(world.pool, ["b", "nobody", "offline", "a", "expired", "idle", "b"], LEASE)
+    assert [claimed and claimed.id for claimed in claims] == [
+        ids["b"], None, None, ids["a"], ids["expired"], None, None,
+    ]  # fmt: skip
+    assert [claimed.endpoint for claimed in claims if claimed] == ["b", "a", "expired"]
+    assert world.status(ids["expired"]) == ("SENDING", 2)
+
+
+def test_the_ends_of_a_batch_are_recorded_each_by_itself(world: World, telemetry: Telemetry) -> None:
+    names = ["c", "late", "refused", "a", "failed"]
+    for name in names:
+        world.endpoint(name)
+    ids = {name: world.queue(name, operation="read") for name in names}
+    more = world.queue("a", operation="read")
+    claims = {name: take(world, name) for name in names}
+    world.expire_lease(ids["late"])
+    take(world, "late")
+    times = {name: datetime(2026, 7, 1, 12, minute, tzinfo=UTC) for minute, name in enumerate(names)}
+    refused = {**node("\ud800"), "type": "STRING"}
+    settlements = {
+        "failed": FAILED_TRY,
+        "refused": Settlement(Status.CONFIRMED, result={"content": refused}, content=refused),
+    }
+    ends = [
+        End(claims[name], settlements.get(name, Settlement(Status.CONFIRMED, content=node())), times[name])
+        for name in names
+    ]
+    assert record(world.pool, telemetry, ends) == [
+        Recorded.LAST, Recorded.LATE, Recorded.LAST, Recorded.MORE, Recorded.LAST,
+    ]  # fmt: skip
+    assert {name: world.status(ids[name])[0] for name in names} == {
+        "c": "CONFIRMED", "late": "SENDING", "refused": "CONFIRMED", "a": "CONFIRMED", "failed": "QUEUED",
+    }  # fmt: skip
+    assert world.status(more)[0] == "QUEUED"
+    assert world.execute("SELECT endpoint, time FROM telemetry ORDER BY endpoint") == [
+        {"endpoint": "a", "time": times["a"]},
+        {"endpoint": "c", "time": times["c"]},
+    ]
+    assert len(world.execute("SELECT * FROM dead_letter")) == 1
+
+
+def test_batches_at_once_whose_endpoints_overlap_claim_each_operation_once(world: World) -> None:
+    names = [f"sim-{number:02d}" for number in range(20)]
+    for name in names:
+        world.endpoint(name)
+    ids = {world.queue(name) for name in names for _ in range(2)}
+    batches = [names, names[::-1], names[5:] + names[:5], names[::2] + names[1::2]]
+    with ThreadPoolExecutor(len(batches)) as workers:
+        found = list(workers.map(lambda batch: claim(world.pool, batch, LEASE), batches))
+    claimed = [each.id for claims in found for each in claims if each]
+    assert len(claimed) == len(set(claimed)) == len(names)
+    assert set(claimed) <= ids

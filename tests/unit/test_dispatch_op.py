@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from flownexus.lwm2m.operation import Answered, Exchange, NotSent, OperationType
 from flownexus.lwm2m.path import Path
 from flownexus.messaging import Kind, Wake
 from flownexus.settings import Timeouts
-from flownexus.store.operation import Claim, Recorded
+from flownexus.store.operation import Claim, End, Recorded
 from tests.fixtures.handler import load_handler
 
 handler = load_handler("dispatch-op")
@@ -49,16 +49,14 @@ class Store:
         monkeypatch.setattr(handler, "record", self.record)
         monkeypatch.setattr(handler, "RECORD_PAUSE", 0.01)
 
-    def claim(self, pool: object, endpoint: str, lease: float) -> Claim | None:
-        return self.claims.pop() if self.claims else None
+    def claim(self, pool: object, endpoints: Sequence[str], lease: float) -> list[Claim | None]:
+        return [self.claims.pop() if self.claims else None for _ in endpoints]
 
-    def record(
-        self, pool: object, telemetry: object, claim: Claim, settlement: Settlement, received: object
-    ) -> Recorded:
+    def record(self, pool: object, telemetry: object, ends: Sequence[End]) -> list[Recorded]:
         if self.failures:
             raise self.failures.pop()
-        self.recorded.append(settlement)
-        return self.answer
+        self.recorded += [end.settlement for end in ends]
+        return [self.answer for _ in ends]
 
 
 class Leshan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +10,7 @@ from queue import Queue
 
 import pytest
 
-from flownexus.store.gathering import Gathering
+from flownexus.store.gathering import AsyncGathering, Gathering
 
 WAIT = 5.0
 
@@ -115,3 +116,45 @@ def test_one_that_is_too_heavy_goes_alone() -> None:
         return items
 
     assert Gathering(work, most=3).do(7, weight=100) == 7
+
+
+async def test_tasks_that_come_while_all_lanes_are_at_work_go_together() -> None:
+    worker = Worker()
+    with ThreadPoolExecutor(8) as threads:
+        gathering = AsyncGathering(threads, worker, lanes=2, most=3)
+        tasks = [asyncio.create_task(gathering.do(item)) for item in range(1, 8)]
+        seen = [await asyncio.to_thread(worker.next) for _ in range(2)]
+        while sum(map(len, seen)) < len(tasks):
+            worker.release()
+            seen.append(await asyncio.to_thread(worker.next))
+        for _ in range(2):
+            worker.release()
+        assert await asyncio.gather(*tasks) == [10, 20, 30, 40, 50, 60, 70]
+    assert sorted(item for items in seen for item in items) == [1, 2, 3, 4, 5, 6, 7]
+    assert max(map(len, seen)) == 3
+
+
+async def test_what_the_work_of_tasks_raises_each_of_its_own_gets_and_no_other() -> None:
+    worker = Worker()
+    with ThreadPoolExecutor(8) as threads:
+        gathering = AsyncGathering(threads, worker, lanes=1, most=2)
+        tasks = [asyncio.create_task(gathering.do(item)) for item in (-1, 2, 3)]
+        for _ in range(2):
+            worker.release()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        worker.release()
+        assert await gathering.do(4) == 40
+    assert [str(result) for result in results] == ["minus one", "minus one", "30"]
+
+
+async def test_a_task_that_went_away_holds_up_nobody() -> None:
+    worker = Worker()
+    with ThreadPoolExecutor(8) as threads:
+        gathering = AsyncGathering(threads, worker, lanes=1, most=3)
+        gone, other = (asyncio.create_task(gathering.do(item)) for item in (1, 2))
+        assert await asyncio.to_thread(worker.next) in ([1], [1, 2])
+        gone.cancel()
+        for _ in range(2):
+            worker.release()
+        assert await other == 20
+    assert gone.cancelled()
