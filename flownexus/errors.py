@@ -69,3 +69,7 @@ class UnavailableError(FlowNexusError):
     status = 503
     title = "Unavailable"
     retry_after = 1
+
+
+class LockedError(UnavailableError):
+    """Another writer holds the same rows for long; try again soon."""

@@ -86,14 +86,21 @@ class Gathering(Generic[T, R]):
 class AsyncGathering(Generic[T, R]):
     """Does for the tasks of an event loop what Gathering does for threads; `work` runs in an executor.
 
-    Up to `lanes` calls of `work` are under way at once, each with at most `most` items.
+    Up to `lanes` calls of `work` are under way at once, each with at most `most` items. What a call raises
+    all of its items get where it `concerns_all`; otherwise they are done again, one by one.
     """
 
     def __init__(
-        self, executor: Executor, work: Callable[[Sequence[T]], Sequence[R]], lanes: int, most: int
+        self,
+        executor: Executor,
+        work: Callable[[Sequence[T]], Sequence[R]],
+        concerns_all: Callable[[Exception], bool],
+        lanes: int,
+        most: int,
     ) -> None:
         self._executor = executor
         self._work = work
+        self._concerns_all = concerns_all
         self._lanes = lanes
         self._most = most
         self._leaders: set[asyncio.Task[None]] = set()
@@ -111,18 +118,23 @@ class AsyncGathering(Generic[T, R]):
         return await future
 
     async def _lead(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
             together, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            try:
-                results = await loop.run_in_executor(
-                    self._executor, self._work, [item for item, _ in together]
-                )
-                ended = zip(together, results, strict=True)
-                for (_, future), result in ended:
-                    if not future.done():
-                        future.set_result(result)
-            except Exception as error:  # noqa: BLE001  # each of them raises it
-                for _, future in together:
-                    if not future.done():
-                        future.set_exception(error)
+            await self._do(together)
+
+    async def _do(self, together: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+        items = [item for item, _ in together]
+        try:
+            results = await asyncio.get_running_loop().run_in_executor(self._executor, self._work, items)
+        except Exception as error:  # noqa: BLE001  # each of them raises it
+            if len(together) > 1 and not self._concerns_all(error):
+                for each in together:
+                    await self._do([each])
+                return
+            for _, future in together:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), result in zip(together, results, strict=True):
+            if not future.done():
+                future.set_result(result)

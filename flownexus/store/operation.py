@@ -20,7 +20,7 @@ from psycopg import Connection, Cursor
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import ConflictError, NotFoundError
+from flownexus.errors import ConflictError, LockedError, NotFoundError, UnavailableError
 from flownexus.lwm2m.node import readings
 from flownexus.lwm2m.operation import (
     Attempt,
@@ -176,11 +176,16 @@ class Claim:
         return Attempt(self.operation, self.repeatable, self.attempts)
 
 
+def concerns_all(error: Exception) -> bool:
+    """Say whether all that are claimed or recorded together suffer from it, and not one that may go alone."""
+    return isinstance(error, UnavailableError) and not isinstance(error, LockedError)
+
+
 def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[Claim | None]:
     """Claim of each endpoint the operation that is to be sent now, for `lease` seconds, in one transaction.
 
     There is None for an endpoint without one: while it is offline, another of its operations is under way, or
-    all wait for its next registered or updated event.
+    all wait for its next registered or updated event. Raises what concerns_all() tells apart.
     """
 
     def work(connection: Connection) -> list[Claim | None]:
@@ -198,11 +203,11 @@ def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[
     try:
         return transaction(pool, work)
     except psycopg.errors.UniqueViolation:
+        if len(endpoints) > 1:
+            raise
         # The index lets only one be SENDING, whatever else goes wrong.
-        if len(endpoints) == 1:
-            log.warning("another operation of %r is under way", endpoints[0])
-            return [None]
-        return [claimed for endpoint in endpoints for claimed in claim(pool, [endpoint], lease)]
+        log.warning("another operation of %r is under way", endpoints[0])
+        return [None]
 
 
 def _claim(connection: Connection, endpoints: Sequence[str], lease: float) -> list[Claim | None]:
@@ -265,7 +270,8 @@ class Recorded(Enum):
 def record(pool: ConnectionPool, telemetry: Telemetry, ends: Sequence[End]) -> list[Recorded]:
     """Record the ends of attempts and the values that came with them, in one transaction.
 
-    Values that cannot be stored end in dead_letter and do not change what the operation ends as.
+    Values that cannot be stored end in dead_letter and do not change what the operation ends as. Raises what
+    concerns_all() tells apart.
     """
 
     def work(connection: Connection) -> tuple[list[Recorded], Callable[[], None]]:
@@ -276,8 +282,8 @@ def record(pool: ConnectionPool, telemetry: Telemetry, ends: Sequence[End]) -> l
     try:
         recorded, committed = transaction(pool, work)
     except (psycopg.DataError, psycopg.IntegrityError):
-        if len(ends) > 1:  # one of them: the others must not suffer from it
-            return [recorded for end in ends for recorded in record(pool, telemetry, [end])]
+        if len(ends) > 1:
+            raise
         log.exception("the values of operation %d cannot be stored", ends[0].claim.id)
         return transaction(pool, lambda connection: _end_without_values(connection, ends[0]))
     committed()

@@ -11,7 +11,7 @@ from typing import TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
-from flownexus.errors import UnavailableError
+from flownexus.errors import LockedError, UnavailableError
 from flownexus.settings import integer_setting, secret
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def transaction(pool: ConnectionPool, work: Callable[[psycopg.Connection], T]) -
                 raise UnavailableError(f"PostgreSQL gave up {TRIES} times: {error}") from error
             time.sleep(random.uniform(0.2, 1.0) * 0.02 * 2**attempt)  # noqa: S311  # jitter, not a secret
         except psycopg.errors.LockNotAvailable as error:
-            raise UnavailableError("another writer holds the same rows; try again") from error
+            raise LockedError("another writer holds the same rows; try again") from error
         except (PoolTimeout, TooManyRequests) as error:
             raise UnavailableError("no connection to PostgreSQL") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:

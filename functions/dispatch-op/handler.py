@@ -27,7 +27,7 @@ from flownexus.lwm2m.operation import Outcome, Verdict, judge, settle
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
 from flownexus.store.gathering import AsyncGathering
-from flownexus.store.operation import Claim, End, Recorded, claim, record
+from flownexus.store.operation import Claim, End, Recorded, claim, concerns_all, record
 from flownexus.store.pool import pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web import authenticate, bearer
@@ -72,8 +72,8 @@ class Dispatcher:
         self._threads = ThreadPoolExecutor(pool.max_size, thread_name_prefix="store")
         lanes = max(1, pool.max_size // 2)
         # Apart, so that an end never waits until all that begin have begun.
-        self._claims = AsyncGathering(self._threads, self._claim_all, lanes, TOGETHER)
-        self._ends = AsyncGathering(self._threads, self._record_all, lanes, TOGETHER)
+        self._claims = AsyncGathering(self._threads, self._claim_all, concerns_all, lanes, TOGETHER)
+        self._ends = AsyncGathering(self._threads, self._record_all, concerns_all, lanes, TOGETHER)
         self._leshan_is_away = False
         self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
 

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from flownexus.errors import LockedError
 from flownexus.lwm2m.operation import Settlement, Status, Wait
-from flownexus.store.operation import Claim, End, Recorded, claim, record
+from flownexus.store.operation import Claim, End, Recorded, claim, concerns_all, record
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.world import World
 
@@ -301,7 +303,7 @@ def test_each_endpoint_of_a_batch_gets_its_own_operation_or_none(world: World) -
 
 
 def test_the_ends_of_a_batch_are_recorded_each_by_itself(world: World, telemetry: Telemetry) -> None:
-    names = ["c", "late", "refused", "a", "failed"]
+    names = ["c", "late", "a", "failed"]
     for name in names:
         world.endpoint(name)
     ids = {name: world.queue(name, operation="read") for name in names}
@@ -310,27 +312,54 @@ def test_the_ends_of_a_batch_are_recorded_each_by_itself(world: World, telemetry
     world.expire_lease(ids["late"])
     take(world, "late")
     times = {name: datetime(2026, 7, 1, 12, minute, tzinfo=UTC) for minute, name in enumerate(names)}
-    refused = {**node("\ud800"), "type": "STRING"}
-    settlements = {
-        "failed": FAILED_TRY,
-        "refused": Settlement(Status.CONFIRMED, result={"content": refused}, content=refused),
-    }
-    ends = [
-        End(claims[name], settlements.get(name, Settlement(Status.CONFIRMED, content=node())), times[name])
-        for name in names
-    ]
+    good = Settlement(Status.CONFIRMED, content=node())
+    ends = [End(claims[name], FAILED_TRY if name == "failed" else good, times[name]) for name in names]
     assert record(world.pool, telemetry, ends) == [
-        Recorded.LAST, Recorded.LATE, Recorded.LAST, Recorded.MORE, Recorded.LAST,
+        Recorded.LAST, Recorded.LATE, Recorded.MORE, Recorded.LAST,
     ]  # fmt: skip
     assert {name: world.status(ids[name])[0] for name in names} == {
-        "c": "CONFIRMED", "late": "SENDING", "refused": "CONFIRMED", "a": "CONFIRMED", "failed": "QUEUED",
+        "c": "CONFIRMED", "late": "SENDING", "a": "CONFIRMED", "failed": "QUEUED",
     }  # fmt: skip
     assert world.status(more)[0] == "QUEUED"
     assert world.execute("SELECT endpoint, time FROM telemetry ORDER BY endpoint") == [
         {"endpoint": "a", "time": times["a"]},
         {"endpoint": "c", "time": times["c"]},
     ]
-    assert len(world.execute("SELECT * FROM dead_letter")) == 1
+
+
+def test_one_that_postgresql_refuses_is_to_be_recorded_apart_and_nothing_is_half_done(
+    world: World, telemetry: Telemetry
+) -> None:
+    for name in ("good", "refused"):
+        world.endpoint(name)
+        world.queue(name, operation="read")
+    refused = {**node("\ud800"), "type": "STRING"}
+    ends = [
+        End(take(world, "good"), Settlement(Status.CONFIRMED, content=node()), datetime.now(UTC)),
+        End(
+            take(world, "refused"),
+            Settlement(Status.CONFIRMED, result={"content": refused}),
+            datetime.now(UTC),
+        ),
+    ]
+    with pytest.raises(psycopg.DataError) as raised:
+        record(world.pool, telemetry, ends)
+    assert not concerns_all(raised.value)
+    assert world.execute("SELECT DISTINCT status FROM endpoint_operation") == [{"status": "SENDING"}]
+    assert world.execute("SELECT * FROM resource") == []
+    assert [record(world.pool, telemetry, [end]) for end in ends] == [[Recorded.LAST]] * 2
+
+
+def test_an_endpoint_that_another_holds_is_to_be_claimed_apart(world: World) -> None:
+    for name in ("free", "held"):
+        world.endpoint(name)
+        world.queue(name)
+    with world.pool.connection() as other:
+        other.execute("SELECT FROM endpoint WHERE name = 'held' FOR UPDATE")
+        with pytest.raises(LockedError) as raised:
+            claim(world.pool, ["free", "held"], LEASE)
+        assert not concerns_all(raised.value)
+        assert claim(world.pool, ["free"], LEASE) != [None]
 
 
 def test_batches_at_once_whose_endpoints_overlap_claim_each_operation_once(world: World) -> None:

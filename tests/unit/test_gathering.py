@@ -118,10 +118,18 @@ def test_one_that_is_too_heavy_goes_alone() -> None:
     assert Gathering(work, most=3).do(7, weight=100) == 7
 
 
+def for_all(error: Exception) -> bool:
+    return True
+
+
+def for_one(error: Exception) -> bool:
+    return False
+
+
 async def test_tasks_that_come_while_all_lanes_are_at_work_go_together() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGathering(threads, worker, lanes=2, most=3)
+        gathering = AsyncGathering(threads, worker, for_all, lanes=2, most=3)
         tasks = [asyncio.create_task(gathering.do(item)) for item in range(1, 8)]
         seen = [await asyncio.to_thread(worker.next) for _ in range(2)]
         while sum(map(len, seen)) < len(tasks):
@@ -137,7 +145,7 @@ async def test_tasks_that_come_while_all_lanes_are_at_work_go_together() -> None
 async def test_what_the_work_of_tasks_raises_each_of_its_own_gets_and_no_other() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGathering(threads, worker, lanes=1, most=2)
+        gathering = AsyncGathering(threads, worker, for_all, lanes=1, most=2)
         tasks = [asyncio.create_task(gathering.do(item)) for item in (-1, 2, 3)]
         for _ in range(2):
             worker.release()
@@ -150,7 +158,7 @@ async def test_what_the_work_of_tasks_raises_each_of_its_own_gets_and_no_other()
 async def test_a_task_that_went_away_holds_up_nobody() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGathering(threads, worker, lanes=1, most=3)
+        gathering = AsyncGathering(threads, worker, for_all, lanes=1, most=3)
         gone, other = (asyncio.create_task(gathering.do(item)) for item in (1, 2))
         assert await asyncio.to_thread(worker.next) in ([1], [1, 2])
         gone.cancel()
@@ -158,3 +166,17 @@ async def test_a_task_that_went_away_holds_up_nobody() -> None:
             worker.release()
         assert await other == 20
     assert gone.cancelled()
+
+
+async def test_what_one_brings_upon_all_is_its_own_where_that_may_be() -> None:
+    worker = Worker()
+    with ThreadPoolExecutor(8) as threads:
+        gathering = AsyncGathering(threads, worker, for_one, lanes=1, most=3)
+        tasks = [asyncio.create_task(gathering.do(item)) for item in (1, 2, -1, 3)]
+        seen = []
+        for _ in range(5):
+            worker.release()
+            seen.append(await asyncio.to_thread(worker.next))
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert seen == [[-1, 1, 2], [1], [2], [-1], [3]]
+    assert [str(result) for result in results] == ["10", "20", "minus one", "30"]
