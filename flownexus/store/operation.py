@@ -393,13 +393,15 @@ def revive_expired(connection: Connection, limit: int) -> list[str]:
     return endpoints
 
 
-def endpoints_to_wake(connection: Connection, untouched: float, but: Sequence[str], limit: int) -> list[str]:
-    """Return up to `limit` endpoints, `but` these, that could have been sent an operation for long enough.
+def endpoints_to_wake(
+    connection: Connection, untouched: float, but: Sequence[int], limit: int
+) -> dict[str, list[int]]:
+    """Return up to `limit` endpoints, and their operations that could have been sent for `untouched` seconds.
 
-    That is for `untouched` seconds. Those come first that have waited longest.
+    Operations `but` these count; the endpoints come first that have waited longest.
     """
     rows = queries.endpoints_to_wake(connection, untouched=untouched, but=list(but), limit=limit)
-    return [name for (name,) in rows]
+    return dict(rows)
 
 
 def forget_expired(connection: Connection, grace: float, limit: int) -> int:

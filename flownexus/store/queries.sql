@@ -313,15 +313,15 @@ FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: endpoints_to_wake(untouched, but, limit)
 -- Those that could be sent something for a while already: the wake-up was lost, or nobody could act on it.
-SELECT e.name
+SELECT e.name, array_agg(head.id)
 FROM (SELECT DISTINCT ON (endpoint_id, priority)
-             endpoint_id, waits_for_presence, greatest(created_at, last_attempt_at) AS touched_at
+             id, endpoint_id, waits_for_presence, greatest(created_at, last_attempt_at) AS touched_at
       FROM endpoint_operation
       WHERE status = 'QUEUED'
       ORDER BY endpoint_id, priority, id) AS head
 JOIN endpoint e ON e.id = head.endpoint_id
 WHERE e.registered AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp())
-  AND e.name <> ALL (:but::text[])
+  AND head.id <> ALL (:but::bigint[])
   AND head.waits_for_presence <= e.presence
   AND head.touched_at <= clock_timestamp() - make_interval(secs => :untouched)
   AND NOT EXISTS (SELECT FROM endpoint_operation s WHERE s.endpoint_id = e.id AND s.status = 'SENDING')

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from flask import Flask, request
@@ -32,13 +33,13 @@ NAME: Final = "housekeeping"
 PUBLISH_TIMEOUT: Final = 3.0
 BATCH: Final = 1000
 """How many rows one step takes in one round; the rest waits for the next."""
-UNTOUCHED: Final = 10.0
-"""Seconds in which an operation was neither queued nor tried before its wake-up counts as lost.
-
-As long as thousands that were queued at once may take to be sent: repeating their wake-ups would slow them.
-"""
+UNTOUCHED: Final = 5.0
+"""Seconds in which an operation was neither queued nor tried before its wake-up counts as lost."""
 REPEATED: Final = 20.0
-"""Seconds after which a wake-up that JetStream has taken is sent once more: most only wait their turn."""
+"""Seconds after which a wake-up is sent once more that JetStream has taken.
+
+Of thousands that were queued at once most only wait their turn: waking them in each round would slow them.
+"""
 GRACE: Final = 60.0
 """Seconds after its lifetime before a device counts as gone although Leshan did not say so."""
 MONTHS_AHEAD: Final = 2
@@ -59,8 +60,8 @@ class Housekeeper:
         self._publisher = publisher
         self._retention = retention
         self._maintained_at = -MAINTENANCE_PERIOD
-        self._woken: dict[str, float] = {}
-        """Endpoints woken lately, and when, by the monotonic clock."""
+        self._woken: dict[int, float] = {}
+        """For which operations endpoints were woken lately, and when, by the monotonic clock."""
 
     def do_round(self) -> dict[str, int | None]:
         """Do one round and return what was done; None stands for what was left for the next one.
@@ -85,14 +86,14 @@ class Housekeeper:
     def _wake(self) -> dict[str, int | None]:
         """Wake the endpoints that wait although they need not."""
         now = time.monotonic()
-        lately = {endpoint: at for endpoint, at in self._woken.items() if now - at < REPEATED}
+        lately = {id_: at for id_, at in self._woken.items() if now - at < REPEATED}
         waiting = transaction(
             self._pool, lambda connection: endpoints_to_wake(connection, UNTOUCHED, list(lately), BATCH)
         )
         failed = self._publisher.publish(
             [Wake(Kind.QUEUED, endpoint) for endpoint in waiting], PUBLISH_TIMEOUT
         )
-        self._woken = lately if failed else lately | dict.fromkeys(waiting, now)
+        self._woken = lately if failed else lately | dict.fromkeys(chain.from_iterable(waiting.values()), now)
         _WOKEN.inc(len(waiting) - failed)
         return {"woken": len(waiting) - failed, "wakes_failed": failed}
 

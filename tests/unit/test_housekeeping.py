@@ -49,7 +49,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, value in {
         "revive_expired": ["a", "b"],
         "forget_expired": 3,
-        "endpoints_to_wake": ["a", "c"],
+        "endpoints_to_wake": {"a": [1], "c": [2, 3]},
         "make_partitions": 0,
         "drop_partitions": 1,
         "forget_marks": 2,
