@@ -33,7 +33,7 @@ NAME: Final = "housekeeping"
 PUBLISH_TIMEOUT: Final = 3.0
 BATCH: Final = 1000
 """How many rows one step takes in one round; the rest waits for the next."""
-UNTOUCHED: Final = 5.0
+UNTOUCHED: Final = 8.0
 """Seconds in which an operation was neither queued nor tried before its wake-up counts as lost."""
 REPEATED: Final = 20.0
 """Seconds after which a wake-up is sent once more that JetStream has taken.

@@ -25,7 +25,9 @@ from function_server.edge import Application, Edge
 from function_server.settings import SettingError, Settings
 from function_server.wsgi import WsgiAdapter
 
-ACCEPTED_AT_ONCE = 16
+BACKLOG = 4096
+"""Connections that wait to be accepted: as many as the kernel lets wait by default (somaxconn)."""
+ACCEPTED_AT_ONCE = 32
 """How many connections are accepted in one turn of the event loop.
 
 libuv accepts one from each listening socket. On a busy loop that is few a second, and callers give up.
@@ -72,7 +74,7 @@ def is_asgi(application: Any) -> bool:
 def serve(application: Any, settings: Settings) -> None:
     """Serve until a signal ends it."""
     try:
-        listener = socket.create_server((settings.host, settings.port), backlog=2048)
+        listener = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     except OSError as error:
         sys.exit(f"cannot start: port {settings.port} of {settings.host}: {error.strerror}")
     Connection.read_timeout = settings.read_timeout
