@@ -30,11 +30,12 @@ def main() -> int:
     for name in arguments.names or BENCHMARKS:
         console.print(f"[dim]{name}: {arguments.runs} runs[/]")
         run: Callable[[int], Sequence[Result]] = importlib.import_module(f"benchmarks.{name}").run
-        results += run(arguments.runs)
-    table = Table(*TITLES)
-    for result in results:
-        table.add_row(*result.cells())
-    console.print(table)
+        found = run(arguments.runs)
+        table = Table(*TITLES)
+        for result in found:
+            table.add_row(*result.cells())
+        console.print(table)
+        results += found
     if not arguments.names and arguments.runs >= FEWEST_RUNS:
         write(results)
     else:

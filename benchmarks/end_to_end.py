@@ -149,10 +149,12 @@ class Commits:
         self.seen: dict[int, float] = {}
         self._url = database_url
         self._stop = threading.Event()
+        self._looks = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
     def __enter__(self) -> Commits:
         self._thread.start()
+        self._looks.wait()  # what is committed before its first look it would not know
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -168,6 +170,7 @@ class Commits:
                 row = connection.execute("SELECT pg_current_snapshot()::text", prepare=True).fetchone()
                 now = time.time()
                 assert row is not None  # for the type checker
+                self._looks.set()
                 if row[0] == known:
                     continue
                 known = row[0]
