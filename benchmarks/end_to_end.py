@@ -32,6 +32,7 @@ SLOW_RATE = 10  # notifications a second
 SLOW_WINDOW = 60.0
 PART = 0.1  # of the rate at saturation
 GOAL = 0.7
+FIRST_LOOK = 10.0  # seconds
 LOOK = 0.001  # seconds between two looks for what is committed
 
 
@@ -154,7 +155,8 @@ class Commits:
 
     def __enter__(self) -> Commits:
         self._thread.start()
-        self._looks.wait()  # what is committed before its first look it would not know
+        if not self._looks.wait(FIRST_LOOK):  # what is committed before it would not be known
+            raise TimeoutError("the look for commits does not begin")
         return self
 
     def __exit__(self, *_: object) -> None:
