@@ -176,7 +176,7 @@ class Round:
 
     whole: Window
     waiting: Window
-    """From the last one's beginning to the first one's end."""
+    """From the last one's beginning to the first one's end; the whole where they were never all open."""
     open_at_once: int
     memory: float
     """MB."""
@@ -187,14 +187,16 @@ def _open_operations(world: World, database: psycopg.Connection[Any], case: Case
     [replica] = world.replicas("dispatch-op")
     connector = world.parts["connector"].process.pid
     assert connector is not None  # for the type checker: it runs
+    began = time.time()
     if case.held:
         os.kill(connector, signal.SIGSTOP)
-    try:
-        began = _queue(world, case.operations, 0.0 if case.held else QUEUED_IN)
-    finally:
-        os.kill(connector, signal.SIGCONT)
-    if case.held:
+        try:
+            _queue(world, case.operations, 0.0)
+        finally:
+            os.kill(connector, signal.SIGCONT)
         began = time.time()
+    else:
+        _queue(world, case.operations, QUEUED_IN)
     memory = 0
 
     def all_ended() -> bool:
@@ -215,15 +217,15 @@ def _open_operations(world: World, database: psycopg.Connection[Any], case: Case
     ).fetchone()
     assert row is not None  # for the type checker: an aggregate has a row
     last_sent, first_end, last_end, confirmed, open_at_once = row
-    if confirmed != case.operations:
-        raise RuntimeError(f"{confirmed} of {case.operations} were confirmed")
+    if confirmed != case.operations or (last_sent >= first_end and not case.held):
+        raise RuntimeError(f"{confirmed} were confirmed, {open_at_once} of them were open at once: not all")
     whole = (began, last_end)
     waiting = (last_sent, first_end) if last_sent < first_end else whole
     return Round(whole, waiting, open_at_once, memory / 1e6)
 
 
-def _queue(world: World, operations: int, seconds: float) -> float:
-    """Queue an operation for each device, in so many seconds at least; return when the first one was."""
+def _queue(world: World, operations: int, seconds: float) -> None:
+    """Queue an operation for each device, in so many seconds at least."""
     token = web.bearer(world.secrets.read("flownexus-api-token"))
     began = time.time()
 
@@ -243,7 +245,6 @@ def _queue(world: World, operations: int, seconds: float) -> float:
 
     with ThreadPoolExecutor(USERS) as users:
         list(users.map(queue, range(1, operations + 1)))
-    return began
 
 
 def _count(database: psycopg.Connection[Any], table: str, condition: str) -> int:

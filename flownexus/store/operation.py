@@ -191,7 +191,8 @@ def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[
     def work(connection: Connection) -> list[Claim | None]:
         claims = _claim(connection, endpoints, lease)
         without = [endpoint for endpoint, claimed in zip(endpoints, claims, strict=True) if claimed is None]
-        revived = _revive_of(connection, without) if without else []
+        expired = queries.expired_operations_of_endpoints(connection, names=without) if without else ()
+        revived = _revive_all(connection, expired)
         if revived:
             again = dict(zip(revived, _claim(connection, revived, lease), strict=True))
             claims = [
@@ -238,17 +239,6 @@ def _claim_of(endpoint: str, row: tuple[Any, ...] | None) -> Claim | None:
         repeatable=repeatable,
         attempts=attempts,
     )
-
-
-def _revive_of(connection: Connection, endpoints: Sequence[str]) -> list[str]:
-    """Settle the operations of endpoints whose lease is over; return those endpoints."""
-    revived = []
-    for *expired, endpoint in list(
-        queries.expired_operations_of_endpoints(connection, names=list(endpoints))
-    ):
-        _revive(connection, *expired)
-        revived.append(endpoint)
-    return revived
 
 
 class End(NamedTuple):
@@ -384,13 +374,18 @@ def _revive(
     return settlement
 
 
-def revive_expired(connection: Connection, limit: int) -> list[str]:
-    """Settle up to `limit` operations whose lease is over; return the endpoint of each."""
+def _revive_all(connection: Connection, expired: Iterable[tuple[Any, ...]]) -> list[str]:
+    """Settle operations whose lease is over; their rows are locked. Return the endpoint of each."""
     endpoints = []
-    for *expired, endpoint in list(queries.expired_operations(connection, limit=limit)):
-        _revive(connection, *expired)
+    for *operation, endpoint in list(expired):
+        _revive(connection, *operation)
         endpoints.append(endpoint)
     return endpoints
+
+
+def revive_expired(connection: Connection, limit: int) -> list[str]:
+    """Settle up to `limit` operations whose lease is over; return the endpoint of each."""
+    return _revive_all(connection, queries.expired_operations(connection, limit=limit))
 
 
 def endpoints_to_wake(
