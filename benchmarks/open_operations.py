@@ -2,8 +2,8 @@
 
 Single values come at a steady rate through the gateway, in turn without operations and while many are queued,
 open all at once to devices that answer after 10 s, and confirmed; what the waiting costs is told apart from
-what the work before and after it costs. A latency counts from the moment at which the value was due, so that
-one that is late delays no other.
+what the work before and after it costs, by what devices write down of when they were asked and answered. A
+latency counts from the moment at which the value was due, so that one that is late delays no other.
 
 500 are queued at a steady rate: as fast as possible would measure how a full machine shares its cores. That
 is not to be avoided with 5,000, which have to begin within the 10 s after which the first of them answers.
@@ -13,6 +13,7 @@ They are queued while the connector stands still, and all sent when it goes on, 
 from __future__ import annotations
 
 import asyncio
+import bisect
 import itertools
 import multiprocessing
 import os
@@ -34,6 +35,7 @@ from benchmarks.fleet import wait
 from benchmarks.ingest_path import assert_durable
 from benchmarks.processes import Group
 from benchmarks.results import Result
+from chaos.evidence import read_lines
 from local import web
 from local.options import Options, Ports
 from local.world import World
@@ -46,6 +48,7 @@ QUIET = 18.0  # seconds without operations, of each round: about as many as with
 WARM_UP = 5.0
 ROUNDS = 2  # of each run
 USERS = 4
+FLUSHED = 1.0  # seconds after which devices have written down what they were asked
 PAUSE = 0.05  # seconds before a value that was not taken is posted again
 PATIENCE = 600.0  # seconds for the observe plans of all devices
 GOAL = 1.2
@@ -176,7 +179,7 @@ class Round:
 
     whole: Window
     waiting: Window
-    """From the last one's beginning to the first one's end; the whole where they were never all open."""
+    """From when the last device was asked to the first answer; the whole where not all waited at once."""
     open_at_once: int
     memory: float
     """MB."""
@@ -202,25 +205,30 @@ def _open_operations(world: World, database: psycopg.Connection[Any], case: Case
     def all_ended() -> bool:
         nonlocal memory
         memory = max(memory, Group([replica["pid"]]).pss())
-        return _count(database, "endpoint_operation", "finished_at IS NULL") == 0
+        # Not by finished_at: reading all the operations that there ever were would be felt by values.
+        waiting, sent = (
+            _count(database, "endpoint_operation", f"status = '{s}'") for s in ("QUEUED", "SENDING")
+        )
+        return waiting + sent == 0
 
-    wait(all_ended, 0.5)
+    wait(all_ended, 1.0)
     row = database.execute(
-        "WITH newest AS (SELECT * FROM endpoint_operation ORDER BY id DESC LIMIT %s),"
-        " first AS (SELECT min(finished_at) AS ended_at FROM newest)"
-        " SELECT extract(epoch FROM max(last_attempt_at))::float,"
-        " extract(epoch FROM min(first.ended_at))::float,"
-        " extract(epoch FROM max(finished_at))::float, count(*) FILTER (WHERE status = 'CONFIRMED'),"
-        " count(*) FILTER (WHERE last_attempt_at < first.ended_at)"
-        " FROM newest, first",
+        "WITH newest AS (SELECT * FROM endpoint_operation ORDER BY id DESC LIMIT %s)"
+        " SELECT extract(epoch FROM max(finished_at))::float, count(*) FILTER (WHERE status = 'CONFIRMED')"
+        " FROM newest",
         [case.operations],
     ).fetchone()
     assert row is not None  # for the type checker: an aggregate has a row
-    last_sent, first_end, last_end, confirmed, open_at_once = row
-    if confirmed != case.operations or (last_sent >= first_end and not case.held):
+    last_end, confirmed = row
+    time.sleep(FLUSHED)
+    requests = [line for line in read_lines(world.requests) if line["t"] >= began * 1000]
+    first_answer = min(line["answered"] for line in requests) / 1000
+    asked = sorted(line["t"] / 1000 for line in requests)
+    open_at_once = bisect.bisect_left(asked, first_answer)
+    if confirmed != case.operations or (open_at_once < case.operations and not case.held):
         raise RuntimeError(f"{confirmed} were confirmed, {open_at_once} of them were open at once: not all")
     whole = (began, last_end)
-    waiting = (last_sent, first_end) if last_sent < first_end else whole
+    waiting = (asked[-1], first_answer) if asked[-1] < first_answer else whole
     return Round(whole, waiting, open_at_once, memory / 1e6)
 
 

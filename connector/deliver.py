@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 TRANSIENT: Final = frozenset({408, 425, 429})
 """Of the 4xx those after which the same request may succeed later."""
@@ -45,6 +48,33 @@ class Outcome:
 
     def __str__(self) -> str:
         return " ".join(part for part in (str(self.status or ""), self.reason) if part)
+
+
+class _Each(msgspec.Struct):
+    """What a function says of one of the messages that it was called with."""
+
+    status: int
+    detail: str = ""
+
+
+_decode = msgspec.json.Decoder(list[_Each]).decode
+
+
+def outcomes(outcome: Outcome, answer: bytes, count: int) -> Sequence[Outcome] | None:
+    """Return what became of each message of a call with `count` of them, by the call's outcome and answer.
+
+    A function that takes several answers 2xx with a JSON array of {"status", "detail"}, one for each. None
+    where it does not take these together: it refuses them as a whole, or answers anything else.
+    """
+    if isinstance(decision := Policy().decide(outcome, 1, 0.0), Nak):
+        return [outcome] * count
+    if isinstance(decision, Term):
+        return None
+    try:
+        each = _decode(answer)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return [Outcome(one.status, one.detail) for one in each] if len(each) == count else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class Function:
     """NATS subjects, wildcards allowed; none of them is covered by another."""
     schedule: str | None = None
     """When to call it, as a cron expression; not checked."""
+    batch: int = 1
+    """How many messages that come at the same time it takes in one call."""
 
     @property
     def path(self) -> str:
@@ -70,6 +72,10 @@ def _read_function(entry: Mapping[str, object], under: str) -> tuple[Function, l
     schedule: str | None = None
     subjects: list[str] = []
     complaints: list[str] = []
+    batch = str(annotations.get("batch") or "1")
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", batch):
+        complaints.append(f"function {name}: batch {batch!r} is not a number from 1 to 9999, so it is 1")
+        batch = "1"
     for topic in topics:
         if topic == CRON_TOPIC:
             schedule = str(annotations.get("schedule") or "")
@@ -81,7 +87,7 @@ def _read_function(entry: Mapping[str, object], under: str) -> tuple[Function, l
             complaints.append(f"function {name}: topic {topic!r} is not a NATS subject")
         else:
             subjects.append(topic)
-    return Function(name, namespace, without_covered(subjects), schedule), complaints
+    return Function(name, namespace, without_covered(subjects), schedule, int(batch)), complaints
 
 
 def is_subject(text: str) -> bool:

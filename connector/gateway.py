@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final
 from urllib.parse import quote
 
 import aiohttp
 
-from connector.deliver import Outcome, retry_after
+from connector.deliver import Outcome, outcomes, retry_after
 from connector.functions import Function, Listing, read_listing
 from connector.settings import Settings
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 CONNECTOR: Final = "flownexus-connector"
 LIST_TIMEOUT: Final = 10.0  # seconds
 CONNECT_TIMEOUT: Final = 10.0
-MAX_ANSWER: Final = 64 * 1024
+MAX_ANSWER: Final = 1024 * 1024
 """An answer is read to its end so that its connection can be used again, but not for ever."""
 SHOWN: Final = 200
 """How many characters of a refusal are logged."""
@@ -80,6 +80,24 @@ class Gateway:
 
     async def call(self, function: Function, topic: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """Call a function and wait for its answer; never raises but when cancelled."""
+        outcome, _ = await self._post(function, topic, body, headers)
+        return outcome
+
+    async def call_with_several(
+        self, function: Function, bodies: Sequence[bytes]
+    ) -> Sequence[Outcome] | None:
+        """Call a function with messages of JSON in an array; return what became of each.
+
+        None where it does not take these together; never raises but when cancelled.
+        """
+        headers = {"Content-Type": "application/json"}
+        body = b"[" + b",".join(bodies) + b"]"
+        outcome, answer = await self._post(function, ", ".join(function.subjects), body, headers)
+        return outcomes(outcome, answer, len(bodies))
+
+    async def _post(
+        self, function: Function, topic: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[Outcome, bytes]:
         url = f"{self._url}/function/{quote(function.path, safe='')}"
         try:
             async with self._client.post(
@@ -91,14 +109,13 @@ class Gateway:
             ) as answer:
                 text = await _read(answer)
                 shown = "" if answer.ok else text.decode(errors="replace")[:SHOWN]
-                return Outcome(
-                    answer.status, " ".join(shown.split()), retry_after(answer.headers.get("Retry-After"))
-                )
+                after = retry_after(answer.headers.get("Retry-After"))
+                return Outcome(answer.status, " ".join(shown.split()), after), text
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return Outcome(None, _reason(error))
+            return Outcome(None, _reason(error)), b""
         except Exception as error:
             log.exception("the call of %s could not be made", function.path)
-            return Outcome(None, _reason(error))
+            return Outcome(None, _reason(error)), b""
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import BadRequestError, NotFoundError
 
-from connector.deliver import Ack, Decision, Nak, Policy, Term
+from connector.deliver import Ack, Decision, Nak, Outcome, Policy, Term
 from connector.functions import CONSUMER_PREFIX, Function
 from connector.gateway import Gateway
 from connector.logs import Repeated
@@ -182,6 +182,8 @@ class Bus:
 class _Open:
     """A message whose call is open."""
 
+    sequence: int
+    """The message's number in the stream."""
     message: Msg
     delivery: int
     due: float = 0.0
@@ -201,6 +203,8 @@ class Consumer:
         self._limit = bus.settings.max_open_calls
         self._open: dict[int, _Open] = {}
         """By the message's sequence number in the stream."""
+        self._arrived: list[_Open] = []
+        """Those whose call begins once all that came with them are taken."""
         self._beats: deque[_Open] = deque()
         """Open calls in the order in which their heartbeats are due."""
         self._unsent: deque[tuple[_Open, bytes]] = deque(maxlen=MAX_UNSENT)
@@ -233,6 +237,7 @@ class Consumer:
 
     async def hand_back(self) -> None:
         """Cancel open calls and give their messages back, to be delivered again at once."""
+        self._begin()
         calls = list(self._open.values())
         if calls:
             log.warning(
@@ -379,7 +384,7 @@ class Consumer:
             # Its call is still open, only heartbeats were lost. The newest delivery is the one to answer.
             known.message, known.delivery = message, delivery
             return
-        call = _Open(message, delivery, generation=self._generation)
+        call = _Open(sequence, message, delivery, generation=self._generation)
         if self._stopped:
             await self._send(call, b"-NAK")
             return
@@ -390,29 +395,55 @@ class Consumer:
         call.due = asyncio.get_running_loop().time() + self._bus.settings.ack_wait / 3
         self._open[sequence] = call
         self._beats.append(call)
-        call.task = asyncio.create_task(self._handle(sequence, call))
+        self._arrived.append(call)
+        if len(self._arrived) == 1:
+            # nats-py hands over all that it has read before anything else runs.
+            asyncio.get_running_loop().call_soon(self._begin)
 
-    async def _handle(self, sequence: int, call: _Open) -> None:
-        bus, path = self._bus, self.function.path
-        message = call.message
-        headers = {"Content-Type": (message.headers or {}).get("Content-Type") or "application/json"}
-        decision: Decision | None = None
+    def _begin(self) -> None:
+        """Begin the calls of what has arrived, as many messages in each as the function takes."""
+        arrived, self._arrived = self._arrived, []
+        for first in range(0, len(arrived), self.function.batch):
+            together = arrived[first : first + self.function.batch]
+            task = asyncio.create_task(self._handle(together))
+            for call in together:
+                call.task = task
+
+    async def _handle(self, together: Sequence[_Open]) -> None:
+        metrics, path = self._bus.metrics, self.function.path
+        outcomes: Sequence[Outcome] | None = None
         began = time.monotonic()
-        bus.metrics.in_flight.labels(path).inc()
+        metrics.in_flight.labels(path).inc(len(together))
         try:
-            outcome = await bus.gateway.call(self.function, message.subject, message.data, headers)
-            luck = random.random()  # noqa: S311  # nothing secret
-            decision = bus.policy.decide(outcome, call.delivery, luck)
+            outcomes = await self._call(together)
         finally:
-            call.done = True
-            bus.metrics.in_flight.labels(path).dec()
-            bus.metrics.seconds.labels(path).observe(time.monotonic() - began)
-            if self._open.get(sequence) is call:
-                del self._open[sequence]
+            metrics.in_flight.labels(path).dec(len(together))
+            metrics.seconds.labels(path).observe(time.monotonic() - began)
+            for call in together:
+                call.done = True
+                if self._open.get(call.sequence) is call:
+                    del self._open[call.sequence]
             self._changed.set()
-            if decision is None:  # cancelled: the connector stops
-                await self._send(call, b"-NAK")
-        await self._finish(call, decision)
+            if outcomes is None:  # cancelled: the connector stops
+                for call in together:
+                    await self._send(call, b"-NAK")
+        for call, outcome in zip(together, outcomes, strict=True):
+            luck = random.random()  # noqa: S311  # nothing secret
+            await self._finish(call, self._bus.policy.decide(outcome, call.delivery, luck))
+
+    async def _call(self, together: Sequence[_Open]) -> Sequence[Outcome]:
+        gateway = self._bus.gateway
+        if len(together) > 1:
+            bodies = [call.message.data for call in together]
+            outcomes = await gateway.call_with_several(self.function, bodies)
+            if outcomes is not None:
+                return outcomes
+            # One that is no JSON spoils the array for the others: by itself it harms none.
+        return await asyncio.gather(*(self._call_alone(call.message) for call in together))
+
+    async def _call_alone(self, message: Msg) -> Outcome:
+        headers = {"Content-Type": (message.headers or {}).get("Content-Type") or "application/json"}
+        return await self._bus.gateway.call(self.function, message.subject, message.data, headers)
 
     async def _finish(self, call: _Open, decision: Decision) -> None:
         path, subject = self.function.path, call.message.subject

@@ -12,13 +12,17 @@ class Metrics:
         self.registry = prometheus.CollectorRegistry()
         self.calls = prometheus.Counter(
             "flownexus_connector_calls",
-            "Calls of functions by result: ok, retry (will be delivered again), refused, given_up, "
-            "failed (by schedule: no second try), skipped (by schedule: the last one still runs)",
+            "Messages, and calls by schedule, by what became of them: ok, retry (will be delivered again), "
+            "refused, given_up, failed (by schedule: no second try), skipped (by schedule: the last one "
+            "still runs)",
             ["function", "result"],
             registry=self.registry,
         )
         self.in_flight = prometheus.Gauge(
-            "flownexus_connector_in_flight", "Calls open now", ["function"], registry=self.registry
+            "flownexus_connector_in_flight",
+            "Messages whose call is open now",
+            ["function"],
+            registry=self.registry,
         )
         self.redeliveries = prometheus.Counter(
             "flownexus_connector_redeliveries",

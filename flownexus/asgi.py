@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from flownexus import web
 
-Handler: TypeAlias = Callable[[Request], Awaitable[dict[str, Any]]]
+Json: TypeAlias = dict[str, Any] | list[dict[str, Any]]
+Handler: TypeAlias = Callable[[Request], Awaitable[Json]]
 """Turns a request into the JSON of a 200."""
 Lifespan: TypeAlias = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
@@ -31,9 +32,9 @@ def starlette_app(post: Handler, lifespan: Lifespan) -> Starlette:
 
     async def answer(request: Request) -> Response:
         try:
-            return _response((await post(request), HTTPStatus.OK, _HEADERS))
+            return _response(await post(request), HTTPStatus.OK, _HEADERS)
         except Exception as error:  # noqa: BLE001  # Starlette would answer it, and raise it all the same
-            return _response(web.problem(error))
+            return _response(*web.problem(error))
 
     return Starlette(
         routes=[Route("/", answer, methods=["POST"])],
@@ -45,9 +46,8 @@ def starlette_app(post: Handler, lifespan: Lifespan) -> Starlette:
 async def _http_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # for the type checker: registered for it
     status = HTTPStatus(error.status_code)
-    return _response(web.problem_of(status, status.phrase, status.description, dict(error.headers or {})))
+    return _response(*web.problem_of(status, status.phrase, status.description, dict(error.headers or {})))
 
 
-def _response(response: web.Response) -> Response:
-    body, status, headers = response
+def _response(body: Json, status: int, headers: Mapping[str, str]) -> Response:
     return Response(msgspec.json.encode(body), status, headers)

@@ -467,6 +467,7 @@ class World:
             *(
                 java.java(),
                 "-Xms128m",  # not a part of the machine's memory, however large that is
+                "-Xmn96m",  # so that messages remembered for a while are copied less often
                 "-Xmx512m",
                 "-XX:+UseSerialGC",
                 "-jar",

@@ -212,12 +212,16 @@ LIMIT :limit;
 -- name: cancel_operation(id)!
 UPDATE endpoint_operation
 SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'cancelled by its user'
-WHERE id = :id AND status = 'QUEUED';
+WHERE id = :id AND coalesce(status = 'QUEUED', false);
 
 -- name: lock_endpoints_named(names)!
 -- The lock makes claims of one endpoint go one after the other; values and foreign keys do not wait for it.
 -- In id order, as lock_endpoints.
 SELECT id FROM endpoint WHERE name = ANY(:names::text[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- Of operations that wait, or are under way, statistics often know none: a moment later there are thousands. The
+-- planner takes the indexes of just these for empty, and reads them whole for each operation if it may. Where a
+-- row is known by its id, coalesce() keeps it from them; a subquery for a value is no join, and goes by the key.
 
 -- name: claim_operation(name, lease)^
 -- For the holder of the endpoint's lock, as a statement of its own: one that waits for a lock does not see
@@ -226,7 +230,7 @@ SELECT id FROM endpoint WHERE name = ANY(:names::text[]) ORDER BY id FOR NO KEY 
 WITH RECURSIVE online AS (
     SELECT id, presence FROM endpoint
     WHERE name = :name AND registered AND (expires_at IS NULL OR expires_at > clock_timestamp())
-      AND NOT EXISTS (SELECT FROM endpoint_operation s WHERE s.endpoint_id = endpoint.id AND s.status = 'SENDING')
+      AND (SELECT s.id FROM endpoint_operation s WHERE s.endpoint_id = endpoint.id AND s.status = 'SENDING') IS NULL
 ), head AS (
     (SELECT id, priority, waits_for_presence
      FROM endpoint_operation
@@ -252,7 +256,7 @@ UPDATE endpoint_operation o
 SET status = 'SENDING', attempts = o.attempts + 1, fence = o.fence + 1, last_attempt_at = clock_timestamp(),
     lease_expires_at = clock_timestamp() + make_interval(secs => :lease)
 FROM chosen
-WHERE o.id = chosen.id AND o.status = 'QUEUED'
+WHERE o.id = chosen.id AND coalesce(o.status = 'QUEUED', false)
 RETURNING o.id, o.fence, o.endpoint_id, chosen.presence, o.operation_type, o.path, o.value, o.arguments,
           o.repeatable, o.attempts;
 
@@ -293,20 +297,20 @@ SET status = :status, lease_expires_at = NULL, attempts = o.attempts - :given_ba
                               ELSE coalesce(:waits_for_presence::bigint, o.waits_for_presence) END,
     finished_at = CASE WHEN :finished THEN clock_timestamp() END
 FROM owner
-WHERE o.id = :id AND o.fence = :fence AND o.status = 'SENDING';
+WHERE o.id = :id AND o.fence = :fence AND coalesce(o.status = 'SENDING', false);
 
 -- name: expired_operations_of_endpoints(names)
 SELECT o.id, o.fence, o.operation_type, o.repeatable, o.attempts, e.name
 FROM endpoint_operation o
 JOIN endpoint e ON e.id = o.endpoint_id
-WHERE e.name = ANY(:names::text[]) AND o.status = 'SENDING' AND o.lease_expires_at <= clock_timestamp()
+WHERE e.name = ANY(:names::text[]) AND o.lease_expires_at <= statement_timestamp()
 FOR UPDATE OF o;
 
 -- name: expired_operations(limit)
 SELECT o.id, o.fence, o.operation_type, o.repeatable, o.attempts, e.name
 FROM endpoint_operation o
 JOIN endpoint e ON e.id = o.endpoint_id
-WHERE o.status = 'SENDING' AND o.lease_expires_at <= clock_timestamp()
+WHERE o.lease_expires_at <= statement_timestamp()
 ORDER BY o.lease_expires_at
 LIMIT :limit
 FOR NO KEY UPDATE SKIP LOCKED;
@@ -324,7 +328,7 @@ WHERE e.registered AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp()
   AND head.id <> ALL (:but::bigint[])
   AND head.waits_for_presence <= e.presence
   AND head.touched_at <= clock_timestamp() - make_interval(secs => :untouched)
-  AND NOT EXISTS (SELECT FROM endpoint_operation s WHERE s.endpoint_id = e.id AND s.status = 'SENDING')
+  AND (SELECT s.id FROM endpoint_operation s WHERE s.endpoint_id = e.id AND s.status = 'SENDING') IS NULL
 GROUP BY e.name
 ORDER BY min(head.touched_at)
 LIMIT :limit;

@@ -2,6 +2,9 @@
 
 POST / with {"ep": "<endpoint name>"}, as wake-ups have it. Answers 200 {"operation": {"id", "status",
 "attempts", "reason"}}, or {"operation": null} where nothing is to be sent now; 400, 401, 503.
+
+An array of wake-ups is answered 200 with an array: for each what it would have been answered alone, with the
+"status" of that.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +24,7 @@ from psycopg_pool import ConnectionPool
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from flownexus.asgi import starlette_app
+from flownexus.asgi import Json, starlette_app
 from flownexus.errors import BadRequestError, UnavailableError
 from flownexus.leshan import Leshan, call_of
 from flownexus.lwm2m.operation import Outcome, Verdict, judge, settle
@@ -30,7 +34,7 @@ from flownexus.store.gathering import AsyncGathering
 from flownexus.store.operation import Claim, End, Recorded, claim, concerns_all, record
 from flownexus.store.pool import pool_from_environment
 from flownexus.store.telemetry import Telemetry
-from flownexus.web import authenticate, bearer
+from flownexus.web import authenticate, bearer, problem
 
 log = logging.getLogger("dispatch-op")
 
@@ -50,7 +54,15 @@ class _Wake(msgspec.Struct):
     ep: str
 
 
-_decode = msgspec.json.Decoder(_Wake).decode
+def _endpoint(wake: Any) -> str:
+    """Return whom a wake-up names; raise BadRequestError where it names nobody."""
+    try:
+        ep = msgspec.convert(wake, _Wake).ep
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f'a wake-up is {{"ep": "<endpoint name>"}}: {error}') from None
+    if not ep or "\0" in ep:
+        raise BadRequestError("ep is an endpoint name: not empty, no NUL characters")
+    return ep
 
 
 class Dispatcher:
@@ -178,15 +190,22 @@ def create_app(
         publisher.close()
         pool.close()
 
-    async def dispatch(request: Request) -> dict[str, Any]:
+    async def dispatch(request: Request) -> Json:
         authenticate(bearer(request.headers.get("Authorization")), accepted)
         try:
-            wake = _decode(await request.body())
+            wake = msgspec.json.decode(await request.body())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequestError(f'the body is {{"ep": "<endpoint name>"}}: {error}') from None
-        if not wake.ep or "\0" in wake.ep:
-            raise BadRequestError("ep is an endpoint name: not empty, no NUL characters")
-        return await dispatcher.dispatch(wake.ep)
+            raise BadRequestError(f"the body is not JSON: {error}") from None
+        if isinstance(wake, list) and wake:
+            return await asyncio.gather(*map(dispatch_one, wake))
+        return await dispatcher.dispatch(_endpoint(wake))
+
+    async def dispatch_one(wake: Any) -> dict[str, Any]:
+        try:
+            return {"status": HTTPStatus.OK, **await dispatcher.dispatch(_endpoint(wake))}
+        except Exception as error:  # noqa: BLE001  # it becomes this one's answer
+            body, _, _ = problem(error)
+            return body
 
     return starlette_app(dispatch, lifespan)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import sys
 import time
 from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -405,6 +407,132 @@ async def test_heartbeats_keep_a_long_call_from_a_second_delivery(
         await answered(nats_url)
         assert metric(service, "redeliveries_total", function="dispatch-op.fn") == 0
     assert len(gateway.calls) == 1
+
+
+# ------------------------------------------------------------------------------ several in one call
+
+BATCH = 20
+SEVERAL = function("dispatch-op", topic="lwm2m.>", batch=str(BATCH))
+
+
+def named(call: Call) -> list[str]:
+    """Return the endpoints that a call names."""
+    body = json.loads(call.body)
+    return [wake["ep"] for wake in (body if isinstance(body, list) else [body])]
+
+
+async def test_messages_that_come_together_go_in_one_call(
+    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
+) -> None:
+    async def each(call: Call) -> web.Response:
+        answers = [{"status": 200, "operation": None} for _ in named(call)]
+        return web.json_response(answers if len(answers) > 1 else answers[0])
+
+    gateway.functions, gateway.answer = [SEVERAL], each
+    names = [f"ep-{n}" for n in range(200)]
+    await publisher.publish_async(queued(*names), 5)
+    async with running(settings) as service:
+        await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 200)
+        await answered(nats_url)
+        assert metric(service, "in_flight", function="dispatch-op.fn") == 0
+    sizes = [len(named(call)) for call in gateway.calls]
+    assert sorted(name for call in gateway.calls for name in named(call)) == sorted(names)
+    assert max(sizes) == BATCH
+    assert len(sizes) <= 50
+    together = next(call for call in gateway.calls if len(named(call)) > 1)
+    assert together.headers["X-Topic"] == "lwm2m.>"
+    assert together.headers["Content-Type"] == "application/json"
+    assert together.headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+async def test_each_message_of_a_call_has_an_end_of_its_own(
+    settings: Settings,
+    gateway: Gateway,
+    publisher: Publisher,
+    nats_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tried: Counter[str] = Counter()
+
+    def status(name: str) -> int:
+        tried[name] += 1
+        return 404 if name == "refused" else 503 if name == "later" and tried[name] == 1 else 200
+
+    async def each(call: Call) -> web.Response:
+        answers = [{"status": status(name), "detail": f"says {name}"} for name in named(call)]
+        if len(answers) > 1:
+            return web.json_response(answers)
+        return web.json_response(answers[0], status=int(str(answers[0]["status"])))
+
+    gateway.functions, gateway.answer = [SEVERAL], each
+    await publisher.publish_async(queued("a", "refused", "later", "b"), 5)
+    async with running(settings) as service:
+        await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 3)
+        await answered(nats_url)
+    assert tried == {"a": 1, "b": 1, "refused": 1, "later": 2}
+    assert "lwm2m.operation.queued.refused: refused: 404" in caplog.text
+
+
+@pytest.mark.parametrize("spoilt", [b"no JSON", b'{"ep": "x"}, {"ep": "y"}', b""])
+async def test_a_message_that_spoils_the_others_call_is_refused_alone(
+    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str, spoilt: bytes
+) -> None:
+    async def strict(call: Call) -> web.Response:
+        try:
+            names = named(call)
+        except ValueError:
+            return web.Response(status=400)
+        return web.json_response([{"status": 200} for _ in names])
+
+    gateway.functions, gateway.answer = [SEVERAL], strict
+    names = [f"ep-{n}" for n in range(10)]
+    await publisher.publish_async(queued(*names), 5)
+    client = await nats.connect(nats_url)
+    await client.jetstream().publish("lwm2m.operation.queued.spoilt", spoilt)
+    await client.close()
+    async with running(settings) as service:
+        await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 10)
+        await answered(nats_url)
+        assert metric(service, "calls_total", function="dispatch-op.fn", result="refused") == 1
+        assert metric(service, "calls_total", function="dispatch-op.fn", result="retry") == 0
+
+
+async def test_messages_of_a_call_that_failed_are_all_delivered_again(
+    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
+) -> None:
+    async def away_at_first(call: Call) -> web.Response:
+        if gateway.calls[0] is call:
+            return web.Response(status=503)
+        return web.json_response([{"status": 200} for _ in named(call)])
+
+    gateway.functions, gateway.answer = [SEVERAL], away_at_first
+    names = [f"ep-{n}" for n in range(10)]
+    await publisher.publish_async(queued(*names), 5)
+    async with running(settings) as service:
+        await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 10)
+        await answered(nats_url)
+    assert Counter(name for call in gateway.calls for name in named(call)).total() == 10 + len(
+        named(gateway.calls[0])
+    )
+
+
+async def test_messages_of_an_open_call_are_handed_back_when_the_connector_stops(
+    settings: Settings, gateway: Gateway, publisher: Publisher
+) -> None:
+    async def stuck(call: Call) -> web.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def each(call: Call) -> web.Response:
+        return web.json_response([{"status": 200} for _ in named(call)])
+
+    gateway.functions, gateway.answer = [SEVERAL], stuck
+    await publisher.publish_async(queued("a", "b", "c"), 5)
+    async with running(replace(settings, grace=0.1, ack_wait=30)) as service:
+        await until(lambda: metric(service, "in_flight", function="dispatch-op.fn") == 3)
+    gateway.answer = each
+    async with running(replace(settings, ack_wait=30)) as service:
+        await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 3, 5)
 
 
 # --------------------------------------------------------------------------- what goes and comes back

@@ -113,6 +113,23 @@ async def test_an_endpoint_without_anything_is_no_error(post: Post, endpoint: st
     assert await dispatched(await post({"ep": endpoint})) is None
 
 
+async def test_several_wake_ups_are_answered_one_by_one(
+    post: Post, world: World, leshan: LeshanDouble
+) -> None:
+    endpoints = ("one", "another")
+    ids = [world.queue(world.endpoint(name)) for name in endpoints]
+    response = await post([{"ep": "one"}, {"ep": ""}, {"ep": "nobody"}, {"ep": "another"}, 3])
+    assert response.status_code == 200
+    one, empty, nobody, another, three = response.json()
+    assert [(each["status"], each["operation"]["id"]) for each in (one, another)] == [
+        (200, id_) for id_ in ids
+    ]
+    assert nobody == {"status": 200, "operation": None}
+    assert (empty["status"], empty["detail"]) == (400, "ep is an endpoint name: not empty, no NUL characters")
+    assert three["status"] == 400
+    assert sorted(request.endpoint for request in leshan.seen) == ["another", "one"]
+
+
 # ---------------------------------------------------------------------------------------------------------
 # Ends
 

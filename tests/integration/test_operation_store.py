@@ -12,6 +12,7 @@ import pytest
 
 from flownexus.errors import LockedError
 from flownexus.lwm2m.operation import Settlement, Status, Wait
+from flownexus.store import queries
 from flownexus.store.operation import Claim, End, Recorded, claim, concerns_all, record
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.world import World
@@ -53,6 +54,57 @@ def test_a_claim_is_a_lease_and_counts_the_attempt(world: World) -> None:
     assert claimed.value == {"type": "STRING", "value": "UTC+2"}
     assert (row["status"], row["attempts"]) == ("SENDING", 1)
     assert timedelta(seconds=48) < row["lease_expires_at"] - datetime.now(UTC) < timedelta(seconds=52)
+
+
+def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the nodes of a plan that read operations."""
+    below = [scan for child in plan.get("Plans", []) for scan in scans(child)]
+    reads = "Scan" in plan["Node Type"] and plan.get("Relation Name") == "endpoint_operation"
+    return [plan, *below] if reads else below
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("claim_operation", {"name": "sim-0001", "lease": LEASE}),
+        (
+            "settle_operation",
+            {
+                "status": "CONFIRMED",
+                "given_back": 0,
+                "result": None,
+                "reason": None,
+                "newer_than_now": False,
+                "waits_for_presence": None,
+                "finished": True,
+                "id": 1,
+                "fence": 1,
+            },
+        ),
+        ("has_eligible_operation", {"endpoint_id": 1}),
+        ("cancel_operation", {"id": 1}),
+        ("drop_older_plan", {"endpoint_id": 1, "registration_id": "a"}),
+        ("expired_operations_of_endpoints", {"names": ["sim-0001"]}),
+        ("expired_operations", {"limit": 100}),
+    ],
+)
+def test_no_index_is_read_whole_where_statistics_know_of_no_open_operation(
+    world: World, query: str, values: dict[str, Any]
+) -> None:
+    """After a quiet time there is none, and a moment later there are thousands, read for each of them."""
+    world.endpoint()
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, status, finished_at)"
+        " SELECT id, 'read', '/3/0/0', 'CONFIRMED', now() FROM endpoint, generate_series(1, 2000)"
+    )
+    world.execute("ANALYZE endpoint_operation")
+    with world.pool.connection() as connection:
+        sql = getattr(queries, query).sql
+        row = connection.execute(f"EXPLAIN (FORMAT json) {sql}", values).fetchone()
+    assert row is not None
+    found = scans(row[0][0]["Plan"])
+    assert found
+    assert [scan for scan in found if "Index Cond" not in scan] == []
 
 
 def test_one_operation_of_an_endpoint_is_under_way(world: World) -> None:

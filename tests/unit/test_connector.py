@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.deliver import Ack, Nak, Outcome, Policy, Term, retry_after
-from connector.functions import Function, covers, is_subject, read_listing, without_covered
+from connector.deliver import Ack, Nak, Outcome, Policy, Term, outcomes, retry_after
+from connector.functions import Function, Listing, covers, is_subject, read_listing, without_covered
 from connector.logs import BURST, Repeated
 from connector.schedule import Schedule, ScheduleError
 from connector.settings import Settings
@@ -87,6 +87,34 @@ def test_retry_after_is_read_in_seconds(header: str | None, seconds: float | Non
     assert retry_after(header) == seconds
 
 
+def test_each_of_several_messages_has_its_own_outcome() -> None:
+    answer = b'[{"status": 200, "operation": null}, {"status": 503, "detail": "away"}]'
+    assert outcomes(Outcome(200), answer, 2) == [Outcome(200), Outcome(503, "away")]
+
+
+@pytest.mark.parametrize("outcome", [Outcome(503, retry_after=3.0), Outcome(429), Outcome(None, "refused")])
+def test_several_messages_whose_call_failed_are_all_to_be_tried_again(outcome: Outcome) -> None:
+    assert outcomes(outcome, b"", 2) == [outcome, outcome]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (400, b""),
+        (413, b'[{"status": 200}, {"status": 200}]'),
+        (200, b""),
+        (200, b"done"),
+        (200, b'{"status": 200}'),
+        (200, b'[{"status": 200}]'),
+        (200, b'[{"status": 200}, {"status": 200}, {"status": 200}]'),
+        (200, b'[{"status": 200}, {"status": "200"}]'),
+        (200, b'[{"status": 200}, {"operation": null}]'),
+    ],
+)
+def test_who_does_not_say_what_became_of_each_does_not_take_several(status: int, answer: bytes) -> None:
+    assert outcomes(Outcome(status), answer, 2) is None
+
+
 # ---------------------------------------------------------------------------------------- functions
 
 
@@ -128,6 +156,20 @@ def test_a_topic_that_cannot_be_served_is_named(topic: str) -> None:
     assert listing.functions == ()
     assert len(listing.complaints) == 1
     assert "odd" in listing.complaints[0]
+
+
+def test_a_batch_is_read_as_a_number() -> None:
+    listing = read_listing([entry("dispatch-op", topic="lwm2m.>", batch="100")], "lwm2m")
+    assert listing == Listing((Function("dispatch-op", "openfaas-fn", ("lwm2m.>",), batch=100),), ())
+
+
+@pytest.mark.parametrize("batch", ["0", "-1", "many", "1.5", "10000", "²"])
+def test_a_batch_that_is_no_such_number_is_named_and_one(batch: str) -> None:
+    listing = read_listing([entry("odd", topic="lwm2m.>", batch=batch)], "lwm2m")
+    assert [function.batch for function in listing.functions] == [1]
+    assert listing.complaints == (
+        f"function odd: batch {batch!r} is not a number from 1 to 9999, so it is 1",
+    )
 
 
 @pytest.mark.parametrize("body", [{}, "x", [1], [{}], [{"name": ""}], [{"name": 1}]])
