@@ -170,6 +170,17 @@ class Mark:
     gaps: int
 
 
+def not_stored(lanes: Iterable[Lane], marks: Iterable[Mark]) -> list[str]:
+    """Return lanes of which not all is stored that had been given when they were looked at."""
+    stored = {(mark.source, mark.kind, mark.number): mark.mark for mark in marks}
+    reached = [(lane, stored.get((lane.source, lane.kind, lane.number), 0)) for lane in lanes]
+    return [
+        f"{lane.kind} {lane.number}: {lane.given} given, mark {mark}"
+        for lane, mark in reached
+        if mark < lane.given
+    ]
+
+
 def marks_astray(lanes: Iterable[Lane], marks: Iterable[Mark]) -> list[str]:
     """Return where the sender's numbers and the stored marks differ."""
     stored = {(mark.source, mark.kind, mark.number): mark for mark in marks}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any, Final
 import psycopg
 
 from chaos import audit, evidence
-from chaos.audit import Asked, Finding
+from chaos.audit import Asked, Finding, Lane
 from chaos.kills import PATIENCE, POLL_INTERVAL, kill, schedule
 from chaos.load import Load
 from chaos.trial import DRAIN, PREFIX, Report, Say, audit_uplink, prepare, silence
@@ -115,29 +114,33 @@ def _kill_at_random(world: World, seconds: float, random: Random, report: Report
 
 
 def _drain(world: World, asked: list[Asked], last_kill: float, report: Report, say: Say) -> None:
-    """Wait until every part is back, every operation has ended and the spool was empty once, in time."""
+    """Wait until every part is back, every operation has ended, and what was in the spool then is stored.
+
+    Devices go on notifying meanwhile: their spool need never be empty.
+    """
     bound = world.timeouts.lease + DRAIN
+    given: list[Lane] = []
     left = ["nothing was looked at"]
     while left and time.monotonic() - last_kill < bound:
         time.sleep(POLL_INTERVAL)
-        left = _left(world)
+        left = [f"{name} is not ready" for name, part in world.parts.items() if not _is_ready(part.ready)]
+        if not left:
+            given = given or evidence.lanes(world)
+            left = _undone(world, given)
     took = time.monotonic() - last_kill
     say(f"{'not ' if left else ''}drained {took:.1f} s after the last kill")
     report.figures["drained after the last kill"] = f"{took:.1f} s, of {bound:g} s"
     report.findings.append(Finding("not drained, or not back, in time", len(asked), left))
 
 
-def _left(world: World) -> list[str]:
-    """Return what is not done or not up."""
-    left = [f"{name} is not ready" for name, part in world.parts.items() if not _is_ready(part.ready)]
-    if left:
-        return left
-    with contextlib.suppress(psycopg.OperationalError, OSError, WorldError):
+def _undone(world: World, given: list[Lane]) -> list[str]:
+    """Return operations that have not ended, and lanes that are not stored as far as they were given."""
+    try:
         with psycopg.connect(world.database_url, connect_timeout=5) as connection:
-            left = [str(each) for each in evidence.operations(connection, ended=False)]
-        waiting = world.metric("spool_pending_items")
-        return left + ([f"{waiting} items in the spool"] if waiting else [])
-    return ["PostgreSQL or Leshan does not answer"]
+            operations = [str(each) for each in evidence.operations(connection, ended=False)]
+            return operations + audit.not_stored(given, evidence.marks(connection))
+    except psycopg.OperationalError:
+        return ["PostgreSQL does not answer"]
 
 
 def _is_ready(ready: Callable[[], bool]) -> bool:

@@ -115,9 +115,9 @@ def test_every_acknowledged_notification_is_a_row_once_at_the_time_of_its_receip
 def test_values_that_are_stored_late_keep_the_time_of_their_receipt_and_their_order(nexus: Nexus) -> None:
     endpoint = "sim-0002"
     nexus.await_idle(endpoint)
-    began = time.time()
     with psycopg.connect(nexus.world.database_url) as connection:
         connection.execute("LOCK TABLE resource IN ACCESS EXCLUSIVE MODE")
+        began = time.time()  # what comes from now on cannot be stored
         wait_for(
             lambda: [line for line in nexus.ledger(endpoint) if line["t"] > began * 1000 + 1500],
             10,

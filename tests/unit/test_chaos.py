@@ -86,6 +86,20 @@ def test_a_lane_without_its_mark_and_a_mark_without_its_lane_are_found() -> None
     assert len(audit.marks_astray([LANE], [MARK, replace(MARK, source="another")])) == 1
 
 
+def test_a_lane_is_stored_when_its_mark_has_reached_what_was_given_whatever_came_since() -> None:
+    unused = Lane("source", "single", 4, 0, 0)
+    assert audit.not_stored([LANE, unused], [MARK]) == []
+    assert audit.not_stored([LANE], [replace(MARK, mark=99)]) == []
+
+
+@pytest.mark.parametrize(
+    ("marks", "reached"),
+    [([], 0), ([replace(MARK, mark=16)], 16), ([replace(MARK, source="another")], 0)],
+)
+def test_a_lane_whose_mark_is_behind_or_missing_is_not_stored(marks: list[Mark], reached: int) -> None:
+    assert audit.not_stored([LANE], marks) == [f"single 3: 17 given, mark {reached}"]
+
+
 # ---------------------------------------------------------------------------------------------------------
 # Operations
 
