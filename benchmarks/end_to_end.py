@@ -1,10 +1,12 @@
 """Shows how fast notifications become committed rows, beside how fast they can be taken at all.
 
 Devices send confirmable notifications as fast as they are acknowledged, in turn to a whole world (real
-Leshan with its spool, real gateway, functions and PostgreSQL) and to the same jar with --count-only, which
-decodes, acknowledges at once and does no more. Devices run on the same machine in both. Then they notify at
-a steady rate, and the time from a device's sending to the moment at which another session of PostgreSQL sees
-the row is taken. After each phase the devices' own ledger is held against the rows.
+Leshan with its spool, real gateway, functions and PostgreSQL), to the same jar with --count-only, which
+decodes, acknowledges at once and does no more, and to Leshan with its spool, whose webhooks a function
+answers without doing anything: what functions and a database would reach that cost nothing. Devices run on
+the same machine in all. Then they notify at a steady rate, and the time from a device's sending to the
+moment at which another session of PostgreSQL sees the row is taken. After each phase the devices' own ledger
+is held against the rows.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from benchmarks import nothing
 from benchmarks.fleet import WINDOW, Fleet, Line, Stored, StoredFleet, group, saturate, stored_fleet, warm_up
 from benchmarks.results import Result
 from chaos.audit import Telemetry, Value
@@ -42,6 +45,7 @@ class Found:
 
     rate: list[float] = field(default_factory=list)
     ceiling: list[float] = field(default_factory=list)
+    bound: list[float] = field(default_factory=list)
     backlog: list[float] = field(default_factory=list)
     cpu: list[Mapping[str, float]] = field(default_factory=list)
     cpu_ceiling: list[Mapping[str, float]] = field(default_factory=list)
@@ -56,36 +60,44 @@ def run(runs: int) -> Sequence[Result]:
     """Measure so often with each fleet; each run has both figures of a ratio."""
     results: list[Result] = []
     for devices in FLEETS:
-        with _worlds(devices) as (fleet, ceiling):
-            found = _measure(fleet, ceiling, devices, runs)
+        with _worlds(devices) as (fleet, ceiling, bound):
+            found = _measure(fleet, ceiling, bound, devices, runs)
         results += _results(devices, found)
     return results
 
 
 @contextlib.contextmanager
-def _worlds(devices: int) -> Iterator[tuple[StoredFleet, Fleet]]:
-    """Run a whole world and one that only counts, with as many devices each."""
+def _worlds(devices: int) -> Iterator[tuple[StoredFleet, Fleet, Fleet]]:
+    """Run a whole world, one that only counts and one that does nothing behind Leshan, with devices each."""
     with (
         tempfile.TemporaryDirectory(prefix="flownexus-bench-") as folder,
         stored_fleet(Path(folder) / "home", devices) as fleet,
-        World(
-            Options(
-                home=Path(folder) / "counting",
-                ports=Ports.any_free(),
-                groups=(group(devices),),
-                parts=frozenset({"leshan", "simulator"}),
-                leshan_arguments=("--count-only",),
-            )
-        ) as other,
+        _leshan(Path(folder) / "counting", devices, 0, "--count-only") as ceiling,
+        nothing.served() as port,
+        _leshan(Path(folder) / "nothing", devices, port) as bound,
     ):
-        ceiling = Fleet(other)
-        ceiling.observe()
-        yield fleet, ceiling
+        yield fleet, ceiling, bound
 
 
-def _measure(fleet: StoredFleet, ceiling: Fleet, devices: int, runs: int) -> Found:
+@contextlib.contextmanager
+def _leshan(home: Path, devices: int, gateway: int, *arguments: str) -> Iterator[Fleet]:
+    """Run Leshan and devices, observed, and nothing else; the port of what stands for the gateway, if any."""
+    options = Options(
+        home=home,
+        ports=replace(Ports.any_free(), gateway=gateway),
+        groups=(group(devices),),
+        parts=frozenset({"leshan", "simulator"}),
+        leshan_arguments=arguments,
+    )
+    with World(options) as world:
+        fleet = Fleet(world)
+        fleet.observe()
+        yield fleet
+
+
+def _measure(fleet: StoredFleet, ceiling: Fleet, bound: Fleet, devices: int, runs: int) -> Found:
     found = Found()
-    for each in (ceiling, fleet):
+    for each in (ceiling, bound, fleet):
         with _phase(each, found):
             warm_up(each)
     for _ in range(runs):
@@ -93,6 +105,8 @@ def _measure(fleet: StoredFleet, ceiling: Fleet, devices: int, runs: int) -> Fou
             rate, cpu, _ = saturate(ceiling)
             found.ceiling.append(rate)
             found.cpu_ceiling.append(cpu)
+        with _phase(bound, found):
+            found.bound.append(saturate(bound)[0])
         with _phase(fleet, found):
             rate, cpu, backlog = saturate(fleet)
             found.rate.append(rate)
@@ -184,12 +198,17 @@ class Commits:
 
 def _results(devices: int, found: Found) -> Sequence[Result]:
     name = f"{devices} devices"
-    rate, ceiling = statistics.median(found.rate), statistics.median(found.ceiling)
+    rate, ceiling, bound = map(statistics.median, (found.rate, found.ceiling, found.bound))
     return [
         Result(
             f"{name}: rows committed, of notifications taken by --count-only",
             "times", [a / b for a, b in zip(found.rate, found.ceiling, strict=True)], GOAL, "at least",
             f"{rate:,.0f} rows/s, {ceiling:,.0f}/s counted",
+        ),
+        Result(
+            f"{name}: notifications of the spool into a function that does nothing, of --count-only",
+            "times", [a / b for a, b in zip(found.bound, found.ceiling, strict=True)],
+            ceiling=f"{bound:,.0f}/s, {ceiling:,.0f}/s counted",
         ),
         Result(f"{name}: spool at the end, by the rate of rows", "s", found.backlog, 2.0),
         Result(

@@ -10,26 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import itertools
 import json
 import multiprocessing
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from benchmarks import nothing
 from benchmarks.results import Result
-from local.options import REPOSITORY, Options, Ports
-from local.ports import LOOPBACK, free_port
+from local.options import Options, Ports
+from local.ports import LOOPBACK
 from local.world import World
 
 ENDPOINTS = 200
@@ -75,12 +72,12 @@ def run(runs: int) -> Sequence[Result]:
                 f"{whole:,.0f} values/s by COPY",
             ),
         ]  # fmt: skip
-    one, nothing = (statistics.median(each["one"][n] for each in found) for n in range(2))
+    stored, answered = (statistics.median(each["one"][n] for each in found) for n in range(2))
     results.append(
         Result(
             "single values, one a request: of requests that do nothing",
             "times", [each["one"][0] / each["one"][1] for each in found], 0.35, "at least",
-            f"{one:,.0f} values/s stored, {nothing:,.0f}/s answered",
+            f"{stored:,.0f} values/s stored, {answered:,.0f}/s answered",
         )
     )  # fmt: skip
     return results
@@ -200,33 +197,8 @@ def _one_by_one(world: World) -> tuple[float, float]:
     ]
     [replica] = world.replicas("ingest-single")
     count = SINGLES * SINGLE_CLIENTS
-    with _nothing() as port:
+    with nothing.served() as port:
         return tuple(count / _in_threads(each, token, bodies) for each in (replica["port"], port))  # type: ignore[return-value]
-
-
-@contextlib.contextmanager
-def _nothing() -> Iterator[int]:
-    """Serve the function that does nothing, by the same server with the same settings."""
-    port, template = free_port(), REPOSITORY / "template" / "python3-flownexus"
-    environment = {"host": LOOPBACK, "port": str(port), "max_inflight": "64"}
-    process = subprocess.Popen(
-        [sys.executable, str(template / "index.py")],
-        env=os.environ | environment | {"function_dir": str(Path(__file__).parent / "nothing")},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for attempt in itertools.count():
-            try:
-                post_all(port, "", [b"{}"])
-                break
-            except OSError:
-                if attempt == 200:
-                    raise
-                time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def post_all(port: int, token: str, bodies: Sequence[bytes]) -> None:

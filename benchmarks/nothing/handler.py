@@ -6,6 +6,7 @@ app = Flask("nothing", static_folder=None)
 
 
 @app.post("/")
-def nothing() -> dict[str, int]:
+@app.post("/<path:path>")
+def nothing(**_path: str) -> dict[str, int]:
     """Answer."""
     return {"stored": 1}

@@ -1,0 +1,50 @@
+"""A function that does nothing, and how it is served."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from local import web
+from local.options import REPOSITORY
+from local.ports import LOOPBACK, free_port
+
+STARTED_IN: Final = 20.0
+"""Seconds."""
+
+
+@contextlib.contextmanager
+def served() -> Iterator[int]:
+    """Serve it by the functions' own server with ingest-single's settings, on a port."""
+    port, template = free_port(), REPOSITORY / "template" / "python3-flownexus"
+    environment = {"host": LOOPBACK, "port": str(port), "max_inflight": "64"}
+    process = subprocess.Popen(
+        [sys.executable, str(template / "index.py")],
+        env=os.environ | environment | {"function_dir": str(Path(__file__).parent)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _await_answer(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(STARTED_IN)
+
+
+def _await_answer(port: int) -> None:
+    deadline = time.monotonic() + STARTED_IN
+    while True:
+        try:
+            web.request(port, "POST", "/")
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
