@@ -10,6 +10,8 @@ import msgspec
 
 TRANSIENT: Final = frozenset({408, 425, 429})
 """Of the 4xx those after which the same request may succeed later."""
+SHOWN: Final = 200
+"""How many characters of what a function says of a refusal are kept, and logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Outcome:
         return " ".join(part for part in (str(self.status or ""), self.reason) if part)
 
 
+def shown(text: str) -> str:
+    """Return the beginning of what a function says, in one line."""
+    return " ".join(text[:SHOWN].split())
+
+
 class _Each(msgspec.Struct):
     """What a function says of one of the messages that it was called with."""
 
@@ -74,7 +81,7 @@ def outcomes(outcome: Outcome, answer: bytes, count: int) -> Sequence[Outcome] |
         each = _decode(answer)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return [Outcome(one.status, one.detail) for one in each] if len(each) == count else None
+    return [Outcome(one.status, shown(one.detail)) for one in each] if len(each) == count else None
 
 
 @dataclass(frozen=True, slots=True)

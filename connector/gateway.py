@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from connector.deliver import Outcome, outcomes, retry_after
+from connector.deliver import Outcome, outcomes, retry_after, shown
 from connector.functions import Function, Listing, read_listing
 from connector.settings import Settings
 
@@ -22,8 +22,6 @@ LIST_TIMEOUT: Final = 10.0  # seconds
 CONNECT_TIMEOUT: Final = 10.0
 MAX_ANSWER: Final = 1024 * 1024
 """An answer is read to its end so that its connection can be used again, but not for ever."""
-SHOWN: Final = 200
-"""How many characters of a refusal are logged."""
 
 
 class GatewayError(RuntimeError):
@@ -108,9 +106,9 @@ class Gateway:
                 allow_redirects=False,
             ) as answer:
                 text = await _read(answer)
-                shown = "" if answer.ok else text.decode(errors="replace")[:SHOWN]
+                reason = "" if answer.ok else shown(text.decode(errors="replace"))
                 after = retry_after(answer.headers.get("Retry-After"))
-                return Outcome(answer.status, " ".join(shown.split()), after), text
+                return Outcome(answer.status, reason, after), text
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return Outcome(None, _reason(error)), b""
         except Exception as error:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.deliver import Ack, Nak, Outcome, Policy, Term, outcomes, retry_after
+from connector.deliver import SHOWN, Ack, Nak, Outcome, Policy, Term, outcomes, retry_after
 from connector.functions import Function, Listing, covers, is_subject, read_listing, without_covered
 from connector.logs import BURST, Repeated
 from connector.schedule import Schedule, ScheduleError
@@ -90,6 +90,13 @@ def test_retry_after_is_read_in_seconds(header: str | None, seconds: float | Non
 def test_each_of_several_messages_has_its_own_outcome() -> None:
     answer = b'[{"status": 200, "operation": null}, {"status": 503, "detail": "away"}]'
     assert outcomes(Outcome(200), answer, 2) == [Outcome(200), Outcome(503, "away")]
+
+
+def test_what_is_said_of_one_of_several_is_cut_to_a_line_that_can_be_logged() -> None:
+    answer = b'[{"status": 400, "detail": "no\\nsuch ' + b"x" * 1000 + b'"}, {"status": 200}]'
+    found = outcomes(Outcome(200), answer, 2)
+    assert found is not None
+    assert found[0].reason == "no such " + "x" * (SHOWN - 8)
 
 
 @pytest.mark.parametrize("outcome", [Outcome(503, retry_after=3.0), Outcome(429), Outcome(None, "refused")])
