@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from chaos.evidence import read_lines
 from local import web
 from local.options import PARTS
 from tests.fixtures.certificates import Authority
@@ -23,7 +24,8 @@ from tests.fixtures.simulator import simulator
 AWAKE = 2.0  # seconds
 TIMEZONE = "/3/0/15"
 TEMPERATURE = "/3303/0/5700"
-AWAKE_DEVICE = "count=1,notify=500ms,lifetime=300"
+AWAKE_DEVICE = "count=1,notify=500ms,lifetime=300,update=5s"
+UPDATE_MISSED = 5.0 + 10.0  # seconds until the next update, and until its answer is missed
 SLEEPER = f"start=2,count=1,notify=0,lifetime=300,sleepy,awake={AWAKE:g}s"
 
 
@@ -170,6 +172,46 @@ def test_a_write_to_a_sleeper_over_coaps_waits_for_its_next_update(secured: Secu
     assert nexus.await_status(id_, "CONFIRMED")["attempts"] == 1
     nexus.await_status(nexus.queue(name, "read", TIMEZONE), "CONFIRMED")
     assert nexus.latest(name, TIMEZONE) == "Asia/Tokyo"
+
+
+def test_a_device_over_coaps_goes_on_where_it_was_with_a_new_session_when_leshan_was_killed(
+    secured: Secured, fleet: str
+) -> None:
+    nexus, name = secured.nexus, f"{fleet}0001"
+    ledger = secured.folder / fleet.rstrip("-") / "ledger.jsonl"
+
+    def acknowledged() -> list[float]:
+        return [
+            line["value"] for line in read_lines(ledger) if (line["ep"], line["path"]) == (name, TEMPERATURE)
+        ]
+
+    def observations() -> list[int]:
+        rows = nexus.sql(
+            "SELECT o.id FROM endpoint_operation o JOIN endpoint e ON e.id = o.endpoint_id"
+            " WHERE e.name = %s AND o.operation_type = 'observe' ORDER BY o.id",
+            name,
+        )
+        return [row["id"] for row in rows]
+
+    nexus.await_idle(name)
+    observed, registration = observations(), nexus.endpoint(name)["registration_id"]
+    nexus.world.kill_part("leshan")
+    before = len(acknowledged())
+    # The session has gone with the process: the device learns that from an update without an answer.
+    wait_for(lambda: len(acknowledged()) > before + 3, UPDATE_MISSED + 15, "telemetry in a new session")
+
+    heard = acknowledged()
+    wait_for(
+        lambda: set(heard) <= {row["number"] for row in nexus.values(name, TEMPERATURE)},
+        10,
+        "every acknowledged value to be a row",
+    )
+    stored = [row["number"] for row in nexus.values(name, TEMPERATURE)]
+    assert len(stored) == len(set(stored))
+    # The same registration, by the same observations.
+    assert nexus.endpoint(name)["registration_id"] == registration
+    assert observations() == observed
+    assert not [line for line in secured.leshan_log() if "missing definition" in line]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 package io.flownexus.leshan.server.spool;
 
+import java.util.Objects;
 import org.eclipse.californium.core.network.serialization.UdpDataParser;
 import org.eclipse.californium.core.network.serialization.UdpDataSerializer;
+import org.eclipse.californium.elements.DtlsEndpointContext;
 import org.eclipse.leshan.core.endpoint.DefaultEndPointUriHandler;
 import org.eclipse.leshan.core.observation.Observation;
 import org.eclipse.leshan.transport.californium.ObserveUtil;
@@ -12,6 +14,12 @@ final class ObservationJson {
 
   private static final ObservationSerDes REQUESTS =
       new ObservationSerDes(new UdpDataParser(), new UdpDataSerializer());
+
+  static {
+    // Until its class is loaded nothing defines what a request over DTLS carries: Leshan would warn
+    // of each observation and leave that out.
+    Objects.requireNonNull(DtlsEndpointContext.KEY_HANDSHAKE_MODE);
+  }
 
   private ObservationJson() {}
 
