@@ -14,15 +14,14 @@ from typing import Any
 import msgspec
 import psycopg
 
-from benchmarks.ingest_path import assert_durable
 from benchmarks.processes import groups
+from chaos import trial
 from chaos.audit import Value
 from local import web
 from local.options import Options, Ports
 from local.world import World
 
 OBSERVED = "/3303/0/5700"
-FULL = 2  # SQLite's synchronous
 OPERATORS = 8
 DRAINED_IN = 300.0  # seconds
 WARM_UP = 20.0  # seconds at full rate, of each JVM
@@ -64,9 +63,7 @@ class Fleet:
 
     def notify(self, every: str) -> None:
         """Let all devices notify at an interval: a duration, "0" for never, "max" as fast as ACKs come."""
-        status, text = web.request(self.world.simulator_port, "POST", f"/notify?every={every}")
-        if status != 200:
-            raise RuntimeError(text)
+        trial.notify(self.world, every)
 
     def observe(self) -> None:
         """Observe each device's temperature, where no plan does."""
@@ -93,9 +90,8 @@ class StoredFleet(Fleet):
         super().__init__(world)
         self._database = database
         self._read = 0
-        assert_durable(database)
-        if self.world.metric("spool_synchronous") != FULL:
-            raise RuntimeError("the spool is not synchronous: these would be figures of another system")
+        trial.assert_durable(database)
+        trial.assert_synchronous(world)
 
     def observe(self) -> None:
         """Wait for the plan's operations."""

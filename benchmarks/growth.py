@@ -23,8 +23,9 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.ingest_path import assert_durable, empty, singles, stored_rate
+from benchmarks.ingest_path import empty, singles, stored_rate
 from benchmarks.results import Result
+from chaos.trial import assert_durable
 from local import web
 from local.options import Options, Ports
 from local.world import World

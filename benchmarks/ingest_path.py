@@ -25,6 +25,7 @@ import psycopg
 
 from benchmarks import nothing
 from benchmarks.results import Result
+from chaos.trial import assert_durable
 from local.options import Options, Ports
 from local.ports import LOOPBACK
 from local.world import World
@@ -81,14 +82,6 @@ def run(runs: int) -> Sequence[Result]:
         )
     )  # fmt: skip
     return results
-
-
-def assert_durable(database: psycopg.Connection[Any]) -> None:
-    """Refuse to measure a database that forgets."""
-    for name in ("fsync", "full_page_writes", "synchronous_commit"):
-        row = database.execute(f"SHOW {name}".encode()).fetchone()
-        if row != ("on",):
-            raise RuntimeError(f"{name} is {row}: these would be figures of another system")
 
 
 def _node(number: int, resource: int = 5700) -> dict[str, Any]:

@@ -32,10 +32,10 @@ import aiohttp
 import psycopg
 
 from benchmarks.fleet import wait
-from benchmarks.ingest_path import assert_durable
 from benchmarks.processes import Group
 from benchmarks.results import Result
 from chaos.evidence import read_lines
+from chaos.trial import assert_durable
 from local import web
 from local.options import Options, Ports
 from local.world import World

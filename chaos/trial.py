@@ -1,4 +1,4 @@
-"""What the trials have in common: their report, devices that do as told, the audit of the uplink."""
+"""What trials and measurements have in common: a world that forgets nothing, devices as told, their audit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import psycopg
 
-from benchmarks.ingest_path import assert_durable
 from chaos import audit, evidence
 from chaos.audit import Finding
 from local import web
@@ -47,12 +46,25 @@ class Report:
         return all(finding.clean for finding in self.findings)
 
 
+def assert_durable(database: psycopg.Connection[Any]) -> None:
+    """Refuse a database that may forget what it has committed."""
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        row = database.execute(f"SHOW {name}".encode()).fetchone()
+        if row != ("on",):
+            raise ChaosError(f"{name} is {row}: this would be shown of another system")
+
+
+def assert_synchronous(world: World) -> None:
+    """Refuse a spool that may forget what it has committed."""
+    if world.metric("spool_synchronous") != FULL:
+        raise ChaosError("the spool is not synchronous: what is acknowledged may be lost")
+
+
 def prepare(world: World) -> None:
     """Wait until the devices' observe plan is done."""
     with psycopg.connect(world.database_url, autocommit=True) as connection:
         assert_durable(connection)
-        if world.metric("spool_synchronous") != FULL:
-            raise ChaosError("the spool is not synchronous: what is acknowledged may be lost")
+        assert_synchronous(world)
         await_true(
             lambda: not evidence.operations(connection, ended=False),
             PREPARATION,
