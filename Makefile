@@ -65,7 +65,7 @@ java-test: ## run the Java tests and checks
 bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json
 	$(RUN) -m benchmarks
 
-soak: $(STAMP) ## half of saturation for an hour; writes benchmarks/SOAK.md: make soak ARGS='--minutes 10 --every 10'
+soak: $(STAMP) ## half of saturation for an hour, then writes benchmarks/SOAK.md; shorter: make soak ARGS='--minutes 10 --every 10'
 	$(RUN) -m benchmarks.soak $(ARGS)
 
 .PHONY: chaos outage full-disk
@@ -107,7 +107,7 @@ schema: $(STAMP) ## draw docs/schema.md from the migrations
 # The Python environment: made once, made anew when its description changes.
 $(STAMP): pyproject.toml uv.lock | $(UV)
 	@echo "synchronizing the Python environment"
-	@UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync -q --locked --python $(TOOLS)/uv/bin/python || { \
+	@TMPDIR=$(CURDIR)/$(TOOLS) UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync -q --locked --python $(TOOLS)/uv/bin/python || { \
 		echo "error: the Python packages could not be fetched; behind a proxy with a certificate authority of its own:" \
 			"UV_SYSTEM_CERTS=1 make ..." >&2; exit 1; }
 	@touch $@

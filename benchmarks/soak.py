@@ -245,6 +245,8 @@ def _print(found: Found, console: Console) -> None:
     for finding in found.findings:
         style = "green" if finding.clean else "bold red"
         console.print(f"[{style}]{_said(finding)}[/] {finding.examples}")
+    grown = [series.name for series in found.series if not series.level]
+    console.print(f"[bold red]not level: {', '.join(grown)}[/]" if grown else "[green]all is level[/]")
 
 
 def _said(finding: Finding) -> str:

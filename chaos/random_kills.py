@@ -172,7 +172,7 @@ def _downlink(
     operations = evidence.operations(connection)
     requests = evidence.requests(world)
     answers = Counter(each.answer for each in asked)
-    figures["operations asked for"] = ", ".join(f"{n:,} {answer}" for answer, n in answers.most_common())
+    figures["operations asked for"] = ", ".join(f"{answer}: {n:,}" for answer, n in answers.most_common())
     ended = Counter(
         f"{each.status} at attempt {each.attempts}" + (f" ({each.reason})" if each.status == "FAILED" else "")
         for each in operations

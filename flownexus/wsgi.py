@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Flask
-from werkzeug.exceptions import HTTPException
+from flask import Flask, request
+from werkzeug.exceptions import HTTPException, NotFound
 
 from flownexus.web import Response, problem, problem_of
 
@@ -22,4 +22,5 @@ def _problem(error: Exception) -> Response:
     if not isinstance(error, HTTPException) or error.code is None:
         return problem(error)
     headers = {name: value for name, value in error.get_headers() if name.lower() in _TOLD}
-    return problem_of(error.code, error.name, error.description or "", headers)
+    detail = f"there is nothing at {request.path}" if isinstance(error, NotFound) else error.description or ""
+    return problem_of(error.code, error.name, detail, headers)

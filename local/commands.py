@@ -49,7 +49,7 @@ def up(options: Options) -> int:
     if pid is not None:
         if not _status(options.home).get("ready"):
             return fail(f"the world in {options.home} is being started already (process {pid})")
-        _console.print(f"already running (process {pid}); `make down` stops it")
+        _console.print(f"already running (process {pid}), as it was started; `make down` stops it")
         _show(options.home)
         return 0
     _end_leftovers(options.home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,12 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from flownexus.messaging import Servers, connect
 from local.ports import LOOPBACK, free_port
 from local.process import end_child
 
 USER = "flownexus"
 START_TIMEOUT = 20.0  # seconds; a big store is read back before the server listens
 STOP_TIMEOUT = 15.0
+REACH_TIMEOUT = 10.0
 
 
 class NatsServerError(RuntimeError):
@@ -201,6 +204,20 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def reach(url: str) -> None:
+    """Connect to a server of the user's once; raise NatsServerError with the reason, without credentials."""
+
+    async def once() -> None:
+        async with asyncio.timeout(REACH_TIMEOUT):
+            connection = await connect(Servers.of(url), "flownexus local")
+            await connection.close()
+
+    try:
+        asyncio.run(once())
+    except Exception as error:
+        raise NatsServerError(str(error) or type(error).__name__) from error
 
 
 def _explain(what: str, output: str) -> str:

@@ -265,6 +265,8 @@ class World:
         own_database = "postgres" in wanted and not self.options.database_url
         own_nats = "nats" in wanted and not self.options.nats_url
         self._check_ports(wanted, own_database=own_database, own_nats=own_nats)
+        if "nats" in wanted and not own_nats:
+            self._reach_nats()
         self._make_secrets()
         if wanted & {"leshan", "simulator"}:
             self._progress("looking at the Java parts")
@@ -317,6 +319,12 @@ class World:
                     f"port {number} ({port.name}) is taken by {holder(number, kind)}: end that, or choose "
                     f"another port with {Ports.variable(port.name)}=..., or any free ones with PORTS=free"
                 )
+
+    def _reach_nats(self) -> None:
+        try:
+            nats.reach(self.nats_url)
+        except nats.NatsServerError as error:
+            raise WorldError(f"FLOWNEXUS_NATS_URL: the server cannot be used: {error}") from error
 
     def _make_secrets(self) -> None:
         for token in TOKENS:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -220,6 +221,18 @@ def test_a_database_that_cannot_be_reached_is_said_so(home: Home) -> None:
     assert done.returncode == 1
     assert "FLOWNEXUS_DATABASE_URL: the database cannot be reached" in done.stderr
     assert "verysecret" not in done.stderr
+
+
+def test_a_nats_that_cannot_be_reached_or_does_not_let_us_in_is_said_so(home: Home, other: Home) -> None:
+    home.up(FLOWNEXUS_PARTS="nats")
+    ours = urlsplit(read_environment_file(home.folder)["FLOWNEXUS_NATS_URL"])
+    for place in ("127.0.0.1:1", f"127.0.0.1:{ours.port}"):
+        done = other.run(
+            "up", FLOWNEXUS_PARTS="nats,gateway", FLOWNEXUS_NATS_URL=f"nats://a:verysecret@{place}"
+        )
+        assert done.returncode == 1
+        assert "FLOWNEXUS_NATS_URL: the server cannot be used: " in done.stderr
+        assert "verysecret" not in done.stderr
 
 
 def test_whoever_has_sourced_a_world_s_env_file_still_gets_each_world_s_own_servers(

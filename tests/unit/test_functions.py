@@ -94,4 +94,6 @@ def test_a_webhook_body_of_no_known_shape_is_refused(client: FlaskClient, body: 
 
 def test_other_paths_and_methods_are_refused(client: FlaskClient) -> None:
     assert client.get("/").status_code == 405
-    assert client.post("/elsewhere").status_code == 404
+    answer = client.post("/elsewhere")
+    assert answer.status_code == 404
+    assert answer.get_json()["detail"] == "there is nothing at /elsewhere"
