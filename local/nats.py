@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-from flownexus.messaging import Servers, connect
 from local.ports import LOOPBACK, free_port
 from local.process import end_child
 
@@ -208,6 +207,8 @@ class Server:
 
 def reach(url: str) -> None:
     """Connect to a server of the user's once; raise NatsServerError with the reason, without credentials."""
+    # 12 MB of memory that only those need who have a NATS of their own.
+    from flownexus.messaging import Servers, connect
 
     async def once() -> None:
         async with asyncio.timeout(REACH_TIMEOUT):
