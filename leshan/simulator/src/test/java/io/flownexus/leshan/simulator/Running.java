@@ -71,11 +71,15 @@ final class Running implements AutoCloseable {
     return lines(requestsFile);
   }
 
+  // The last line may be under way.
   private static List<JsonNode> lines(Path file) {
     try {
+      String text = Files.readString(file);
       List<JsonNode> lines = new ArrayList<>();
-      for (String line : Files.readAllLines(file)) {
-        lines.add(JSON.readTree(line));
+      for (String line : text.substring(0, text.lastIndexOf('\n') + 1).split("\n")) {
+        if (!line.isEmpty()) {
+          lines.add(JSON.readTree(line));
+        }
       }
       return lines;
     } catch (IOException e) {
