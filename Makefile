@@ -40,7 +40,7 @@ down: $(STAMP) ## stop everything that `up` has started
 clean: ## stop everything and remove its data, logs and secrets, and the Python environment
 	@if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi
 ifeq ($(FLOWNEXUS_HOME),)
-	@rm -rf $(VENV) $(TOOLS)/uv && rmdir $(TOOLS) 2>/dev/null || true
+	@rm -rf $(VENV) $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
 	@echo "removed the Python environment"
 else
 	@echo "kept the Python environment, which worlds of other homes may be using"

@@ -42,6 +42,16 @@ class ControlTest {
     return running.control("POST", "/devices/d-0001/" + action).statusCode();
   }
 
+  // This server is Leshan as it comes, which refuses timestamps that are multiples of 125 ms.
+  private void sendTimestamps(String action) throws Exception {
+    String answer = "";
+    for (int attempt = 0; attempt < 5 && !answer.contains("2.04"); attempt++) {
+      Thread.sleep(10);
+      answer = running.control("POST", "/devices/d-0001/" + action).body();
+    }
+    assertTrue(answer.contains("2.04"), answer);
+  }
+
   @Test
   void shows_devices() throws Exception {
     var details = running.details("d-0001");
@@ -117,7 +127,7 @@ class ControlTest {
     TimestampedLwM2mNodes one = TestServer.next(server.sent, "send");
     assertEquals(1, one.getTimestamps().size());
 
-    assertEquals(200, post("send?path=/3303/0/5700,/3/0/9&timestamps=3"));
+    sendTimestamps("send?path=/3303/0/5700,/3/0/9&timestamps=3");
     TimestampedLwM2mNodes three = TestServer.next(server.sent, "send");
     assertEquals(3, three.getTimestamps().size());
 
