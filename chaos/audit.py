@@ -149,52 +149,57 @@ class Balance:
 
 
 @dataclass(frozen=True)
-class Lane:
-    """A lane of the sender, by its source, with the last number that it gave and that was taken."""
+class _Numbered:
+    """A lane of a sender."""
 
     source: str
     kind: str
     number: int
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Return what is the same of a lane and its mark."""
+        return self.source, self.kind, self.number
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.number}"
+
+
+@dataclass(frozen=True)
+class Lane(_Numbered):
+    """A lane as its sender has it, with the last number that it gave and that was taken."""
+
     given: int
     taken: int
 
 
 @dataclass(frozen=True)
-class Mark:
+class Mark(_Numbered):
     """How far a lane is stored."""
 
-    source: str
-    kind: str
-    number: int
     mark: int
     gaps: int
 
 
 def not_stored(lanes: Iterable[Lane], marks: Iterable[Mark]) -> list[str]:
     """Return lanes of which not all is stored that had been given when they were looked at."""
-    stored = {(mark.source, mark.kind, mark.number): mark.mark for mark in marks}
-    reached = [(lane, stored.get((lane.source, lane.kind, lane.number), 0)) for lane in lanes]
-    return [
-        f"{lane.kind} {lane.number}: {lane.given} given, mark {mark}"
-        for lane, mark in reached
-        if mark < lane.given
-    ]
+    stored = {mark.key: mark.mark for mark in marks}
+    reached = [(lane, stored.get(lane.key, 0)) for lane in lanes]
+    return [f"{lane}: {lane.given} given, mark {mark}" for lane, mark in reached if mark < lane.given]
 
 
 def marks_astray(lanes: Iterable[Lane], marks: Iterable[Mark]) -> list[str]:
     """Return where the sender's numbers and the stored marks differ."""
-    stored = {(mark.source, mark.kind, mark.number): mark for mark in marks}
+    stored = {mark.key: mark for mark in marks}
     astray = []
     for lane in lanes:
-        mark = stored.pop((lane.source, lane.kind, lane.number), None)
+        mark = stored.pop(lane.key, None)
         reached = mark.mark if mark else 0
         if not lane.given == lane.taken == reached:
-            astray.append(
-                f"{lane.kind} {lane.number}: {lane.given} given, {lane.taken} taken, mark {reached}"
-            )
+            astray.append(f"{lane}: {lane.given} given, {lane.taken} taken, mark {reached}")
         if mark and mark.gaps:
-            astray.append(f"{lane.kind} {lane.number}: {mark.gaps} numbers missing")
-    astray += [f"{mark.kind} {mark.number}: a source that nobody has" for mark in stored.values()]
+            astray.append(f"{lane}: {mark.gaps} numbers missing")
+    astray += [f"{mark}: a source that nobody has" for mark in stored.values()]
     return astray
 
 

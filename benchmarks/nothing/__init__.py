@@ -6,11 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from chaos.trial import await_true
 from local import web
 from local.options import REPOSITORY
 from local.ports import LOOPBACK, free_port
@@ -30,21 +30,16 @@ def served() -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _await_answer(port)
+        await_true(lambda: _answers(port), STARTED_IN, "the function that does nothing does not answer")
         yield port
     finally:
         process.terminate()
         process.wait(STARTED_IN)
 
 
-def _await_answer(port: int) -> None:
-    deadline = time.monotonic() + STARTED_IN
-    while True:
-        try:
-            web.request(port, "POST", "/")
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+def _answers(port: int) -> bool:
+    try:
+        web.request(port, "POST", "/")
+    except OSError:
+        return False
+    return True

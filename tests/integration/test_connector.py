@@ -421,6 +421,11 @@ def named(call: Call) -> list[str]:
     return [wake["ep"] for wake in (body if isinstance(body, list) else [body])]
 
 
+def taken(call: Call) -> web.Response:
+    """Answer that all messages of a call are done with."""
+    return web.json_response([{"status": 200} for _ in named(call)])
+
+
 async def test_messages_that_come_together_go_in_one_call(
     settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
@@ -479,10 +484,9 @@ async def test_a_message_that_spoils_the_others_call_is_refused_alone(
 ) -> None:
     async def strict(call: Call) -> web.Response:
         try:
-            names = named(call)
+            return taken(call)
         except ValueError:
             return web.Response(status=400)
-        return web.json_response([{"status": 200} for _ in names])
 
     gateway.functions, gateway.answer = [SEVERAL], strict
     names = [f"ep-{n}" for n in range(10)]
@@ -501,9 +505,7 @@ async def test_messages_of_a_call_that_failed_are_all_delivered_again(
     settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
     async def away_at_first(call: Call) -> web.Response:
-        if gateway.calls[0] is call:
-            return web.Response(status=503)
-        return web.json_response([{"status": 200} for _ in named(call)])
+        return web.Response(status=503) if gateway.calls[0] is call else taken(call)
 
     gateway.functions, gateway.answer = [SEVERAL], away_at_first
     names = [f"ep-{n}" for n in range(10)]
@@ -524,7 +526,7 @@ async def test_messages_of_an_open_call_are_handed_back_when_the_connector_stops
         raise AssertionError
 
     async def each(call: Call) -> web.Response:
-        return web.json_response([{"status": 200} for _ in named(call)])
+        return taken(call)
 
     gateway.functions, gateway.answer = [SEVERAL], stuck
     await publisher.publish_async(queued("a", "b", "c"), 5)

@@ -76,10 +76,8 @@ final class Running implements AutoCloseable {
     try {
       String text = Files.readString(file);
       List<JsonNode> lines = new ArrayList<>();
-      for (String line : text.substring(0, text.lastIndexOf('\n') + 1).split("\n")) {
-        if (!line.isEmpty()) {
-          lines.add(JSON.readTree(line));
-        }
+      for (String line : text.substring(0, text.lastIndexOf('\n') + 1).lines().toList()) {
+        lines.add(JSON.readTree(line));
       }
       return lines;
     } catch (IOException e) {
