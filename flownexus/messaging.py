@@ -45,7 +45,8 @@ MAX_AGE: Final = 3600.0
 
 _FAILED = Counter("wakes_failed", "Wake-ups that NATS did not take; housekeeping repairs them.")
 
-CONNECT_TIMEOUT: Final = 3  # seconds
+CONNECT_TIMEOUT: Final = 3  # seconds, for one server of the list
+CONNECT_WITHIN: Final = 12.0  # seconds, for all of them and the stream
 PING_INTERVAL: Final = 5  # seconds; two unanswered end a connection whose other side went without a word
 BACKOFF_CAP: Final = 2.0  # seconds
 INSIST: Final = 0.1  # seconds after which a task that goes on is cancelled again
@@ -198,8 +199,20 @@ async def connect(servers: Servers, name: str) -> Connection:
     """Connect once and see to the stream.
 
     A connection does not mend itself: connections() makes a new one, so that nothing waits unseen in the
-    buffer of a broken one. Raises what nats-py raises: OSError, TimeoutError, nats.errors.Error and others.
+    buffer of a broken one. Raises what nats-py raises, OSError, nats.errors.Error and others, and
+    TimeoutError where all of it has taken more than CONNECT_WITHIN seconds.
     """
+    # nats-py itself would wait for ever on a server that says nothing.
+    try:
+        async with asyncio.timeout(CONNECT_WITHIN) as bound:
+            return await _connect(servers, name)
+    except TimeoutError:
+        if bound.expired():
+            raise TimeoutError(f"not connected within {CONNECT_WITHIN:g} s") from None
+        raise
+
+
+async def _connect(servers: Servers, name: str) -> Connection:
     closed = asyncio.Event()
 
     async def on_closed() -> None:
@@ -249,9 +262,7 @@ async def connections(servers: Servers, name: str) -> AsyncGenerator[Connection,
     away = False
     while True:
         try:
-            # The whole attempt is bounded: nats-py itself would wait for ever on a server that says nothing.
-            async with asyncio.timeout(CONNECT_TIMEOUT * 4):
-                connection = await connect(servers, name)
+            connection = await connect(servers, name)
         except Exception as error:  # noqa: BLE001  # whatever a half-dead server makes of nats-py: try again
             level = logging.DEBUG if away else logging.WARNING
             log.log(level, "NATS at %s is away, will keep trying: %s", servers, _reason(error))

@@ -107,7 +107,7 @@ def test_an_idle_connection_does_not_hold_up_the_end(serve: Serve) -> None:
     silent = served.connect()
     started = time.monotonic()
     assert served.terminate() == 0
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     kept.close()
     silent.close()
 
@@ -128,8 +128,8 @@ def test_above_max_inflight_429_and_not_ready_then_ready_again(serve: Serve, sou
 def test_above_exec_timeout_504_and_the_next_request_is_served(serve: Serve, source: str) -> None:
     served = serve(source, exec_timeout="300ms")
     started = time.monotonic()
-    assert served.request("GET", "/?sleep=2")[0] == 504
-    assert time.monotonic() - started < 1
+    assert served.request("GET", "/?sleep=5")[0] == 504
+    assert time.monotonic() - started < 4
     assert served.request("GET", "/")[0] == 200
 
 
