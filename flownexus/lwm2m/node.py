@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, below, check_id
-from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading, Value, from_json, to_json
+from flownexus.lwm2m.value import (
+    CONVERTERS,
+    BadValueError,
+    DataType,
+    Reading,
+    Value,
+    from_json,
+    in_json,
+    to_json,
+)
 
 _DEPTH = {"obj": 1, "instance": 2, "singleResource": 3, "multiResource": 3, "resourceInstance": 4}
 """How many ids the path of each kind of node has."""
@@ -126,7 +135,7 @@ def _place(node: object, above: tuple[int, ...], own_id: int | None) -> tuple[st
         raise BadNodeError("a node is a JSON object with kind and id")
     kind = node.get("kind")
     if not isinstance(kind, str) or kind not in _DEPTH:
-        raise BadNodeError(f"kind {repr(kind)[:64]} is not one of {', '.join(_DEPTH)}")
+        raise BadNodeError(f"kind {in_json(kind)} is not one of {', '.join(_DEPTH)}")
     depth = _DEPTH[kind]
     if depth != len(above) + 1:
         raise BadNodeError(f"a node of kind {kind} cannot stand below {_where(above, None)}")
@@ -154,7 +163,7 @@ def _data_type(node: Mapping[str, Any]) -> DataType:
     name = node.get("type")
     if not isinstance(name, str) or name not in _DATA_TYPES:
         raise BadNodeError(
-            f"{node.get('kind')} has type {repr(name)[:64]}; it must be one of {', '.join(DataType)}"
+            f"{node.get('kind')} has type {in_json(name)}; it must be one of {', '.join(DataType)}"
         )
     return _DATA_TYPES[name][0]
 

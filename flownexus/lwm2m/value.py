@@ -7,6 +7,7 @@ and CORELINK as link text.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -51,6 +52,11 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     value: Value
 
 
+def in_json(raw: object) -> str:
+    """Write what was received for a message of an error, as its sender wrote it, in 64 characters at most."""
+    return json.dumps(raw, default=repr)[:64]
+
+
 def time_from_milliseconds(milliseconds: int) -> datetime:
     """Turn epoch milliseconds into a time; raise BadValueError outside the years 1 to 9999."""
     try:
@@ -60,7 +66,7 @@ def time_from_milliseconds(milliseconds: int) -> datetime:
 
 
 def _wrong(data_type: str, raw: object, right: str) -> BadValueError:
-    return BadValueError(f"{repr(raw)[:64]} is not {data_type}: {right}")
+    return BadValueError(f"{in_json(raw)} is not {data_type}: {right}")
 
 
 def _integer(data_type: str, raw: object, low: int, high: int) -> int:

@@ -311,7 +311,7 @@ def test_values_are_stored_like_any_others(world: World, telemetry: Telemetry) -
     assert [row["value"] for row in world.execute("SELECT value FROM telemetry_latest")] == ["21.5"]
     [dead] = world.execute("SELECT kind, reason FROM dead_letter")
     assert dead["kind"] == "read"
-    assert dead["reason"].startswith("/3303/0/5701: 'nan' is not FLOAT")
+    assert dead["reason"].startswith('/3303/0/5701: "nan" is not FLOAT')
 
 
 def test_content_that_is_no_node_does_not_keep_it_from_being_confirmed(

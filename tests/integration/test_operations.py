@@ -107,7 +107,7 @@ def test_a_value_alone_takes_the_type_that_was_seen(client: FlaskClient, world: 
     )
     assert client.post("/", json=write).get_json()["value"] == {"type": "FLOAT", "value": "5.0"}
     response = client.post("/", json=write | {"value": "warm"})
-    assert (response.status_code, response.get_json()["detail"][:23]) == (422, "value: 'warm' is not FL")
+    assert (response.status_code, response.get_json()["detail"][:23]) == (422, 'value: "warm" is not FL')
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_what_is_bad_is_rejected_with_its_path_and_the_rest_is_kept() -> None:
     found = readings(node, Path(3, 0))
     assert [reading.path for reading in found.good] == [Path(3, 0, 0), Path(3, 0, 7, 0)]
     assert [(rejection.path, rejection.reason) for rejection in found.rejected] == [
-        ("/3/0/9", "'many' is not INTEGER: a whole number from -9223372036854775808 to 9223372036854775807"),
-        ("/3/0/1", f"singleResource has type 'WORD'; it must be one of {', '.join(DataType)}"),
+        ("/3/0/9", '"many" is not INTEGER: a whole number from -9223372036854775808 to 9223372036854775807'),
+        ("/3/0/1", f'singleResource has type "WORD"; it must be one of {", ".join(DataType)}'),
         ("/3/0", "multiResource needs an id, a whole number from 0 to 65534"),
         ("/3/0/7/x", "resource instance id 'x' is not a number from 0 to 65534"),
         ("/3/0/7/70000", "resource instance id 70000 is outside 0..65534"),

@@ -175,7 +175,7 @@ class TestTypedValue:
             typed_value("UTC", None)
 
     def test_a_value_alone_that_does_not_fit_is_refused(self) -> None:
-        with pytest.raises(ValidationFailedError, match="value: 'warm' is not FLOAT"):
+        with pytest.raises(ValidationFailedError, match='value: "warm" is not FLOAT'):
             typed_value("warm", DataType.FLOAT)
 
 

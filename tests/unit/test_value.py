@@ -1,4 +1,5 @@
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,3 +84,9 @@ def test_values_as_leshan_and_the_documents_write_them(
 def test_a_value_that_does_not_fit_its_type_is_refused_with_both(data_type: DataType, raw: object) -> None:
     with pytest.raises(BadValueError, match=data_type):
         from_json(data_type, raw)
+
+
+@pytest.mark.parametrize(("raw", "written"), [(True, "true"), (None, "null"), ("warm\0", r'"warm\u0000"')])
+def test_a_value_that_does_not_fit_is_shown_as_it_was_sent(raw: object, written: str) -> None:
+    with pytest.raises(BadValueError, match=f"^{re.escape(written)} is not TIME: "):
+        from_json(DataType.TIME, raw)
