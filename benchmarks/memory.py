@@ -27,9 +27,8 @@ from benchmarks.results import Result
 from local import java, web
 from local.credentials import SecretFolder
 from local.instance import running
-from local.options import REPOSITORY, read_environment_file
+from local.options import REPOSITORY, STATUS_FILE, read_environment_file
 from local.process import tethered
-from local.world import STATUS_FILE
 
 REST = 10.0  # seconds
 LOAD = 20.0

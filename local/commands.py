@@ -23,9 +23,8 @@ from local import web
 from local.credentials import SecretFolder
 from local.instance import end, leftovers, running
 from local.logfile import Entry, Follower, read
-from local.options import ENVIRONMENT_FILE, REPOSITORY, Options, read_environment_file
+from local.options import ENVIRONMENT_FILE, REPOSITORY, STATUS_FILE, Options, read_environment_file
 from local.ports import LOOPBACK
-from local.world import STATUS_FILE
 
 DOWN_TIMEOUT = 150.0
 PART_URLS = {"postgres": "DATABASE_URL", "nats": "NATS_URL", "gateway": "GATEWAY", "leshan": "LESHAN_URL"}

@@ -43,11 +43,7 @@ class SecretFolder:
         path = self.path(name)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
-        scratch = self.folder / f".{name}.{secrets.token_hex(4)}"
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(value)
-        scratch.replace(path)
+        write_private(path, value)
 
     def remove(self, name: str) -> None:
         """Remove a secret."""
@@ -61,3 +57,13 @@ class SecretFolder:
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.path(name).is_file()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    scratch.replace(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from local.credentials import write_private
 from local.ports import LOOPBACK, free_port
 from local.process import end_child
 
@@ -101,12 +101,7 @@ class Server:
                 "authorization": {"user": self.user, "password": self.password},
             }.items()
         )
-        scratch = self.configuration.with_suffix(".new")
-        scratch.unlink(missing_ok=True)
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        scratch.replace(self.configuration)
+        write_private(self.configuration, text + "\n")
 
     def command(self) -> list[str]:
         """Return the command line of the server; it logs to stderr. initialize() comes first."""

@@ -70,11 +70,6 @@ def _has_name(user: int) -> bool:
     return True
 
 
-def dsn(user: str, password: str, port: int, database: str) -> str:
-    """Return a connection URL."""
-    return f"postgresql://{quote(user)}:{quote(password, safe='')}@{LOOPBACK}:{port}/{quote(database)}"
-
-
 class Cluster:
     """A PostgreSQL server whose data live in one folder.
 
@@ -148,7 +143,8 @@ class Cluster:
 
     def dsn(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
         """Return a connection URL, by default the superuser's."""
-        return dsn(user, self.password if password is None else password, self.port, database)
+        secret = quote(self.password if password is None else password, safe="")
+        return f"postgresql://{quote(user)}:{secret}@{LOOPBACK}:{self.port}/{quote(database)}"
 
     def accepts(self) -> bool:
         """Say whether the server in this folder, and no other on its port, lets us in."""

@@ -1,0 +1,176 @@
+"""Where everything of a world is, whether it runs or not: ports, URLs, files and secrets."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from flownexus.settings import Timeouts
+from local import nats, postgres
+from local.credentials import SecretFolder, write_private
+from local.options import ENVIRONMENT_FILE, Options, Ports
+from local.ports import LOOPBACK
+
+DATABASE = "flownexus"
+ROLES = {
+    "flownexus-database-url": "flownexus_functions",
+    "flownexus-housekeeping-database-url": "flownexus_housekeeping",
+    "flownexus-grafana-database-url": "flownexus_grafana",
+}
+TOKENS = (
+    "flownexus-webhook-token",
+    "flownexus-connector-token",
+    "flownexus-api-token",
+    "flownexus-leshan-token",
+)
+
+
+class Layout:
+    """The places of a world: all below its home folder, and on the loopback interface's ports of its own."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.home = options.home
+        self.ports: Ports = options.ports.settled()
+        self.timeouts = Timeouts.of(options.long_poll_timeout)
+        self.secrets = SecretFolder(self.home / "secrets")
+        self._passwords = SecretFolder(self.home / "passwords")
+
+    @property
+    def gateway_url(self) -> str:
+        """Return the gateway's URL."""
+        return f"http://{LOOPBACK}:{self.ports.gateway}"
+
+    @property
+    def leshan_url(self) -> str:
+        """Return the URL of Leshan's REST API."""
+        return f"http://{LOOPBACK}:{self.ports.leshan}"
+
+    @property
+    def coap_url(self) -> str:
+        """Return where devices register."""
+        return f"coap://{LOOPBACK}:{self.ports.coap}"
+
+    @property
+    def coaps_url(self) -> str:
+        """Return where devices register over DTLS."""
+        return f"coaps://{LOOPBACK}:{self.ports.coaps}"
+
+    @property
+    def own_database(self) -> bool:
+        """Say whether PostgreSQL is a part of this world, and not the user's or left out."""
+        return "postgres" in self.options.parts and not self.options.database_url
+
+    @property
+    def own_nats(self) -> bool:
+        """Say whether NATS is a part of this world, and not the user's or left out."""
+        return "nats" in self.options.parts and not self.options.nats_url
+
+    @property
+    def cluster(self) -> postgres.Cluster:
+        """Return the world's own PostgreSQL."""
+        return postgres.Cluster(
+            self.home / "postgres",
+            self._passwords.random("postgres"),
+            port=self.ports.database,
+            durable=self.options.durable,
+        )
+
+    @property
+    def nats_server(self) -> nats.Server:
+        """Return the world's own NATS."""
+        return nats.Server(self.home / "nats", self._passwords.random("nats"), port=self.ports.nats)
+
+    @property
+    def database_url(self) -> str:
+        """Return the owner's URL of the database; a secret."""
+        return self.options.database_url or self.cluster.dsn(DATABASE)
+
+    @property
+    def nats_url(self) -> str:
+        """Return NATS's URL; a secret."""
+        return self.options.nats_url or self.nats_server.url
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of the logs."""
+        return self.home / "logs"
+
+    @property
+    def ledger(self) -> Path:
+        """Return the file with a line for each value that was acknowledged."""
+        return self.home / "simulator" / "ledger.jsonl"
+
+    @property
+    def unacknowledged(self) -> Path:
+        """Return the file with a line for each value that was sent and never acknowledged."""
+        return self.home / "simulator" / "unacknowledged.jsonl"
+
+    @property
+    def requests(self) -> Path:
+        """Return the file with a line for each request that a simulated device received."""
+        return self.home / "simulator" / "requests.jsonl"
+
+    @property
+    def simulator_ready(self) -> Path:
+        """Return the file that is there once the simulator has its devices."""
+        return self.home / "simulator" / "ready.json"
+
+    @property
+    def simulator_port(self) -> int:
+        """Return the port of the control API of a simulator that runs."""
+        port: int = json.loads(self.simulator_ready.read_text())["control"]
+        return port
+
+    def role_passwords(self) -> dict[str, str]:
+        """Return the password of each role of the database that is not its owner."""
+        return {role: self._passwords.random(role.replace("_", "-")) for role in ROLES.values()}
+
+    def make_secrets(self) -> None:
+        """Write the secrets that the parts read, those that are not there yet at random."""
+        for token in TOKENS:
+            self.secrets.random(token)
+        if "basic-auth-user" not in self.secrets:
+            self.secrets.write("basic-auth-user", "admin")
+        self.secrets.random("basic-auth-password")
+        passwords = self.role_passwords()
+        for secret, role in ROLES.items():
+            self.secrets.write(secret, _with_user(self.database_url, role, passwords[role]))
+        self.secrets.write("flownexus-nats-url", self.nats_url)
+
+    def environment(self) -> dict[str, str]:
+        """Return what a client of the world needs, as in the file `env`."""
+        values = {
+            "FLOWNEXUS_GATEWAY": self.gateway_url,
+            "FLOWNEXUS_DATABASE_URL": self.database_url,
+            "FLOWNEXUS_LESHAN_URL": self.leshan_url,
+            "FLOWNEXUS_NATS_URL": self.nats_url,
+            "FLOWNEXUS_COAP": self.coap_url,
+            "FLOWNEXUS_COAPS": self.coaps_url,
+            "FLOWNEXUS_SECRETS": str(self.secrets.folder),
+            "FLOWNEXUS_API_TOKEN_FILE": str(self.secrets.path("flownexus-api-token")),
+            "FLOWNEXUS_LESHAN_TOKEN_FILE": str(self.secrets.path("flownexus-leshan-token")),
+            "FLOWNEXUS_WEBHOOK_TOKEN_FILE": str(self.secrets.path("flownexus-webhook-token")),
+            "FLOWNEXUS_BASIC_AUTH_PASSWORD_FILE": str(self.secrets.path("basic-auth-password")),
+        }
+        # So that a later start, of this world or another, can tell the user's own from ours, see
+        # Options.from_environment.
+        if not self.options.database_url:
+            values["FLOWNEXUS_EMBEDDED_DATABASE_URL"] = self.database_url
+        if not self.options.nats_url:
+            values["FLOWNEXUS_EMBEDDED_NATS_URL"] = self.nats_url
+        return values
+
+    def write_environment(self) -> None:
+        """Write the file `env`, for a shell to read."""
+        lines = [f"{name}={shlex.quote(value)}" for name, value in self.environment().items()]
+        write_private(self.home / ENVIRONMENT_FILE, "\n".join(lines) + "\n")
+
+
+def _with_user(url: str, user: str, password: str) -> str:
+    """Return a database's URL for another user."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(user)}:{quote(password, safe='')}@{host}"))

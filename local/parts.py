@@ -1,0 +1,216 @@
+"""How each part of a world is run: its command line, what ends it, and what says that it is ready."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import java, web
+from local.layout import Layout
+from local.logfile import LogFile
+from local.options import REPOSITORY
+from local.ports import LOOPBACK
+from local.process import MARK, Command, Process
+
+DOWNLINK_NICE = 3  # as far as stack.yml has the functions of operations stand back
+
+OnChange = Callable[[Process], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of the world."""
+
+    name: str
+    process: Process
+    answers: Callable[[], bool]
+
+    def ready(self) -> bool:
+        """Say whether it runs and answers; what else answers in its place does not count."""
+        return self.process.pid is not None and self.answers()
+
+
+def postgres(layout: Layout, on_change: OnChange) -> Part:
+    """Return the world's own PostgreSQL, its data folder made."""
+    cluster = layout.cluster
+    cluster.initialize()
+    return _part(
+        layout,
+        "postgres",
+        lambda: _command(layout, cluster.command(), folder=Path("/")),
+        cluster.accepts,
+        on_change,
+        stop_signal=signal.SIGINT,  # roll open transactions back and stop
+        stop_timeout=30.0,
+    )
+
+
+def nats(layout: Layout, on_change: OnChange) -> Part:
+    """Return the world's own NATS, its folder and configuration made."""
+    server = layout.nats_server
+    server.initialize()
+    return _part(
+        layout,
+        "nats",
+        lambda: _command(layout, server.command(), folder=Path("/")),
+        server.accepts,
+        on_change,
+    )
+
+
+def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) -> Part:
+    """Return the gateway, which runs the functions; `answers` says whether they do."""
+    long_poll_timeout = milliseconds(layout.timeouts.leshan)
+    arguments = [
+        *(sys.executable, "-m", "local.provider"),
+        *("--port", str(layout.ports.gateway)),
+        *("--stack", str(layout.options.stack)),
+        *("--secrets", str(layout.secrets.folder)),
+        *("--state", str(layout.home / "functions")),
+        *("--logs", str(layout.logs / "functions")),
+        *("--long-poll-timeout", long_poll_timeout),
+    ]
+    environment = {
+        "LONG_POLL_TIMEOUT": long_poll_timeout,
+        "EXEC_TIMEOUT": milliseconds(layout.timeouts.execution),
+        "LESHAN_URL": layout.leshan_url,
+        **layout.options.stack_environment,
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    return _part(
+        layout,
+        "gateway",
+        lambda: _command(layout, arguments, environment),
+        answers,
+        on_change,
+        stop_timeout=max(layout.timeouts.execution, 20.0) + 15,
+    )
+
+
+def leshan(layout: Layout, on_change: OnChange) -> Part:
+    """Return the Leshan server."""
+    folder = layout.home / "leshan"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    arguments = [
+        *(
+            java.java(),
+            "-Xms128m",  # not a part of the machine's memory, however large that is
+            "-Xmn96m",  # so that messages remembered for a while are copied less often
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-jar",
+            str(java.SERVER_JAR),
+        ),
+        *("--coap-host", LOOPBACK, "--coap-port", str(layout.ports.coap)),
+        *("--coaps-port", str(layout.ports.coaps)),
+        *("--http-host", LOOPBACK, "--http-port", str(layout.ports.leshan)),
+        *("--api-token-file", str(layout.secrets.path("flownexus-leshan-token"))),
+        *("--webhook-single", f"{layout.gateway_url}/leshan_api/resource/single"),
+        *("--webhook-composite", f"{layout.gateway_url}/leshan_api/resource/composite"),
+        *("--webhook-registration", f"{layout.gateway_url}/function/registration"),
+        *("--webhook-token-file", str(layout.secrets.path("flownexus-webhook-token"))),
+        *("--security-store", str(folder / "security.json")),
+        *("--spool", str(folder / "spool.db")),
+        *("--client-awake-time", milliseconds(layout.options.awake_time)),
+        *("--ready-file", str(folder / "ready.json")),
+        *layout.options.leshan_arguments,
+    ]
+    return _part(
+        layout,
+        "leshan",
+        lambda: _command(layout, arguments, folder=folder),
+        lambda: _is_healthy(layout.ports.leshan),
+        on_change,
+    )
+
+
+def connector(layout: Layout, on_change: OnChange) -> Part:
+    """Return the connector."""
+    environment = {
+        "gateway_url": layout.gateway_url,
+        "secret_mount_path": str(layout.secrets.folder),
+        "long_poll_timeout": milliseconds(layout.timeouts.leshan),
+        "port": str(layout.ports.connector),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    return _part(
+        layout,
+        "connector",
+        lambda: _command(layout, [sys.executable, "-m", "connector"], environment, nice=DOWNLINK_NICE),
+        lambda: _is_healthy(layout.ports.connector),
+        on_change,
+    )
+
+
+def simulator(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) -> Part:
+    """Return the simulated devices; `answers` says whether all of them are registered."""
+    folder = layout.home / "simulator"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    arguments = [
+        *(java.java(), "-Xmx512m", "-XX:+UseSerialGC", "-jar", str(java.SIMULATOR_JAR)),
+        *("--server", layout.coap_url),
+        *(word for group in layout.options.device_groups() for word in ("--group", group)),
+        *("--ledger", str(layout.ledger), "--unacknowledged", str(layout.unacknowledged)),
+        *("--requests", str(layout.requests)),
+        *("--control-port", "0"),
+        *("--ready-file", str(layout.simulator_ready)),
+        *layout.options.simulator_arguments,
+    ]
+
+    def command() -> Command:
+        layout.simulator_ready.unlink(missing_ok=True)
+        return _command(layout, arguments, folder=folder)
+
+    return _part(
+        layout,
+        "simulator",
+        command,
+        lambda: layout.simulator_ready.exists() and answers(),
+        on_change,
+    )
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a duration as Go and our settings write it."""
+    return f"{round(seconds * 1000)}ms"
+
+
+def _part(
+    layout: Layout,
+    name: str,
+    command: Callable[[], Command],
+    answers: Callable[[], bool],
+    on_change: OnChange,
+    *,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    stop_timeout: float = 20.0,
+) -> Part:
+    process = Process(
+        name,
+        command,
+        LogFile(layout.logs / f"{name}.log"),
+        stop_signal=stop_signal,
+        stop_timeout=stop_timeout,
+        on_change=on_change,
+    )
+    return Part(name, process, answers)
+
+
+def _command(
+    layout: Layout,
+    arguments: list[str],
+    environment: Mapping[str, str] | None = None,
+    folder: Path = REPOSITORY,
+    nice: int = 0,
+) -> Command:
+    return Command(arguments, {**(environment or {}), MARK: str(layout.home)}, folder, nice)
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        return web.request(port, "GET", "/healthz", timeout=2)[0] == 200
+    except OSError:
+        return False
