@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import statistics
 import sys
 import time
 from base64 import b64encode
@@ -14,7 +15,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import aiohttp
@@ -117,6 +119,16 @@ class Gateway:
     async def called(self, count: int, timeout: float = 10) -> list[Call]:  # noqa: ASYNC109
         await until(lambda: len(self.calls) >= count, timeout)
         return self.calls
+
+
+def after(seconds: float) -> Answer:
+    """Return the answer of a function that takes its time."""
+
+    async def answer(call: Call) -> web.Response:
+        await asyncio.sleep(seconds)
+        return web.Response()
+
+    return answer
 
 
 async def until(condition: Callable[[], bool], timeout: float = 10) -> None:  # noqa: ASYNC109
@@ -381,11 +393,7 @@ async def test_a_thousand_slow_calls_are_open_at_once_and_a_fast_one_passes(
 async def test_no_more_calls_are_open_than_allowed(
     settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
-    async def slow(call: Call) -> web.Response:
-        await asyncio.sleep(0.05)
-        return web.Response()
-
-    gateway.answer = slow
+    gateway.answer = after(0.05)
     async with running(replace(settings, max_open_calls=7)):
         await publisher.publish_async(queued(*(f"ep-{n}" for n in range(50))), 5)
         await gateway.called(50)
@@ -396,11 +404,7 @@ async def test_no_more_calls_are_open_than_allowed(
 async def test_heartbeats_keep_a_long_call_from_a_second_delivery(
     settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
-    async def long(call: Call) -> web.Response:
-        await asyncio.sleep(3.5)
-        return web.Response()
-
-    gateway.answer = long
+    gateway.answer = after(3.5)
     async with running(replace(settings, ack_wait=1)) as service:
         await publisher.publish_async(queued("a"))
         await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 1)
@@ -521,14 +525,10 @@ async def test_messages_of_a_call_that_failed_are_all_delivered_again(
 async def test_messages_of_an_open_call_are_handed_back_when_the_connector_stops(
     settings: Settings, gateway: Gateway, publisher: Publisher
 ) -> None:
-    async def stuck(call: Call) -> web.Response:
-        await asyncio.sleep(60)
-        raise AssertionError
-
     async def each(call: Call) -> web.Response:
         return taken(call)
 
-    gateway.functions, gateway.answer = [SEVERAL], stuck
+    gateway.functions, gateway.answer = [SEVERAL], after(60)
     await publisher.publish_async(queued("a", "b", "c"), 5)
     async with running(replace(settings, grace=0.1, ack_wait=30)) as service:
         await until(lambda: metric(service, "in_flight", function="dispatch-op.fn") == 3)
@@ -653,11 +653,7 @@ async def test_the_gateway_may_go_and_come_back(
 async def test_calls_open_while_the_gateway_goes_are_made_again(
     service: Service, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
-    async def stuck(call: Call) -> web.Response:
-        await asyncio.sleep(60)
-        return web.Response()
-
-    gateway.answer = stuck
+    gateway.answer = after(60)
     await publisher.publish_async(queued("a"))
     await gateway.called(1)
     await gateway.stop()
@@ -741,7 +737,7 @@ async def test_a_schedule_of_six_fields_fires_within_its_second(
 ) -> None:
     gateway.functions = [function("housekeeping", topic="cron-function", schedule=schedule)]
     async with running(settings):
-        calls = await gateway.called(2)
+        calls = await gateway.called(3)
     step = 2 if "/" in schedule else 1
     for call in calls:
         assert call.path == "housekeeping.fn"
@@ -749,17 +745,18 @@ async def test_a_schedule_of_six_fields_fires_within_its_second(
         assert call.headers["Authorization"] == f"Bearer {TOKEN}"
         assert call.headers["X-Connector"] == "flownexus-connector"
         assert call.headers["X-Topic"] == "cron-function"
-        assert call.at % step < 0.5
-    assert int(calls[1].at) - int(calls[0].at) == step
+    # Where the machine is busy one of them may be late.
+    assert statistics.median(call.at % step for call in calls) < 0.5
+    assert step in {int(later.at) - int(earlier.at) for earlier, later in pairwise(calls)}
 
 
 async def test_a_schedule_of_five_fields_fires_at_the_minute(
     settings: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The clock that the schedule sees is moved to a second before the minute; time itself runs as ever.
+    # The clock that the schedule sees is moved to shortly before the minute; time itself runs as ever.
     import connector.cron as cron
 
-    ahead = datetime(2026, 3, 1, 11, 59, 59, tzinfo=UTC) - datetime.now(UTC)
+    ahead = datetime(2026, 3, 1, 11, 59, 57, tzinfo=UTC) - datetime.now(UTC)
 
     class Shifted(datetime):
         @classmethod
@@ -769,9 +766,9 @@ async def test_a_schedule_of_five_fields_fires_at_the_minute(
     monkeypatch.setattr(cron, "datetime", Shifted)
     gateway.functions = [function("housekeeping", topic="cron-function", schedule="0 12 1 3 *")]
     async with running(settings):
-        (call,) = await gateway.called(1, 5)
+        (call,) = await gateway.called(1)
         moment = datetime.fromtimestamp(call.at, UTC) + ahead
-        assert moment.replace(microsecond=0) == datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+        assert timedelta(0) <= moment - datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC) < timedelta(seconds=3)
         await asyncio.sleep(1)
         assert len(gateway.calls) == 1
 
@@ -779,11 +776,7 @@ async def test_a_schedule_of_five_fields_fires_at_the_minute(
 async def test_a_function_that_still_runs_is_not_called_again(
     settings: Settings, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def slow(call: Call) -> web.Response:
-        await asyncio.sleep(2.2)
-        return web.Response()
-
-    gateway.answer = slow
+    gateway.answer = after(2.2)
     gateway.functions = [function("housekeeping", topic="cron-function", schedule="* * * * * *")]
     async with running(settings) as service:
         await gateway.called(2)
@@ -863,11 +856,7 @@ async def test_health_and_metrics_are_served(
 async def test_stopping_waits_for_open_calls(
     settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
-    async def slow(call: Call) -> web.Response:
-        await asyncio.sleep(1)
-        return web.Response()
-
-    gateway.answer = slow
+    gateway.answer = after(1)
     async with running(settings):
         await publisher.publish_async(queued("a"))
         await gateway.called(1)
@@ -878,11 +867,7 @@ async def test_stopping_waits_for_open_calls(
 async def test_stopping_hands_back_what_outlasts_the_grace(
     settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
-    async def stuck(call: Call) -> web.Response:
-        await asyncio.sleep(60)
-        return web.Response()
-
-    gateway.answer = stuck
+    gateway.answer = after(60)
     async with running(replace(settings, ack_wait=60, grace=0.3)):
         await publisher.publish_async(queued("a"))
         await gateway.called(1)
@@ -954,16 +939,13 @@ async def test_a_killed_connector_s_messages_are_delivered_by_a_second(
 async def test_sigterm_lets_open_calls_end_and_exits_0(
     environment: dict[str, str], gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
-    async def slow(call: Call) -> web.Response:
-        await asyncio.sleep(1.5)
-        return web.Response()
-
-    gateway.answer = slow
+    gateway.answer = after(1.5)
     await publisher.publish_async(queued("a"))
     async with process(environment) as program:
         await gateway.called(1)
         program.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.2)
+        assert program.stderr is not None
+        await asyncio.wait_for(program.stderr.readuntil(b"stopping; 1 calls are open"), 5)
         await publisher.publish_async(queued("b"))
         _, output = await asyncio.wait_for(program.communicate(), 5)
     assert program.returncode == 0, output.decode()

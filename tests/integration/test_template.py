@@ -6,10 +6,9 @@ import contextlib
 import http.client
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -42,19 +41,28 @@ STARLETTE = """
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
 """
+Response = tuple[int, bytes, dict[str, str]]
 both_kinds = pytest.mark.parametrize("source", [FLASK, STARLETTE], ids=["wsgi", "asgi"])
 
 
-def in_flight(served: Served, path: str, number: int) -> ThreadPoolExecutor:
-    """Send requests from threads and return once they are being worked on."""
-    pool = ThreadPoolExecutor(number)
-    for _ in range(number):
-        pool.submit(served.request, "GET", path)
-    deadline = time.monotonic() + 10
-    while f"http_requests_in_flight {number}.0" not in served.request("GET", "/_/metrics")[1].decode():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return pool
+@contextlib.contextmanager
+def in_flight(served: Served, path: str, number: int) -> Iterator[list[Future[Response]]]:
+    """Send requests from threads and go on once they are being worked on."""
+    with ThreadPoolExecutor(number) as pool:
+        answers = [pool.submit(served.request, "GET", path) for _ in range(number)]
+        deadline = time.monotonic() + 10
+        while f"http_requests_in_flight {number}.0" not in served.request("GET", "/_/metrics")[1].decode():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield answers
+
+
+def accepts(served: Served) -> bool:
+    try:
+        served.connect().close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 @both_kinds
@@ -85,18 +93,14 @@ def test_at_sigterm_a_request_under_way_is_finished_and_a_new_connection_refused
     serve: Serve, source: str
 ) -> None:
     served = serve(source)
-    served.request("GET", "/")
-    answers: list[int] = []
-    slow = threading.Thread(target=lambda: answers.append(served.request("GET", "/?sleep=2")[0]))
-    slow.start()
-    time.sleep(0.3)
-    served.process.terminate()
-    time.sleep(0.5)
-    with pytest.raises(ConnectionRefusedError):
-        served.connect()
-    assert served.process.wait(10) == 0
-    slow.join()
-    assert answers == [200]
+    with in_flight(served, "/?sleep=3", 1) as [answer]:
+        served.process.terminate()
+        while accepts(served):
+            assert not answer.done()
+            time.sleep(0.02)
+        assert not answer.done()
+        assert served.process.wait(10) == 0
+    assert answer.result()[0] == 200
 
 
 def test_an_idle_connection_does_not_hold_up_the_end(serve: Serve) -> None:

@@ -112,6 +112,7 @@ class ControlTest {
 
     assertEquals(200, running.control("POST", "/notify?every=0").statusCode());
     Thread.sleep(200); // for what was under way
+    TestServer.await(() -> running.ledger().size() == server.notified.size(), "the ledger");
     int stopped = server.notified.size();
     Thread.sleep(200);
     assertEquals(stopped, server.notified.size());
