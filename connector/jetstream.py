@@ -58,7 +58,6 @@ class Bus:
         self._leaving: set[Consumer] = set()
         self._sweep = asyncio.Event()
         self._listed = False
-        self._stopping = False
 
     @property
     def connection(self) -> Connection | None:
@@ -93,8 +92,6 @@ class Bus:
 
     def apply(self, functions: Iterable[Function]) -> None:
         """Consume for these functions, and for no others from now on."""
-        if self._stopping:
-            return
         wanted = {replace(function, schedule=None) for function in functions if function.subjects}
         for function in set(self._consumers) - wanted:
             consumer = self._consumers.pop(function)
@@ -111,7 +108,6 @@ class Bus:
 
     def stop_taking(self) -> None:
         """Take no more messages; open calls run on."""
-        self._stopping = True
         for consumer in self._consumers.values():
             consumer.stop_taking()
 

@@ -75,13 +75,15 @@ class Service:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.gateway)
             await self._serve(stack)
-            tasks = [*self.bus.start(), asyncio.create_task(self._watch())]
+            watch = asyncio.create_task(self._watch())
+            tasks = [*self.bus.start(), watch]
             stopped = asyncio.create_task(stop.wait())
             try:
                 done, _ = await asyncio.wait((stopped, *tasks), return_when=asyncio.FIRST_COMPLETED)
                 for task in done - {stopped}:
                     task.result()  # none of them ends but by a defect: better no connector than half of one
             finally:
+                await end((watch,))  # first: it would have them start again what they are to stop
                 self.bus.stop_taking()
                 self.cron.stop()
                 await self._drain()

@@ -813,6 +813,24 @@ async def test_an_invalid_schedule_is_said_once_and_harms_no_other(
     assert "function without.fn" in caplog.text
 
 
+async def test_while_it_stops_nothing_more_is_called_by_schedule(
+    settings: Settings, gateway: Gateway
+) -> None:
+    async def slow_or_not(call: Call) -> web.Response:
+        await asyncio.sleep(3 if call.path == "slow.fn" else 0)
+        return web.Response()
+
+    gateway.answer = slow_or_not
+    gateway.functions = [
+        function(name, topic="cron-function", schedule="* * * * * *") for name in ("slow", "fast")
+    ]
+    async with running(replace(settings, grace=10)):
+        await until(lambda: {call.path for call in gateway.calls} == {"slow.fn", "fast.fn"})
+        stopped = time.time()
+    assert gateway.cancelled == 0
+    assert [call.path for call in gateway.calls if call.at > stopped + 0.9] == []
+
+
 async def test_the_clock_needs_no_nats(settings: Settings, gateway: Gateway, nats_server: Server) -> None:
     nats_server.stop()
     gateway.functions = [DISPATCH, function("housekeeping", topic="cron-function", schedule="* * * * * *")]
