@@ -131,6 +131,16 @@ def after(seconds: float) -> Answer:
     return answer
 
 
+def held(release: asyncio.Event) -> Answer:
+    """Return the answer of a function that waits to be released."""
+
+    async def answer(call: Call) -> web.Response:
+        await release.wait()
+        return web.Response()
+
+    return answer
+
+
 async def until(condition: Callable[[], bool], timeout: float = 10) -> None:  # noqa: ASYNC109
     async with asyncio.timeout(timeout):
         while not condition():  # noqa: ASYNC110
@@ -442,7 +452,7 @@ async def test_messages_that_come_together_go_in_one_call(
     gateway.functions, gateway.answer = [SEVERAL], each
     names = [f"ep-{n}" for n in range(200)]
     await publisher.publish_async(queued(*names), 5)
-    async with running(settings) as service:
+    async with running(replace(settings, ack_wait=20)) as service:
         await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 200)
         await answered(nats_url)
         assert metric(service, "in_flight", function="dispatch-op.fn") == 0
@@ -567,12 +577,7 @@ async def test_a_call_open_while_nats_restarts_is_acknowledged_afterwards(
     settings: Settings, gateway: Gateway, publisher: Publisher, nats_server: Server
 ) -> None:
     release = asyncio.Event()
-
-    async def wait(call: Call) -> web.Response:
-        await release.wait()
-        return web.Response()
-
-    gateway.answer = wait
+    gateway.answer = held(release)
     async with running(replace(settings, ack_wait=5)) as service:
         await publisher.publish_async(queued("a"))
         await gateway.called(1)
@@ -593,14 +598,10 @@ async def test_the_answer_to_a_lost_message_does_not_answer_another_one(
 ) -> None:
     release = asyncio.Event()
 
-    async def wait(call: Call) -> web.Response:
-        await release.wait()
-        return web.Response()
-
     async def fail(call: Call) -> web.Response:
         return web.Response(status=503 if len(gateway.calls) == 2 else 200)
 
-    gateway.answer = wait
+    gateway.answer = held(release)
     await publisher.publish_async(queued("lost"))
     await gateway.called(1)
     await asyncio.to_thread(nats_server.stop)
@@ -960,15 +961,17 @@ async def test_a_killed_connector_s_messages_are_delivered_by_a_second(
 async def test_sigterm_lets_open_calls_end_and_exits_0(
     environment: dict[str, str], gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
-    gateway.answer = after(1.5)
+    release = asyncio.Event()
+    gateway.answer = held(release)
     await publisher.publish_async(queued("a"))
     async with process(environment) as program:
         await gateway.called(1)
         program.send_signal(signal.SIGTERM)
         assert program.stderr is not None
-        await asyncio.wait_for(program.stderr.readuntil(b"stopping; 1 calls are open"), 5)
+        await asyncio.wait_for(program.stderr.readuntil(b"stopping; 1 calls are open"), 10)
         await publisher.publish_async(queued("b"))
-        _, output = await asyncio.wait_for(program.communicate(), 5)
+        release.set()
+        _, output = await asyncio.wait_for(program.communicate(), 10)
     assert program.returncode == 0, output.decode()
     assert TOKEN not in output.decode()
     assert [call.headers["X-Topic"] for call in gateway.calls] == ["lwm2m.operation.queued.a"]
