@@ -11,11 +11,14 @@ from pathlib import Path
 from local import java, web
 from local.layout import Layout
 from local.logfile import LogFile
+from local.nats import Server
 from local.options import REPOSITORY
 from local.ports import LOOPBACK
+from local.postgres import Cluster
 from local.process import MARK, Command, Process
 
 DOWNLINK_NICE = 3  # as far as stack.yml has the functions of operations stand back
+STOP_TIMEOUT = 20.0  # seconds
 
 OnChange = Callable[[Process], None]
 
@@ -35,30 +38,13 @@ class Part:
 
 def postgres(layout: Layout, on_change: OnChange) -> Part:
     """Return the world's own PostgreSQL, its data folder made."""
-    cluster = layout.cluster
-    cluster.initialize()
-    return _part(
-        layout,
-        "postgres",
-        lambda: _command(layout, cluster.command(), folder=Path("/")),
-        cluster.accepts,
-        on_change,
-        stop_signal=signal.SIGINT,  # roll open transactions back and stop
-        stop_timeout=30.0,
-    )
+    # It is to roll open transactions back and stop.
+    return _server(layout, "postgres", layout.cluster, on_change, signal.SIGINT, stop_timeout=30.0)
 
 
 def nats(layout: Layout, on_change: OnChange) -> Part:
     """Return the world's own NATS, its folder and configuration made."""
-    server = layout.nats_server
-    server.initialize()
-    return _part(
-        layout,
-        "nats",
-        lambda: _command(layout, server.command(), folder=Path("/")),
-        server.accepts,
-        on_change,
-    )
+    return _server(layout, "nats", layout.nats_server, on_change)
 
 
 def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) -> Part:
@@ -178,15 +164,34 @@ def milliseconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
 
 
+def _server(
+    layout: Layout,
+    name: str,
+    server: Cluster | Server,
+    on_change: OnChange,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    stop_timeout: float = STOP_TIMEOUT,
+) -> Part:
+    server.initialize()
+    return _part(
+        layout,
+        name,
+        lambda: _command(layout, server.command(), folder=Path("/")),
+        server.accepts,
+        on_change,
+        stop_signal,
+        stop_timeout,
+    )
+
+
 def _part(
     layout: Layout,
     name: str,
     command: Callable[[], Command],
     answers: Callable[[], bool],
     on_change: OnChange,
-    *,
     stop_signal: signal.Signals = signal.SIGTERM,
-    stop_timeout: float = 20.0,
+    stop_timeout: float = STOP_TIMEOUT,
 ) -> Part:
     process = Process(
         name,
