@@ -86,8 +86,8 @@ check: $(STAMP) ## lint and types, Python and Java
 	$(VENV)/bin/mypy --explicit-package-bases $(TYPED)
 	@# Each of these is its own program: its modules are named alike.
 	for handler in functions/*/handler.py; do $(VENV)/bin/mypy $$handler; done
-	cd template/python3-flownexus && $(CURDIR)/$(VENV)/bin/mypy --config-file $(CURDIR)/pyproject.toml \
-		--cache-dir $(CURDIR)/.mypy_cache/template .
+	cd template/python3-flownexus && "$(CURDIR)/$(VENV)/bin/mypy" --config-file "$(CURDIR)/pyproject.toml" \
+		--cache-dir "$(CURDIR)/.mypy_cache/template" .
 	$(MVN) spotless:check
 
 format: $(STAMP) ## format the sources
@@ -107,7 +107,7 @@ schema: $(STAMP) ## draw docs/schema.md from the migrations
 # The Python environment: made once, made anew when its description changes.
 $(STAMP): pyproject.toml uv.lock | $(UV)
 	@echo "synchronizing the Python environment"
-	@TMPDIR=$(CURDIR)/$(TOOLS) UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync -q --locked --python $(TOOLS)/uv/bin/python || { \
+	@TMPDIR="$(CURDIR)/$(TOOLS)" UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync -q --locked --python $(TOOLS)/uv/bin/python || { \
 		echo "error: the Python packages could not be fetched; behind a proxy with a certificate authority of its own:" \
 			"UV_SYSTEM_CERTS=1 make ..." >&2; exit 1; }
 	@touch $@

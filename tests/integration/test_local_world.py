@@ -183,6 +183,8 @@ def test_up_interrupted_stops_what_it_began(home: Home) -> None:
         cwd=REPOSITORY,
         env={**os.environ, "FLOWNEXUS_HOME": str(home.folder), "FLOWNEXUS_PARTS": PARTS, "PORTS": "free"},
         stdout=subprocess.DEVNULL,
+        # Whoever runs the tests in the background has SIGINT ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until(home.processes)
     process.send_signal(signal.SIGINT)

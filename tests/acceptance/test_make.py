@@ -1,0 +1,55 @@
+"""README's commands, in a checkout that is a user's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.mark.timeout(600)
+def test_up_works_in_a_folder_whose_name_has_a_space(tmp_path: Path) -> None:
+    checkout = tmp_path / "a checkout"
+    for name in _sources():
+        target = checkout / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / name, target)
+    try:
+        up = _make(checkout, "up", "PORTS=free")
+        assert up.returncode == 0, up.stdout + up.stderr
+        status = _make(checkout, "status")
+        assert status.returncode == 0, status.stdout + status.stderr
+        assert "all is well" in status.stdout
+    finally:
+        clean = _make(checkout, "clean")
+    assert clean.returncode == 0, clean.stdout + clean.stderr
+    assert not (checkout / ".flownexus").exists()
+
+
+def _sources() -> list[str]:
+    """Return the files of the checkout that git knows or would take, and that are there."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=True)
+    names = listed.stdout.split("\0")
+    return [name for name in names if name and (REPOSITORY / name).is_file()]
+
+
+def _make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # What `make test` exports is this checkout's.
+    mine = ("FLOWNEXUS_", "MAKE", "MFLAGS", "DEVICES", "PORTS", "VIRTUAL_ENV")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=checkout,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
