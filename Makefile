@@ -46,7 +46,7 @@ else
 	@echo "kept the Python environment, which worlds of other homes may be using"
 endif
 
-.PHONY: test unit integration acceptance java-test
+.PHONY: test unit integration acceptance java-test spool-stress
 test: unit integration acceptance java-test ## run all tests
 
 unit: $(STAMP) ## run the tests that need no service
@@ -60,6 +60,9 @@ acceptance: $(STAMP) ## run the tests of the whole world
 
 java-test: ## run the Java tests and checks
 	mvn -B -T 2 -f leshan/pom.xml verify
+
+spool-stress: ## start Leshan's spool 1,000 times under load, count lost and doubled: make spool-stress STARTS=100
+	$(MVN) -pl server test -Dtest=SpoolStressTest -Dspool.starts=$(or $(STARTS),1000)
 
 .PHONY: bench soak
 bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json

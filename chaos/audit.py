@@ -152,14 +152,13 @@ class Balance:
 class _Numbered:
     """A lane of a sender."""
 
-    source: str
     kind: str
     number: int
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """Return what is the same of a lane and its mark."""
-        return self.source, self.kind, self.number
+    def key(self) -> tuple[str, int]:
+        """Return what is the same of a lane and its marks."""
+        return self.kind, self.number
 
     def __str__(self) -> str:
         return f"{self.kind} {self.number}"
@@ -167,7 +166,7 @@ class _Numbered:
 
 @dataclass(frozen=True)
 class Lane(_Numbered):
-    """A lane as its sender has it, with the last number that it gave and that was taken."""
+    """A lane as its sender has it: how many items it gave in all its lives, and how many were taken."""
 
     given: int
     taken: int
@@ -175,31 +174,39 @@ class Lane(_Numbered):
 
 @dataclass(frozen=True)
 class Mark(_Numbered):
-    """How far a lane is stored."""
+    """How far a lane is stored of one source, whose numbers begin with 1: a life of the sender has one."""
 
+    source: str
     mark: int
     gaps: int
 
 
+def _stored(marks: Iterable[Mark]) -> Counter[tuple[str, int]]:
+    """Return how many items are stored of each lane."""
+    stored: Counter[tuple[str, int]] = Counter()
+    for mark in marks:
+        stored[mark.key] += mark.mark
+    return stored
+
+
 def not_stored(lanes: Iterable[Lane], marks: Iterable[Mark]) -> list[str]:
     """Return lanes of which not all is stored that had been given when they were looked at."""
-    stored = {mark.key: mark.mark for mark in marks}
-    reached = [(lane, stored.get(lane.key, 0)) for lane in lanes]
-    return [f"{lane}: {lane.given} given, mark {mark}" for lane, mark in reached if mark < lane.given]
+    stored = _stored(marks)
+    reached = [(lane, stored[lane.key]) for lane in lanes]
+    return [f"{lane}: {lane.given} given, {count} stored" for lane, count in reached if count < lane.given]
 
 
 def marks_astray(lanes: Iterable[Lane], marks: Iterable[Mark]) -> list[str]:
-    """Return where the sender's numbers and the stored marks differ."""
-    stored = {mark.key: mark for mark in marks}
+    """Return where what the sender gave and the stored marks differ."""
+    marks = list(marks)
+    stored = _stored(marks)
     astray = []
     for lane in lanes:
-        mark = stored.pop(lane.key, None)
-        reached = mark.mark if mark else 0
+        reached = stored.pop(lane.key, 0)
         if not lane.given == lane.taken == reached:
-            astray.append(f"{lane}: {lane.given} given, {lane.taken} taken, mark {reached}")
-        if mark and mark.gaps:
-            astray.append(f"{lane}: {mark.gaps} numbers missing")
-    astray += [f"{mark}: a source that nobody has" for mark in stored.values()]
+            astray.append(f"{lane}: {lane.given} given, {lane.taken} taken, {reached} stored")
+    astray += [f"{mark}: {mark.gaps} numbers of {mark.source} missing" for mark in marks if mark.gaps]
+    astray += [f"{kind} {number}: a lane that nobody has" for kind, number in stored]
     return astray
 
 

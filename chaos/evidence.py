@@ -147,7 +147,7 @@ def stored_items(connection: psycopg.Connection[Any]) -> int:
 
 def marks(connection: psycopg.Connection[Any]) -> list[Mark]:
     """Read how far each lane is stored."""
-    rows = connection.execute("SELECT source::text, kind, lane, mark, gaps FROM delivery_mark")
+    rows = connection.execute("SELECT kind, lane, source::text, mark, gaps FROM delivery_mark")
     return [Mark(*row) for row in rows]
 
 
@@ -155,10 +155,8 @@ def lanes(world: World) -> list[Lane]:
     """Read the lanes of Leshan's spool."""
     with closing(_spool(world)) as spool:
         return [
-            Lane(source, kind.lower(), number, given, taken)
-            for source, kind, number, given, taken in spool.execute(
-                "SELECT source, kind, number, committed, done FROM lane"
-            )
+            Lane(kind.lower(), number, given, taken)
+            for kind, number, given, taken in spool.execute("SELECT kind, number, committed, done FROM lane")
         ]
 
 

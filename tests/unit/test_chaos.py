@@ -59,12 +59,12 @@ def test_rows_in_another_order_than_the_ledger_are_found_endpoint_by_endpoint() 
 # ---------------------------------------------------------------------------------------------------------
 # Marks
 
-LANE = Lane("source", "single", 3, 17, 17)
-MARK = Mark("source", "single", 3, 17, 0)
+LANE = Lane("single", 3, 17, 17)
+MARK = Mark("single", 3, "source", 17, 0)
 
 
 def test_marks_that_agree_with_the_sender_are_clean() -> None:
-    unused = Lane("source", "single", 4, 0, 0)
+    unused = Lane("single", 4, 0, 0)
     assert audit.marks_astray([LANE, unused], [MARK]) == []
 
 
@@ -81,23 +81,30 @@ def test_a_mark_that_differs_or_has_gaps_is_found(lane: Lane, mark: Mark) -> Non
     assert len(audit.marks_astray([lane], [mark])) == 1
 
 
+def test_a_lane_of_several_lives_is_stored_under_as_many_sources() -> None:
+    lives = [replace(MARK, mark=10), replace(MARK, mark=7, source="another")]
+    assert audit.marks_astray([LANE], lives) == []
+    assert audit.not_stored([LANE], lives) == []
+    assert len(audit.marks_astray([LANE], [*lives, replace(MARK, mark=1, source="third")])) == 1
+
+
 def test_a_lane_without_its_mark_and_a_mark_without_its_lane_are_found() -> None:
     assert len(audit.marks_astray([LANE], [])) == 1
-    assert len(audit.marks_astray([LANE], [MARK, replace(MARK, source="another")])) == 1
+    assert len(audit.marks_astray([LANE], [MARK, replace(MARK, number=4)])) == 1
 
 
 def test_a_lane_is_stored_when_its_mark_has_reached_what_was_given_whatever_came_since() -> None:
-    unused = Lane("source", "single", 4, 0, 0)
+    unused = Lane("single", 4, 0, 0)
     assert audit.not_stored([LANE, unused], [MARK]) == []
     assert audit.not_stored([LANE], [replace(MARK, mark=99)]) == []
 
 
 @pytest.mark.parametrize(
     ("marks", "reached"),
-    [([], 0), ([replace(MARK, mark=16)], 16), ([replace(MARK, source="another")], 0)],
+    [([], 0), ([replace(MARK, mark=16)], 16), ([replace(MARK, number=4)], 0)],
 )
 def test_a_lane_whose_mark_is_behind_or_missing_is_not_stored(marks: list[Mark], reached: int) -> None:
-    assert audit.not_stored([LANE], marks) == [f"single 3: 17 given, mark {reached}"]
+    assert audit.not_stored([LANE], marks) == [f"single 3: 17 given, {reached} stored"]
 
 
 # ---------------------------------------------------------------------------------------------------------

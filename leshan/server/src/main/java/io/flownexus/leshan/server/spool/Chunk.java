@@ -5,8 +5,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/** The items of a lane that one transaction has committed. */
-record Chunk(long firstSeq, long time, List<byte[]> items) {
+/** The items of a lane that one transaction has committed; first is the position of the first. */
+record Chunk(long first, long time, List<byte[]> items) {
 
   private static final int OVERHEAD = 32;
 
@@ -15,8 +15,9 @@ record Chunk(long firstSeq, long time, List<byte[]> items) {
     return item.length + OVERHEAD;
   }
 
-  long lastSeq() {
-    return firstSeq + items.size() - 1;
+  /** Return the position of the last item. */
+  long last() {
+    return first + items.size() - 1;
   }
 
   long bytes() {
@@ -33,7 +34,7 @@ record Chunk(long firstSeq, long time, List<byte[]> items) {
     return out.toByteArray();
   }
 
-  static Chunk of(long firstSeq, long time, byte[] lines) {
+  static Chunk of(long first, long time, byte[] lines) {
     List<byte[]> items = new ArrayList<>();
     int start = 0;
     for (int i = 0; i < lines.length; i++) {
@@ -42,6 +43,6 @@ record Chunk(long firstSeq, long time, List<byte[]> items) {
         start = i + 1;
       }
     }
-    return new Chunk(firstSeq, time, items);
+    return new Chunk(first, time, items);
   }
 }

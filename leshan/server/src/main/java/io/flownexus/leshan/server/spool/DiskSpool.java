@@ -37,7 +37,7 @@ public final class DiskSpool implements Spool, Journal.Participant {
     }
   }
 
-  private record Renewal(DiskLane lane, UUID source, CompletableFuture<Void> safe) {}
+  private record Renewal(DiskLane lane, CompletableFuture<Void> safe) {}
 
   private final Journal journal;
   private final SpoolTables tables;
@@ -61,7 +61,9 @@ public final class DiskSpool implements Spool, Journal.Participant {
   private List<Renewal> renewing = List.of();
   private List<SetAside> leaving = List.of();
   private Set<DiskLane> trimming = Set.of();
+  private final long[] done; // by a lane's id, at the beginning of the transaction
   private final Map<DiskLane, Chunk> chunks = new HashMap<>();
+  private final Map<DiskLane, Numbering> renewed = new HashMap<>();
 
   /** Take over what an earlier life has left; bound is a number of bytes. */
   public DiskSpool(Journal journal, int lanesOfKind, long bound, Metrics metrics) {
@@ -72,6 +74,7 @@ public final class DiskSpool implements Spool, Journal.Participant {
       tables = new SpoolTables(journal);
       receipts = new Receipts(journal);
       lanes = tables.lanes(journal, lanesOfKind);
+      done = new long[lanes.length];
       room.take(tables.bytes(journal));
       aside.set(tables.setAside(journal));
     } catch (SQLException e) {
@@ -124,8 +127,9 @@ public final class DiskSpool implements Spool, Journal.Participant {
   @Override
   public void remove(Lane lane, long lastSeq) {
     DiskLane found = find(lane);
-    pending.addAndGet(found.done() - lastSeq);
+    long before = found.done();
     room.give(found.remove(lastSeq));
+    pending.addAndGet(before - found.done());
     trim(found);
   }
 
@@ -135,10 +139,10 @@ public final class DiskSpool implements Spool, Journal.Participant {
     DiskLane found = find(lane);
     String json = new String(oldest.items().get(0), StandardCharsets.UTF_8);
     long now = System.currentTimeMillis();
-    synchronized (this) {
+    synchronized (this) { // it leaves the lane in the transaction that sets it aside
       asides.add(new SetAside(lane, oldest.source(), oldest.firstSeq(), now, reason, json));
+      room.give(found.remove(oldest.firstSeq()));
     }
-    room.give(found.remove(oldest.firstSeq()));
     room.take(json.length());
     pending.decrementAndGet();
     aside.incrementAndGet();
@@ -146,14 +150,14 @@ public final class DiskSpool implements Spool, Journal.Participant {
   }
 
   @Override
-  public long highestSeq(Lane lane) {
-    return find(lane).committed();
+  public boolean gave(Lane lane, UUID source, long seq) {
+    return find(lane).gave(source, seq);
   }
 
   /** Waits for the commit: no item may go under a name that could be forgotten. */
   @Override
   public void renewSource(Lane lane) {
-    Renewal renewal = new Renewal(find(lane), UUID.randomUUID(), new CompletableFuture<>());
+    Renewal renewal = new Renewal(find(lane), new CompletableFuture<>());
     synchronized (this) {
       renewals.add(renewal);
     }
@@ -210,8 +214,9 @@ public final class DiskSpool implements Spool, Journal.Participant {
 
   @Override
   public void committed() {
+    chunks.keySet().forEach(DiskLane::numberingsCommitted);
     chunks.forEach(DiskLane::committed);
-    renewing.forEach(renewal -> renewal.lane.source(renewal.source));
+    renewed.forEach(DiskLane::renumber);
     chunks.keySet().forEach(lane -> listener.accept(lane.lane()));
     group.forEach(append -> append.safe.complete(null));
     renewing.forEach(renewal -> renewal.safe.complete(null));
@@ -253,22 +258,30 @@ public final class DiskSpool implements Spool, Journal.Participant {
     asides = new ArrayList<>();
     trimming = trims;
     trims = new HashSet<>();
+    for (DiskLane lane : lanes) {
+      done[lane.id()] = lane.done();
+    }
   }
 
   private void updateLanes() throws SQLException {
+    for (DiskLane lane : chunks.keySet()) {
+      if (!lane.numbered()) {
+        tables.number(lane, lane.numberings());
+      }
+    }
+    for (Renewal renewal : renewing) {
+      Numbering numbering = new Numbering(done[renewal.lane.id()] + 1, UUID.randomUUID());
+      tables.number(renewal.lane, List.of(numbering));
+      renewed.put(renewal.lane, numbering);
+    }
     Set<DiskLane> changed = new HashSet<>(trimming);
     changed.addAll(chunks.keySet());
-    Map<DiskLane, UUID> sources = new HashMap<>();
-    renewing.forEach(renewal -> sources.put(renewal.lane, renewal.source));
-    changed.addAll(sources.keySet());
     for (DiskLane lane : changed) {
-      long done = lane.done();
       if (trimming.contains(lane)) {
-        tables.deleteDone(lane, done);
+        tables.deleteDone(lane, done[lane.id()]);
       }
       Chunk chunk = chunks.get(lane);
-      UUID source = sources.getOrDefault(lane, lane.source());
-      tables.update(lane, source, chunk == null ? lane.committed() : chunk.lastSeq(), done);
+      tables.update(lane, chunk == null ? lane.committed() : chunk.last(), done[lane.id()]);
     }
   }
 
@@ -278,6 +291,7 @@ public final class DiskSpool implements Spool, Journal.Participant {
     leaving = List.of();
     trimming = Set.of();
     chunks.clear();
+    renewed.clear();
   }
 
   private void trim(DiskLane lane) {

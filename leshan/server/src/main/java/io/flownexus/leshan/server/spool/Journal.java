@@ -7,10 +7,13 @@ import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
 import java.sql.DriverManager;
@@ -19,6 +22,7 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.LongAdder;
@@ -49,7 +53,10 @@ public final class Journal implements AutoCloseable {
       """
       CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS lane (
-        id INTEGER PRIMARY KEY, kind TEXT, number INTEGER, source TEXT, committed INTEGER, done INTEGER);
+        id INTEGER PRIMARY KEY, kind TEXT, number INTEGER, committed INTEGER, done INTEGER);
+      -- positions of a lane from "since" on are the numbers of "source", from 1 on
+      CREATE TABLE IF NOT EXISTS numbering (
+        lane INTEGER, since INTEGER, source TEXT, PRIMARY KEY (lane, since)) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS chunk (
         id INTEGER PRIMARY KEY, lane INTEGER, first_seq INTEGER, last_seq INTEGER, time INTEGER,
         bytes INTEGER, items BLOB);
@@ -61,6 +68,14 @@ public final class Journal implements AutoCloseable {
       CREATE TABLE IF NOT EXISTS registration (id TEXT PRIMARY KEY, json TEXT) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS observation (
         uri TEXT, token TEXT, registration TEXT, json TEXT, PRIMARY KEY (uri, token)) WITHOUT ROWID;
+      """;
+  // Lanes had one source for life, whose numbers were their positions.
+  private static final String SOURCE_OF_LANES =
+      "SELECT 1 FROM pragma_table_info('lane') WHERE name = 'source'";
+  private static final String NUMBER_LANES =
+      """
+      INSERT INTO numbering SELECT id, 1, source FROM lane;
+      ALTER TABLE lane DROP COLUMN source;
       """;
   private static final long TICK = TimeUnit.SECONDS.toNanos(1);
   private static final long SOON = TimeUnit.MILLISECONDS.toNanos(100);
@@ -97,14 +112,23 @@ public final class Journal implements AutoCloseable {
   public Journal(Path file, Metrics metrics) {
     this.file = file.toAbsolutePath();
     try {
-      Path folder = Files.createDirectories(this.file.getParent());
-      lockFile = lock(sibling(".lock"));
+      Path folder = Files.createDirectories(this.file.getParent(), ownersOnly("rwx------"));
+      lockFile = lock(keepToOwner(sibling(".lock")));
+      keepToOwner(this.file);
+      for (String ending : List.of("-wal", "-shm")) { // SQLite makes them like the file
+        if (Files.exists(sibling(ending))) {
+          keepToOwner(sibling(ending));
+        }
+      }
       disk = Files.getFileStore(folder);
       reserve = Math.min(RESERVE, disk.getTotalSpace() / 4);
       clearLibraries(sibling(".native"));
       connection = connectToWrite();
       try (Statement statement = connection.createStatement()) {
         statement.executeUpdate(SCHEMA);
+        if (statement.executeQuery(SOURCE_OF_LANES).next()) {
+          statement.executeUpdate(NUMBER_LANES);
+        }
         statement.executeUpdate("INSERT OR IGNORE INTO meta VALUES ('probe', 0)");
         connection.commit();
       }
@@ -325,6 +349,20 @@ public final class Journal implements AutoCloseable {
     return file.resolveSibling(file.getFileName() + ending);
   }
 
+  // What devices said is nobody else's. A folder that is there already is its owner's to close.
+  private static Path keepToOwner(Path path) throws IOException {
+    FileAttribute<Set<PosixFilePermission>> permissions = ownersOnly("rw-------");
+    try {
+      return Files.createFile(path, permissions);
+    } catch (FileAlreadyExistsException e) {
+      return Files.setPosixFilePermissions(path, permissions.value());
+    }
+  }
+
+  private static FileAttribute<Set<PosixFilePermission>> ownersOnly(String permissions) {
+    return PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions));
+  }
+
   private static FileChannel lock(Path path) throws IOException {
     FileChannel channel =
         FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
@@ -345,8 +383,7 @@ public final class Journal implements AutoCloseable {
     if (System.getProperty("org.sqlite.tmpdir") != null) {
       return;
     }
-    Files.createDirectories(folder);
-    Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx------"));
+    Files.createDirectories(folder, ownersOnly("rwx------"));
     try (Stream<Path> old = Files.list(folder)) {
       for (Path path : old.toList()) {
         Files.delete(path);

@@ -8,7 +8,9 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 
 /** The tables of lanes, chunks and items set aside. */
@@ -19,6 +21,8 @@ final class SpoolTables {
   private final Update insertChunk;
   private final Update deleteChunks;
   private final Update updateLane;
+  private final Update deleteNumberings;
+  private final Update insertNumbering;
   private final Update insertAside;
   private final Connection reader;
   private final PreparedStatement selectChunks;
@@ -29,7 +33,9 @@ final class SpoolTables {
             "INSERT INTO chunk (lane, first_seq, last_seq, time, bytes, items)"
                 + " VALUES (?, ?, ?, ?, ?, ?)");
     deleteChunks = journal.update("DELETE FROM chunk WHERE lane = ? AND last_seq <= ?");
-    updateLane = journal.update("UPDATE lane SET source = ?, committed = ?, done = ? WHERE id = ?");
+    updateLane = journal.update("UPDATE lane SET committed = ?, done = ? WHERE id = ?");
+    deleteNumberings = journal.update("DELETE FROM numbering WHERE lane = ?");
+    insertNumbering = journal.update("INSERT INTO numbering VALUES (?, ?, ?)");
     insertAside = journal.update("INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?, ?, ?, ?)");
     reader = journal.connect();
     selectChunks =
@@ -38,17 +44,21 @@ final class SpoolTables {
                 + " ORDER BY last_seq");
   }
 
-  /** Return all lanes as they were left, or new ones of a new source. */
+  /** Return all lanes as they were left, or new ones; all that comes is numbered anew. */
   DiskLane[] lanes(Journal journal, int lanesOfKind) throws SQLException {
+    UUID source = UUID.randomUUID();
+    Map<Integer, List<Numbering>> numberings = numberings(journal);
     List<DiskLane> lanes = new ArrayList<>();
     try (PreparedStatement select = journal.query("SELECT * FROM lane ORDER BY id");
         ResultSet rows = select.executeQuery()) {
       while (rows.next()) {
+        int id = rows.getInt("id");
         lanes.add(
             new DiskLane(
-                rows.getInt("id"),
+                id,
                 new Lane(Kind.valueOf(rows.getString("kind")), rows.getInt("number")),
-                UUID.fromString(rows.getString("source")),
+                numberings.getOrDefault(id, List.of()),
+                source,
                 rows.getLong("committed"),
                 rows.getLong("done")));
       }
@@ -60,16 +70,31 @@ final class SpoolTables {
             "the spool holds items of %d lanes, and an endpoint's would lose their order in %d: start once more with --lanes %1$d, until they are posted"
                 .formatted(lanes.size() / Kind.values().length, lanesOfKind));
       }
-      lanes = create(journal, lanesOfKind);
+      lanes = create(journal, lanesOfKind, source);
     }
     return lanes.toArray(new DiskLane[0]);
+  }
+
+  private static Map<Integer, List<Numbering>> numberings(Journal journal) throws SQLException {
+    Map<Integer, List<Numbering>> numberings = new HashMap<>();
+    try (PreparedStatement select =
+            journal.query("SELECT lane, since, source FROM numbering ORDER BY lane, since");
+        ResultSet rows = select.executeQuery()) {
+      while (rows.next()) {
+        numberings
+            .computeIfAbsent(rows.getInt(1), lane -> new ArrayList<>())
+            .add(new Numbering(rows.getLong(2), UUID.fromString(rows.getString(3))));
+      }
+    }
+    return numberings;
   }
 
   /** Return what chunks and items set aside count for, together. */
   long bytes(Journal journal) throws SQLException {
     try (PreparedStatement select =
             journal.query(
-                "SELECT (SELECT coalesce(sum(bytes), 0) FROM chunk)"
+                "SELECT (SELECT coalesce(sum(bytes), 0)"
+                    + " FROM chunk JOIN lane ON lane.id = chunk.lane WHERE last_seq > done)"
                     + " + (SELECT coalesce(sum(length(json)), 0) FROM aside)");
         ResultSet row = select.executeQuery()) {
       row.next();
@@ -88,15 +113,22 @@ final class SpoolTables {
 
   void insert(DiskLane lane, Chunk chunk) throws SQLException {
     insertChunk.execute(
-        lane.id(), chunk.firstSeq(), chunk.lastSeq(), chunk.time(), chunk.bytes(), chunk.lines());
+        lane.id(), chunk.first(), chunk.last(), chunk.time(), chunk.bytes(), chunk.lines());
   }
 
   void deleteDone(DiskLane lane, long done) throws SQLException {
     deleteChunks.execute(lane.id(), done);
   }
 
-  void update(DiskLane lane, UUID source, long committed, long done) throws SQLException {
-    updateLane.execute(source.toString(), committed, done, lane.id());
+  void update(DiskLane lane, long committed, long done) throws SQLException {
+    updateLane.execute(committed, done, lane.id());
+  }
+
+  void number(DiskLane lane, List<Numbering> numberings) throws SQLException {
+    deleteNumberings.execute(lane.id());
+    for (Numbering numbering : numberings) {
+      insertNumbering.execute(lane.id(), numbering.since(), numbering.source().toString());
+    }
   }
 
   void insert(SetAside item) throws SQLException {
@@ -137,18 +169,22 @@ final class SpoolTables {
     }
   }
 
-  private static List<DiskLane> create(Journal journal, int lanesOfKind) throws SQLException {
+  // All goes: a chunk that is done but still there would be posted as one of the new lane.
+  private static List<DiskLane> create(Journal journal, int lanesOfKind, UUID source)
+      throws SQLException {
+    for (String table : List.of("lane", "chunk", "numbering")) {
+      journal.update("DELETE FROM " + table).execute();
+    }
     List<DiskLane> lanes = new ArrayList<>();
-    UUID source = UUID.randomUUID();
-    journal.update("DELETE FROM lane").execute();
-    Update insert = journal.update("INSERT INTO lane VALUES (?, ?, ?, ?, 0, 0)");
+    Update insert = journal.update("INSERT INTO lane VALUES (?, ?, ?, 0, 0)");
     for (Kind kind : Kind.values()) {
       for (int number = 0; number < lanesOfKind; number++) {
         int id = lanes.size();
-        insert.execute(id, kind.name(), number, source.toString());
-        lanes.add(new DiskLane(id, new Lane(kind, number), source, 0, 0));
+        insert.execute(id, kind.name(), number);
+        lanes.add(new DiskLane(id, new Lane(kind, number), List.of(), source, 0, 0));
       }
     }
+    journal.connection().commit(); // what a transaction that fails takes back is not theirs
     return lanes;
   }
 }

@@ -95,11 +95,11 @@ final class LanePoster {
   }
 
   private void next(Batch batch, Answer answer) {
-    if (answer.status() == 200 && answer.mark() > spool.highestSeq(lane)) {
-      // The function has seen numbers that this lane never gave: it may have taken these items
-      // for old ones. They go again, under a name it has never seen.
-      LOG.warn(
-          "{} lane {}: mark {} is above all numbers given, taking a new source",
+    if (answer.status() == 200 && !spool.gave(lane, batch.source(), answer.mark())) {
+      // The function has seen numbers that this life of the lane never gave: it may have taken
+      // these items for old ones. They go again, under a name it has never seen.
+      LOG.error(
+          "{} lane {}: mark {} is above all numbers given since the start, taking a new source",
           lane.kind().label(),
           lane.number(),
           answer.mark());

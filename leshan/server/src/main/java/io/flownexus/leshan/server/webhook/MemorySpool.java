@@ -94,8 +94,8 @@ public final class MemorySpool implements Spool {
   }
 
   @Override
-  public long highestSeq(Lane lane) {
-    return queue(lane).highest();
+  public boolean gave(Lane lane, UUID source, long seq) {
+    return queue(lane).gave(source, seq);
   }
 
   @Override
@@ -176,8 +176,8 @@ public final class MemorySpool implements Spool {
       return new SetAside(lane, seq, reason, items.remove());
     }
 
-    synchronized long highest() {
-      return next - 1;
+    synchronized boolean gave(UUID given, long seq) {
+      return !given.equals(source) || seq < next;
     }
 
     synchronized void renewSource() {

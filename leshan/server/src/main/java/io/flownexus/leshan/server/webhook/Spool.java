@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.webhook;
 
 import java.util.List;
+import java.util.UUID;
 import java.util.concurrent.CompletionStage;
 import java.util.function.Consumer;
 
@@ -23,17 +24,20 @@ public interface Spool {
   /** Return whether an earlier life of this spool has kept what this message brings. */
   boolean knows(MessageId message);
 
-  /** Return the oldest items of a lane, at least one, at most so many items and bytes; or null. */
+  /**
+   * Return the oldest items of a lane, of one source, at least one, at most so many items and
+   * bytes; or null.
+   */
   Batch peek(Lane lane, int maxItems, int maxBytes);
 
-  /** Forget a lane's items up to and including this number: a function has them. */
+  /** Forget a lane's items up to and including this number of the oldest: a function has them. */
   void remove(Lane lane, long lastSeq);
 
   /** Move a lane's oldest item, that its function will never take, out of the way. */
   void setAside(Lane lane, String reason);
 
-  /** Return the highest number that a lane ever gave. */
-  long highestSeq(Lane lane);
+  /** Return whether a lane may have given a number of a source: of an earlier life's, any. */
+  boolean gave(Lane lane, UUID source, long seq);
 
   /** Give a lane a new source, for the functions know its numbers from another life. */
   void renewSource(Lane lane);

@@ -16,9 +16,13 @@ import io.flownexus.leshan.server.webhook.Item;
 import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Lane;
 import io.flownexus.leshan.server.webhook.MessageId;
+import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.ResultSet;
@@ -85,19 +89,17 @@ class DiskSpoolTest {
     spool.remove(LANE, 4);
     restart();
     assertEquals(6, spool.pending());
-    assertEquals(10, spool.highestSeq(LANE));
+    assertTrue(spool.gave(LANE, before.source(), 10));
     Batch after = spool.peek(LANE, 100, 1 << 20);
     assertEquals(before.source(), after.source());
     assertEquals(5, after.firstSeq());
     assertEquals(List.of(4, 5, 6, 7, 8, 9), numbers(after));
     spool.remove(LANE, after.lastSeq());
     assertEquals(0, metric("spool_bytes"));
-    append(10, 1);
-    assertEquals(11, spool.peek(LANE, 100, 1 << 20).firstSeq());
   }
 
   @Test
-  void numbering_goes_on_when_everything_was_stored() throws Exception {
+  void what_comes_after_a_start_is_numbered_from_1_under_a_new_source() throws Exception {
     append(0, 3);
     UUID source = spool.peek(LANE, 1, 1).source();
     spool.remove(LANE, 3);
@@ -106,9 +108,11 @@ class DiskSpoolTest {
     assertEquals(0, spool.pending());
     append(3, 1);
     Batch batch = spool.peek(LANE, 100, 1 << 20);
-    assertEquals(4, batch.firstSeq());
-    assertEquals(source, batch.source());
-    spool.remove(LANE, 4);
+    assertEquals(1, batch.firstSeq());
+    assertNotEquals(source, batch.source());
+    assertTrue(spool.gave(LANE, batch.source(), 1));
+    assertFalse(spool.gave(LANE, batch.source(), 2));
+    spool.remove(LANE, 1);
     WebhookReceiver.await(() -> count("chunk") == 0);
   }
 
@@ -193,6 +197,41 @@ class DiskSpoolTest {
   }
 
   @Test
+  void older_copy_of_the_file_loses_nothing_that_comes_after_it() throws Exception {
+    Functions functions = new Functions();
+    append(0, 3);
+    spool.remove(LANE, functions.store(spool.peek(LANE, 10, 1 << 20)).size());
+    close();
+    Path copy = Files.copy(folder.resolve("spool.db"), folder.resolve("copy.db"));
+    open();
+    append(3, 100);
+    assertEquals(100, functions.store(spool.peek(LANE, 1000, 1 << 20)).size());
+    close();
+    Files.move(copy, folder.resolve("spool.db"), StandardCopyOption.REPLACE_EXISTING);
+    open();
+    append(103, 280);
+    assertEquals(280, functions.store(spool.peek(LANE, 1000, 1 << 20)).size());
+  }
+
+  @Test
+  void older_copy_gives_what_it_holds_the_numbers_that_it_had() throws Exception {
+    Functions functions = new Functions();
+    append(0, 5);
+    close();
+    Path copy = Files.copy(folder.resolve("spool.db"), folder.resolve("copy.db"));
+    open();
+    assertEquals(5, functions.store(spool.peek(LANE, 10, 1 << 20)).size());
+    close();
+    Files.move(copy, folder.resolve("spool.db"), StandardCopyOption.REPLACE_EXISTING);
+    open();
+    append(5, 2);
+    Batch again = spool.peek(LANE, 10, 1 << 20);
+    assertEquals(0, functions.store(again).size());
+    spool.remove(LANE, again.lastSeq());
+    assertEquals(2, functions.store(spool.peek(LANE, 10, 1 << 20)).size());
+  }
+
+  @Test
   void message_is_known_in_the_next_life_only() throws Exception {
     MessageId message = message(4711);
     spool.append(List.of(item(1)), message).toCompletableFuture().get(5, TimeUnit.SECONDS);
@@ -243,6 +282,65 @@ class DiskSpoolTest {
     assertEquals(1, batch.firstSeq());
     restart();
     assertEquals(List.of(0, 2), numbers(spool.peek(LANE, 10, 1 << 20)));
+  }
+
+  @Test
+  void lanes_made_anew_hold_nothing_of_the_old_ones() throws Exception {
+    append(0, 2);
+    spool.remove(LANE, 2);
+    close();
+    execute(
+        "INSERT INTO chunk SELECT 7, id, 1, 2, 0, 90, '{\"n\":0}\n{\"n\":1}\n' FROM lane LIMIT 1");
+    open(3);
+    assertEquals(0, metric("spool_bytes"));
+    assertEquals(0, count("chunk"));
+    restart();
+  }
+
+  @Test
+  void file_of_before_lanes_had_a_source_a_start_is_taken_over() throws Exception {
+    append(0, 5);
+    spool.remove(LANE, 2);
+    close();
+    UUID source = UUID.randomUUID();
+    execute("ALTER TABLE lane ADD COLUMN source TEXT");
+    execute("UPDATE lane SET source = '" + source + "'");
+    execute("DROP TABLE numbering");
+    open();
+    append(5, 1);
+    Batch batch = spool.peek(LANE, 10, 1 << 20);
+    assertEquals(source, batch.source());
+    assertEquals(3, batch.firstSeq());
+    assertEquals(List.of(2, 3, 4), numbers(batch));
+    spool.remove(LANE, batch.lastSeq());
+    restart();
+    Batch later = spool.peek(LANE, 10, 1 << 20);
+    assertNotEquals(source, later.source());
+    assertEquals(1, later.firstSeq());
+    assertEquals(List.of(5), numbers(later));
+  }
+
+  @Test
+  void files_are_their_owners_alone() throws Exception {
+    append(0, 1);
+    close();
+    Path file = folder.resolve("spool.db");
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-r--r--"));
+    open();
+    append(1, 1);
+    for (String ending : List.of("", "-wal", "-shm", ".lock")) {
+      Path path = folder.resolve("spool.db" + ending);
+      assertEquals("rw-------", permissions(path), path::toString);
+    }
+    Path made = folder.resolve("made").resolve("here");
+    new Journal(made.resolve("spool.db"), new Metrics());
+    assertEquals("rwx------", permissions(made));
+    assertEquals("rwx------", permissions(made.getParent()));
+    assertEquals("rw-------", permissions(made.resolve("spool.db")));
+  }
+
+  private static String permissions(Path path) throws IOException {
+    return PosixFilePermissions.toString(Files.getPosixFilePermissions(path));
   }
 
   @Test
