@@ -82,7 +82,7 @@ full-disk: $(STAMP) ## fill the disk of Leshan's spool, a small tmpfs, then audi
 	$(RUN) -m chaos full-disk $(ARGS)
 
 .PHONY: check format
-TYPED := flownexus connector local benchmarks chaos tests
+TYPED := flownexus connector deploy local benchmarks chaos tests
 check: $(STAMP) ## lint and types, Python and Java
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -106,6 +106,10 @@ requirements: $(STAMP) ## write the template's requirements.txt from uv.lock
 schema: $(STAMP) ## draw docs/schema.md from the migrations
 	$(RUN) -m local.diagram
 .PHONY: schema
+
+dashboards: $(STAMP) ## write Grafana's dashboards, deploy/grafana/dashboards
+	$(RUN) -m deploy.grafana.generate
+.PHONY: dashboards
 
 # The Python environment: made once, made anew when its description changes.
 $(STAMP): pyproject.toml uv.lock | $(UV)

@@ -13,3 +13,8 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Dashboards ask what their users think of: no statement of theirs takes the server for long, or all its connections.
+ALTER ROLE flownexus_grafana CONNECTION LIMIT 10;
+ALTER ROLE flownexus_grafana SET statement_timeout = '30s';
+ALTER ROLE flownexus_grafana SET default_transaction_read_only = on;
