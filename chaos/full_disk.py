@@ -51,7 +51,8 @@ class Settings:
     def group(self) -> str:
         """Return the devices as the simulator takes them."""
         interval = self.devices / self.rate
-        return f"prefix={PREFIX},count={self.devices},notify={interval:g}s,lifetime={LIFETIME}"
+        # They never update: one that gave up a notification would not be heard again by itself.
+        return f"prefix={PREFIX},count={self.devices},notify={interval:g}s,lifetime={LIFETIME},renews"
 
 
 def enter() -> None:

@@ -99,7 +99,8 @@ final class Device implements Registrar.Listener {
             setting.credentials(),
             notifications,
             requests,
-            spec.slow());
+            spec.slow(),
+            spec.ackTimeout());
     temperature = new TemperatureObject(setting.seed() * 31 + endpoint.hashCode());
     device = new DeviceObject(endpoint, FACTORY_VERSION, this::reboot);
     objects.put(3, device);
@@ -439,8 +440,11 @@ final class Device implements Registrar.Listener {
     }
   }
 
+  /** CoAP has forgotten the observers by now, which is all that most devices do. */
   private void lostNotification() {
-    serial.execute(() -> registrar.renew(radio.isOn()));
+    if (spec.renews()) {
+      serial.execute(() -> registrar.renew(radio.isOn()));
+    }
   }
 
   @Override
@@ -502,6 +506,7 @@ final class Device implements Registrar.Listener {
     all.put("failing", requests.isFailing());
     all.put("slow_s", endpoints.gate().delay().toMillis() / 1000.0);
     all.put("open_requests", endpoints.gate().open());
+    all.put("observations", endpoints.observations());
     all.put("acknowledged", notifications.acknowledged());
     all.put("values", values());
     return all;

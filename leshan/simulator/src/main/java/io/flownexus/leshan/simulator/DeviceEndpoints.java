@@ -7,10 +7,12 @@ import java.security.cert.Certificate;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import org.eclipse.californium.core.CoapResource;
 import org.eclipse.californium.core.CoapServer;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.core.coap.Response;
+import org.eclipse.californium.core.config.CoapConfig;
 import org.eclipse.californium.core.network.CoapEndpoint;
 import org.eclipse.californium.core.network.Endpoint;
 import org.eclipse.californium.core.network.Exchange;
@@ -56,6 +58,7 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
   private final Notifications notifications;
   private final RequestLog requests;
   private final Duration slow;
+  private final Configuration config;
   private final IdentityHandlerProvider identities = new OneIdentityHandler();
   private final ClientCoapMessageTranslator translator = new NotifyingTranslator();
   private LwM2mObjectTree objects;
@@ -73,7 +76,8 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
       Credentials credentials,
       Notifications notifications,
       RequestLog requests,
-      Duration slow) {
+      Duration slow,
+      Duration ackTimeout) {
     this.endpointName = endpointName;
     this.engine = engine;
     this.bind = bind;
@@ -82,6 +86,9 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
     this.notifications = notifications;
     this.requests = requests;
     this.slow = slow;
+    config =
+        new Configuration(engine.coap)
+            .set(CoapConfig.ACK_TIMEOUT, ackTimeout.toMillis(), TimeUnit.MILLISECONDS);
   }
 
   @Override
@@ -93,7 +100,7 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
     objects = objectTree;
     ServerIdentityExtractor servers = this::serverOf;
     coapServer =
-        new CoapServer(engine.coap) {
+        new CoapServer(config) {
           @Override
           protected Resource createRoot() {
             return translator.createRootResource(
@@ -128,8 +135,7 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
     try {
       credentials.complete(info, endpointName);
       CoapEndpoint coap =
-          factory.createCoapEndpoint(
-              bind, engine.coap, info, clientInitiatedOnly, trustStore, toolbox);
+          factory.createCoapEndpoint(bind, config, info, clientInitiatedOnly, trustStore, toolbox);
       identity = factory.createIdentityHandler();
       endpoint =
           new CaliforniumClientEndpoint(
@@ -168,6 +174,15 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
     for (Resource child : coapServer.getRoot().getChildren()) {
       ((CoapResource) child).clearObserveRelations();
     }
+  }
+
+  /** Return how many observations the device keeps. */
+  int observations() {
+    int count = ((CoapResource) coapServer.getRoot()).getObserverCount();
+    for (Resource child : coapServer.getRoot().getChildren()) {
+      count += ((CoapResource) child).getObserverCount();
+    }
+    return count;
   }
 
   /** Return the port the device sends from, 0 while it is off. */

@@ -12,6 +12,10 @@ import java.util.Locale;
  * @param awake how long a sleepy device listens after a registration or update; null: never sleeps
  * @param slow after how long a request is answered
  * @param update between two registration updates
+ * @param ackTimeout until a confirmable message is sent again, the first time; CoAP gives it up
+ *     after 31 to 46 times as long (RFC 7252, 4.8)
+ * @param renews whether a device registers anew when a notification was sent in vain, as some do;
+ *     others forget that observer and stay registered (RFC 7641, 4.5)
  */
 record GroupSpec(
     String prefix,
@@ -22,7 +26,9 @@ record GroupSpec(
     Duration slow,
     boolean failing,
     Duration lifetime,
-    Duration update) {
+    Duration update,
+    Duration ackTimeout,
+    boolean renews) {
 
   /**
    * Parse "prefix=sim-,count=3,notify=2s[,sleepy,...]"; IllegalArgumentException names what is
@@ -39,6 +45,8 @@ record GroupSpec(
     boolean failing = false;
     Duration lifetime = Duration.ofSeconds(60);
     Duration update = null;
+    Duration ackTimeout = Duration.ofSeconds(2);
+    boolean renews = false;
     for (String option : text.split(",")) {
       int equals = option.indexOf('=');
       String name = equals < 0 ? option : option.substring(0, equals);
@@ -54,17 +62,32 @@ record GroupSpec(
         case "failing" -> failing = isOn(value);
         case "lifetime" -> lifetime = Durations.parse(needed(name, value));
         case "update" -> update = Durations.parse(needed(name, value));
+        case "ack" -> ackTimeout = Durations.parse(needed(name, value));
+        case "renews" -> renews = isOn(value);
         default -> throw new IllegalArgumentException("unknown group option '" + name + "'");
       }
     }
     if (count < 1 || lifetime.toSeconds() < 1) {
       throw new IllegalArgumentException("count and lifetime must be at least 1: " + text);
     }
+    if (ackTimeout.toMillis() < 1) {
+      throw new IllegalArgumentException("ack must be at least 1ms: " + text);
+    }
     if (update == null) {
       update = lifetime.dividedBy(2);
     }
     return new GroupSpec(
-        prefix, start, count, interval, sleepy ? awake : null, slow, failing, lifetime, update);
+        prefix,
+        start,
+        count,
+        interval,
+        sleepy ? awake : null,
+        slow,
+        failing,
+        lifetime,
+        update,
+        ackTimeout,
+        renews);
   }
 
   /** Parse an interval between two changes: a duration, zero for never, or max. */
