@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server;
 
-import io.flownexus.leshan.server.coap.SenMlCborNumbers;
 import io.flownexus.leshan.server.coap.Transport;
+import io.flownexus.leshan.server.codec.Codecs;
 import io.flownexus.leshan.server.rest.HttpApi;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.FileSecurityStore;
@@ -152,7 +152,8 @@ public final class Application {
         new LeshanServerBuilder()
             .setEndpointsProviders(transport)
             .setObjectModelProvider(models)
-            .setDecoder(SenMlCborNumbers.decoder())
+            .setDecoder(Codecs.decoder())
+            .setEncoder(Codecs.encoder())
             .setSecurityStore(security)
             .setAuthorizer(new LoggedAuthorizer(security, metrics))
             .setClientAwakeTimeProvider(

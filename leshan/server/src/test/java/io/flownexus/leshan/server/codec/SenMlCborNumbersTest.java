@@ -1,4 +1,4 @@
-package io.flownexus.leshan.server.coap;
+package io.flownexus.leshan.server.codec;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
@@ -30,7 +30,7 @@ class SenMlCborNumbersTest {
           new DefaultLwM2mEncoder()
               .encodeTimestampedNodes(sent, ContentFormat.SENML_CBOR, null, model);
       TimestampedLwM2mNodes read =
-          SenMlCborNumbers.decoder()
+          Codecs.decoder()
               .decodeTimestampedNodes(payload, ContentFormat.SENML_CBOR, null, null, model);
       assertEquals(Set.of(time), read.getTimestamps());
       assertEquals(sent.getNodesAt(time), read.getNodesAt(time));

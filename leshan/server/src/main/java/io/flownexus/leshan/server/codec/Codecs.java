@@ -1,0 +1,40 @@
+package io.flownexus.leshan.server.codec;
+
+import java.util.Map;
+import org.eclipse.leshan.core.node.codec.DefaultLwM2mDecoder;
+import org.eclipse.leshan.core.node.codec.DefaultLwM2mEncoder;
+import org.eclipse.leshan.core.node.codec.LwM2mDecoder;
+import org.eclipse.leshan.core.node.codec.LwM2mEncoder;
+import org.eclipse.leshan.core.node.codec.LwM2mValueChecker;
+import org.eclipse.leshan.core.node.codec.NodeDecoder;
+import org.eclipse.leshan.core.node.codec.NodeEncoder;
+import org.eclipse.leshan.core.request.ContentFormat;
+import org.eclipse.leshan.senml.cbor.upokecenter.SenMLCborUpokecenterEncoderDecoder;
+import org.eclipse.leshan.senml.json.jackson.SenMLJsonJacksonEncoderDecoder;
+
+/** Leshan's codecs, with those in their place that read or write some values wrongly. */
+public final class Codecs {
+
+  private Codecs() {}
+
+  /** Make the decoder of all content formats. */
+  public static LwM2mDecoder decoder() {
+    Map<ContentFormat, NodeDecoder> decoders = DefaultLwM2mDecoder.getDefaultNodeDecoders(false);
+    decoders.put(ContentFormat.TLV, new TlvNodeDecoder());
+    decoders.put(ContentFormat.CBOR, new CborNodeDecoder());
+    decoders.put(
+        ContentFormat.SENML_JSON, new SenMlNodeDecoder(new SenMLJsonJacksonEncoderDecoder()));
+    decoders.put(
+        ContentFormat.SENML_CBOR,
+        new SenMlNodeDecoder(new SenMLCborUpokecenterEncoderDecoder(new SenMlCborNumbers())));
+    return new TolerantDecoder(decoders);
+  }
+
+  /** Make the encoder of all content formats. */
+  public static LwM2mEncoder encoder() {
+    Map<ContentFormat, NodeEncoder> encoders = DefaultLwM2mEncoder.getDefaultNodeEncoders(false);
+    encoders.put(ContentFormat.TLV, new TlvNodeEncoder());
+    return new DefaultLwM2mEncoder(
+        encoders, DefaultLwM2mEncoder.getDefaultPathEncoder(), new LwM2mValueChecker());
+  }
+}
