@@ -116,7 +116,10 @@ def test_a_role_may_do_what_its_purpose_needs_and_no_more(
     database: Database, role: str, statement: str
 ) -> None:
     with (
-        psycopg.connect(getattr(database, role)) as connection,
+        # Who reads is read-only by default, too, which everybody may undo.
+        psycopg.connect(
+            getattr(database, role), options="-c default_transaction_read_only=off"
+        ) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute(statement.encode())
