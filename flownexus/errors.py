@@ -63,6 +63,13 @@ class ConflictError(FlowNexusError):
     title = "Conflict"
 
 
+class TooMuchError(FlowNexusError):
+    """It is too much for one request; send it in smaller parts."""
+
+    status = 413
+    title = "Too much at once"
+
+
 class UnavailableError(FlowNexusError):
     """A part this function needs is away; try again soon."""
 
@@ -73,3 +80,9 @@ class UnavailableError(FlowNexusError):
 
 class LockedError(UnavailableError):
     """Another writer holds the same rows for long; try again soon."""
+
+
+class StatementTimeoutError(UnavailableError):
+    """PostgreSQL is there, but cancelled a statement that took too long; try again soon, or ask for less."""
+
+    title = "Took too long"

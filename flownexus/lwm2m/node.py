@@ -156,6 +156,8 @@ def _children(node: Mapping[str, Any], key: str) -> list[Any]:
     children = node.get(key)
     if not isinstance(children, list):
         raise BadNodeError(f'{node.get("kind")} needs "{key}": a JSON array of nodes')
+    if len(children) > MAX_ID + 1:
+        raise BadNodeError(f"{len(children)} {key}: there are no more ids than {MAX_ID + 1}")
     return children
 
 

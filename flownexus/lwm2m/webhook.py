@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from flownexus.errors import BadRequestError
+from flownexus.errors import BadRequestError, TooMuchError
 from flownexus.lwm2m.node import (
     Rejection,
     iter_object_links,
@@ -31,6 +31,12 @@ REGISTRATION_OBJECT = 10240
 """This system's own object: its instance 0 tells when an endpoint registered, unregistered or updated."""
 MAX_ENDPOINT_BYTES = 1024
 """The longest endpoint name taken, in bytes of UTF-8."""
+MAX_REGISTRATION_BYTES = 255
+"""The longest text of a registration (id, address, binding, version), in bytes of UTF-8."""
+MAX_OBJECTS = 1000
+"""How many objects and object instances of one registration are taken."""
+MAX_ITEMS = 100_000
+"""How many items one body may have."""
 
 
 class Kind(StrEnum):
@@ -157,7 +163,11 @@ def _reason(error: Exception) -> str:
 
 
 def parse_body(body: bytes) -> Body:
-    """Split a body into its items; raise BadRequestError where it is not JSON or none of the shapes."""
+    """Split a body into its items.
+
+    Raises BadRequestError where it is not JSON or none of the shapes, and TooMuchError where it has more than
+    MAX_ITEMS.
+    """
     first = body.lstrip()[:1]
     if not first:
         raise BadRequestError("the body is empty; send one item, a JSON array of items, or an envelope")
@@ -165,12 +175,12 @@ def parse_body(body: bytes) -> Body:
         raise BadRequestError("the body is neither a JSON object nor an array of items")
     try:
         if first == b"[":
-            _decode_array(body)
+            _check_count(_decode_array(body))
             return Body(None, msgspec.Raw(body), alone=False)
         if "items" not in _decode_members(body):
             return Body(None, msgspec.Raw(b"[%b]" % body), alone=True)
         raw = _decode_envelope(body)
-        _decode_array(raw.items)
+        _check_count(_decode_array(raw.items))
     except msgspec.ValidationError as error:
         raise BadRequestError(
             f"the envelope is not {{source: UUID, lane, first_seq, items}}: {error}"
@@ -180,6 +190,11 @@ def parse_body(body: bytes) -> Body:
     if not (0 <= raw.lane < 2**31 and 1 <= raw.first_seq < 2**62):
         raise BadRequestError("the envelope's lane counts from 0 and its first_seq from 1")
     return Body(Envelope(raw.source, raw.lane, raw.first_seq), raw.items, alone=False)
+
+
+def _check_count(items: Sequence[object]) -> None:
+    if len(items) > MAX_ITEMS:
+        raise TooMuchError(f"the body has {len(items)} items; send at most {MAX_ITEMS} at once")
 
 
 def parse_items(kind: Kind, body: Body) -> list[Item | Rejection]:
@@ -260,16 +275,27 @@ def _single(item: _RawItem) -> Item:
     event_type = _EVENT_BY_RESOURCE.get(resource_id) if item.obj_id == REGISTRATION_OBJECT else None
     if event_type is None or not found.good:
         return Item(item.ep, item.ts, None, found.good, found.rejected)
-    return Item(item.ep, item.ts, event_type, found.good, found.rejected, _registration(item.reg))
+    registration, too_many = _registration(item.reg)
+    rejected = [*found.rejected, *too_many]
+    return Item(item.ep, item.ts, event_type, found.good, rejected, registration)
 
 
-def _registration(raw: _RawRegistration | None) -> Registration:
+def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Rejection]]:
+    """Read details of a registration; what is too much of its links is a rejection, and the rest is taken."""
     if raw is None:
-        return Registration()
+        return Registration(), []
     for name in ("id", "address", "binding", "version"):
-        if "\0" in (getattr(raw, name) or ""):
+        text: str = getattr(raw, name) or ""
+        if "\0" in text:
             raise BadItemError(f"reg.{name} has a NUL character")
+        if (length := len(text.encode())) > MAX_REGISTRATION_BYTES:
+            raise BadItemError(f"reg.{name} has {length} bytes; at most {MAX_REGISTRATION_BYTES} are taken")
     if raw.lifetime is not None and not 0 <= raw.lifetime < 2**32:
         raise BadItemError(f"reg.lifetime {raw.lifetime} is not seconds of 32 bits")
     objects = None if raw.links is None else tuple(iter_object_links(raw.links))
-    return Registration(raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects)
+    too_many = []
+    if objects is not None and len(objects) > MAX_OBJECTS:
+        reason = f"reg.links has {len(objects)} objects and instances; the first {MAX_OBJECTS} are taken"
+        too_many.append(Rejection("", reason, objects[MAX_OBJECTS : MAX_OBJECTS + 1]))
+        objects = objects[:MAX_OBJECTS]
+    return Registration(raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects), too_many

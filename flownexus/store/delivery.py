@@ -7,26 +7,35 @@ its row is locked first, so that the same batch, posted twice or to two replicas
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import psycopg
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from flownexus.errors import FlowNexusError, StatementTimeoutError, TooMuchError, UnavailableError
 from flownexus.lwm2m.node import Rejection
 from flownexus.lwm2m.webhook import Envelope, EventType, Item, Kind, parse_body, parse_items
 from flownexus.store import queries
 from flownexus.store.endpoint import PresenceEvent, apply_presence
 from flownexus.store.gathering import Gathering
-from flownexus.store.pool import transaction
+from flownexus.store.pool import REFUSALS, hurry, transaction
 from flownexus.store.telemetry import FEW, Telemetry, time_of
 
 Entries: TypeAlias = Sequence[Item | Rejection]
+
+MAX_DEAD_LETTERS: Final = 100
+"""How many rejections of one body are kept and told; the others are counted."""
+TOLD_REASONS: Final = 10
+PATIENCE: Final = 18.0
+"""Seconds after which bodies that shared a transaction in vain are no longer stored one by one."""
 
 
 @dataclass
@@ -51,6 +60,7 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer to the sender."""
+        more = len(self.rejected) - MAX_DEAD_LETTERS
         return {
             "stored": len(self.stored),
             "skipped": self.skipped,
@@ -58,9 +68,9 @@ class Outcome:
             "rejected": [
                 {"index": place, "reason": rejection.reason}
                 | ({"path": rejection.path} if rejection.path else {})
-                for place, rejection in self.rejected
+                for place, rejection in self.rejected[:MAX_DEAD_LETTERS]
             ],
-        }
+        } | ({"more_rejected": more} if more > 0 else {})
 
 
 class Deliveries:
@@ -79,26 +89,46 @@ class Deliveries:
     def deliver(self, raw_body: bytes) -> Outcome:
         """Store a webhook's body: what is new of it, once, and all of it or nothing.
 
-        Raises BadRequestError for what is not one of the shapes and UnavailableError where PostgreSQL is
-        away.
+        Raises BadRequestError for what is not one of the shapes, TooMuchError for what is to be sent in
+        smaller parts, and UnavailableError where PostgreSQL is away.
         """
         body = parse_body(raw_body)
         entries = parse_items(self._kind, body)
-        values = _count_values(entries)
-        if body.envelope is None and values <= FEW:
-            return self._gathering.do(entries, max(values, 1))
-        return self._store(entries, body.envelope)
+        weight = _weight(entries)
+        if body.envelope is not None or weight > FEW:
+            return self._store(entries, body.envelope)
+        outcome = self._gathering.do(entries, max(weight, 1))
+        if isinstance(outcome, FlowNexusError):
+            raise outcome
+        return outcome
 
-    def _store_together(self, bodies: Sequence[Entries]) -> Sequence[Outcome]:
-        outcome = self._store([entry for entries in bodies for entry in entries], None)
+    def _store_together(self, bodies: Sequence[Entries]) -> Sequence[Outcome | FlowNexusError]:
+        began = time.monotonic()
+        try:
+            outcome = self._store([entry for entries in bodies for entry in entries], None)
+        except TooMuchError as error:
+            if len(bodies) == 1:
+                return [error]
+            # One of them took too long: the others need not suffer from it.
+            return [self._store_alone(entries, began + PATIENCE) for entries in bodies]
         firsts = accumulate(map(len, bodies), initial=0)
         return [outcome.part(first, len(entries)) for first, entries in zip(firsts, bodies, strict=False)]
 
-    def _store(self, entries: Entries, envelope: Envelope | None) -> Outcome:
+    def _store_alone(self, entries: Entries, until: float) -> Outcome | FlowNexusError:
+        if time.monotonic() > until:
+            return UnavailableError("those before it took too long")
+        try:
+            return self._store(entries, None, again=True)
+        except FlowNexusError as error:
+            return error
+
+    def _store(self, entries: Entries, envelope: Envelope | None, *, again: bool = False) -> Outcome:
         received = datetime.now(UTC)
 
-        def attempt(store: Store, *, few: bool) -> Outcome:
+        def attempt(store: Store, *, few: bool, again: bool = again) -> Outcome:
             def work(connection: Connection) -> tuple[Outcome, _Delivery]:
+                if again:
+                    hurry(connection)
                 delivery = _Delivery(connection, self._telemetry, self._kind, envelope, received)
                 with connection.pipeline() if few else nullcontext():
                     return delivery.run(entries, store), delivery
@@ -108,10 +138,25 @@ class Deliveries:
             return outcome
 
         try:
-            return attempt(_Delivery.store, few=_count_values(entries) <= FEW)
-        except (psycopg.DataError, psycopg.IntegrityError):
-            # Something in the batch that PostgreSQL refuses and we did not foresee: find it, keep the rest.
-            return attempt(_Delivery.store_by_halves, few=False)
+            try:
+                return attempt(_Delivery.store, few=_count_values(entries) <= FEW)
+            except REFUSALS:
+                # Something that PostgreSQL refuses and we did not foresee: find it, keep the rest.
+                return attempt(_Delivery.store_by_halves, few=False)
+        except StatementTimeoutError as error:
+            if len(entries) > 1:
+                raise TooMuchError(
+                    f"storing these {len(entries)} items takes PostgreSQL too long; send fewer at once"
+                ) from error
+            return attempt(_Delivery.store_by_halves, few=False, again=True)
+
+
+def _weight(entries: Entries) -> int:
+    """Count values and rejections, which cost about the same; no entry weighs nothing."""
+    return sum(
+        max(1, len(entry.readings) + len(entry.rejected)) if isinstance(entry, Item) else 1
+        for entry in entries
+    )
 
 
 def _count_values(entries: Entries) -> int:
@@ -145,6 +190,8 @@ class _Delivery:
         repeated = self._pass_mark(len(entries), self._envelope) if self._envelope else 0
         if new := entries[repeated:]:
             store(self, new, repeated)
+        if self._outcome.rejected:
+            self._keep_rejected(entries)
         return self._outcome
 
     def committed(self) -> None:
@@ -177,11 +224,11 @@ class _Delivery:
             self._apply_presence(worth)
         for place, entry in enumerate(entries, first):
             for rejection in entry.rejected if isinstance(entry, Item) else (entry,):
-                self._reject(place, entry, rejection)
+                self._outcome.rejected.append((place, rejection))
         self._outcome.stored.extend(place for place, _ in worth)
 
     def store_by_halves(self, entries: Entries, first: int) -> None:
-        """Store what PostgreSQL takes; what it refuses ends alone in dead_letter."""
+        """Store what PostgreSQL takes; what it refuses, or takes too long for, ends alone in dead_letter."""
         outcome = self._outcome
         lists: tuple[list[Any], ...] = (
             outcome.stored,
@@ -193,24 +240,27 @@ class _Delivery:
         try:
             with self._connection.transaction():
                 self.store(entries, first)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except (*REFUSALS, psycopg.errors.QueryCanceled) as error:
+            too_long = isinstance(error, psycopg.errors.QueryCanceled)
+            if too_long and len(entries) > 1:
+                raise
             # The savepoint took back what was written; the same for what was noted of it.
             for noted, length in zip(lists, lengths, strict=True):
                 del noted[length:]
             if len(entries) == 1:
-                self._reject_refused(first, entries[0], error)
+                reason = "it takes PostgreSQL too long" if too_long else "PostgreSQL refuses it"
+                self._reject_refused(first, entries[0], f"{reason}: {error.diag.message_primary}")
                 return
             middle = len(entries) // 2
             self.store_by_halves(entries[:middle], first)
             self.store_by_halves(entries[middle:], first + middle)
 
-    def _reject_refused(self, place: int, entry: Item | Rejection, error: psycopg.Error) -> None:
-        reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
+    def _reject_refused(self, place: int, entry: Item | Rejection, reason: str) -> None:
         readings = entry.readings if isinstance(entry, Item) else ()
         node = [[str(reading.path), str(reading.data_type), repr(reading.value)] for reading in readings]
-        self._reject(place, entry, Rejection("", reason, node))
+        self._outcome.rejected.append((place, Rejection("", reason, node)))
         for rejection in entry.rejected if isinstance(entry, Item) else ():
-            self._reject(place, entry, rejection)
+            self._outcome.rejected.append((place, rejection))
 
     def _apply_presence(self, items: Sequence[tuple[int, Item]]) -> None:
         told = [(place, item) for place, item in items if item.registration is not None]
@@ -228,17 +278,26 @@ class _Delivery:
             self._outcome.presence.append((place, item.event_type, item.endpoint))
         apply_presence(self._connection, events)
 
-    def _reject(self, place: int, entry: Item | Rejection, rejection: Rejection) -> None:
-        self._outcome.rejected.append((place, rejection))
-        envelope = self._envelope
-        queries.add_dead_letter(
+    def _keep_rejected(self, entries: Entries) -> None:
+        """Write the first rejections of the body to dead_letter, and how many more there are."""
+        rejected, envelope = self._outcome.rejected, self._envelope
+        dead = [
+            (rejection.reason.replace("\0", "\\0"), _dead_item(entries[place], rejection), place)
+            for place, rejection in rejected[:MAX_DEAD_LETTERS]
+        ]
+        if more := rejected[MAX_DEAD_LETTERS:]:
+            counts = Counter(rejection.reason for _, rejection in more).most_common(TOLD_REASONS)
+            reason = f"{len(more)} more of this body are rejected and not kept"
+            dead.append((reason, json.dumps({"reasons": dict(counts)}), more[0][0]))
+        reasons, items, places = zip(*dead, strict=True)
+        queries.add_dead_letters(
             self._connection,
             kind=str(self._kind),
-            reason=rejection.reason.replace("\0", "\\0"),
-            item=_dead_item(entry, rejection),
             source=envelope and envelope.source,
             lane=envelope and envelope.lane,
-            seq=envelope and envelope.first_seq + place,
+            reasons=list(reasons),
+            items=list(items),
+            seqs=[envelope and envelope.first_seq + place for place in places],
         )
 
 

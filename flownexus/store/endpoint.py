@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 from psycopg import Connection
 
 from flownexus.lwm2m.plan import PlanRow, planned_operations
 from flownexus.lwm2m.webhook import EventType, Registration
 from flownexus.store import queries
+
+log = logging.getLogger(__name__)
+
+MAX_PLANNED_OPERATIONS: Final = 1000
+"""How many operations the observe plan may queue for one registration."""
 
 
 class PresenceEvent(NamedTuple):
@@ -54,7 +61,13 @@ def _queue_plan(
     connection: Connection, endpoint_id: int, registration: Registration, plan: Sequence[PlanRow]
 ) -> None:
     queries.drop_older_plan(connection, endpoint_id=endpoint_id, registration_id=registration.id)
-    operations = list(planned_operations(plan, registration.objects or ()))
+    planned = planned_operations(plan, registration.objects or ())
+    operations = list(islice(planned, MAX_PLANNED_OPERATIONS))
+    if next(planned, None) is not None:
+        log.warning(
+            "the observe plan asks more of endpoint %d than %d operations; the rest is left out",
+            endpoint_id, MAX_PLANNED_OPERATIONS,
+        )  # fmt: skip
     if operations:
         operation_types, paths = zip(*operations, strict=True)
         queries.add_planned_operations(

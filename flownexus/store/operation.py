@@ -20,7 +20,13 @@ from psycopg import Connection, Cursor
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import ConflictError, LockedError, NotFoundError, UnavailableError
+from flownexus.errors import (
+    ConflictError,
+    LockedError,
+    NotFoundError,
+    StatementTimeoutError,
+    UnavailableError,
+)
 from flownexus.lwm2m.node import readings
 from flownexus.lwm2m.operation import (
     Attempt,
@@ -36,7 +42,7 @@ from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
 from flownexus.lwm2m.webhook import EventType, Item
 from flownexus.store import queries, send
-from flownexus.store.pool import transaction
+from flownexus.store.pool import REFUSALS, transaction
 from flownexus.store.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -178,7 +184,8 @@ class Claim:
 
 def concerns_all(error: Exception) -> bool:
     """Say whether all that are claimed or recorded together suffer from it, and not one that may go alone."""
-    return isinstance(error, UnavailableError) and not isinstance(error, LockedError)
+    alone = (LockedError, StatementTimeoutError)
+    return isinstance(error, UnavailableError) and not isinstance(error, alone)
 
 
 def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[Claim | None]:
@@ -271,7 +278,7 @@ def record(pool: ConnectionPool, telemetry: Telemetry, ends: Sequence[End]) -> l
 
     try:
         recorded, committed = transaction(pool, work)
-    except (psycopg.DataError, psycopg.IntegrityError):
+    except REFUSALS:
         if len(ends) > 1:
             raise
         log.exception("the values of operation %d cannot be stored", ends[0].claim.id)
@@ -328,16 +335,15 @@ def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[E
 
 
 def _reject(connection: Connection, claim_: Claim, reason: str, node: Any) -> None:
-    queries.add_dead_letter(
+    item = {"ep": claim_.endpoint, "operation": claim_.id, "path": str(claim_.path), "node": node}
+    queries.add_dead_letters(
         connection,
         kind="read",
-        reason=reason.replace("\0", "\\0"),
-        item=json.dumps(
-            {"ep": claim_.endpoint, "operation": claim_.id, "path": str(claim_.path), "node": node}
-        ),
         source=None,
         lane=None,
-        seq=None,
+        reasons=[reason.replace("\0", "\\0")],
+        items=[json.dumps(item)],
+        seqs=[None],
     )
 
 

@@ -11,8 +11,9 @@ from typing import TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
-from flownexus.errors import LockedError, UnavailableError
+from flownexus.errors import LockedError, StatementTimeoutError, UnavailableError
 from flownexus.settings import integer_setting, secret
+from flownexus.store import queries
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -20,9 +21,20 @@ T = TypeVar("T")
 LOCK_TIMEOUT = 5.0
 """Seconds that a statement waits for a lock: below the sender's own timeout, so that it hears why."""
 STATEMENT_TIMEOUT = 10.0
+"""Seconds that a statement may take."""
 WAIT_FOR_CONNECTION = 3.0
 TRIES = 4
 """How often a transaction is tried when PostgreSQL asks for it (deadlock, serialization failure)."""
+REFUSALS = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    # SQLSTATE class 54: operational errors to psycopg, but they come again with the same rows.
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.TooManyColumns,
+    psycopg.errors.TooManyArguments,
+)
+"""What PostgreSQL says of rows that it will never take."""
 
 
 def open_pool(database_url: str, size: int, name: str) -> ConnectionPool:
@@ -56,7 +68,8 @@ def transaction(pool: ConnectionPool, work: Callable[[psycopg.Connection], T]) -
     """Run `work` in one transaction and return what it returns.
 
     Tries again, boundedly and with jitter, where PostgreSQL says that this helps; `work` must be safe to run
-    again after a rollback. Raises UnavailableError where PostgreSQL is away or a lock is not to be had.
+    again after a rollback. Raises UnavailableError where PostgreSQL is away, LockedError where a lock is not
+    to be had, StatementTimeoutError where a statement was cancelled, and REFUSALS as they are.
     """
     for attempt in range(1, TRIES + 1):
         try:
@@ -66,6 +79,11 @@ def transaction(pool: ConnectionPool, work: Callable[[psycopg.Connection], T]) -
             if attempt == TRIES:
                 raise UnavailableError(f"PostgreSQL gave up {TRIES} times: {error}") from error
             time.sleep(random.uniform(0.2, 1.0) * 0.02 * 2**attempt)  # noqa: S311  # jitter, not a secret
+        except REFUSALS:
+            raise
+        except psycopg.errors.QueryCanceled as error:
+            log.warning("PostgreSQL cancelled a statement: %s", error.diag.message_primary)
+            raise StatementTimeoutError from error
         except psycopg.errors.LockNotAvailable as error:
             raise LockedError("another writer holds the same rows; try again") from error
         except (PoolTimeout, TooManyRequests) as error:
@@ -75,3 +93,8 @@ def transaction(pool: ConnectionPool, work: Callable[[psycopg.Connection], T]) -
             pool.check()
             raise UnavailableError("PostgreSQL is away") from error
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def hurry(connection: psycopg.Connection) -> None:
+    """Give each statement of this transaction a quarter of the time: it is tried a second time."""
+    queries.set_statement_timeout(connection, timeout=f"{STATEMENT_TIMEOUT / 4 * 1000:.0f}ms")

@@ -175,9 +175,11 @@ RETURNING mark;
 UPDATE delivery_mark SET mark = :mark, gaps = gaps + :gap, moved_at = clock_timestamp()
 WHERE source = :source AND kind = :kind AND lane = :lane;
 
--- name: add_dead_letter(kind, reason, item, source, lane, seq)!
+-- name: add_dead_letters(kind, source, lane, reasons, items, seqs)!
 INSERT INTO dead_letter (kind, reason, item, source, lane, seq)
-VALUES (:kind, :reason, :item, :source, :lane, :seq);
+SELECT :kind, reason, item, :source::uuid, :lane::integer, seq
+FROM unnest(:reasons::text[], :items::text[], :seqs::bigint[]) WITH ORDINALITY AS dead(reason, item, seq, place)
+ORDER BY place;
 
 -- operation
 

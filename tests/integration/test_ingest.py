@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 
 from flownexus.ingest import create_app
 from flownexus.lwm2m.webhook import Kind
+from flownexus.store.delivery import Deliveries, Entries
 from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures import postgres
@@ -442,6 +443,159 @@ def test_what_postgresql_refuses_ends_alone_in_the_dead_letters(
     assert "unforeseen" in answer["rejected"][0]["reason"]
     assert rows("SELECT count(*) FROM resource") == [(29,)]
     assert rows("SELECT seq FROM dead_letter") == [(14,)]
+
+
+def test_what_an_index_cannot_hold_ends_alone_in_the_dead_letters(
+    replica: Replica, rows: Rows, database: Database
+) -> None:
+    """PostgreSQL's class 54, program limit exceeded, is an operational error to psycopg, but never ends."""
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute("CREATE INDEX unforeseen ON resource (string_value) WHERE string_value <> ''")
+    text = "".join(chr(0x4E00 + number * 7 % 20000) for number in range(9000))  # does not compress
+    node = {"kind": "singleResource", "id": 14, "type": "STRING", "value": text}
+    body = envelope([value(1), {"ep": "x", "obj_id": 3, "val": node}, value(2)])
+    answer = post(replica(Kind.SINGLE), body)
+    assert answer.status_code == 200, answer.json
+    assert answer.json is not None
+    assert (answer.json["stored"], answer.json["mark"]) == (2, 3)
+    assert "index row" in answer.json["rejected"][0]["reason"]
+    assert rows("SELECT seq FROM dead_letter") == [(2,)]
+
+
+@pytest.fixture
+def slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica]:
+    """Make replicas where storing the value 13 takes longer than a statement may."""
+    monkeypatch.setattr("flownexus.store.pool.STATEMENT_TIMEOUT", 0.4)
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute(
+            "ALTER TABLE resource ADD CONSTRAINT slow CHECK (float_value <> 13 OR pg_sleep(60) IS NOT NULL)"
+        )
+    with open_pool(database.functions, 4, "test") as pool:
+        yield lambda kind: create_app(
+            kind, pool, Telemetry(timedelta(days=365)), None, ("secret",)
+        ).test_client()
+
+
+def test_a_batch_that_takes_postgresql_too_long_is_for_its_sender_to_halve(slow: Replica, rows: Rows) -> None:
+    answer = post(slow(Kind.SINGLE), envelope([value(n) for n in (12, 13, 14)]))
+    assert (answer.status_code, "Retry-After" in answer.headers) == (413, False)
+    assert answer.json is not None
+    assert "3 items" in answer.json["detail"]
+    assert rows("SELECT count(*) FROM resource") == [(0,)]
+
+
+def test_one_item_that_takes_postgresql_too_long_is_a_dead_letter_and_its_lane_goes_on(
+    slow: Replica, rows: Rows
+) -> None:
+    client, source = slow(Kind.SINGLE), str(uuid.uuid4())
+    answer = post(client, envelope([value(13)], source=source))
+    assert answer.status_code == 200, answer.json
+    assert answer.json is not None
+    assert (answer.json["stored"], answer.json["mark"]) == (0, 1)
+    assert "too long" in answer.json["rejected"][0]["reason"]
+    assert post(client, envelope([value(14)], first_seq=2, source=source)).status_code == 200
+    assert rows("SELECT number FROM telemetry") == [(14.0,)]
+    assert rows("SELECT seq FROM dead_letter") == [(1,)]
+
+
+def test_one_body_that_takes_postgresql_too_long_does_not_hold_up_those_beside_it(
+    slow: Replica, rows: Rows
+) -> None:
+    client = slow(Kind.SINGLE)
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda n: post(client, [value(float(n))]).get_json(), range(20)))
+    assert [n for n, answer in enumerate(answers) if answer["rejected"]] == [13]
+    assert rows("SELECT count(*) FROM resource") == [(19,)]
+
+
+@pytest.mark.parametrize("text", ["id", "address", "binding", "version"])
+def test_an_endless_text_of_a_registration_is_rejected_by_name(
+    replica: Replica, rows: Rows, text: str
+) -> None:
+    body = envelope([event(0, "first"), event(0, "second", **{text: "x" * 12_000}), event(0, "third")])
+    answer = post(replica(Kind.REGISTRATION), body)
+    assert answer.status_code == 200, answer.json
+    assert answer.json is not None
+    [rejected] = answer.json["rejected"]
+    assert f"reg.{text} has 12000 bytes" in rejected["reason"]
+    assert rows("SELECT name FROM endpoint ORDER BY id") == [("first",), ("third",)]
+
+
+def test_one_registration_makes_a_bounded_number_of_operations(replica: Replica, rows: Rows) -> None:
+    links = [{"url": f"/3303/{number}"} for number in range(60_000)]
+    answer = post(replica(Kind.REGISTRATION), envelope([event(0, id="one", links=links)]))
+    assert answer.json is not None
+    assert answer.json["stored"] == 1
+    [rejected] = answer.json["rejected"]
+    assert "60000 objects and instances" in rejected["reason"]
+    assert "first 1000" in rejected["reason"]
+    assert rows("SELECT registered, cardinality(objects) FROM endpoint") == [(True, 1000)]
+    assert rows("SELECT count(*) FROM endpoint_operation") == [(1000,)]
+
+
+def test_many_rows_of_the_plan_make_a_bounded_number_of_operations(
+    replica: Replica, rows: Rows, database: Database
+) -> None:
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO observe_plan (operation_type, object_id, resource_id)"
+            " SELECT 'observe', 3303, 5601 + number FROM generate_series(1, 9) AS number"
+        )
+    links = [f"/3303/{number}" for number in range(500)]
+    post(replica(Kind.REGISTRATION), event(0, id="one", links=links))
+    assert rows("SELECT count(*) FROM endpoint_operation") == [(1000,)]
+
+
+# Rubbish
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_of_a_body_of_rubbish_a_hundred_are_kept_in_one_statement_and_the_others_counted(
+    replica: Replica, rows: Rows, kind: Kind
+) -> None:
+    body = envelope([7] * 20_000)
+    answer = post(replica(kind), body)
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert (answer.json["mark"], len(answer.json["rejected"]), answer.json["more_rejected"]) == (
+        20_000, 100, 19_900,
+    )  # fmt: skip
+    assert rows("SELECT count(*), count(DISTINCT cmin::text) FROM dead_letter") == [(101, 1)]
+    [(reason, item)] = rows("SELECT reason, item FROM dead_letter ORDER BY id DESC LIMIT 1")
+    assert reason == "19900 more of this body are rejected and not kept"
+    [(why, count)] = json.loads(item)["reasons"].items()
+    assert "object" in why
+    assert count == 19_900
+
+
+def test_a_body_of_rubbish_does_not_share_a_transaction_with_small_ones(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rejection weighs as much as a value."""
+    shared: list[int] = []
+    together = Deliveries._store_together
+
+    def note(self: Deliveries, bodies: Sequence[Entries]) -> Any:
+        shared.extend(map(len, bodies))
+        return together(self, bodies)
+
+    monkeypatch.setattr(Deliveries, "_store_together", note)
+    client = replica(Kind.SINGLE)
+    assert post(client, [7] * 1000).status_code == 200
+    node = {"kind": "instance", "id": 0, "resources": [7] * 1000}
+    composite = replica(Kind.COMPOSITE)
+    assert post(composite, [{"ep": "x", "val": {"/3/0": node}}]).status_code == 200
+    assert shared == []
+    assert post(client, [7] * 3).status_code == 200
+    assert shared == [3]
+
+
+def test_a_body_of_a_million_items_is_for_its_sender_to_halve(replica: Replica, rows: Rows) -> None:
+    answer = post(replica(Kind.SINGLE), b"[" + b"7," * 999_999 + b"7]")
+    assert answer.status_code == 413
+    assert answer.json is not None
+    assert "at most 100000" in answer.json["detail"]
+    assert rows("SELECT count(*) FROM dead_letter") == [(0,)]
 
 
 def test_ids_of_a_rolled_back_transaction_are_not_used_again(
