@@ -24,7 +24,14 @@ Lifespan: TypeAlias = Callable[[Starlette], AbstractAsyncContextManager[None]]
 _HEADERS: Final = {"Content-Type": "application/json"}
 
 
-def starlette_app(post: Handler, lifespan: Lifespan) -> Starlette:
+class FunctionApp(Starlette):
+    """A Starlette app with what the function's server asks of it."""
+
+    ready: Callable[[], bool]
+    """Says whether the function has what it needs; may block."""
+
+
+def starlette_app(post: Handler, lifespan: Lifespan, ready: Callable[[], bool]) -> FunctionApp:
     """Make a function's Starlette app that answers POST /, in which every error becomes a problem.
 
     `lifespan` is entered before the first request and left after the last.
@@ -36,11 +43,13 @@ def starlette_app(post: Handler, lifespan: Lifespan) -> Starlette:
         except Exception as error:  # noqa: BLE001  # Starlette would answer it, and raise it all the same
             return _response(*web.problem(error))
 
-    return Starlette(
+    app = FunctionApp(
         routes=[Route("/", answer, methods=["POST"])],
         exception_handlers={HTTPException: _http_problem},
         lifespan=lifespan,
     )
+    app.ready = ready
+    return app
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:

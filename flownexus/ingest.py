@@ -7,14 +7,13 @@ from typing import Any
 
 from flask import Flask, request
 from prometheus_client import Counter
-from psycopg_pool import ConnectionPool
 
 from flownexus.lwm2m.webhook import EventType, Kind
 from flownexus.messaging import Kind as WakeKind
 from flownexus.messaging import Publisher, Wake
 from flownexus.settings import duration_setting, secret, tokens
 from flownexus.store.delivery import Deliveries
-from flownexus.store.pool import pool_from_environment
+from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web import authenticate, bearer
 from flownexus.wsgi import flask_app
@@ -51,7 +50,7 @@ def app_from_environment(kind: Kind) -> Flask:
 
 def create_app(
     kind: Kind,
-    pool: ConnectionPool,
+    pool: Pool,
     telemetry: Telemetry,
     publisher: Publisher | None,
     accepted: tuple[str, ...],
@@ -60,7 +59,7 @@ def create_app(
 
     A sender that cannot set headers puts its token into the path: /hook/<token>/leshan_api/...
     """
-    app = flask_app(str(kind))
+    app = flask_app(str(kind), pool.ready)
     deliveries = Deliveries(pool, telemetry, kind)
 
     def receive(token: str | None = None) -> dict[str, Any]:

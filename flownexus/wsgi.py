@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException, NotFound
 
@@ -11,9 +13,17 @@ _TOLD = frozenset({"allow", "location"})
 """Headers of an HTTP error that the caller has to see."""
 
 
-def flask_app(name: str) -> Flask:
+class FunctionApp(Flask):
+    """A Flask app with what the function's server asks of it."""
+
+    ready: Callable[[], bool]
+    """Says whether the function has what it needs; may block."""
+
+
+def flask_app(name: str, ready: Callable[[], bool]) -> FunctionApp:
     """Make a function's Flask app, in which every error becomes a problem."""
-    app = Flask(name, static_folder=None)
+    app = FunctionApp(name, static_folder=None)
+    app.ready = ready
     app.register_error_handler(Exception, _problem)
     return app
 

@@ -32,7 +32,7 @@ from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
 from flownexus.store.gathering import AsyncGathering
 from flownexus.store.operation import Claim, End, Recorded, claim, concerns_all, record
-from flownexus.store.pool import pool_from_environment
+from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web import authenticate, bearer, problem
 
@@ -172,7 +172,7 @@ class Dispatcher:
 
 
 def create_app(
-    pool: ConnectionPool,
+    pool: Pool,
     telemetry: Telemetry,
     publisher: Publisher,
     leshan: Leshan,
@@ -207,7 +207,7 @@ def create_app(
             body, _, _ = problem(error)
             return body
 
-    return starlette_app(dispatch, lifespan)
+    return starlette_app(dispatch, lifespan, pool.ready)
 
 
 def app_from_environment() -> Starlette:

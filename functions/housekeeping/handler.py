@@ -22,7 +22,7 @@ from flownexus.settings import duration_setting, secret, tokens
 from flownexus.store import queries
 from flownexus.store.operation import endpoints_to_wake, forget_expired, revive_expired
 from flownexus.store.partition import drop_partitions, forget_marks, make_partitions
-from flownexus.store.pool import pool_from_environment, transaction
+from flownexus.store.pool import Pool, pool_from_environment, transaction
 from flownexus.web import authenticate, bearer
 from flownexus.wsgi import flask_app
 
@@ -126,15 +126,13 @@ class Housekeeper:
         return transaction(self._pool, locked)
 
 
-def create_app(
-    pool: ConnectionPool, publisher: Publisher, retention: float, accepted: tuple[str, ...]
-) -> Flask:
+def create_app(pool: Pool, publisher: Publisher, retention: float, accepted: tuple[str, ...]) -> Flask:
     """Make the function's app.
 
     `retention` is how long values are kept, in seconds, at least a day; `accepted` are the bearer tokens of
     its callers.
     """
-    app = flask_app(NAME)
+    app = flask_app(NAME, pool.ready)
     housekeeper = Housekeeper(pool, publisher, retention)
 
     @app.post("/")

@@ -19,14 +19,13 @@ from typing import Any, Final
 
 import msgspec
 from flask import Flask, request
-from psycopg_pool import ConnectionPool
 
 from flownexus.errors import BadRequestError, NotFoundError, ValidationFailedError
 from flownexus.lwm2m.operation import NewOperation, Status, parse_operation
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import secret, tokens
 from flownexus.store.operation import cancel, create, list_newest, show
-from flownexus.store.pool import pool_from_environment
+from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web import Response, authenticate, bearer
 from flownexus.wsgi import flask_app
 
@@ -38,9 +37,9 @@ MAX_LIMIT: Final = 500
 MAX_ID: Final = 2**63 - 1
 
 
-def create_app(pool: ConnectionPool, publisher: Publisher, accepted: tuple[str, ...]) -> Flask:
+def create_app(pool: Pool, publisher: Publisher, accepted: tuple[str, ...]) -> Flask:
     """Make the function's app; `accepted` are the bearer tokens of its callers."""
-    app = flask_app(NAME)
+    app = flask_app(NAME, pool.ready)
 
     def wake(endpoint: str) -> None:
         publisher.publish([Wake(Kind.QUEUED, endpoint)], PUBLISH_TIMEOUT)

@@ -1,5 +1,7 @@
 """Serve the function's `handler.app`, a WSGI (Flask) or ASGI (Starlette) application.
 
+Where `app.ready` is there it is asked, in a thread, whether the function has what it needs: True or False.
+
 The environment holds the settings, see function_server/settings.py. On SIGTERM no connection is taken any
 more, requests under way are finished, and the process ends with status 0.
 """
@@ -79,7 +81,12 @@ def serve(application: Any, settings: Settings) -> None:
         sys.exit(f"cannot start: port {settings.port} of {settings.host}: {error.strerror}")
     Connection.read_timeout = settings.read_timeout
     Connection.write_timeout = settings.write_timeout
-    edge = Edge(adapt(application, settings), settings, stopping=lambda: server.should_exit)
+    edge = Edge(
+        adapt(application, settings),
+        settings,
+        stopping=lambda: server.should_exit,
+        ready=getattr(application, "ready", lambda: True),
+    )
     server = Server(
         uvicorn.Config(
             edge,

@@ -18,12 +18,11 @@ import httpx
 import nats
 import pytest
 from aiohttp import web
-from psycopg_pool import ConnectionPool
 
 from flownexus.leshan import Leshan
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import Timeouts
-from flownexus.store.pool import open_pool
+from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
 from local.ports import free_port
 from tests.fixtures.handler import FUNCTIONS, load_handler
@@ -47,7 +46,7 @@ def no_nats() -> Iterator[Publisher]:
 
 @asynccontextmanager
 async def replica(
-    pool: ConnectionPool, publisher: Publisher, url: str, timeouts: Timeouts = TIMEOUTS
+    pool: Pool, publisher: Publisher, url: str, timeouts: Timeouts = TIMEOUTS
 ) -> AsyncIterator[Any]:
     """Run the function in this process; gives what posts a body to it."""
     handler = load_handler("dispatch-op")

@@ -10,11 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg_pool import ConnectionPool
 
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.store.operation import claim
-from flownexus.store.pool import open_pool
+from flownexus.store.pool import Pool, open_pool
 from local.nats import Server
 from local.ports import free_port
 from tests.fixtures.handler import load_handler
@@ -38,7 +37,7 @@ class Wakes:
 
 
 @pytest.fixture
-def pool(world: World) -> Iterator[ConnectionPool]:
+def pool(world: World) -> Iterator[Pool]:
     with open_pool(world.database.housekeeping, 2, "housekeeping") as pool:
         yield pool
 
@@ -49,7 +48,7 @@ def wakes() -> Wakes:
 
 
 @pytest.fixture
-def client(pool: ConnectionPool, wakes: Wakes) -> Any:
+def client(pool: Pool, wakes: Wakes) -> Any:
     return load_handler("housekeeping").create_app(pool, wakes, YEAR, ("connector",)).test_client()
 
 
@@ -216,7 +215,7 @@ def test_marks_of_senders_long_gone_are_forgotten(client: Any, world: World) -> 
     assert world.execute("SELECT mark FROM delivery_mark") == [{"mark": 2}]
 
 
-def test_two_rounds_at_once_do_each_thing_once(pool: ConnectionPool, world: World) -> None:
+def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None:
     for number in range(50):
         world.endpoint(f"sim-{number}")
         id_ = world.queue(f"sim-{number}")
@@ -238,9 +237,7 @@ def test_two_rounds_at_once_do_each_thing_once(pool: ConnectionPool, world: Worl
     ]
 
 
-def test_what_was_queued_while_nats_was_away_is_woken(
-    pool: ConnectionPool, world: World, nats_server: Server
-) -> None:
+def test_what_was_queued_while_nats_was_away_is_woken(pool: Pool, world: World, nats_server: Server) -> None:
     world.endpoint()
     with Publisher(nats_server.url) as publisher:
         assert publisher.wait_connected(5)

@@ -14,13 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 from flask.testing import FlaskClient
-from psycopg_pool import ConnectionPool
 from werkzeug.test import TestResponse
 
 from flownexus.ingest import create_app
 from flownexus.lwm2m.webhook import Kind
 from flownexus.store.delivery import Deliveries, Entries
-from flownexus.store.pool import open_pool
+from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures import postgres
 from tests.fixtures.postgres import Database
@@ -31,7 +30,7 @@ NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
 
 
 @pytest.fixture
-def pool(database: Database) -> Iterator[ConnectionPool]:
+def pool(database: Database) -> Iterator[Pool]:
     with open_pool(database.functions, 8, "test") as pool:
         yield pool
 
@@ -40,7 +39,7 @@ Replica = Callable[[Kind], FlaskClient]
 
 
 @pytest.fixture
-def replica(pool: ConnectionPool) -> Replica:
+def replica(pool: Pool) -> Replica:
     """Make a replica of a webhook function: an app that shares nothing but the database."""
     return lambda kind: create_app(
         kind, pool, Telemetry(timedelta(days=365)), None, ("secret", "older")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from psycopg_pool import ConnectionPool
 
 from flownexus.errors import MissingSettingError
 from flownexus.ingest import app_from_environment, create_app
 from flownexus.lwm2m.webhook import Kind
+from flownexus.store.pool import Pool
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.handler import FUNCTIONS, load_handler
 
@@ -71,7 +71,7 @@ def test_a_function_without_one_of_its_secrets_refuses_to_start(
 @pytest.fixture(params=list(Kind))
 def client(request: pytest.FixtureRequest) -> FlaskClient:
     """Return a webhook function whose database is never opened."""
-    pool = ConnectionPool(open=False)
+    pool = Pool("", open=False)
     return create_app(request.param, pool, Telemetry(timedelta(days=1)), None, ("secret",)).test_client()
 
 

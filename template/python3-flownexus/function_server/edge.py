@@ -50,12 +50,20 @@ class Edge:
     """An ASGI application that guards another.
 
     The guarded application sees a request only once its body has arrived whole, in one message.
+    `ready` is asked, in a thread, whether the application has what it needs.
     """
 
-    def __init__(self, application: Application, settings: Settings, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        application: Application,
+        settings: Settings,
+        stopping: Callable[[], bool],
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._application = application
         self._settings = settings
         self._stopping = stopping
+        self._ready = ready
         self.inflight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,6 +89,8 @@ class Edge:
                 await _answer(send, 503, b"stopping")
             elif self._full():
                 await _answer(send, 503, b"busy: max_inflight reached")
+            elif not await asyncio.to_thread(self._ready):
+                await _answer(send, 503, b"something that the function needs does not answer")
             else:
                 await _answer(send, 200, b"OK")
         elif path == "/_/metrics":
