@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def coap_url(self) -> str:
-        """Return where devices register."""
+        """Return where devices register in the clear, if any may."""
         return f"coap://{LOOPBACK}:{self.ports.coap}"
 
     @property
@@ -147,7 +147,7 @@ class Layout:
             "FLOWNEXUS_DATABASE_URL": self.database_url,
             "FLOWNEXUS_LESHAN_URL": self.leshan_url,
             "FLOWNEXUS_NATS_URL": self.nats_url,
-            "FLOWNEXUS_COAP": self.coap_url,
+            **({"FLOWNEXUS_COAP": self.coap_url} if self.options.plain_endpoints() else {}),
             "FLOWNEXUS_COAPS": self.coaps_url,
             "FLOWNEXUS_SECRETS": str(self.secrets.folder),
             "FLOWNEXUS_API_TOKEN_FILE": str(self.secrets.path("flownexus-api-token")),

@@ -80,6 +80,10 @@ class Options:
     """A NATS of the user's; then none is started."""
     durable: bool = True
     """Whether PostgreSQL survives a power cut; tests that throw their data away need not care."""
+    plain_coap: tuple[str, ...] = ()
+    """Endpoint names, or prefixes and `*`, that may come over plain CoAP beside the simulated devices."""
+    new_endpoints: int = 20
+    """How many of them that Leshan never saw may register in a minute."""
     leshan_arguments: tuple[str, ...] = ()
     simulator_arguments: tuple[str, ...] = ()
     stack_environment: Mapping[str, str] = field(default_factory=dict)
@@ -87,7 +91,7 @@ class Options:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Options:
-        """Read the options from FLOWNEXUS_*, DEVICES, PORTS and LONG_POLL_TIMEOUT."""
+        """Read the options from FLOWNEXUS_*, DEVICES, PLAIN_COAP, PORTS and LONG_POLL_TIMEOUT."""
         home = Path(environment.get("FLOWNEXUS_HOME") or REPOSITORY / ".flownexus").resolve()
         if environment.get("PORTS", "") not in {"", "free"}:
             raise OptionError(f"PORTS can only be 'free', not {environment['PORTS']!r}")
@@ -115,6 +119,7 @@ class Options:
             ports=Ports(**chosen),
             devices=devices,
             long_poll_timeout=_duration(environment, "LONG_POLL_TIMEOUT", "30s", *LONG_POLLS),
+            plain_coap=tuple(filter(None, environment.get("PLAIN_COAP", "").split(","))),
             database_url=urls["DATABASE_URL"],
             nats_url=urls["NATS_URL"],
             stack_environment={
@@ -139,11 +144,19 @@ class Options:
 
     def device_count(self) -> int:
         """Return how many devices the groups have."""
-        counts = (
-            dict(part.partition("=")[::2] for part in group.split(",")).get("count", "1")
-            for group in self.device_groups()
+        return sum(int(group.get("count", "1")) for group in self._group_settings())
+
+    def plain_endpoints(self) -> tuple[str, ...]:
+        """Return which endpoints may come over plain CoAP; none closes its port."""
+        simulated = (
+            {f"{group.get('prefix', 'sim-')}*" for group in self._group_settings()}
+            if "simulator" in self.parts
+            else set()
         )
-        return sum(map(int, counts))
+        return (*sorted(simulated), *self.plain_coap)
+
+    def _group_settings(self) -> list[dict[str, str]]:
+        return [dict(part.partition("=")[::2] for part in group.split(",")) for group in self.device_groups()]
 
 
 def read_environment_file(home: Path) -> dict[str, str]:

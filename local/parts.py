@@ -80,6 +80,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
     """Return the Leshan server."""
     folder = layout.home / "leshan"
     folder.mkdir(exist_ok=True, mode=0o700)
+    new_endpoints = layout.options.new_endpoints + layout.options.device_count()
     arguments = [
         *(
             java.java(),
@@ -92,6 +93,8 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         ),
         *("--coap-host", LOOPBACK, "--coap-port", str(layout.ports.coap)),
         *("--coaps-port", str(layout.ports.coaps)),
+        *(f"--plain-coap={pattern}" for pattern in layout.options.plain_endpoints()),
+        *("--new-endpoints-per-address", str(new_endpoints), "--new-endpoints", str(new_endpoints)),
         *("--http-host", LOOPBACK, "--http-port", str(layout.ports.leshan)),
         *("--api-token-file", str(layout.secrets.path("flownexus-leshan-token"))),
         *("--webhook-single", f"{layout.gateway_url}/leshan_api/resource/single"),

@@ -195,7 +195,7 @@ class World(Layout):
         needed = {
             "gateway": "gateway" in wanted,
             "leshan": "leshan" in wanted,
-            "coap": "leshan" in wanted,
+            "coap": "leshan" in wanted and bool(self.options.plain_endpoints()),
             "coaps": "leshan" in wanted,
             "database": self.own_database,
             "nats": self.own_nats,

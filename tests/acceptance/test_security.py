@@ -18,6 +18,7 @@ from chaos.evidence import read_lines
 from local import web
 from local.options import PARTS
 from tests.fixtures.certificates import Authority
+from tests.fixtures.device import FORBIDDEN, StartDevice
 from tests.fixtures.nexus import Nexus, running, wait_for
 from tests.fixtures.simulator import simulator
 
@@ -260,6 +261,26 @@ def test_a_device_that_cannot_prove_itself_is_refused_and_leshan_says_so(
     wait_for(line, 10, f"a line of Leshan's log with {told!r}")
     assert not secured.nexus.endpoint(endpoint)
     assert endpoint not in {client["endpoint"] for client in secured.nexus.world.clients()}
+
+
+def test_a_write_for_a_revoked_device_waits_and_reaches_nobody_who_takes_its_name(
+    secured: Secured, start_device: StartDevice
+) -> None:
+    nexus, name = secured.nexus, "revoked-0001"
+    allow_psk(nexus, name, secured.key)
+    with secured.psk("revoked", secured.key, "prefix=revoked-,count=1,notify=0"):
+        wait_for(lambda: nexus.endpoint(name).get("registered"), 10)
+        ask_leshan(nexus, "DELETE", f"/api/security/clients/{name}")
+        wait_for(lambda: not nexus.endpoint(name)["registered"], 10)
+    assert entries(nexus)[name] == {"mode": "denied"}
+
+    id_ = nexus.write(name, TIMEZONE, "Europe/Berlin")
+    impostor = start_device(nexus.world.ports.coap, name, {TIMEZONE: "UTC"})
+    with pytest.raises(AssertionError, match=f"code={FORBIDDEN}"):
+        impostor.register()
+    assert not [client for client in nexus.world.clients() if client["endpoint"] == name]
+    row = nexus.operation(id_)
+    assert (row["status"], row["attempts"]) == ("QUEUED", 0)
 
 
 def test_no_key_reaches_a_log(secured: Secured) -> None:

@@ -94,6 +94,7 @@ def main() -> None:
             ports=Ports.any_free(),
             parts=frozenset({"leshan", "simulator"}),
             groups=("prefix=sim-,count=1,notify=0,lifetime=300,update=300s",),
+            plain_coap=("raw-*",),
         )
         world = World(replace(options, ports=options.ports.settled()))
         nexus = Nexus(world)

@@ -68,6 +68,22 @@ def test_groups_may_be_given(tmp_path: Path) -> None:
     assert options.device_count() == 6
 
 
+@pytest.mark.parametrize(
+    ("environment", "patterns"),
+    [
+        ({}, ("sim-*",)),
+        ({"DEVICES": "0"}, ()),
+        ({"DEVICES": "0", "PLAIN_COAP": "a-*,b"}, ("a-*", "b")),
+        ({"PLAIN_COAP": "my-device"}, ("sim-*", "my-device")),
+        ({"FLOWNEXUS_PARTS": "leshan"}, ()),
+    ],
+)
+def test_only_simulated_and_chosen_endpoints_may_come_over_plain_coap(
+    environment: dict[str, str], patterns: tuple[str, ...]
+) -> None:
+    assert Options.from_environment(environment).plain_endpoints() == patterns
+
+
 def test_a_database_is_the_user_s_own_unless_a_world_s_env_file_named_it(tmp_path: Path) -> None:
     """Whoever had sourced the env file of one world got its database for a second one, and new passwords."""
     home = tmp_path / "home"

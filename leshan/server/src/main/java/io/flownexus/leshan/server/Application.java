@@ -1,11 +1,16 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.coap.Gatekeeper;
 import io.flownexus.leshan.server.coap.Transport;
 import io.flownexus.leshan.server.codec.Codecs;
 import io.flownexus.leshan.server.rest.HttpApi;
 import io.flownexus.leshan.server.security.Credentials;
+import io.flownexus.leshan.server.security.DevicePolicy;
 import io.flownexus.leshan.server.security.FileSecurityStore;
-import io.flownexus.leshan.server.security.LoggedAuthorizer;
+import io.flownexus.leshan.server.security.KnownEndpoints;
+import io.flownexus.leshan.server.security.NewEndpoints;
+import io.flownexus.leshan.server.security.PlainCoap;
+import io.flownexus.leshan.server.security.RegistrationWatch;
 import io.flownexus.leshan.server.webhook.NotificationCounter;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryPoolMXBean;
@@ -17,6 +22,7 @@ import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
 import org.eclipse.leshan.server.queue.StaticClientAwakeTimeProvider;
 import org.eclipse.leshan.server.registration.RegistrationListener;
+import org.eclipse.leshan.server.registration.RegistrationServiceImpl;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -38,21 +44,30 @@ public final class Application {
     Metrics metrics = new Metrics();
     ObjectModels models = ObjectModels.load(settings.models());
     FileSecurityStore security = new FileSecurityStore(settings.securityStore());
-    InetSocketAddress coap = new InetSocketAddress(settings.coapHost(), settings.coapPort());
+    PlainCoap plain = settings.plainCoap();
+    InetSocketAddress coap =
+        plain.open() ? new InetSocketAddress(settings.coapHost(), settings.coapPort()) : null;
     InetSocketAddress coaps = new InetSocketAddress(settings.coapHost(), settings.coapsPort());
-    if (settings.webhooks() == null) {
-      delivery = null;
-      transport = Transport.create(coap, coaps, metrics);
-      lwm2m = build(models, security, metrics);
+    delivery = settings.webhooks() == null ? null : new Delivery(settings, metrics);
+    KnownEndpoints known = delivery == null ? new KnownEndpoints() : delivery.endpoints();
+    DevicePolicy policy = new DevicePolicy(security, plain, known, metrics);
+    NewEndpoints limit = new NewEndpoints(settings.newEndpoints(), System::nanoTime);
+    Gatekeeper gatekeeper = new Gatekeeper(policy, known, limit);
+    if (delivery == null) {
+      transport = Transport.create(coap, coaps, gatekeeper, metrics);
+      lwm2m = build(models, security, policy);
       lwm2m.getObservationService().addListener(new NotificationCounter(metrics));
     } else {
-      delivery = new Delivery(settings, metrics);
-      transport = Transport.create(coap, coaps, delivery.spool(), delivery.uplink(), metrics);
-      lwm2m = build(models, security, metrics);
+      transport =
+          Transport.create(coap, coaps, gatekeeper, delivery.spool(), delivery.uplink(), metrics);
+      lwm2m = build(models, security, policy);
       // First of the listeners: the data of devices before all else.
       lwm2m.getRegistrationService().addListener((RegistrationListener) delivery.uplink());
       lwm2m.getObservationService().addListener(delivery.uplink());
     }
+    RegistrationWatch watch =
+        new RegistrationWatch(
+            (RegistrationServiceImpl) lwm2m.getRegistrationService(), policy, known);
     http =
         new HttpApi(
             settings.httpHost(),
@@ -60,6 +75,7 @@ public final class Application {
             settings.apiTokens(),
             lwm2m,
             security,
+            watch::review,
             metrics,
             () -> ready);
     Runtime runtime = Runtime.getRuntime();
@@ -97,14 +113,18 @@ public final class Application {
     } catch (RuntimeException e) {
       throw taken("CoAP", settings.coapHost(), settings.coapPort(), "--coap-port", e);
     }
-    if (coapPort() == 0) {
+    if (settings.plainCoap().open() && coapPort() == 0) {
       throw taken("CoAP", settings.coapHost(), settings.coapPort(), "--coap-port", null);
     }
     if (coapsPort() == 0) {
       throw taken("CoAPS", settings.coapHost(), settings.coapsPort(), "--coaps-port", null);
     }
     ready = true;
-    LOG.info("ready: coap {}, coaps {}, http {}", coapPort(), coapsPort(), httpPort());
+    LOG.info(
+        "ready: coap {}, coaps {}, http {}",
+        settings.plainCoap().open() ? coapPort() : "closed",
+        coapsPort(),
+        httpPort());
   }
 
   /** Take nothing more from devices, post what waits, at most so long, and stop. */
@@ -123,7 +143,7 @@ public final class Application {
     LOG.info("stopped");
   }
 
-  /** Return the CoAP port, 0 while closed. */
+  /** Return the CoAP port, 0 where it is closed. */
   public int coapPort() {
     return transport.port(Protocol.COAP);
   }
@@ -147,7 +167,7 @@ public final class Application {
         cause);
   }
 
-  private LeshanServer build(ObjectModels models, FileSecurityStore security, Metrics metrics) {
+  private LeshanServer build(ObjectModels models, FileSecurityStore security, DevicePolicy policy) {
     LeshanServerBuilder builder =
         new LeshanServerBuilder()
             .setEndpointsProviders(transport)
@@ -155,7 +175,7 @@ public final class Application {
             .setDecoder(Codecs.decoder())
             .setEncoder(Codecs.encoder())
             .setSecurityStore(security)
-            .setAuthorizer(new LoggedAuthorizer(security, metrics))
+            .setAuthorizer(policy)
             .setClientAwakeTimeProvider(
                 new StaticClientAwakeTimeProvider(
                     Math.toIntExact(settings.clientAwakeTime().toMillis())));

@@ -1,6 +1,8 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.security.KnownEndpoints;
 import io.flownexus.leshan.server.spool.DiskSpool;
+import io.flownexus.leshan.server.spool.DurableEndpoints;
 import io.flownexus.leshan.server.spool.DurableRegistrationStore;
 import io.flownexus.leshan.server.spool.Journal;
 import io.flownexus.leshan.server.webhook.MemorySpool;
@@ -22,6 +24,7 @@ final class Delivery {
   private final DiskSpool disk;
   private final Spool spool;
   private final RegistrationStore registrations;
+  private final KnownEndpoints endpoints;
   private final Uplink uplink;
   private final Webhooks webhooks;
 
@@ -33,6 +36,7 @@ final class Delivery {
       disk = null;
       spool = new MemorySpool(lanes, settings.maxPendingItems());
       registrations = new InMemoryRegistrationStore();
+      endpoints = new KnownEndpoints();
       metrics.gauge(
           "spool_bound_items", "", "Devices are refused at it.", settings::maxPendingItems);
     } else {
@@ -40,6 +44,7 @@ final class Delivery {
       disk = new DiskSpool(journal, lanes, settings.maxSpoolBytes(), metrics);
       spool = disk;
       registrations = new DurableRegistrationStore(journal);
+      endpoints = new DurableEndpoints(journal);
       journal.start();
     }
     webhooks = new Webhooks(spool, settings.webhooks(), metrics);
@@ -52,6 +57,10 @@ final class Delivery {
 
   RegistrationStore registrations() {
     return registrations;
+  }
+
+  KnownEndpoints endpoints() {
+    return endpoints;
   }
 
   Uplink uplink() {

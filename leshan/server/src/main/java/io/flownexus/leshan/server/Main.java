@@ -2,12 +2,15 @@ package io.flownexus.leshan.server;
 
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.security.Credentials;
+import io.flownexus.leshan.server.security.NewEndpoints;
+import io.flownexus.leshan.server.security.PlainCoap;
 import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Webhooks;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -36,6 +39,22 @@ public final class Main implements Callable<Integer> {
 
   @Option(names = "--coaps-port", defaultValue = "5684", description = "0 is any free one")
   private int coapsPort;
+
+  @Option(
+      names = "--plain-coap",
+      description =
+          "an endpoint name, or a prefix and *, that may register over plain CoAP; again for more;"
+              + " without it the CoAP port is closed")
+  private List<String> plainCoap = List.of();
+
+  @Option(
+      names = "--new-endpoints-per-address",
+      defaultValue = "20",
+      description = "that may register over plain CoAP in a minute and never did before")
+  private int newEndpointsPerAddress;
+
+  @Option(names = "--new-endpoints", defaultValue = "200", description = "the same, in all")
+  private int newEndpoints;
 
   @Option(names = "--http-host", defaultValue = "127.0.0.1")
   private String httpHost;
@@ -174,10 +193,15 @@ public final class Main implements Callable<Integer> {
   }
 
   private Settings settings() {
+    if (newEndpointsPerAddress < 1 || newEndpoints < 1) {
+      throw new StartupException("--new-endpoints-per-address and --new-endpoints are 1 or more");
+    }
     return new Settings(
         coapHost,
         coapPort,
         coapsPort,
+        new PlainCoap(plainCoap),
+        new NewEndpoints.Limits(newEndpointsPerAddress, newEndpoints),
         httpHost,
         httpPort,
         Tokens.read(apiTokenFile),

@@ -1,6 +1,8 @@
 package io.flownexus.leshan.server;
 
 import io.flownexus.leshan.server.security.Credentials;
+import io.flownexus.leshan.server.security.NewEndpoints;
+import io.flownexus.leshan.server.security.PlainCoap;
 import io.flownexus.leshan.server.webhook.Webhooks;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -8,12 +10,15 @@ import java.time.Duration;
 /**
  * All that a server needs to know to start.
  *
- * <p>Port 0 is any free one; paths that are null are not used; without webhooks it only counts.
+ * <p>Port 0 is any free one; a CoAP port is opened where somebody may use it; paths that are null
+ * are not used; without webhooks it only counts.
  */
 public record Settings(
     String coapHost,
     int coapPort,
     int coapsPort,
+    PlainCoap plainCoap,
+    NewEndpoints.Limits newEndpoints,
     String httpHost,
     int httpPort,
     Tokens apiTokens,

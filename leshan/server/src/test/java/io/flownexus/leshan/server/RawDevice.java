@@ -26,6 +26,7 @@ import org.eclipse.californium.elements.AddressEndpointContext;
 final class RawDevice implements AutoCloseable {
 
   private static final int TEXT = 0;
+  private static final int LINKS = 40;
   private static final int SENML_JSON = 110;
 
   private final String endpoint;
@@ -46,11 +47,22 @@ final class RawDevice implements AutoCloseable {
 
   /** Send a registration. */
   void register(int mid) throws IOException {
+    register(mid, "ep=%s&lt=300&lwm2m=1.1&b=U".formatted(endpoint));
+  }
+
+  /** Send a registration with parameters, as the options' text and joined by {@code &}. */
+  void register(int mid, String query) throws IOException {
+    register(mid, query, "</>;rt=\"oma.lwm2m\";ct=\"0 110\",</1/0>,</3/0>,</3303/0>");
+  }
+
+  /** Send a registration with parameters and links. */
+  void register(int mid, String query, String links) throws IOException {
     Request request = new Request(Code.POST);
-    request.setURI(
-        "coap://127.0.0.1:%d/rd?ep=%s&lt=300&lwm2m=1.1&b=U".formatted(server.getPort(), endpoint));
-    request.getOptions().setContentFormat(40);
-    request.setPayload("</>;rt=\"oma.lwm2m\";ct=\"0 110\",</1/0>,</3/0>,</3303/0>");
+    request.getOptions().addUriPath("rd").setContentFormat(LINKS);
+    for (String parameter : query.split("&")) {
+      request.getOptions().addUriQuery(parameter);
+    }
+    request.setPayload(links);
     send(request, mid, new Token(new byte[] {1}));
   }
 

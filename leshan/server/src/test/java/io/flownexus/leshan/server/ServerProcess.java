@@ -51,6 +51,7 @@ final class ServerProcess implements AutoCloseable {
         List.of(
             "--coap-port=" + coapPort,
             "--coaps-port=" + coapsPort,
+            "--plain-coap=*",
             "--http-port=" + httpPort,
             "--api-token-file=" + api,
             "--webhook-token-file=" + hook,

@@ -3,6 +3,8 @@ package io.flownexus.leshan.server;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.flownexus.leshan.server.security.Credentials;
+import io.flownexus.leshan.server.security.NewEndpoints;
+import io.flownexus.leshan.server.security.PlainCoap;
 import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Webhooks;
 import java.io.IOException;
@@ -32,6 +34,21 @@ final class TestServer implements AutoCloseable {
 
   TestServer(Path folder, long maxPending, Duration awake, Credentials credentials)
       throws IOException {
+    this(folder, maxPending, awake, credentials, PlainCoap.ANY, null);
+  }
+
+  TestServer(Path folder, PlainCoap plain, Path spool) throws IOException {
+    this(folder, 100_000, Duration.ofSeconds(93), null, plain, spool);
+  }
+
+  private TestServer(
+      Path folder,
+      long maxPending,
+      Duration awake,
+      Credentials credentials,
+      PlainCoap plain,
+      Path spool)
+      throws IOException {
     Tokens api = Tokens.read(Files.writeString(folder.resolve("api"), "api-token\nolder\n"));
     Tokens hook = Tokens.read(Files.writeString(folder.resolve("hook"), "hook-token\n"));
     Webhooks.Settings settings =
@@ -52,12 +69,14 @@ final class TestServer implements AutoCloseable {
                 "127.0.0.1",
                 0,
                 0,
+                plain,
+                new NewEndpoints.Limits(20, 30),
                 "127.0.0.1",
                 0,
                 api,
                 settings,
                 maxPending,
-                null,
+                spool,
                 1 << 30,
                 folder.resolve("security.json"),
                 credentials,

@@ -38,21 +38,25 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
   // (RFC 7252, 4.7) and notifies otherwise once in 3 s (RFC 7641, 4.5.1): 15 others.
   private static final int REMEMBERED = 16;
 
+  private final Gatekeeper gatekeeper;
   private final Spool spool;
   private final Uplink uplink;
   private final Metrics metrics;
 
-  private Transport(Builder builder, Spool spool, Uplink uplink, Metrics metrics) {
+  private Transport(
+      Builder builder, Gatekeeper gatekeeper, Spool spool, Uplink uplink, Metrics metrics) {
     super(builder);
+    this.gatekeeper = gatekeeper;
     this.spool = spool;
     this.uplink = uplink;
     this.metrics = metrics;
   }
 
-  /** Describe the endpoints; they open with the LwM2M server's start. */
+  /** Describe the endpoints, CoAP's only if it is given; they open with the server's start. */
   public static Transport create(
       InetSocketAddress coap,
       InetSocketAddress coaps,
+      Gatekeeper gatekeeper,
       Spool spool,
       Uplink uplink,
       Metrics metrics) {
@@ -65,12 +69,14 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
                 endpoint.setCoapStackFactory(
                     (protocol, tag, config, matcher, outbox, argument) ->
                         new CommitStack(tag, config, matcher, outbox, spool)));
-    return new Transport(builder, spool, uplink, metrics);
+    return new Transport(builder, gatekeeper, spool, uplink, metrics);
   }
 
   /** Describe endpoints that acknowledge at once, and keep nothing. */
-  public static Transport create(InetSocketAddress coap, InetSocketAddress coaps, Metrics metrics) {
-    return new Transport(builder(coap, coaps, metrics, endpoint -> {}), null, null, metrics);
+  public static Transport create(
+      InetSocketAddress coap, InetSocketAddress coaps, Gatekeeper gatekeeper, Metrics metrics) {
+    return new Transport(
+        builder(coap, coaps, metrics, endpoint -> {}), gatekeeper, null, null, metrics);
   }
 
   private static Builder builder(
@@ -79,11 +85,13 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Metrics metrics,
       Consumer<CoapEndpoint.Builder> stack) {
     EndPointUriHandler uris = new DefaultEndPointUriHandler();
-    EndpointUri plain = uris.createUri(Protocol.COAP.getUriScheme(), coap);
     EndpointUri secure = uris.createUri(Protocol.COAPS.getUriScheme(), coaps);
     TransportBuilder builder = new TransportBuilder();
     builder.setConfiguration(Transport::configure);
-    builder.addEndpoint(new CachedCoapEndpointFactory(plain, uris, stack));
+    if (coap != null) {
+      EndpointUri plain = uris.createUri(Protocol.COAP.getUriScheme(), coap);
+      builder.addEndpoint(new CachedCoapEndpointFactory(plain, uris, stack));
+    }
     builder.addEndpoint(
         new LoggedCoapsEndpointFactory(secure, uris, new HandshakeLog(metrics), stack));
     return builder.complete();
@@ -109,11 +117,12 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       ServerSecurityInfo security,
       LeshanServer server) {
     if (spool == null) {
-      super.createEndpoints(receiver, notificationReceiver, toolbox, security, server);
+      super.createEndpoints(
+          gatekeeper.guard(receiver), notificationReceiver, toolbox, security, server);
       return;
     }
     super.createEndpoints(
-        new Admission(receiver, spool, uplink, metrics),
+        gatekeeper.guard(new Admission(receiver, spool, uplink, metrics)),
         notificationReceiver,
         toolbox,
         security,

@@ -2,12 +2,14 @@ package io.flownexus.leshan.server.rest;
 
 import io.flownexus.leshan.server.Metrics;
 import io.flownexus.leshan.server.Tokens;
+import io.flownexus.leshan.server.security.FileSecurityStore;
 import jakarta.servlet.DispatcherType;
 import jakarta.servlet.Servlet;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
 import java.util.EnumSet;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import org.eclipse.jetty.ee10.servlet.FilterHolder;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
@@ -20,7 +22,6 @@ import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.util.thread.QueuedThreadPool;
 import org.eclipse.leshan.server.LeshanServer;
-import org.eclipse.leshan.servers.security.EditableSecurityStore;
 
 /** The HTTP server: the REST API, its events, health and metrics. */
 public final class HttpApi {
@@ -38,7 +39,8 @@ public final class HttpApi {
       int port,
       Tokens tokens,
       LeshanServer lwm2m,
-      EditableSecurityStore security,
+      FileSecurityStore security,
+      Consumer<String> securityChanged,
       Metrics metrics,
       BooleanSupplier ready) {
     QueuedThreadPool threads = new QueuedThreadPool(THREADS, 4);
@@ -62,7 +64,7 @@ public final class HttpApi {
     context.addFilter(bearer, "/api/*", EnumSet.of(DispatcherType.REQUEST));
     context.addFilter(bearer, "/metrics", EnumSet.of(DispatcherType.REQUEST));
     add(context, "/api/clients/*", new ClientsServlet(lwm2m, metrics));
-    add(context, "/api/security/*", new SecurityServlet(security));
+    add(context, "/api/security/*", new SecurityServlet(security, securityChanged));
     add(context, "/api/event", new EventServlet(lwm2m));
     add(context, "/metrics", new TextServlet("text/plain; version=0.0.4", metrics::text));
     add(context, "/healthz", new HealthServlet(ready));

@@ -1,5 +1,7 @@
 package io.flownexus.leshan.server.rest;
 
+import io.flownexus.leshan.server.security.FileSecurityStore;
+import io.flownexus.leshan.server.security.SecurityEntry;
 import io.flownexus.leshan.server.security.SecurityJson;
 import jakarta.servlet.http.HttpServlet;
 import jakarta.servlet.http.HttpServletRequest;
@@ -7,7 +9,7 @@ import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import org.eclipse.leshan.servers.security.EditableSecurityStore;
+import java.util.function.Consumer;
 import org.eclipse.leshan.servers.security.NonUniqueSecurityInfoException;
 
 /** Serves /api/security/clients: who may log in, and how. */
@@ -15,10 +17,13 @@ final class SecurityServlet extends HttpServlet {
 
   private static final long serialVersionUID = 1L;
 
-  private final transient EditableSecurityStore store;
+  private final transient FileSecurityStore store;
+  private final transient Consumer<String> changed;
 
-  SecurityServlet(EditableSecurityStore store) {
+  /** Serve a store; {@code changed} is told the endpoint of each entry that is not as before. */
+  SecurityServlet(FileSecurityStore store, Consumer<String> changed) {
     this.store = store;
+    this.changed = changed;
   }
 
   @Override
@@ -44,21 +49,34 @@ final class SecurityServlet extends HttpServlet {
       throw new HttpError(400, "Invalid path");
     }
     if (request.method().equals("GET") && size == 1) {
-      return new Outcome(200, "application/json", SecurityJson.write(store.getAll()), true);
+      return new Outcome(200, "application/json", SecurityJson.write(store.entries()), true);
     }
     if (request.method().equals("PUT") && size == 1) {
-      store.add(SecurityJson.read(request.body()));
+      put(SecurityJson.read(request.body()));
       return Outcome.empty();
     }
     if (request.method().equals("DELETE") && size == 2) {
-      return store.remove(request.segments().get(1), true) != null
-          ? Outcome.empty()
-          : new Outcome(
-              200,
-              "application/json",
-              "{\"message\":\"not_found\"}".getBytes(StandardCharsets.UTF_8),
-              true);
+      return revoke(request.segments().get(1));
     }
     throw new HttpError(400, "Invalid path");
+  }
+
+  private void put(SecurityEntry entry) throws NonUniqueSecurityInfoException {
+    if (entry.credentials() == null) {
+      store.deny(entry.endpoint());
+    } else {
+      store.add(entry.credentials());
+    }
+    changed.accept(entry.endpoint());
+  }
+
+  // What is denied already stays so, and is found.
+  private Outcome revoke(String endpoint) {
+    if (store.remove(endpoint, true) == null && !store.isDenied(endpoint)) {
+      byte[] notFound = "{\"message\":\"not_found\"}".getBytes(StandardCharsets.UTF_8);
+      return new Outcome(200, "application/json", notFound, true);
+    }
+    changed.accept(endpoint);
+    return Outcome.empty();
   }
 }

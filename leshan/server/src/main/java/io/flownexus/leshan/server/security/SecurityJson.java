@@ -14,7 +14,7 @@ import java.util.List;
 import org.eclipse.leshan.core.security.util.SecurityUtil;
 import org.eclipse.leshan.servers.security.SecurityInfo;
 
-/** Security entries in the JSON of Leshan's demo server; modes psk, rpk and x509. */
+/** Security entries in the JSON of Leshan's demo server; modes psk, rpk, x509, denied. */
 public final class SecurityJson {
 
   private static final ObjectMapper MAPPER = new ObjectMapper();
@@ -23,38 +23,46 @@ public final class SecurityJson {
   private SecurityJson() {}
 
   /** Read one entry; any fault is an IllegalArgumentException that holds no secret. */
-  public static SecurityInfo read(byte[] json) {
+  public static SecurityEntry read(byte[] json) {
     return read(parse(json));
   }
 
   /** Read an array of entries. */
-  public static List<SecurityInfo> readAll(byte[] json) {
+  public static List<SecurityEntry> readAll(byte[] json) {
     JsonNode tree = parse(json);
     if (!tree.isArray()) {
       throw new IllegalArgumentException("an array of security entries is expected");
     }
-    List<SecurityInfo> entries = new ArrayList<>();
+    List<SecurityEntry> entries = new ArrayList<>();
     tree.forEach(entry -> entries.add(read(entry)));
     return entries;
   }
 
   /** Write entries as an array. */
-  public static byte[] write(Collection<SecurityInfo> entries) {
+  public static byte[] write(Collection<SecurityEntry> entries) {
     return Json.bytes(
         out -> {
           out.writeStartArray();
-          for (SecurityInfo entry : entries) {
+          for (SecurityEntry entry : entries) {
             write(out, entry);
           }
           out.writeEndArray();
         });
   }
 
-  private static void write(JsonGenerator out, SecurityInfo entry) throws IOException {
+  private static void write(JsonGenerator out, SecurityEntry entry) throws IOException {
     out.writeStartObject();
-    out.writeStringField("endpoint", entry.getEndpoint());
+    out.writeStringField("endpoint", entry.endpoint());
     out.writeObjectFieldStart("tls");
-    if (entry.usePSK()) {
+    writeMode(out, entry.credentials());
+    out.writeEndObject();
+    out.writeEndObject();
+  }
+
+  private static void writeMode(JsonGenerator out, SecurityInfo entry) throws IOException {
+    if (entry == null) {
+      out.writeStringField("mode", "denied");
+    } else if (entry.usePSK()) {
       out.writeStringField("mode", "psk");
       out.writeObjectFieldStart("details");
       out.writeStringField("identity", entry.getPskIdentity());
@@ -68,21 +76,25 @@ public final class SecurityJson {
     } else {
       out.writeStringField("mode", "x509");
     }
-    out.writeEndObject();
-    out.writeEndObject();
   }
 
-  private static SecurityInfo read(JsonNode json) {
+  private static SecurityEntry read(JsonNode json) {
     String endpoint = text(json, "endpoint");
     JsonNode tls = json.path("tls");
-    JsonNode details = tls.path("details");
-    return switch (text(tls, "mode")) {
+    String mode = text(tls, "mode");
+    return mode.equals("denied")
+        ? SecurityEntry.denied(endpoint)
+        : SecurityEntry.of(credentials(endpoint, mode, tls.path("details")));
+  }
+
+  private static SecurityInfo credentials(String endpoint, String mode, JsonNode details) {
+    return switch (mode) {
       case "psk" ->
           SecurityInfo.newPreSharedKeyInfo(
               endpoint, text(details, "identity"), hex(details, "key"));
       case "rpk" -> rawPublicKey(endpoint, hex(details, "key"));
       case "x509" -> SecurityInfo.newX509CertInfo(endpoint);
-      default -> throw new IllegalArgumentException("mode is psk, rpk or x509");
+      default -> throw new IllegalArgumentException("mode is psk, rpk, x509 or denied");
     };
   }
 

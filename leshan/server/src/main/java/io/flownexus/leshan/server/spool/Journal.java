@@ -68,6 +68,7 @@ public final class Journal implements AutoCloseable {
       CREATE TABLE IF NOT EXISTS registration (id TEXT PRIMARY KEY, json TEXT) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS observation (
         uri TEXT, token TEXT, registration TEXT, json TEXT, PRIMARY KEY (uri, token)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS endpoint (name TEXT PRIMARY KEY, secure INTEGER, day INTEGER) WITHOUT ROWID;
       """;
   // Lanes had one source for life, whose numbers were their positions.
   private static final String SOURCE_OF_LANES =

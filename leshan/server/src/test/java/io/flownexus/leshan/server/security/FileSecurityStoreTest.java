@@ -32,7 +32,7 @@ class FileSecurityStoreTest {
   void entries_are_there_again_after_a_restart() throws Exception {
     Path file = folder.resolve("security.json");
     FileSecurityStore store = new FileSecurityStore(file);
-    store.add(SecurityJson.read(PSK.getBytes(StandardCharsets.UTF_8)));
+    store.add(SecurityJson.read(PSK.getBytes(StandardCharsets.UTF_8)).credentials());
     store.add(SecurityInfo.newX509CertInfo("b"));
     store.add(SecurityInfo.newX509CertInfo("c"));
     store.remove("c", true);
@@ -45,6 +45,32 @@ class FileSecurityStoreTest {
     assertArrayEquals(new byte[] {0, -1}, again.getByIdentity("i").getPreSharedKey());
     assertTrue(again.getByEndpoint("b").useX509Cert());
     assertNull(again.getByEndpoint("c"));
+    assertTrue(again.isDenied("c"));
+  }
+
+  @Test
+  void endpoint_without_credentials_any_more_is_denied_until_it_gets_new_ones() throws Exception {
+    FileSecurityStore store = new FileSecurityStore(null);
+    store.add(SecurityInfo.newX509CertInfo("a"));
+    assertFalse(store.isDenied("a"));
+    store.remove("a", true);
+    assertTrue(store.isDenied("a"));
+    assertEquals("[SecurityEntry[endpoint=a, credentials=null]]", store.entries().toString());
+    store.add(SecurityInfo.newX509CertInfo("a"));
+    assertFalse(store.isDenied("a"));
+    assertEquals(1, store.entries().size());
+  }
+
+  @Test
+  void revocation_that_cannot_be_written_has_not_happened() throws Exception {
+    Path inner = Files.createDirectory(folder.resolve("inner"));
+    FileSecurityStore store = new FileSecurityStore(inner.resolve("security.json"));
+    store.add(SecurityInfo.newX509CertInfo("a"));
+    Files.delete(inner.resolve("security.json"));
+    Files.delete(inner);
+    assertThrows(UncheckedIOException.class, () -> store.remove("a", true));
+    assertFalse(store.isDenied("a"));
+    assertTrue(store.getByEndpoint("a").useX509Cert());
   }
 
   @Test
