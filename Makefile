@@ -28,16 +28,22 @@ help: ## say what there is to make
 up: $(STAMP) ## start everything; returns when all of it is ready
 	@$(RUN) -m local up
 
-status: $(STAMP) ## show the state of each part
-	@$(RUN) -m local status
+# On a checkout in which nothing has run there is nothing to ask, and so nothing to install.
+ASK := if [ ! -x $(RUN) ]; then echo "nothing has run yet: make up" >&2; exit 1; fi;
 
-logs: $(STAMP) ## print the logs: make logs ARGS='-f connector'
-	@$(RUN) -m local logs $(ARGS)
+status: ## show the state of each part
+	@$(ASK) $(RUN) -m local status
 
-down: $(STAMP) ## stop everything that `up` has started
-	@$(RUN) -m local down
+logs: ## print the logs: make logs ARGS='-f connector'
+	@$(ASK) $(RUN) -m local logs $(ARGS)
 
-clean: ## stop everything and remove its data, logs and secrets, and the Python environment
+down: ## stop everything that `up` has started
+	@if [ -x $(RUN) ]; then $(RUN) -m local down; else echo "not running"; fi
+
+clean: ## stop everything and remove its data, logs and secrets, and the Python environment; asks on a terminal
+	@if [ -t 0 ] && [ -e $(STAMP) ]; then \
+		read -r -p "remove all data, logs and secrets of $${FLOWNEXUS_HOME:-$(TOOLS)}? [y/N] " answer; \
+		[ "$$answer" = y ] || { echo "kept"; exit 1; }; fi
 	@if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi
 ifeq ($(FLOWNEXUS_HOME),)
 	@rm -rf $(VENV) $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true

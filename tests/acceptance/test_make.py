@@ -13,12 +13,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.timeout(600)
-def test_up_works_in_a_folder_whose_name_has_a_space(tmp_path: Path) -> None:
+def test_commands_work_in_a_folder_whose_name_has_a_space_and_install_only_for_up(tmp_path: Path) -> None:
     checkout = tmp_path / "a checkout"
     for name in _sources():
         target = checkout / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(REPOSITORY / name, target)
+    assert _make(checkout, "down").stdout == "not running\n"
+    status = _make(checkout, "status")
+    assert (status.returncode, status.stderr.splitlines()[0]) == (2, "nothing has run yet: make up")
+    assert not (checkout / ".flownexus").exists()
     try:
         up = _make(checkout, "up", "PORTS=free")
         assert up.returncode == 0, up.stdout + up.stderr
