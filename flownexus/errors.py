@@ -10,6 +10,8 @@ class FlowNexusError(Exception):
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
+    type: ClassVar[str] = "about:blank"
+    """What programs may go by (RFC 9457, 3.1.1): a URN of ours where one does."""
     retry_after: ClassVar[int | None] = None
     """Seconds after which the caller may try the same again; None where that cannot help."""
 
@@ -33,6 +35,16 @@ class BadRequestError(FlowNexusError):
 
     status = 400
     title = "Bad request"
+
+
+class UnreadableDeliveryError(BadRequestError):
+    """The body is none of the shapes of a webhook, and never will be.
+
+    By its type Leshan knows that a webhook function says so, rather than something on the way: only then
+    does it set an item aside.
+    """
+
+    type = "urn:flownexus:problem:unreadable-delivery"
 
 
 class ValidationFailedError(FlowNexusError):

@@ -38,10 +38,16 @@ def problem(error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     if error.status == UnauthorizedError.status:
         headers["WWW-Authenticate"] = "Bearer"
-    return problem_of(error.status, error.title, error.detail, headers)
+    return problem_of(error.status, error.title, error.detail, headers, error.type)
 
 
-def problem_of(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Return the problem that these words make."""
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+def problem_of(
+    status: int,
+    title: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    kind: str = "about:blank",
+) -> Response:
+    """Return the problem that these words make; `kind` is its type, a URI."""
+    body = {"type": kind, "title": title, "status": status, "detail": detail}
     return body, status, {"Content-Type": "application/problem+json", **(headers or {})}

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from flownexus.errors import BadRequestError, TooMuchError
+from flownexus.errors import TooMuchError, UnreadableDeliveryError
 from flownexus.lwm2m.node import (
     Rejection,
     iter_object_links,
@@ -165,14 +165,16 @@ def _reason(error: Exception) -> str:
 def parse_body(body: bytes) -> Body:
     """Split a body into its items.
 
-    Raises BadRequestError where it is not JSON or none of the shapes, and TooMuchError where it has more than
-    MAX_ITEMS.
+    Raises UnreadableDeliveryError where it is not JSON or none of the shapes, and TooMuchError where it has
+    more than MAX_ITEMS.
     """
     first = body.lstrip()[:1]
     if not first:
-        raise BadRequestError("the body is empty; send one item, a JSON array of items, or an envelope")
+        raise UnreadableDeliveryError(
+            "the body is empty; send one item, a JSON array of items, or an envelope"
+        )
     if first not in b"{[":
-        raise BadRequestError("the body is neither a JSON object nor an array of items")
+        raise UnreadableDeliveryError("the body is neither a JSON object nor an array of items")
     try:
         if first == b"[":
             _check_count(_decode_array(body))
@@ -182,13 +184,13 @@ def parse_body(body: bytes) -> Body:
         raw = _decode_envelope(body)
         _check_count(_decode_array(raw.items))
     except msgspec.ValidationError as error:
-        raise BadRequestError(
+        raise UnreadableDeliveryError(
             f"the envelope is not {{source: UUID, lane, first_seq, items}}: {error}"
         ) from None
     except _UNREADABLE as error:
-        raise BadRequestError(f"the body is not JSON: {_reason(error)}") from None
+        raise UnreadableDeliveryError(f"the body is not JSON: {_reason(error)}") from None
     if not (0 <= raw.lane < 2**31 and 1 <= raw.first_seq < 2**62):
-        raise BadRequestError("the envelope's lane counts from 0 and its first_seq from 1")
+        raise UnreadableDeliveryError("the envelope's lane counts from 0 and its first_seq from 1")
     return Body(Envelope(raw.source, raw.lane, raw.first_seq), raw.items, alone=False)
 
 
@@ -200,8 +202,8 @@ def _check_count(items: Sequence[object]) -> None:
 def parse_items(kind: Kind, body: Body) -> list[Item | Rejection]:
     """Read the items of a body; what is not an item of this webhook is a rejection in its place.
 
-    Values that do not fit their type are in the item's `rejected`. Raises BadRequestError where the body is
-    one item by itself and not one.
+    Values that do not fit their type are in the item's `rejected`. Raises UnreadableDeliveryError where the
+    body is one item by itself and not one.
     """
     if kind is Kind.SINGLE:
         try:
@@ -214,7 +216,7 @@ def parse_items(kind: Kind, body: Body) -> list[Item | Rejection]:
             parsed.append(_parse_item(kind, raw))
         except BadItemError as error:
             if body.alone:
-                raise BadRequestError(f"not one of the documented shapes: {error}") from None
+                raise UnreadableDeliveryError(f"not one of the documented shapes: {error}") from None
             text = bytes(raw).decode("utf-8", "backslashreplace")
             parsed.append(Rejection("", str(error), text))
     return parsed

@@ -89,8 +89,8 @@ class Deliveries:
     def deliver(self, raw_body: bytes) -> Outcome:
         """Store a webhook's body: what is new of it, once, and all of it or nothing.
 
-        Raises BadRequestError for what is not one of the shapes, TooMuchError for what is to be sent in
-        smaller parts, and UnavailableError where PostgreSQL is away.
+        Raises UnreadableDeliveryError for what is not one of the shapes, TooMuchError for what is to be sent
+        in smaller parts, and UnavailableError where PostgreSQL is away.
         """
         body = parse_body(raw_body)
         entries = parse_items(self._kind, body)

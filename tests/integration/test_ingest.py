@@ -634,6 +634,7 @@ def test_a_body_that_is_none_of_the_shapes_is_a_400_and_nothing_is_stored(
     assert answer.content_type == "application/problem+json"
     assert answer.json is not None
     assert answer.json["detail"]
+    assert answer.json["type"] == "urn:flownexus:problem:unreadable-delivery"  # by which Leshan sets aside
     assert rows("SELECT count(*) FROM endpoint") == [(0,)]
 
 

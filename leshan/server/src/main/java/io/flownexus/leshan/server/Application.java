@@ -17,6 +17,7 @@ import java.lang.management.MemoryPoolMXBean;
 import java.lang.management.MemoryType;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.List;
 import org.eclipse.leshan.core.endpoint.Protocol;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
@@ -77,7 +78,8 @@ public final class Application {
             security,
             watch::review,
             metrics,
-            () -> ready);
+            delivery == null ? null : delivery.spool(),
+            this::troubles);
     Runtime runtime = Runtime.getRuntime();
     metrics.gauge(
         "heap_used_bytes",
@@ -90,6 +92,13 @@ public final class Application {
         "Old generation after its last collection.",
         Application::keptByCollection);
     LOG.info("{} object models loaded", models.size());
+  }
+
+  private List<String> troubles() {
+    if (!ready) {
+      return List.of("not ready");
+    }
+    return delivery == null ? List.of() : delivery.troubles();
   }
 
   private static long keptByCollection() {

@@ -10,6 +10,8 @@ import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import io.flownexus.leshan.server.webhook.Webhooks;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import org.eclipse.leshan.server.registration.InMemoryRegistrationStore;
 import org.eclipse.leshan.server.registration.RegistrationStore;
 import org.slf4j.Logger;
@@ -65,6 +67,15 @@ final class Delivery {
 
   Uplink uplink() {
     return uplink;
+  }
+
+  /** Say why data is not kept or not posted, though disk and functions may be well. */
+  List<String> troubles() {
+    List<String> troubles = new ArrayList<>(webhooks.troubles());
+    if (journal != null && journal.trouble() != null) {
+      troubles.add(journal.trouble());
+    }
+    return troubles;
   }
 
   /** Post what waits, at most so long, and stop. */

@@ -4,23 +4,28 @@ import jakarta.servlet.http.HttpServlet;
 import jakarta.servlet.http.HttpServletRequest;
 import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
-import java.util.function.BooleanSupplier;
+import java.util.List;
+import java.util.function.Supplier;
 
-/** Serves /healthz: 200 when ready, else 503. */
+/** Serves /healthz: 200 while all is well, else 503 with what is not, a line each. */
 final class HealthServlet extends HttpServlet {
 
   private static final long serialVersionUID = 1L;
 
-  private final transient BooleanSupplier ready;
+  private final transient Supplier<List<String>> troubles;
 
-  HealthServlet(BooleanSupplier ready) {
-    this.ready = ready;
+  HealthServlet(Supplier<List<String>> troubles) {
+    this.troubles = troubles;
   }
 
   @Override
   protected void doGet(HttpServletRequest request, HttpServletResponse response)
       throws IOException {
-    boolean ok = ready.getAsBoolean();
-    OpenRequest.respond(response, Outcome.text(ok ? 200 : 503, ok ? "ok\n" : "not ready\n", false));
+    List<String> found = troubles.get();
+    OpenRequest.respond(
+        response,
+        found.isEmpty()
+            ? Outcome.text(200, "ok\n", false)
+            : Outcome.text(503, String.join("\n", found) + "\n", false));
   }
 }

@@ -3,13 +3,15 @@ package io.flownexus.leshan.server.rest;
 import io.flownexus.leshan.server.Metrics;
 import io.flownexus.leshan.server.Tokens;
 import io.flownexus.leshan.server.security.FileSecurityStore;
+import io.flownexus.leshan.server.webhook.Spool;
 import jakarta.servlet.DispatcherType;
 import jakarta.servlet.Servlet;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
 import java.util.EnumSet;
-import java.util.function.BooleanSupplier;
+import java.util.List;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.eclipse.jetty.ee10.servlet.FilterHolder;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
@@ -33,7 +35,7 @@ public final class HttpApi {
   private final Server server;
   private final ServerConnector connector;
 
-  /** Set up, without opening the port. */
+  /** Set up, without opening the port; spool is null where there is none. */
   public HttpApi(
       String host,
       int port,
@@ -42,7 +44,8 @@ public final class HttpApi {
       FileSecurityStore security,
       Consumer<String> securityChanged,
       Metrics metrics,
-      BooleanSupplier ready) {
+      Spool spool,
+      Supplier<List<String>> troubles) {
     QueuedThreadPool threads = new QueuedThreadPool(THREADS, 4);
     threads.setName("http");
     threads.setDaemon(true);
@@ -66,8 +69,11 @@ public final class HttpApi {
     add(context, "/api/clients/*", new ClientsServlet(lwm2m, metrics));
     add(context, "/api/security/*", new SecurityServlet(security, securityChanged));
     add(context, "/api/event", new EventServlet(lwm2m));
+    if (spool != null) {
+      add(context, "/api/set-aside", new SetAsideServlet(spool));
+    }
     add(context, "/metrics", new TextServlet("text/plain; version=0.0.4", metrics::text));
-    add(context, "/healthz", new HealthServlet(ready));
+    add(context, "/healthz", new HealthServlet(troubles));
     server.setHandler(context);
   }
 

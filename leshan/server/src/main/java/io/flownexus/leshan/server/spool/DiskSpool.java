@@ -6,6 +6,7 @@ import io.flownexus.leshan.server.webhook.Batch;
 import io.flownexus.leshan.server.webhook.Item;
 import io.flownexus.leshan.server.webhook.Lane;
 import io.flownexus.leshan.server.webhook.MessageId;
+import io.flownexus.leshan.server.webhook.SetAside;
 import io.flownexus.leshan.server.webhook.Spool;
 import java.nio.charset.StandardCharsets;
 import java.sql.SQLException;
@@ -39,6 +40,8 @@ public final class DiskSpool implements Spool, Journal.Participant {
 
   private record Renewal(DiskLane lane, CompletableFuture<Void> safe) {}
 
+  private record Recall(int most, CompletableFuture<Integer> safe) {}
+
   private final Journal journal;
   private final SpoolTables tables;
   private final Receipts receipts;
@@ -55,12 +58,15 @@ public final class DiskSpool implements Spool, Journal.Participant {
   private List<Renewal> renewals = new ArrayList<>();
   private List<SetAside> asides = new ArrayList<>();
   private Set<DiskLane> trims = new HashSet<>();
+  private List<Recall> recalls = new ArrayList<>();
 
   // What is in the transaction; the journal's thread only.
   private List<Append> group = List.of();
   private List<Renewal> renewing = List.of();
   private List<SetAside> leaving = List.of();
   private Set<DiskLane> trimming = Set.of();
+  private List<Recall> recalling = List.of();
+  private final Map<Recall, List<SetAside>> recalled = new LinkedHashMap<>();
   private final long[] done; // by a lane's id, at the beginning of the transaction
   private final Map<DiskLane, Chunk> chunks = new HashMap<>();
   private final Map<DiskLane, Numbering> renewed = new HashMap<>();
@@ -116,6 +122,11 @@ public final class DiskSpool implements Spool, Journal.Participant {
   }
 
   @Override
+  public boolean holds(Lane lane) {
+    return find(lane).pending() > 0;
+  }
+
+  @Override
   public Batch peek(Lane lane, int maxItems, int maxBytes) {
     DiskLane found = find(lane);
     if (found.starved()) {
@@ -147,6 +158,21 @@ public final class DiskSpool implements Spool, Journal.Participant {
     pending.decrementAndGet();
     aside.incrementAndGet();
     trim(found);
+  }
+
+  @Override
+  public List<SetAside> setAside(int most) {
+    return tables.readAside(most);
+  }
+
+  @Override
+  public CompletionStage<Integer> postSetAside(int most) {
+    Recall recall = new Recall(most, new CompletableFuture<>());
+    synchronized (this) {
+      recalls.add(recall);
+    }
+    journal.wake();
+    return recall.safe;
   }
 
   @Override
@@ -189,6 +215,9 @@ public final class DiskSpool implements Spool, Journal.Participant {
   public int write() throws SQLException {
     take();
     long now = System.currentTimeMillis();
+    for (SetAside item : leaving) {
+      tables.insert(item);
+    }
     Map<DiskLane, List<byte[]>> items = new LinkedHashMap<>();
     int count = 0;
     for (Append append : group) {
@@ -198,6 +227,15 @@ public final class DiskSpool implements Spool, Journal.Participant {
         count++;
       }
     }
+    for (Recall recall : recalling) {
+      List<SetAside> again = tables.takeAside(journal.connection(), recall.most);
+      recalled.put(recall, again);
+      for (SetAside item : again) { // of a life with more lanes, perhaps
+        Lane lane = new Lane(item.lane().kind(), item.lane().number() % lanesOfKind);
+        byte[] json = item.json().getBytes(StandardCharsets.UTF_8);
+        items.computeIfAbsent(find(lane), key -> new ArrayList<>()).add(json);
+      }
+    }
     for (Map.Entry<DiskLane, List<byte[]>> entry : items.entrySet()) {
       DiskLane lane = entry.getKey();
       Chunk chunk = new Chunk(lane.committed() + 1, now, entry.getValue());
@@ -205,21 +243,20 @@ public final class DiskSpool implements Spool, Journal.Participant {
       chunks.put(lane, chunk);
     }
     receipts.write(group.stream().map(Append::message).filter(Objects::nonNull).toList(), now);
-    for (SetAside item : leaving) {
-      tables.insert(item);
-    }
     updateLanes();
     return count;
   }
 
   @Override
   public void committed() {
+    recalled.forEach((recall, items) -> countAgain(items));
     chunks.keySet().forEach(DiskLane::numberingsCommitted);
     chunks.forEach(DiskLane::committed);
     renewed.forEach(DiskLane::renumber);
     chunks.keySet().forEach(lane -> listener.accept(lane.lane()));
     group.forEach(append -> append.safe.complete(null));
     renewing.forEach(renewal -> renewal.safe.complete(null));
+    recalled.forEach((recall, items) -> recall.safe.complete(items.size()));
     forget();
   }
 
@@ -240,6 +277,7 @@ public final class DiskSpool implements Spool, Journal.Participant {
       append.safe.completeExceptionally(reason);
     }
     renewing.forEach(renewal -> renewal.safe.completeExceptionally(reason));
+    recalling.forEach(recall -> recall.safe.completeExceptionally(reason));
     forget();
   }
 
@@ -258,6 +296,8 @@ public final class DiskSpool implements Spool, Journal.Participant {
     asides = new ArrayList<>();
     trimming = trims;
     trims = new HashSet<>();
+    recalling = recalls;
+    recalls = new ArrayList<>();
     for (DiskLane lane : lanes) {
       done[lane.id()] = lane.done();
     }
@@ -290,8 +330,19 @@ public final class DiskSpool implements Spool, Journal.Participant {
     renewing = List.of();
     leaving = List.of();
     trimming = Set.of();
+    recalling = List.of();
+    recalled.clear();
     chunks.clear();
     renewed.clear();
+  }
+
+  private void countAgain(List<SetAside> items) {
+    pending.addAndGet(items.size());
+    aside.addAndGet(-items.size());
+    for (SetAside item : items) {
+      room.give(item.json().length());
+      room.take(Chunk.cost(item.json().getBytes(StandardCharsets.UTF_8)));
+    }
   }
 
   private void trim(DiskLane lane) {

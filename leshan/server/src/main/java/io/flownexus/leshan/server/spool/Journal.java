@@ -82,6 +82,8 @@ public final class Journal implements AutoCloseable {
   private static final long SOON = TimeUnit.MILLISECONDS.toNanos(100);
   private static final long RETRY = TimeUnit.MILLISECONDS.toNanos(500);
   private static final long LOOK = TimeUnit.MILLISECONDS.toNanos(200);
+  // SQLite waits 10 s for a lock, and a disk may take its time.
+  private static final long STUCK = TimeUnit.SECONDS.toNanos(60);
   // After a large group more is on its way: gathering it for a moment makes larger groups.
   private static final int BUSY = 8;
   private static final long LINGER = TimeUnit.MILLISECONDS.toNanos(2);
@@ -108,6 +110,8 @@ public final class Journal implements AutoCloseable {
   private volatile int synchronous; // as the connection itself says: 2 is FULL
   private volatile boolean writable = true;
   private volatile boolean roomy = true;
+  private volatile boolean ended; // the thread, though nobody has closed the journal
+  private volatile long turned = due; // when it last began a turn
 
   /** Open or make the file, which no other process may have open. */
   public Journal(Path file, Metrics metrics) {
@@ -174,7 +178,15 @@ public final class Journal implements AutoCloseable {
 
   /** Return whether the disk takes what is written, and has more than a reserve left. */
   boolean ready() {
-    return writable && roomy;
+    return writable && roomy && !ended;
+  }
+
+  /** Say why nothing is committed though the disk may be well; null while all is. */
+  public String trouble() {
+    if (ended) {
+      return "the spool's thread has ended: see the log";
+    }
+    return System.nanoTime() - turned < STUCK ? null : "the spool's thread has not moved on";
   }
 
   void join(Participant participant) {
@@ -245,8 +257,9 @@ public final class Journal implements AutoCloseable {
         commit();
       }
       commit();
-    } catch (InterruptedException e) {
-      LOG.error("spool: interrupted, nothing more is written");
+    } catch (Throwable e) { // whether the transaction happened, only a new start can tell
+      ended = true;
+      LOG.error("spool: nothing more is written, devices are refused, start anew after", e);
     }
   }
 
@@ -269,6 +282,7 @@ public final class Journal implements AutoCloseable {
   }
 
   private void commit() {
+    turned = System.nanoTime();
     int written = 0;
     try {
       if (connection == null) {

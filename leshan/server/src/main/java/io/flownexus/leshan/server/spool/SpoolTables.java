@@ -3,6 +3,7 @@ package io.flownexus.leshan.server.spool;
 import io.flownexus.leshan.server.StartupException;
 import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Lane;
+import io.flownexus.leshan.server.webhook.SetAside;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -10,6 +11,7 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.UUID;
 
@@ -18,14 +20,19 @@ final class SpoolTables {
 
   private static final int READ_BYTES = 1 << 20;
 
+  private static final String SELECT_ASIDE =
+      "SELECT * FROM aside ORDER BY time, source, seq LIMIT ?";
+
   private final Update insertChunk;
   private final Update deleteChunks;
   private final Update updateLane;
   private final Update deleteNumberings;
   private final Update insertNumbering;
   private final Update insertAside;
+  private final Update deleteAside;
   private final Connection reader;
   private final PreparedStatement selectChunks;
+  private final PreparedStatement selectAside;
 
   SpoolTables(Journal journal) throws SQLException {
     insertChunk =
@@ -37,7 +44,10 @@ final class SpoolTables {
     deleteNumberings = journal.update("DELETE FROM numbering WHERE lane = ?");
     insertNumbering = journal.update("INSERT INTO numbering VALUES (?, ?, ?)");
     insertAside = journal.update("INSERT OR REPLACE INTO aside VALUES (?, ?, ?, ?, ?, ?, ?)");
+    deleteAside =
+        journal.update("DELETE FROM aside WHERE kind = ? AND lane = ? AND source = ? AND seq = ?");
     reader = journal.connect();
+    selectAside = reader.prepareStatement(SELECT_ASIDE);
     selectChunks =
         reader.prepareStatement(
             "SELECT first_seq, time, items FROM chunk WHERE lane = ? AND last_seq > ?"
@@ -142,7 +152,49 @@ final class SpoolTables {
         item.json());
   }
 
-  /** Read a lane's oldest chunks after a number; only this may any thread call. */
+  /** Take the oldest items set aside out of their table, in the journal's transaction. */
+  List<SetAside> takeAside(Connection journal, int most) throws SQLException {
+    List<SetAside> items;
+    try (PreparedStatement select = journal.prepareStatement(SELECT_ASIDE)) {
+      items = aside(select, most);
+    }
+    for (SetAside item : items) {
+      deleteAside.execute(
+          item.lane().kind().label(), item.lane().number(), item.source().toString(), item.seq());
+    }
+    return items;
+  }
+
+  /** Read the oldest items set aside; any thread may call this. */
+  synchronized List<SetAside> readAside(int most) {
+    try {
+      return aside(selectAside, most);
+    } catch (SQLException e) {
+      throw new IllegalStateException("cannot read the spool", e);
+    }
+  }
+
+  private static List<SetAside> aside(PreparedStatement select, int most) throws SQLException {
+    List<SetAside> items = new ArrayList<>();
+    select.setInt(1, most);
+    try (ResultSet rows = select.executeQuery()) {
+      while (rows.next()) {
+        items.add(
+            new SetAside(
+                new Lane(
+                    Kind.valueOf(rows.getString("kind").toUpperCase(Locale.ROOT)),
+                    rows.getInt("lane")),
+                UUID.fromString(rows.getString("source")),
+                rows.getLong("seq"),
+                rows.getLong("time"),
+                rows.getString("reason"),
+                rows.getString("json")));
+      }
+    }
+    return items;
+  }
+
+  /** Read a lane's oldest chunks after a position; any thread may call this. */
   synchronized List<Chunk> read(DiskLane lane, long done) {
     List<Chunk> chunks = new ArrayList<>();
     try {

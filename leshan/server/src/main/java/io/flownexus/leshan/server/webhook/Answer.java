@@ -2,6 +2,7 @@ package io.flownexus.leshan.server.webhook;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import java.io.IOException;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
@@ -13,8 +14,23 @@ import java.time.format.DateTimeFormatter;
 import java.util.List;
 import java.util.concurrent.CompletionException;
 
-/** What a function answered to a batch; status 0 is no answer at all, its reason is in text. */
-record Answer(int status, String text, Duration retryAfter, long mark, List<String> rejected) {
+/**
+ * What was answered to a batch; status 0 is no answer at all, its reason is in text.
+ *
+ * <p>Who answers need not be the function: a wrong URL, a gateway or a captive portal says 200 and
+ * 400 too. The mark is that of a function that stores, else -1; problem is the type of a problem
+ * (RFC 9457), else empty.
+ */
+record Answer(
+    int status,
+    String text,
+    Duration retryAfter,
+    long mark,
+    List<String> rejected,
+    String problem) {
+
+  /** What a webhook function says of a body that it will never take (flownexus/errors.py). */
+  static final String UNREADABLE = "urn:flownexus:problem:unreadable-delivery";
 
   private static final ObjectMapper MAPPER = new ObjectMapper();
   private static final int TEXT_BOUND = 200;
@@ -22,31 +38,56 @@ record Answer(int status, String text, Duration retryAfter, long mark, List<Stri
   static Answer failed(Throwable error) {
     Throwable reason =
         error instanceof CompletionException && error.getCause() != null ? error.getCause() : error;
-    return new Answer(0, String.valueOf(reason), null, -1, List.of());
+    return new Answer(0, String.valueOf(reason), null, -1, List.of(), "");
   }
 
   static Answer of(HttpResponse<byte[]> response) {
-    int status = response.statusCode();
     byte[] body = response.body();
     Duration retryAfter =
         response.headers().firstValue("Retry-After").map(Answer::retryAfter).orElse(null);
-    if (status == 200) {
-      try {
-        JsonNode json = MAPPER.readTree(body);
-        List<String> rejected =
-            json.path("rejected").valueStream().map(JsonNode::toString).toList();
-        return new Answer(status, "", retryAfter, json.path("mark").asLong(-1), rejected);
-      } catch (IOException e) { // stored all the same: only 200 says so
-        return new Answer(status, "", retryAfter, -1, List.of());
-      }
+    JsonNode json = json(body);
+    if (response.statusCode() == 200 && json.path("mark").isIntegralNumber()) {
+      List<String> rejected = json.path("rejected").valueStream().map(JsonNode::toString).toList();
+      return new Answer(200, "", retryAfter, json.path("mark").asLong(), rejected, "");
     }
     String text = new String(body, StandardCharsets.UTF_8);
     return new Answer(
-        status,
+        response.statusCode(),
         text.length() > TEXT_BOUND ? text.substring(0, TEXT_BOUND) : text,
         retryAfter,
         -1,
-        List.of());
+        List.of(),
+        json.path("type").asText());
+  }
+
+  /** Return whether a function says that it has all of a batch. */
+  boolean stored(Batch batch) {
+    return status == 200 && mark >= batch.lastSeq();
+  }
+
+  /** Return whether a webhook function says that it cannot read what was posted, ever. */
+  boolean unreadable() {
+    return status == 400 && problem.equals(UNREADABLE);
+  }
+
+  /** Say for the log what was answered. */
+  String told() {
+    return switch (status) {
+      case 0 -> "no answer: " + text;
+      case 200 ->
+          mark < 0
+              ? "200 without a mark, which is no webhook function's (is the URL right?): " + text
+              : "200 with mark " + mark + ", which is not the batch's last number";
+      default -> status + " " + text;
+    };
+  }
+
+  private static JsonNode json(byte[] body) {
+    try {
+      return MAPPER.readTree(body);
+    } catch (IOException e) {
+      return MissingNode.getInstance();
+    }
   }
 
   private static Duration retryAfter(String header) {

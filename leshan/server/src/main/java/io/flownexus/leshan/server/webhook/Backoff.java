@@ -8,6 +8,11 @@ record Backoff(Duration first, Duration longest) {
 
   private static final Duration LONGEST_RETRY_AFTER = Duration.ofMinutes(5);
 
+  /** Return one that begins where this one ends. */
+  Backoff slower() {
+    return new Backoff(longest, LONGEST_RETRY_AFTER);
+  }
+
   /** Return the wait after so many failures in a row, 1 or more, and what the answer asked for. */
   Duration after(int failures, Duration retryAfter) {
     double limit =

@@ -16,7 +16,10 @@ final class LanePoster {
   // After a large batch more is on its way, and a batch by itself costs as much as many items:
   // gathering for a moment makes fewer and larger ones.
   private static final int BUSY = 50;
-  private static final long GATHER_MILLIS = 50;
+  private static final Duration GATHER = Duration.ofMillis(50);
+  // So many bad items may stand in a row; when there are more, it is rather the function.
+  private static final int MAX_ASIDE_IN_A_ROW = 5;
+  private static final long STUCK = TimeUnit.SECONDS.toNanos(60);
 
   private final Lane lane;
   private final Spool spool;
@@ -29,6 +32,10 @@ final class LanePoster {
   // Only the one who holds busy uses these.
   private int limit;
   private int failures;
+  private int asideInARow;
+
+  private volatile boolean failing; // posting itself, not a post
+  private volatile long expected = idle(); // when the next step has begun at the latest
 
   LanePoster(
       Lane lane,
@@ -49,49 +56,78 @@ final class LanePoster {
   /** Post soon, unless a post is under way or waits for its next try. */
   void wake() {
     if (busy.compareAndSet(false, true)) {
-      try {
-        executor.execute(this::post);
-      } catch (RejectedExecutionException e) {
-        LOG.debug("closed: what comes now is not posted");
-      }
+      after(Duration.ZERO);
     }
   }
 
-  private void post() {
-    try {
-      postNext();
-    } catch (RuntimeException e) {
-      goOnAfter(e);
+  /** Say what is wrong with posting itself, whatever is answered; null while all is well. */
+  String trouble() {
+    String name = lane.kind().label() + " lane " + lane.number();
+    if (failing) {
+      return "posting of " + name + " fails: see the log";
     }
+    return System.nanoTime() - expected > 0 ? "posting of " + name + " has not moved on" : null;
+  }
+
+  // Always the last step: two posters of one lane would be in each other's way.
+  private void after(Duration wait) {
+    expect(wait);
+    try {
+      executor.schedule(this::post, wait.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (RejectedExecutionException e) {
+      expected = idle();
+      LOG.debug("closed: what comes now is not posted");
+    }
+  }
+
+  private void expect(Duration wait) {
+    expected = System.nanoTime() + wait.toNanos() + STUCK;
+  }
+
+  private static long idle() {
+    return System.nanoTime() + Long.MAX_VALUE / 2;
+  }
+
+  private void post() {
+    attempt(this::postNext);
   }
 
   private void postNext() {
     Batch batch = spool.peek(lane, limit, MAX_BYTES);
     if (batch == null) {
+      expected = idle();
       busy.set(false);
-      if (spool.peek(lane, 1, 1) != null) { // came between the look and the release
+      if (spool.holds(lane)) { // came between the look and the release
         wake();
       }
       return;
     }
+    expect(target.timeout());
     target
         .post(batch.envelope())
         .whenCompleteAsync(
-            (answer, error) -> settle(batch, error == null ? answer : Answer.failed(error)),
+            (answer, error) ->
+                attempt(() -> next(batch, error == null ? answer : Answer.failed(error))),
             executor);
   }
 
-  private void settle(Batch batch, Answer answer) {
+  // Errors too: a thread that ends quietly would leave the lane busy for ever.
+  private void attempt(Runnable step) {
     try {
-      next(batch, answer);
-    } catch (RuntimeException e) {
-      goOnAfter(e);
+      step.run();
+      failing = false;
+    } catch (Throwable e) {
+      failing = true;
+      failures++;
+      Duration wait = backoff.after(failures, null);
+      LOG.error(
+          "{} lane {}: posting goes on in {} ms, after",
+          lane.kind().label(),
+          lane.number(),
+          wait.toMillis(),
+          e);
+      after(wait);
     }
-  }
-
-  private void goOnAfter(RuntimeException error) {
-    LOG.error("{} lane {}: posting goes on after", lane.kind().label(), lane.number(), error);
-    executor.schedule(this::post, 1, TimeUnit.SECONDS);
   }
 
   private void next(Batch batch, Answer answer) {
@@ -104,34 +140,45 @@ final class LanePoster {
           lane.number(),
           answer.mark());
       spool.renewSource(lane);
-      retry(answer);
-    } else if (answer.status() == 200) {
+      after(failed(answer));
+    } else if (answer.stored(batch)) {
       spool.remove(lane, batch.lastSeq());
       failures = 0;
+      asideInARow = 0;
       limit = Math.min(batchItems, limit * 2);
       target.stored(batch, answer);
       if (batch.items().size() >= BUSY && batch.items().size() < batchItems) {
-        executor.schedule(this::post, GATHER_MILLIS, TimeUnit.MILLISECONDS);
+        after(GATHER);
       } else {
-        post();
+        postNext();
       }
-    } else if (answer.status() == 413 || answer.status() == 400) {
-      if (batch.items().size() > 1) {
-        limit = Math.max(1, batch.items().size() / 2);
-      } else {
-        spool.setAside(lane, answer.status() + " " + answer.text());
-        target.setAside(lane, batch.firstSeq(), answer);
-      }
-      post();
+    } else if (batch.items().size() > 1 && (answer.status() == 413 || answer.unreadable())) {
+      limit = Math.max(1, batch.items().size() / 2);
+      postNext();
+    } else if (answer.unreadable()) {
+      setAside(batch, answer);
     } else {
-      target.failed(lane, answer, retry(answer));
+      Duration wait = failed(answer);
+      target.failed(lane, answer, wait);
+      after(wait);
     }
   }
 
-  private Duration retry(Answer answer) {
+  private void setAside(Batch batch, Answer answer) {
+    spool.setAside(lane, answer.status() + " " + answer.text());
+    target.setAside(lane, batch.firstSeq(), answer);
+    asideInARow++;
+    if (asideInARow < MAX_ASIDE_IN_A_ROW) {
+      postNext();
+    } else {
+      Duration wait = backoff.slower().after(asideInARow - MAX_ASIDE_IN_A_ROW + 1, null);
+      target.refusing(lane, asideInARow, wait);
+      after(wait);
+    }
+  }
+
+  private Duration failed(Answer answer) {
     failures++;
-    Duration wait = backoff.after(failures, answer.retryAfter());
-    executor.schedule(this::post, wait.toMillis(), TimeUnit.MILLISECONDS);
-    return wait;
+    return backoff.after(failures, answer.retryAfter());
   }
 }

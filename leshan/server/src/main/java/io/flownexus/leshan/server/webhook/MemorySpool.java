@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server.webhook;
 
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -20,9 +21,6 @@ public final class MemorySpool implements Spool {
 
   private static final Logger LOG = LoggerFactory.getLogger(MemorySpool.class);
   private static final int ASIDE_BOUND = 1000;
-
-  /** An item that no function takes, and why. */
-  public record SetAside(Lane lane, long seq, String reason, byte[] json) {}
 
   private final int lanes;
   private final long bound;
@@ -72,6 +70,11 @@ public final class MemorySpool implements Spool {
   }
 
   @Override
+  public boolean holds(Lane lane) {
+    return queue(lane).holds();
+  }
+
+  @Override
   public Batch peek(Lane lane, int maxItems, int maxBytes) {
     return queue(lane).peek(lane, maxItems, maxBytes);
   }
@@ -113,11 +116,27 @@ public final class MemorySpool implements Spool {
     listener = newListener;
   }
 
-  /** Return the items set aside last, oldest first. */
-  public List<SetAside> setAside() {
+  @Override
+  public List<SetAside> setAside(int most) {
     synchronized (aside) {
-      return List.copyOf(aside);
+      return aside.stream().limit(most).toList();
     }
+  }
+
+  @Override
+  public CompletionStage<Integer> postSetAside(int most) {
+    List<SetAside> again = new ArrayList<>();
+    synchronized (aside) {
+      while (again.size() < most && !aside.isEmpty()) {
+        again.add(aside.remove());
+      }
+    }
+    for (SetAside item : again) {
+      pending.incrementAndGet();
+      queue(item.lane()).add(item.json().getBytes(StandardCharsets.UTF_8));
+      listener.accept(item.lane());
+    }
+    return CompletableFuture.completedStage(again.size());
   }
 
   private void freed(long items) {
@@ -144,6 +163,10 @@ public final class MemorySpool implements Spool {
     synchronized void add(byte[] json) {
       items.add(json);
       next++;
+    }
+
+    synchronized boolean holds() {
+      return !items.isEmpty();
     }
 
     synchronized Batch peek(Lane lane, int maxItems, int maxBytes) {
@@ -173,7 +196,8 @@ public final class MemorySpool implements Spool {
 
     synchronized SetAside setAside(Lane lane, String reason) {
       long seq = next - items.size();
-      return new SetAside(lane, seq, reason, items.remove());
+      String json = new String(items.remove(), StandardCharsets.UTF_8);
+      return new SetAside(lane, source, seq, System.currentTimeMillis(), reason, json);
     }
 
     synchronized boolean gave(UUID given, long seq) {

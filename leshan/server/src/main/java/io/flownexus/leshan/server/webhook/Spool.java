@@ -24,6 +24,9 @@ public interface Spool {
   /** Return whether an earlier life of this spool has kept what this message brings. */
   boolean knows(MessageId message);
 
+  /** Return whether items of a lane wait. */
+  boolean holds(Lane lane);
+
   /**
    * Return the oldest items of a lane, of one source, at least one, at most so many items and
    * bytes; or null.
@@ -35,6 +38,16 @@ public interface Spool {
 
   /** Move a lane's oldest item, that its function will never take, out of the way. */
   void setAside(Lane lane, String reason);
+
+  /** Return items that were set aside, the oldest of them, at most so many. */
+  List<SetAside> setAside(int most);
+
+  /**
+   * Append items that were set aside to their lanes again, the oldest of them, at most so many.
+   *
+   * <p>The stage completes with their number when they are as safe as before.
+   */
+  CompletionStage<Integer> postSetAside(int most);
 
   /** Return whether a lane may have given a number of a source: of an earlier life's, any. */
   boolean gave(Lane lane, UUID source, long seq);

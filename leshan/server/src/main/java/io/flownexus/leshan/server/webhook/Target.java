@@ -43,7 +43,7 @@ final class Target {
     String labels = "kind=\"" + kind.label() + "\"";
     posts = metrics.counter("webhook_posts_total", labels, "Batches posted.");
     failures = metrics.counter("webhook_failures_total", labels, "Posts to be tried again.");
-    stored = metrics.counter("webhook_items_total", labels, "Items a function answered 200 for.");
+    stored = metrics.counter("webhook_items_total", labels, "Items a function has stored.");
     rejected = metrics.counter("webhook_rejected_total", labels, "Items a function rejected.");
     aside = metrics.counter("webhook_set_aside_total", labels, "Items no function takes.");
   }
@@ -61,7 +61,7 @@ final class Target {
     return client
         .sendAsync(request, BodyHandlers.ofByteArray())
         // The request's own timeout ends with the headers, this one with the body.
-        .orTimeout(timeout.toMillis() + 1000, TimeUnit.MILLISECONDS)
+        .orTimeout(timeout().toMillis(), TimeUnit.MILLISECONDS)
         .thenApply(Answer::of);
   }
 
@@ -84,11 +84,10 @@ final class Target {
     down = true;
     if (due(failureLogged)) {
       LOG.warn(
-          "{} webhook lane {}: {} {}; items are kept and posted again in {} ms",
+          "{} webhook lane {}: {}; items are kept and posted again in {} ms",
           kind.label(),
           lane.number(),
-          answer.status() == 0 ? "no answer" : answer.status(),
-          answer.text(),
+          answer.told(),
           wait.toMillis());
     }
   }
@@ -96,12 +95,26 @@ final class Target {
   void setAside(Lane lane, long seq, Answer answer) {
     aside.increment();
     LOG.error(
-        "{} webhook lane {}: item {} set aside: {} {}",
+        "{} webhook lane {}: item {} set aside: {}",
         kind.label(),
         lane.number(),
         seq,
-        answer.status(),
-        answer.text());
+        answer.told());
+  }
+
+  void refusing(Lane lane, int run, Duration wait) {
+    LOG.error(
+        "{} webhook lane {}: {} items in a row were set aside and none was stored between; it goes"
+            + " on in {} ms",
+        kind.label(),
+        lane.number(),
+        run,
+        wait.toMillis());
+  }
+
+  /** Return how long a post takes at most. */
+  Duration timeout() {
+    return timeout.plusSeconds(1);
   }
 
   private static boolean due(AtomicLong last) {

@@ -5,8 +5,11 @@ import io.flownexus.leshan.server.Tokens;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -67,6 +70,15 @@ public final class Webhooks {
             });
     metrics.gauge("spool_pending_items", "", "Items waiting to be stored.", spool::pending);
     spool.onAppend(lane -> posters.get(lane.kind())[lane.number()].wake());
+  }
+
+  /** Say of each lane that is not posted though it could be why. */
+  public List<String> troubles() {
+    return posters.values().stream()
+        .flatMap(Arrays::stream)
+        .map(LanePoster::trouble)
+        .filter(Objects::nonNull)
+        .toList();
   }
 
   /** Wait until nothing is pending, at most so long, and stop; return how many items remain. */

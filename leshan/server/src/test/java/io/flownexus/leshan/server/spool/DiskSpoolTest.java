@@ -16,6 +16,7 @@ import io.flownexus.leshan.server.webhook.Item;
 import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Lane;
 import io.flownexus.leshan.server.webhook.MessageId;
+import io.flownexus.leshan.server.webhook.SetAside;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
@@ -183,6 +184,30 @@ class DiskSpoolTest {
       assertEquals("400 no", row.getString(1));
       assertEquals("{\"ep\":\"ep\",\"n\":0}", row.getString(2));
     }
+  }
+
+  @Test
+  void what_was_set_aside_comes_again_at_the_end_of_its_lane() throws Exception {
+    append(0, 3);
+    spool.setAside(LANE, "400 no");
+    spool.setAside(LANE, "400 no");
+    restart();
+    assertEquals(List.of(1L, 2L), spool.setAside(10).stream().map(SetAside::seq).toList());
+    assertEquals(1, spool.postSetAside(1).toCompletableFuture().get(5, TimeUnit.SECONDS));
+    assertEquals(1, spool.setAside(10).size());
+    assertEquals(1, spool.postSetAside(9).toCompletableFuture().get(5, TimeUnit.SECONDS));
+    assertEquals(0, spool.postSetAside(9).toCompletableFuture().get(5, TimeUnit.SECONDS));
+    assertEquals(0, metric("spool_set_aside_items"));
+    assertEquals(3, spool.pending());
+    restart();
+    List<Integer> found = new ArrayList<>();
+    for (Batch batch; (batch = spool.peek(LANE, 10, 1 << 20)) != null; ) {
+      found.addAll(numbers(batch));
+      spool.remove(LANE, batch.lastSeq());
+    }
+    assertEquals(List.of(2, 0, 1), found);
+    assertEquals(0, metric("spool_bytes"));
+    assertEquals(0, count("aside"));
   }
 
   @Test

@@ -11,6 +11,8 @@ import io.flownexus.leshan.server.Tokens;
 import io.flownexus.leshan.server.WebhookReceiver;
 import io.flownexus.leshan.server.WebhookReceiver.Post;
 import io.flownexus.leshan.server.WebhookReceiver.Reply;
+import java.lang.reflect.Proxy;
+import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -22,6 +24,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -33,6 +36,14 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Lanes, batches and retries, against a real HTTP server. */
 class PostingTest {
+
+  // As flownexus/web.py writes it.
+  private static final Reply UNREADABLE =
+      new Reply(
+          400,
+          "{\"type\":\"urn:flownexus:problem:unreadable-delivery\",\"title\":\"Bad request\","
+              + "\"status\":400,\"detail\":\"the body is not JSON\"}",
+          null);
 
   @TempDir Path folder;
   final MemorySpool spool = new MemorySpool(2, 1000);
@@ -182,23 +193,159 @@ class PostingTest {
   }
 
   @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "",
+        "<html>Welcome to the WiFi</html>",
+        "{}",
+        "{\"mark\":null}",
+        "{\"mark\":\"3\"}",
+        "{\"stored\":3,\"skipped\":0,\"mark\":2,\"rejected\":[]}"
+      })
+  void answer_200_without_the_batchs_mark_keeps_the_items(String body) throws Exception {
+    CountDownLatch go = new CountDownLatch(1);
+    AtomicInteger posts = new AtomicInteger();
+    receiver.behave(
+        post -> {
+          go.await();
+          return post.body().path("items").size() == 3 && posts.incrementAndGet() < 4
+              ? new Reply(200, body, null)
+              : WebhookReceiver.stored(post);
+        });
+    append("other", 0); // holds the lane back until all three are there
+    WebhookReceiver.await(() -> receiver.posts().size() == 1);
+    IntStream.range(1, 4).forEach(i -> append("other", i));
+    go.countDown();
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    assertEquals(4, posts.get());
+    assertEquals(List.of(1, 3, 3, 3, 3), sizes());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"no such route", "{\"type\":\"about:blank\",\"status\":400}", "\"urn\"", "[]"})
+  void answer_400_of_something_on_the_way_keeps_the_items(String body) throws Exception {
+    AtomicInteger posts = new AtomicInteger();
+    receiver.behave(
+        post ->
+            posts.incrementAndGet() < 4
+                ? new Reply(400, body, null)
+                : WebhookReceiver.stored(post));
+    append("ep", 1);
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    assertEquals(4, receiver.posts().size());
+    assertEquals(List.of(), spool.setAside(10));
+  }
+
+  @Test
+  void item_by_itself_too_large_for_something_on_the_way_is_kept() throws Exception {
+    AtomicInteger posts = new AtomicInteger();
+    receiver.behave(
+        post ->
+            posts.incrementAndGet() < 4
+                ? new Reply(413, "too large", null)
+                : WebhookReceiver.stored(post));
+    append("ep", 1);
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    assertEquals(4, receiver.posts().size());
+    assertEquals(List.of(), spool.setAside(10));
+  }
+
+  @Test
+  void run_of_items_set_aside_stops_the_lane_for_a_while() throws Exception {
+    webhooks.close(Duration.ZERO);
+    Map<Kind, URI> targets = Map.of(Kind.SINGLE, receiver.uri("/single"));
+    Tokens tokens = Tokens.read(folder.resolve("token"));
+    Duration hour = Duration.ofHours(1); // what follows a run waits as long as the longest retry
+    webhooks =
+        new Webhooks(
+            spool,
+            new Webhooks.Settings(
+                targets, tokens, 2, 100, Duration.ofSeconds(3), Duration.ofMillis(10), hour),
+            new Metrics());
+    receiver.behave(post -> UNREADABLE);
+    IntStream.range(0, 20).forEach(i -> append("ep", i));
+    WebhookReceiver.await(() -> spool.setAside(20).size() == 5);
+    int posts = receiver.posts().size();
+    Thread.sleep(500);
+    assertEquals(posts, receiver.posts().size());
+    assertEquals(5, spool.setAside(20).size());
+    assertEquals(15, spool.pending());
+    assertEquals(List.of(), webhooks.troubles());
+  }
+
+  @Test
+  void what_was_set_aside_can_be_posted_again() throws Exception {
+    receiver.behave(post -> UNREADABLE);
+    append("ep", 1);
+    WebhookReceiver.await(() -> spool.setAside(10).size() == 1);
+    receiver.behave(WebhookReceiver::stored);
+    assertEquals(1, spool.postSetAside(10).toCompletableFuture().get());
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    List<Post> posts = receiver.posts();
+    assertEquals(
+        posts.get(0).body().path("items"), posts.get(posts.size() - 1).body().path("items"));
+    assertEquals(List.of(), spool.setAside(10));
+  }
+
+  @Test
+  void error_in_its_thread_neither_ends_a_lane_nor_passes_unseen() throws Exception {
+    webhooks.close(Duration.ZERO);
+    AtomicBoolean broken = new AtomicBoolean(true);
+    Spool breaking =
+        (Spool)
+            Proxy.newProxyInstance(
+                getClass().getClassLoader(),
+                new Class<?>[] {Spool.class},
+                (proxy, method, arguments) -> {
+                  if (method.getName().equals("peek") && broken.get()) {
+                    throw new StackOverflowError();
+                  }
+                  return method.invoke(spool, arguments);
+                });
+    Map<Kind, URI> targets = Map.of(Kind.SINGLE, receiver.uri("/single"));
+    webhooks =
+        new Webhooks(
+            breaking,
+            new Webhooks.Settings(
+                targets,
+                Tokens.read(folder.resolve("token")),
+                2,
+                100,
+                Duration.ofSeconds(3),
+                Duration.ofMillis(10),
+                Duration.ofMillis(50)),
+            new Metrics());
+    append("ep", 1);
+    WebhookReceiver.await(
+        () -> webhooks.troubles().stream().anyMatch(t -> t.contains("single lane")));
+    broken.set(false);
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    WebhookReceiver.await(() -> webhooks.troubles().isEmpty());
+    assertEquals(1, receiver.items("/single").size());
+  }
+
+  @ParameterizedTest
   @ValueSource(ints = {400, 413})
   void refused_batch_is_halved_until_the_culprit_is_alone(int status) throws Exception {
     CountDownLatch go = new CountDownLatch(1);
     receiver.behave(
         post -> {
           go.await();
-          boolean bad =
-              post.body().path("items").valueStream().anyMatch(i -> i.path("n").asInt() == 37);
-          return bad ? new Reply(status, "not this one", null) : WebhookReceiver.stored(post);
+          JsonNode items = post.body().path("items");
+          boolean bad = items.valueStream().anyMatch(i -> i.path("n").asInt() == 37);
+          if (!bad) {
+            return WebhookReceiver.stored(post);
+          }
+          return status == 413 && items.size() > 1 ? new Reply(413, "large", null) : UNREADABLE;
         });
     IntStream.range(0, 101).forEach(i -> append("ep", i));
     go.countDown();
     WebhookReceiver.await(() -> spool.pending() == 0);
-    List<MemorySpool.SetAside> aside = spool.setAside();
+    List<SetAside> aside = spool.setAside(10);
     assertEquals(1, aside.size());
     assertEquals(38, aside.get(0).seq());
-    assertTrue(aside.get(0).reason().startsWith(status + " "));
+    assertTrue(aside.get(0).reason().startsWith("400 "));
     Set<Integer> stored = new HashSet<>();
     for (Post post : receiver.posts()) {
       List<Integer> all =
