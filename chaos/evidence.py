@@ -49,13 +49,7 @@ OPERATIONS: Final = """
 SELECT o.id, e.name, o.operation_type, coalesce(o.value ->> 'value', o.arguments, ''),
        o.registration_id IS NULL, o.status, o.attempts, o.reason, coalesce(o.result ? 'content', false),
        coalesce(o.lease_expires_at < clock_timestamp(), false)
-       OR (o.status = 'QUEUED' AND e.registered AND coalesce(e.expires_at > clock_timestamp(), true)
-           AND NOT EXISTS (SELECT FROM endpoint_operation before
-                           WHERE before.endpoint_id = o.endpoint_id AND before.priority = o.priority
-                             AND before.status = 'QUEUED' AND before.id <= o.id
-                             AND before.waits_for_presence > e.presence)
-           AND NOT EXISTS (SELECT FROM endpoint_operation under_way
-                           WHERE under_way.endpoint_id = o.endpoint_id AND under_way.status = 'SENDING'))
+       OR o.status = 'QUEUED' AND o.id = (SELECT next.id FROM next_operation(o.endpoint_id) AS next)
 FROM endpoint_operation o JOIN endpoint e ON e.id = o.endpoint_id
 WHERE o.finished_at IS NULL OR %s
 ORDER BY o.id

@@ -10,6 +10,8 @@ BEGIN
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
             NULL;
         END;
+        -- Who holds rows in a transaction and does nothing holds up others: its host may be gone.
+        EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = %L', purpose, '30s');
     END LOOP;
 END
 $$;

@@ -17,7 +17,11 @@ from flownexus.lwm2m.path import BadPathError, Path
 from flownexus.lwm2m.value import BadValueError, DataType, from_json, to_json
 
 MAX_ATTEMPTS: Final = 3
-"""An operation has failed after so many attempts."""
+"""An operation has failed after so many attempts of which nobody knows how they ended."""
+RETRY_DELAYS_S: Final = (5.0, 30.0, 120.0)
+"""Seconds after which a device that answered with an error that may pass is asked again."""
+MAX_ANSWERED_ATTEMPTS: Final = 1 + len(RETRY_DELAYS_S)
+"""An operation has failed after so many attempts, the last of which was answered."""
 USER_PRIORITY: Final = 100
 """The priority of a user's operation unless it says another; the observe plan's operations have 0."""
 PRIORITIES: Final = range(1, 1001)
@@ -249,7 +253,7 @@ class Verdict(StrEnum):
     CONFIRMED = "confirmed"
     """The device did it."""
     REFUSED = "refused"
-    """The device refuses it for good."""
+    """The device refuses it for good, or answered what nobody can read: asked again, it does the same."""
     INVALID = "invalid"
     """Leshan refuses it for good, before anything was sent."""
     ABSENT = "absent"
@@ -257,7 +261,7 @@ class Verdict(StrEnum):
     AWAY = "away"
     """Nothing was sent: Leshan is away, or does not take our requests."""
     FAILED = "failed"
-    """The device failed at it; later it may not."""
+    """The device answered that it failed at it; soon it may not."""
     UNKNOWN = "unknown"
     """It was sent, and nobody knows what the device made of it."""
     INTERRUPTED = "interrupted"
@@ -280,7 +284,11 @@ _CODE: Final = re.compile(r"\((\d)(\d\d)\)$")
 # 4.29 Too Many Requests of the moment (RFC 8516). All others say that the same request stays wrong
 # (RFC 7252, 5.9.2).
 _PASSING: Final = frozenset({"4.08", "4.09", "4.13", "4.29"})
+# 5.01 Not Implemented speaks of the device, which has that or not (RFC 7252, 5.9.3.2).
+_LASTING: Final = frozenset({"5.01"})
 _NOT_REGISTERED: Final = re.compile(r"no registered client|not registered", re.IGNORECASE)
+_SLEEPING: Final = re.compile(r"client is sleeping", re.IGNORECASE)
+"""What Leshan's own demo answers for a device in queue mode that it takes for asleep."""
 _CLOSED: Final = frozenset({401, 403, 429, 503})
 """HTTP statuses by which Leshan, or what stands before it, takes no request of ours at this time."""
 _NOT_LESHAN: Final = frozenset({404, 405})
@@ -303,6 +311,8 @@ def judge(exchange: Exchange) -> Outcome:
             return Outcome(Verdict.UNKNOWN, "the device did not answer in time")
         case Answered(400, body) if _NOT_REGISTERED.search(_text(body)):
             return Outcome(Verdict.ABSENT, "the device is not registered at Leshan")
+        case Answered(400, body) if _SLEEPING.search(_text(body)):
+            return Outcome(Verdict.ABSENT, "the device sleeps")
         case Answered(status, body, unsent) if status in _CLOSED or (status in _NOT_LESHAN and not unsent):
             return Outcome(Verdict.AWAY, f"Leshan takes no request: HTTP {status} {_text(body)}".rstrip())
         case Answered(status, body) if 400 <= status < 500:
@@ -311,6 +321,10 @@ def judge(exchange: Exchange) -> Outcome:
             )
         case Answered(_, body, True):
             return Outcome(Verdict.ABSENT, f"nothing was sent: {_text(body)}")
+        case Answered(500, body) if _text(body).startswith("Request rejected"):
+            return Outcome(Verdict.REFUSED, f"the device reset the request (RST): {_text(body)}")
+        case Answered(500, body) if _text(body).startswith("Invalid response"):
+            return Outcome(Verdict.REFUSED, f"the device's answer cannot be read: {_text(body)}")
         case Answered(500, body) if _text(body).startswith("Request cancelled"):
             return Outcome(Verdict.INTERRUPTED, f"Leshan gave it up: {_text(body)}")
         case Answered(status, body):
@@ -335,7 +349,7 @@ def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:
     reason = f"the device answered {code} {status.partition('(')[0]}"
     if isinstance(message, str) and message:
         reason += f": {message}"
-    final = code.startswith("4") and code not in _PASSING
+    final = code in _LASTING or (code.startswith("4") and code not in _PASSING)
     return Outcome(Verdict.REFUSED if final else Verdict.FAILED, reason, status)
 
 
@@ -376,15 +390,20 @@ class Settlement:
     content: Any = None
     attempt_counts: bool = True
     wait: Wait = Wait.NOTHING
+    delay_s: float | None = None
+    """Seconds before which it is not to be sent again."""
+    device_is_absent: bool = False
+    """Nothing else is to be sent to the device before its next registered or updated event either."""
     leshan_is_away: bool = False
 
 
 def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
     """Decide what becomes of an operation whose attempt ended so.
 
-    An attempt counts unless nothing left for the device. The third that counts is the last. What nobody knows
-    to have happened is not done twice, unless doing it twice is harmless: all but an execute are, and an
-    execute that is marked repeatable.
+    An attempt counts unless nothing left for the device. A device that answered is awake: it is asked again
+    after a growing delay. One that did not is asked again after its next sign of life, and for the third time
+    in vain. What nobody knows to have happened is not done twice, unless doing it twice is harmless: all but
+    an execute are, and an execute that is marked repeatable.
     """
     reason = _reason(outcome.reason)
     result: dict[str, Any] | None = {"status": outcome.coap_status} if outcome.coap_status else None
@@ -398,12 +417,22 @@ def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
         case Verdict.INVALID:
             return Settlement(Status.FAILED, reason, attempt_counts=False)
         case Verdict.ABSENT:
-            return Settlement(Status.QUEUED, reason, attempt_counts=False, wait=Wait.NEWER_THAN_CLAIM)
+            return Settlement(
+                Status.QUEUED,
+                reason,
+                attempt_counts=False,
+                wait=Wait.NEWER_THAN_CLAIM,
+                device_is_absent=True,
+            )
         case Verdict.AWAY:
             return Settlement(Status.QUEUED, reason, attempt_counts=False, leshan_is_away=True)
         case Verdict.UNKNOWN | Verdict.INTERRUPTED if not _may_repeat(attempt):
             return Settlement(Status.FAILED, _reason(f"outcome unknown: {outcome.reason}"))
-        case Verdict.FAILED | Verdict.UNKNOWN | Verdict.INTERRUPTED:
+        case Verdict.FAILED:
+            if attempt.attempts >= MAX_ANSWERED_ATTEMPTS:
+                return Settlement(Status.FAILED, reason, result)
+            return Settlement(Status.QUEUED, reason, result, delay_s=RETRY_DELAYS_S[attempt.attempts - 1])
+        case Verdict.UNKNOWN | Verdict.INTERRUPTED:
             if attempt.attempts >= MAX_ATTEMPTS:
                 return Settlement(Status.FAILED, reason, result)
             # The registration that interrupted it is the sign of life that it would wait for.

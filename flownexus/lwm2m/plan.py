@@ -18,12 +18,13 @@ class PlanRow(NamedTuple):
 
 
 def planned_operations(plan: Iterable[PlanRow], objects: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield (operation type, path) for what the plan wants and the device has.
+    """Yield (operation type, path) for what the plan wants and the device has, observations first.
 
+    What is observed comes by itself from then on: a device that waits for a read sends nothing meanwhile.
     `objects` are the paths of the registration: /3/0 for an instance, /5 for an object without one.
     """
     has = {Path.parse(path) for path in objects}
-    for row in plan:
+    for row in sorted(plan, key=lambda row: row.operation_type != "observe"):
         if row.object_instance_id is not None:
             instances = [row.object_instance_id] if Path(row.object_id, row.object_instance_id) in has else []
         else:

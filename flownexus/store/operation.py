@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import Connection, Cursor
@@ -188,25 +188,43 @@ def concerns_all(error: Exception) -> bool:
     return isinstance(error, UnavailableError) and not isinstance(error, alone)
 
 
-def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[Claim | None]:
+class Held(Enum):
+    """What a claim has of an endpoint whose row somebody else holds."""
+
+    HELD = "somebody else holds the endpoint's row: it is to be asked for again soon"
+
+
+HELD: Final = Held.HELD
+
+
+def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[Claim | Held | None]:
     """Claim of each endpoint the operation that is to be sent now, for `lease` seconds, in one transaction.
 
     There is None for an endpoint without one: while it is offline, another of its operations is under way, or
-    all wait for its next registered or updated event. Raises what concerns_all() tells apart.
+    all wait for its next registered or updated event, or for a delay to end; HELD for one whose row somebody
+    else holds, which is not waited for. Raises what concerns_all() tells apart.
     """
 
-    def work(connection: Connection) -> list[Claim | None]:
-        claims = _claim(connection, endpoints, lease)
-        without = [endpoint for endpoint, claimed in zip(endpoints, claims, strict=True) if claimed is None]
+    def work(connection: Connection) -> list[Claim | Held | None]:
+        locked = {
+            name: id_ for id_, name in queries.try_lock_endpoints_named(connection, names=list(endpoints))
+        }
+        free = [endpoint for endpoint in endpoints if endpoint in locked]
+        claims = _claim(connection, locked, free, lease)
+        without = [endpoint for endpoint, claimed in zip(free, claims, strict=True) if claimed is None]
         expired = queries.expired_operations_of_endpoints(connection, names=without) if without else ()
         revived = _revive_all(connection, expired)
         if revived:
-            again = dict(zip(revived, _claim(connection, revived, lease), strict=True))
+            again = dict(zip(revived, _claim(connection, locked, revived, lease), strict=True))
             claims = [
-                claimed or again.pop(endpoint, None)
-                for endpoint, claimed in zip(endpoints, claims, strict=True)
+                claimed or again.pop(endpoint, None) for endpoint, claimed in zip(free, claims, strict=True)
             ]
-        return claims
+        held = _held(connection, [endpoint for endpoint in endpoints if endpoint not in locked])
+        of_free = iter(claims)
+        return [
+            next(of_free) if endpoint in locked else HELD if endpoint in held else None
+            for endpoint in endpoints
+        ]
 
     try:
         return transaction(pool, work)
@@ -218,15 +236,27 @@ def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[
         return [None]
 
 
-def _claim(connection: Connection, endpoints: Sequence[str], lease: float) -> list[Claim | None]:
+def _claim(
+    connection: Connection, ids: Mapping[str, int], endpoints: Sequence[str], lease: float
+) -> list[Claim | None]:
+    """Claim of each endpoint, whose lock is held and whose id is given, its next operation."""
     with connection.pipeline():
-        send(connection, queries.lock_endpoints_named, names=list(endpoints))
         cursors = [
-            send(connection, queries.claim_operation, name=endpoint, lease=lease) for endpoint in endpoints
+            send(connection, queries.claim_operation, endpoint_id=ids[endpoint], lease=lease)
+            for endpoint in endpoints
         ]
     return [
         _claim_of(endpoint, cursor.fetchone()) for endpoint, cursor in zip(endpoints, cursors, strict=True)
     ]
+
+
+def _held(connection: Connection, not_locked: Sequence[str]) -> set[str]:
+    """Return those of the endpoints that are there: their rows are held."""
+    return (
+        {name for name, _ in queries.endpoint_ids(connection, names=list(not_locked))}
+        if not_locked
+        else set()
+    )
 
 
 def _claim_of(endpoint: str, row: tuple[Any, ...] | None) -> Claim | None:
@@ -259,21 +289,25 @@ class End(NamedTuple):
 class Recorded(Enum):
     """What became of the record of an attempt's end."""
 
+    HELD = "nothing was stored: somebody else holds the endpoint's row"
     LATE = "nothing was stored: the claim is not the newest any more"
     LAST = "stored; no other operation of the endpoint could be sent now"
     MORE = "stored; another one could be sent"
 
 
+_STORED: Final = (Recorded.LAST, Recorded.MORE)
+
+
 def record(pool: ConnectionPool, telemetry: Telemetry, ends: Sequence[End]) -> list[Recorded]:
     """Record the ends of attempts and the values that came with them, in one transaction.
 
-    Values that cannot be stored end in dead_letter and do not change what the operation ends as. Raises what
-    concerns_all() tells apart.
+    Values that cannot be stored end in dead_letter and do not change what the operation ends as. An endpoint
+    whose row somebody else holds is not waited for. Raises what concerns_all() tells apart.
     """
 
     def work(connection: Connection) -> tuple[list[Recorded], Callable[[], None]]:
         recorded = _end(connection, ends)
-        current = [end for end, what in zip(ends, recorded, strict=True) if what is not Recorded.LATE]
+        current = [end for end, what in zip(ends, recorded, strict=True) if what in _STORED]
         return recorded, _store_values(connection, telemetry, current)
 
     try:
@@ -289,16 +323,21 @@ def record(pool: ConnectionPool, telemetry: Telemetry, ends: Sequence[End]) -> l
 
 def _end(connection: Connection, ends: Sequence[End]) -> list[Recorded]:
     """Settle, and look for what is next, in one round trip; the endpoints stay locked until the commit."""
+    wanted = [end.claim.endpoint_id for end in ends]
+    locked = {id_ for (id_,) in queries.try_lock_endpoints(connection, ids=wanted)}
     with connection.pipeline():
-        send(connection, queries.lock_endpoints, ids=[end.claim.endpoint_id for end in ends])
-        cursors = [
-            (
-                _settle(connection, end.claim.id, end.claim.fence, end.claim.presence, end.settlement),
-                send(connection, queries.has_eligible_operation, endpoint_id=end.claim.endpoint_id),
-            )
-            for end in ends
-        ]
-    return [_recorded(settled.rowcount, more.fetchone()) for settled, more in cursors]
+        cursors = [_send_end(connection, end) if end.claim.endpoint_id in locked else None for end in ends]
+    return [
+        _recorded(found[0].rowcount, found[1].fetchone()) if found else Recorded.HELD for found in cursors
+    ]
+
+
+def _send_end(connection: Connection, end: End) -> tuple[Cursor, Cursor]:
+    claimed = end.claim
+    settled = _settle(connection, claimed.id, claimed.fence, claimed.presence, end.settlement)
+    if end.settlement.device_is_absent:
+        send(connection, queries.mark_absent, endpoint_id=claimed.endpoint_id, presence=claimed.presence)
+    return settled, send(connection, queries.has_eligible_operation, endpoint_id=claimed.endpoint_id)
 
 
 def _recorded(settled: int, more: tuple[bool] | None) -> Recorded:
@@ -309,7 +348,7 @@ def _recorded(settled: int, more: tuple[bool] | None) -> Recorded:
 
 def _end_without_values(connection: Connection, end: End) -> list[Recorded]:
     recorded = _end(connection, [end._replace(settlement=replace(end.settlement, result=None))])
-    if recorded != [Recorded.LATE]:
+    if recorded[0] in _STORED:
         _reject(connection, end.claim, "PostgreSQL refuses the values", end.settlement.content)
     return recorded
 
@@ -361,6 +400,7 @@ def _settle(
         given_back=0 if settlement.attempt_counts else 1,
         newer_than_now=settlement.wait is Wait.NEWER_THAN_NOW,
         waits_for_presence=presence + 1 if newer_than_claim and presence is not None else None,
+        delay=settlement.delay_s,
         result=None if settlement.result is None else Jsonb(settlement.result),
         reason=settlement.reason,
     )

@@ -216,75 +216,35 @@ UPDATE endpoint_operation
 SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'cancelled by its user'
 WHERE id = :id AND coalesce(status = 'QUEUED', false);
 
--- name: lock_endpoints_named(names)!
--- The lock makes claims of one endpoint go one after the other; values and foreign keys do not wait for it.
--- In id order, as lock_endpoints.
-SELECT id FROM endpoint WHERE name = ANY(:names::text[]) ORDER BY id FOR NO KEY UPDATE;
+-- name: try_lock_endpoints_named(names)
+-- The lock makes claims of one endpoint go one after the other; values and foreign keys do not wait for it. Who
+-- else holds one is not waited for: it would hold up the others.
+SELECT id, name FROM endpoint WHERE name = ANY(:names::text[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED;
 
--- Of operations that wait, or are under way, statistics often know none: a moment later there are thousands. The
--- planner takes the indexes of just these for empty, and reads them whole for each operation if it may. Where a
--- row is known by its id, coalesce() keeps it from them; a subquery for a value is no join, and goes by the key.
+-- name: try_lock_endpoints(ids)
+SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED;
 
--- name: claim_operation(name, lease)^
--- For the holder of the endpoint's lock, as a statement of its own: one that waits for a lock does not see
--- all that was committed meanwhile.
--- Of each priority only the oldest is looked at: one that waits for the device holds back those behind it.
-WITH RECURSIVE online AS (
-    SELECT id, presence FROM endpoint
-    WHERE name = :name AND registered AND (expires_at IS NULL OR expires_at > clock_timestamp())
-      AND (SELECT s.id FROM endpoint_operation s WHERE s.endpoint_id = endpoint.id AND s.status = 'SENDING') IS NULL
-), head AS (
-    (SELECT id, priority, waits_for_presence
-     FROM endpoint_operation
-     WHERE endpoint_id = (SELECT id FROM online) AND status = 'QUEUED'
-     ORDER BY priority, id
-     LIMIT 1)
-    UNION ALL
-    SELECT following.*
-    FROM head,
-         LATERAL (SELECT id, priority, waits_for_presence
-                  FROM endpoint_operation
-                  WHERE endpoint_id = (SELECT id FROM online) AND status = 'QUEUED'
-                    AND priority > head.priority
-                  ORDER BY priority, id
-                  LIMIT 1) AS following
-), chosen AS (
-    SELECT head.id, online.presence FROM head, online
-    WHERE waits_for_presence <= presence
-    ORDER BY priority DESC
-    LIMIT 1
-)
+-- Where the row of an open operation is known by its id, coalesce() keeps the planner from the indexes of open ones,
+-- which its statistics know as empty (see next_operation).
+
+-- name: claim_operation(endpoint_id, lease)^
+-- For the holder of the endpoint's lock, as a statement of its own: the one that takes the lock may not see all that
+-- was committed just before.
 UPDATE endpoint_operation o
 SET status = 'SENDING', attempts = o.attempts + 1, fence = o.fence + 1, last_attempt_at = clock_timestamp(),
-    lease_expires_at = clock_timestamp() + make_interval(secs => :lease)
-FROM chosen
+    lease_expires_at = clock_timestamp() + make_interval(secs => :lease), not_before = NULL
+FROM next_operation(:endpoint_id) AS chosen
 WHERE o.id = chosen.id AND coalesce(o.status = 'QUEUED', false)
 RETURNING o.id, o.fence, o.endpoint_id, chosen.presence, o.operation_type, o.path, o.value, o.arguments,
           o.repeatable, o.attempts;
 
 -- name: has_eligible_operation(endpoint_id)$
-WITH RECURSIVE head AS (
-    (SELECT priority, waits_for_presence
-     FROM endpoint_operation
-     WHERE endpoint_id = :endpoint_id AND status = 'QUEUED'
-     ORDER BY priority, id
-     LIMIT 1)
-    UNION ALL
-    SELECT following.*
-    FROM head,
-         LATERAL (SELECT priority, waits_for_presence
-                  FROM endpoint_operation
-                  WHERE endpoint_id = :endpoint_id AND status = 'QUEUED' AND priority > head.priority
-                  ORDER BY priority, id
-                  LIMIT 1) AS following
-)
-SELECT EXISTS (
-    SELECT FROM endpoint e, head
-    WHERE e.id = :endpoint_id AND e.registered AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp())
-      AND head.waits_for_presence <= e.presence
-);
+SELECT EXISTS (SELECT FROM next_operation(:endpoint_id));
 
--- name: settle_operation(status, given_back, result, reason, newer_than_now, waits_for_presence, finished, id, fence)!
+-- name: mark_absent(endpoint_id, presence)!
+UPDATE endpoint SET absent_at_presence = greatest(absent_at_presence, :presence) WHERE id = :endpoint_id;
+
+-- name: settle_operation(status, given_back, result, reason, newer_than_now, waits_for_presence, delay, finished, id, fence)!
 -- Counts only for the worker whose claim is the newest. The endpoint's lock makes who claims meanwhile wait
 -- for the commit, instead of going without, since one is under way that has just ended.
 WITH owner AS MATERIALIZED (
@@ -297,6 +257,7 @@ SET status = :status, lease_expires_at = NULL, attempts = o.attempts - :given_ba
     reason = :reason,
     waits_for_presence = CASE WHEN :newer_than_now THEN owner.presence + 1
                               ELSE coalesce(:waits_for_presence::bigint, o.waits_for_presence) END,
+    not_before = clock_timestamp() + make_interval(secs => :delay::double precision),
     finished_at = CASE WHEN :finished THEN clock_timestamp() END
 FROM owner
 WHERE o.id = :id AND o.fence = :fence AND coalesce(o.status = 'SENDING', false);
@@ -315,24 +276,22 @@ JOIN endpoint e ON e.id = o.endpoint_id
 WHERE o.lease_expires_at <= statement_timestamp()
 ORDER BY o.lease_expires_at
 LIMIT :limit
-FOR NO KEY UPDATE SKIP LOCKED;
+FOR NO KEY UPDATE SKIP LOCKED; -- of both: an endpoint that somebody holds is left for the next round
 
 -- name: endpoints_to_wake(untouched, but, limit)
--- Those that could be sent something for a while already: the wake-up was lost, or nobody could act on it.
-SELECT e.name, array_agg(head.id)
-FROM (SELECT DISTINCT ON (endpoint_id, priority)
-             id, endpoint_id, waits_for_presence, greatest(created_at, last_attempt_at) AS touched_at
+-- Those that could be sent something for a while already: the wake-up was lost, or nobody could act on it. And those
+-- that are to be asked again, of which nobody else tells.
+SELECT e.name, ARRAY[next.id]
+FROM (SELECT DISTINCT endpoint_id
       FROM endpoint_operation
       WHERE status = 'QUEUED'
-      ORDER BY endpoint_id, priority, id) AS head
-JOIN endpoint e ON e.id = head.endpoint_id
-WHERE e.registered AND (e.expires_at IS NULL OR e.expires_at > clock_timestamp())
-  AND head.id <> ALL (:but::bigint[])
-  AND head.waits_for_presence <= e.presence
-  AND head.touched_at <= clock_timestamp() - make_interval(secs => :untouched)
-  AND (SELECT s.id FROM endpoint_operation s WHERE s.endpoint_id = e.id AND s.status = 'SENDING') IS NULL
-GROUP BY e.name
-ORDER BY min(head.touched_at)
+        AND coalesce(not_before, greatest(created_at, last_attempt_at) + make_interval(secs => :untouched))
+            <= clock_timestamp()) AS waiting
+JOIN endpoint e ON e.id = waiting.endpoint_id
+CROSS JOIN LATERAL next_operation(e.id) AS next
+WHERE next.id <> ALL (:but::bigint[])
+  AND coalesce(next.not_before, next.touched_at + make_interval(secs => :untouched)) <= clock_timestamp()
+ORDER BY next.touched_at
 LIMIT :limit;
 
 -- housekeeping

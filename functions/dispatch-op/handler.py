@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -25,13 +26,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from flownexus.asgi import Json, starlette_app
-from flownexus.errors import BadRequestError, UnavailableError
+from flownexus.errors import BadRequestError, LockedError, UnavailableError
 from flownexus.leshan import Leshan, call_of
 from flownexus.lwm2m.operation import Outcome, Verdict, judge, settle
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
 from flownexus.store.gathering import AsyncGathering
-from flownexus.store.operation import Claim, End, Recorded, claim, concerns_all, record
+from flownexus.store.operation import Claim, End, Held, Recorded, claim, concerns_all, record
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web import authenticate, bearer, problem
@@ -43,11 +44,17 @@ PUBLISH_TIMEOUT: Final = 1.0
 TOGETHER: Final = 100
 """How many operations are claimed, or recorded, in one transaction at most."""
 RECORD_PAUSE: Final = 0.5
-"""Seconds between attempts to record an end while PostgreSQL is away."""
+"""Seconds between attempts to record an end, while PostgreSQL is away or the endpoint's row held."""
+HELD_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds between attempts to claim while somebody holds the endpoint's row; then the wake-up comes again."""
 
 _ENDED = Counter("dispatch_attempts", "Attempts by what they meant.", ["verdict"])
 _OPEN = Gauge("dispatch_open", "Operations that wait for their device.")
 _LATE = Counter("dispatch_late", "Ends thrown away since the claim was not the newest any more.")
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(0.7, 1.0)  # noqa: S311  # jitter, not a secret
 
 
 class _Wake(msgspec.Struct):
@@ -102,7 +109,7 @@ class Dispatcher:
         self._threads.shutdown(wait=False)
 
     async def _dispatch(self, endpoint: str) -> dict[str, Any]:
-        claimed = await self._claims.do(endpoint)
+        claimed = await self._claim(endpoint)
         if claimed is None:
             return {"operation": None}
         until = asyncio.get_running_loop().time() + self._timeouts.lease
@@ -139,6 +146,15 @@ class Dispatcher:
             log.info("Leshan takes requests again")
         self._leshan_is_away = away
 
+    async def _claim(self, endpoint: str) -> Claim | None:
+        """Claim what is next; who holds the endpoint's row is waited for without a thread or a connection."""
+        for pause in HELD_PAUSES:
+            claimed = await self._claims.do(endpoint)
+            if not isinstance(claimed, Held):
+                return claimed
+            await asyncio.sleep(_jittered(pause))
+        raise LockedError
+
     async def _send(self, claimed: Claim) -> Outcome:
         try:
             call = call_of(claimed.operation, claimed.path, claimed.value, claimed.arguments)
@@ -147,12 +163,18 @@ class Dispatcher:
             return Outcome(Verdict.INVALID, f"it cannot be sent: {error}")
         return judge(await self._leshan.send(claimed.endpoint, call))
 
+    async def _record_once(self, end: End) -> Recorded:
+        recorded = await self._ends.do(end)
+        if recorded is Recorded.HELD:
+            raise LockedError
+        return recorded
+
     async def _record(self, end: End, until: float) -> Recorded:
-        """Record the end; as long as the lease holds, PostgreSQL's absence is waited for."""
+        """Record the end; as long as the lease holds, PostgreSQL and who holds the row are waited for."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                return await self._ends.do(end)
+                return await self._record_once(end)
             except UnavailableError as error:
                 if loop.time() + RECORD_PAUSE > until:
                     log.error(  # noqa: TRY400  # the reason says it all
@@ -160,11 +182,11 @@ class Dispatcher:
                         end.claim.id, end.settlement.status, error,
                     )  # fmt: skip
                     raise
-            await asyncio.sleep(RECORD_PAUSE)
+            await asyncio.sleep(_jittered(RECORD_PAUSE))
 
     # What follows runs in a thread of the store.
 
-    def _claim_all(self, endpoints: Sequence[str]) -> Sequence[Claim | None]:
+    def _claim_all(self, endpoints: Sequence[str]) -> Sequence[Claim | Held | None]:
         return claim(self._pool, endpoints, self._timeouts.lease)
 
     def _record_all(self, ends: Sequence[End]) -> Sequence[Recorded]:

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import nats
+import psycopg
 import pytest
 from aiohttp import web
 
@@ -192,19 +193,64 @@ async def test_values_that_come_back_are_stored(
 async def test_http_200_with_success_false_is_not_confirmed(
     post: Post, world: World, leshan: LeshanDouble
 ) -> None:
-    """The peer took it for confirmed. 5.00: one attempt at each of three updates, then FAILED."""
+    """The peer took it for confirmed. 5.00: asked again after 5, 30 and 120 s, then FAILED."""
     world.endpoint()
     leshan.default = answer("INTERNAL_SERVER_ERROR(500)", errormessage="out of order")
     id_ = world.queue()
-    for attempt in (1, 2):
+    for attempt, delay in ((1, 5), (2, 30), (3, 120)):
         assert (await dispatched(await post()))["attempts"] == attempt
-        assert await dispatched(await post()) is None  # not before the next update
-        assert world.status(id_) == ("QUEUED", attempt)
         world.update()
+        assert await dispatched(await post()) is None  # an update makes it no earlier
+        row = world.operation(id_)
+        assert (row["status"], row["attempts"]) == ("QUEUED", attempt)
+        assert row["last_attempt_at"] + timedelta(seconds=delay) <= row["not_before"]
+        assert row["not_before"] <= datetime.now(UTC) + timedelta(seconds=delay)
+        world.execute("UPDATE endpoint_operation SET not_before = now()")
     await post()
-    assert world.status(id_) == ("FAILED", 3)
+    assert world.status(id_) == ("FAILED", 4)
     assert world.operation(id_)["reason"] == "the device answered 5.00 INTERNAL_SERVER_ERROR: out of order"
-    assert len(leshan.seen) == 3
+    assert len(leshan.seen) == 4
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        answer("NOT_IMPLEMENTED(501)"),
+        plain(500, "Invalid response: unable to decode"),
+        plain(500, "Request rejected: RST"),
+    ],
+)
+async def test_a_device_that_fails_at_the_first_of_the_plan_has_the_rest_at_once(
+    post: Post, world: World, leshan: LeshanDouble, unusable: Any
+) -> None:
+    """Its observations waited for two or three updates: there was no telemetry for a day."""
+    world.endpoint()
+    leshan.answers["sim-0001"] = [unusable, answer("CONTENT(205)", TEMPERATURE)]
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)"
+        " VALUES (1, 'read', '/3', 0, 'a'), (1, 'observe', '/3303/0/5700', 0, 'a')"
+    )
+    await drain(post)
+    assert [world.status(id_) for id_ in (1, 2)] == [("FAILED", 1), ("CONFIRMED", 1)]
+    assert world.operation(1)["reason"]
+
+
+async def test_forty_held_endpoints_hold_up_no_others(post: Post, world: World, leshan: LeshanDouble) -> None:
+    """Each was waited for, for five seconds, one after the other: nobody else's went out in 110 s."""
+    held, free = (
+        [f"{kind}-{number}" for number in range(count)] for kind, count in (("held", 40), ("free", 20))
+    )
+    for name in (*held, *free):
+        world.queue(world.endpoint(name))
+    with psycopg.connect(world.database.owner) as other:
+        other.execute("SELECT FROM endpoint WHERE name LIKE 'held-%' FOR UPDATE")
+        waiting = asyncio.create_task(post([{"ep": name} for name in held]))
+        answers = (await post([{"ep": name} for name in free])).json()
+        assert [each["operation"]["status"] for each in answers] == ["CONFIRMED"] * 20
+        assert {seen.endpoint for seen in leshan.seen} == set(free)
+        assert [each["status"] for each in (await waiting).json()] == [503] * 40
+    answers = (await post([{"ep": name} for name in held])).json()
+    assert [each["operation"]["status"] for each in answers] == ["CONFIRMED"] * 40
 
 
 @pytest.mark.parametrize("status", ["NOT_FOUND(404)", "METHOD_NOT_ALLOWED(405)"])
@@ -220,7 +266,14 @@ async def test_a_refusal_for_good_fails_at_once(
     assert row["reason"].startswith("the device answered 4.0")
 
 
-@pytest.mark.parametrize("absent", [asleep, plain(400, "no registered client with id 'sim-0001'")])
+@pytest.mark.parametrize(
+    "absent",
+    [
+        asleep,
+        plain(400, "no registered client with id 'sim-0001'"),
+        plain(400, "The destination client is sleeping"),
+    ],
+)
 async def test_no_attempt_is_burnt_on_a_device_that_is_not_there(
     post: Post, world: World, leshan: LeshanDouble, absent: Any
 ) -> None:

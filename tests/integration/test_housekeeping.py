@@ -149,6 +149,37 @@ def test_a_wake_up_that_jetstream_has_is_not_repeated_in_every_round(
     assert do_round(client)["woken"] == 3
 
 
+def test_one_whose_delay_is_over_is_woken_at_once_and_not_before(
+    client: Any, world: World, wakes: Wakes
+) -> None:
+    """Nobody else tells of it."""
+    for name in ("over", "not yet"):
+        world.endpoint(name)
+        world.queue(name)
+    age(world)
+    world.execute(
+        "UPDATE endpoint_operation SET not_before = now() + interval '5 s', last_attempt_at = now()"
+    )
+    assert do_round(client)["woken"] == 0
+    world.execute("UPDATE endpoint_operation SET not_before = now() WHERE endpoint_id = 1")
+    assert do_round(client)["woken"] == 1
+    assert wakes.published == [Wake(Kind.QUEUED, "over")]
+
+
+def test_an_endpoint_that_somebody_holds_stops_no_round(client: Any, world: World, wakes: Wakes) -> None:
+    for name in ("held", "free"):
+        world.endpoint(name)
+        id_ = world.queue(name)
+        claim(world.pool, [name], 50)
+        world.expire_lease(id_)
+    age(world)
+    with psycopg.connect(world.database.owner) as other:
+        other.execute("SELECT FROM endpoint WHERE name = 'held' FOR UPDATE")
+        assert do_round(client)["revived"] == 1
+    assert wakes.published == [Wake(Kind.QUEUED, "free")]
+    assert do_round(client)["revived"] == 1
+
+
 def test_one_that_waits_holds_back_those_behind_it(client: Any, world: World, wakes: Wakes) -> None:
     world.endpoint()
     head = world.queue()

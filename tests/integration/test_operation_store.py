@@ -10,17 +10,19 @@ from typing import Any
 import psycopg
 import pytest
 
-from flownexus.errors import LockedError
 from flownexus.lwm2m.operation import Settlement, Status, Wait
 from flownexus.store import queries
-from flownexus.store.operation import Claim, End, Recorded, claim, concerns_all, record
+from flownexus.store.operation import HELD, Claim, End, Held, Recorded, claim, concerns_all, record
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.world import World
 
 LEASE = 50.0
 CONFIRMED = Settlement(Status.CONFIRMED)
-FAILED_TRY = Settlement(Status.QUEUED, "the device answered 5.00", wait=Wait.NEWER_THAN_NOW)
-ASLEEP = Settlement(Status.QUEUED, "asleep", attempt_counts=False, wait=Wait.NEWER_THAN_CLAIM)
+FAILED_TRY = Settlement(Status.QUEUED, "the device did not answer in time", wait=Wait.NEWER_THAN_NOW)
+ANSWERED = Settlement(Status.QUEUED, "the device answered 5.00", delay_s=30)
+ASLEEP = Settlement(
+    Status.QUEUED, "asleep", attempt_counts=False, wait=Wait.NEWER_THAN_CLAIM, device_is_absent=True
+)
 AWAY = Settlement(Status.QUEUED, "away", attempt_counts=False, leshan_is_away=True)
 
 
@@ -31,7 +33,7 @@ def telemetry() -> Telemetry:
 
 def take(world: World, endpoint: str = "sim-0001") -> Claim:
     [claimed] = claim(world.pool, [endpoint], LEASE)
-    assert claimed is not None
+    assert isinstance(claimed, Claim)
     return claimed
 
 
@@ -66,7 +68,7 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("query", "values"),
     [
-        ("claim_operation", {"name": "sim-0001", "lease": LEASE}),
+        ("claim_operation", {"endpoint_id": 1, "lease": LEASE}),
         (
             "settle_operation",
             {
@@ -76,6 +78,7 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
                 "reason": None,
                 "newer_than_now": False,
                 "waits_for_presence": None,
+                "delay": None,
                 "finished": True,
                 "id": 1,
                 "fence": 1,
@@ -186,21 +189,102 @@ def test_the_oldest_of_the_highest_priority_goes_first(world: World, telemetry: 
     assert order == [ids[3], ids[0], ids[2], ids[1]]
 
 
-def test_one_that_waits_holds_back_those_behind_it_but_no_other_priority(
+def end_delay(world: World, id_: int) -> None:
+    """Let the delay of an operation be over."""
+    world.execute(
+        "UPDATE endpoint_operation SET not_before = now() WHERE id = %s AND not_before > now()", id_
+    )
+
+
+def test_what_was_answered_goes_out_again_after_its_delay_without_an_update(
     world: World, telemetry: Telemetry
 ) -> None:
     world.endpoint()
-    first, _behind = world.queue(), world.queue()
-    planned = world.queue(priority=1)
-    assert put_back(world, telemetry, take(world), FAILED_TRY) is Recorded.MORE
-    assert take(world).id == planned
+    id_ = world.queue()
+    assert put_back(world, telemetry, take(world), ANSWERED) is Recorded.LAST
+    world.update()
+    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    end_delay(world, id_)
+    again = take(world)
+    assert (again.id, again.attempts) == (id_, 2)
+    assert world.operation(id_)["not_before"] is None
+
+
+@pytest.mark.parametrize("failed", [ANSWERED, FAILED_TRY])
+def test_one_that_waits_holds_back_those_of_its_priority_whose_targets_overlap_and_no_others(
+    world: World, telemetry: Telemetry, failed: Settlement
+) -> None:
+    """It held back all younger ones."""
+    world.endpoint()
+    first = world.queue(path="/3/0/15")
+    same = world.queue(path="/3/0/15")
+    beside = world.queue(operation="read", path="/3/0/1")
+    lookalike = world.queue(operation="read", path="/3/0/150")
+    above = world.queue(operation="read", path="/3/0")
+    below = world.queue(operation="read", path="/3/0/15/0")
+    execute = world.queue(operation="execute", path="/3/0/4")
+    elsewhere = world.queue(operation="read", path="/30")
+    lower = world.queue(path="/3/0/15", priority=1)
+    assert put_back(world, telemetry, take(world), failed) is Recorded.MORE
+    order = []
+    while True:
+        [claimed] = claim(world.pool, ["sim-0001"], LEASE)
+        if not isinstance(claimed, Claim):
+            break
+        order.append(claimed.id)
+        put_back(world, telemetry, claimed, CONFIRMED)
+    assert order == [beside, lookalike, elsewhere, lower]
+    world.update()
+    end_delay(world, first)
+    order = []
+    for _ in range(5):
+        claimed = take(world)
+        order.append(claimed.id)
+        put_back(world, telemetry, claimed, CONFIRMED)
+    assert order == [first, same, above, below, execute]
+
+
+@pytest.mark.parametrize("failed", [ANSWERED, FAILED_TRY])
+def test_the_plan_s_operations_do_not_wait_for_each_other(
+    world: World, telemetry: Telemetry, failed: Settlement
+) -> None:
+    """A device that failed at the read of /3 was not observed until it had updated two or three times."""
+    world.endpoint()
     world.execute(
-        "UPDATE endpoint_operation SET status = 'QUEUED', lease_expires_at = NULL WHERE id = %s", planned
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)"
+        " VALUES (1, 'read', '/3', 0, 'a'), (1, 'observe', '/3/0/9', 0, 'a'), (1, 'observe', '/3303', 0, 'a')"
     )
-    assert put_back(world, telemetry, take(world), CONFIRMED) is Recorded.LAST
+    assert put_back(world, telemetry, take(world), failed) is Recorded.MORE
+    assert str(take(world).path) == "/3/0/9"
+
+
+def test_a_device_that_sleeps_is_sent_nothing_else_before_its_next_update(
+    world: World, telemetry: Telemetry
+) -> None:
+    world.endpoint()
+    for path in ("/3/0/15", "/1/0/1", "/5/0/1"):
+        world.queue(path=path, priority=1 + len(path))
+    assert put_back(world, telemetry, take(world), ASLEEP) is Recorded.LAST
     assert claim(world.pool, ["sim-0001"], LEASE) == [None]
     world.update()
-    assert take(world).id == first
+    assert take(world).attempts == 1
+
+
+def test_who_left_three_unanswered_is_not_asked_for_more_before_it_speaks(
+    world: World, telemetry: Telemetry
+) -> None:
+    world.endpoint()
+    ids = [world.queue(operation="read", path=f"/{number}") for number in range(10)]
+    tried = []
+    for last in (False, False, True):
+        claimed = take(world)
+        tried.append(claimed.id)
+        recorded = put_back(world, telemetry, claimed, FAILED_TRY)
+        assert recorded is (Recorded.LAST if last else Recorded.MORE)
+    assert tried == ids[:3]
+    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    world.update()
+    assert take(world).id == ids[0]
 
 
 def test_two_replicas_at_once_claim_one(world: World) -> None:
@@ -210,17 +294,19 @@ def test_two_replicas_at_once_claim_one(world: World) -> None:
         world.queue()
     start = threading.Barrier(4)
 
-    def replica() -> Claim | None:
+    def replica() -> Claim | Held | None:
         start.wait()
         return claim(world.pool, ["sim-0001"], LEASE)[0]
 
     with ThreadPoolExecutor(4) as threads:
         claims = [future.result() for future in [threads.submit(replica) for _ in range(4)]]
-    assert [claimed.id for claimed in claims if claimed] == [1]
+    assert [claimed.id for claimed in claims if isinstance(claimed, Claim)] == [1]
 
 
-def test_who_claims_while_an_end_is_being_recorded_gets_the_next(world: World) -> None:
-    """It would go without, and its wake-up be lost, if it did not wait for the commit."""
+def test_who_claims_while_an_end_is_being_recorded_is_told_to_ask_again_and_gets_the_next(
+    world: World,
+) -> None:
+    """It would go without, and its wake-up be lost, if it were told that there is none."""
     world.endpoint()
     first, second = world.queue(operation="read"), world.queue()
     claimed = take(world)
@@ -237,14 +323,10 @@ def test_who_claims_while_an_end_is_being_recorded_gets_the_next(world: World) -
         settlement = Settlement(Status.CONFIRMED, content=node())
         recording = threads.submit(put_back, world, Slow(timedelta(days=365)), claimed, settlement)
         assert in_transaction.wait(5)
-        claiming = threads.submit(claim, world.pool, ["sim-0001"], LEASE)
-        with pytest.raises(TimeoutError):
-            claiming.result(0.3)
+        assert claim(world.pool, ["sim-0001"], LEASE) == [HELD]
         released.set()
         assert recording.result(5) is Recorded.MORE
-        [next_claim] = claiming.result(5)
-    assert next_claim is not None
-    assert next_claim.id == second
+    assert take(world).id == second
 
 
 def test_an_expired_lease_is_claimed_again_and_the_late_worker_is_fenced_off(
@@ -347,10 +429,10 @@ def test_each_endpoint_of_a_batch_gets_its_own_operation_or_none(world: World) -
     take(world, "expired")
     world.expire_lease(ids["expired"])
     claims = claim(world.pool, ["b", "nobody", "offline", "a", "expired", "idle", "b"], LEASE)
-    assert [claimed and claimed.id for claimed in claims] == [
+    assert [claimed.id if isinstance(claimed, Claim) else claimed for claimed in claims] == [
         ids["b"], None, None, ids["a"], ids["expired"], None, None,
     ]  # fmt: skip
-    assert [claimed.endpoint for claimed in claims if claimed] == ["b", "a", "expired"]
+    assert [claimed.endpoint for claimed in claims if isinstance(claimed, Claim)] == ["b", "a", "expired"]
     assert world.status(ids["expired"]) == ("SENDING", 2)
 
 
@@ -402,16 +484,26 @@ def test_one_that_postgresql_refuses_is_to_be_recorded_apart_and_nothing_is_half
     assert [record(world.pool, telemetry, [end]) for end in ends] == [[Recorded.LAST]] * 2
 
 
-def test_an_endpoint_that_another_holds_is_to_be_claimed_apart(world: World) -> None:
-    for name in ("free", "held"):
+def test_endpoints_that_another_holds_hold_up_no_others(world: World, telemetry: Telemetry) -> None:
+    """Forty held rows were waited for one after the other, five seconds each, by everybody."""
+    held = [f"held-{number}" for number in range(40)]
+    free = [f"free-{number}" for number in range(20)]
+    ids = {}
+    for name in (*held, *free):
         world.endpoint(name)
-        world.queue(name)
+        ids[name] = world.queue(name)
+    ended = [take(world, name) for name in ("held-0", "free-0")]
     with world.pool.connection() as other:
-        other.execute("SELECT FROM endpoint WHERE name = 'held' FOR UPDATE")
-        with pytest.raises(LockedError) as raised:
-            claim(world.pool, ["free", "held"], LEASE)
-        assert not concerns_all(raised.value)
-        assert claim(world.pool, ["free"], LEASE) != [None]
+        other.execute("SELECT FROM endpoint WHERE name LIKE 'held-%%' FOR UPDATE", prepare=False)
+        claims = claim(world.pool, ["nobody", *held, *free], LEASE)
+        assert claims[:42] == [None, *[HELD] * 40, None]
+        assert [claimed.id for claimed in claims[42:] if isinstance(claimed, Claim)] == [
+            ids[name] for name in free[1:]
+        ]
+        ends = [End(claimed, CONFIRMED, datetime.now(UTC)) for claimed in ended]
+        assert record(world.pool, telemetry, ends) == [Recorded.HELD, Recorded.LAST]
+    assert world.status(ids["held-0"]) == ("SENDING", 1)
+    assert record(world.pool, telemetry, ends) == [Recorded.LAST, Recorded.LATE]
 
 
 def test_batches_at_once_whose_endpoints_overlap_claim_each_operation_once(world: World) -> None:
@@ -420,8 +512,18 @@ def test_batches_at_once_whose_endpoints_overlap_claim_each_operation_once(world
         world.endpoint(name)
     ids = {world.queue(name) for name in names for _ in range(2)}
     batches = [names, names[::-1], names[5:] + names[:5], names[::2] + names[1::2]]
+
+    def claim_all(batch: list[str]) -> list[Claim | None]:
+        claims = claim(world.pool, batch, LEASE)
+        while HELD in claims:
+            again = iter(
+                claim(world.pool, [n for n, c in zip(batch, claims, strict=True) if c is HELD], LEASE)
+            )
+            claims = [next(again) if claimed is HELD else claimed for claimed in claims]
+        return [claimed for claimed in claims if not isinstance(claimed, Held)]
+
     with ThreadPoolExecutor(len(batches)) as workers:
-        found = list(workers.map(lambda batch: claim(world.pool, batch, LEASE), batches))
+        found = list(workers.map(claim_all, batches))
     claimed = [each.id for claims in found for each in claims if each]
     assert len(claimed) == len(set(claimed)) == len(names)
     assert set(claimed) <= ids

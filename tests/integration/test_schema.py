@@ -1,5 +1,6 @@
 """The schema: partitions, roles, and its drawing in the documents."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -89,6 +90,25 @@ def test_a_retention_that_would_drop_what_is_being_written_is_refused(
 ) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="at least one day"):
         housekeeping.execute("SELECT drop_partitions(%s)", (timedelta(hours=23),))
+
+
+@pytest.mark.parametrize("role", ["functions", "housekeeping", "grafana"])
+def test_a_session_that_idles_in_a_transaction_is_ended(database: Database, role: str) -> None:
+    """It may hold rows that others wait for."""
+    with psycopg.connect(getattr(database, role)) as connection:
+        assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("30s",)
+        connection.execute("SET idle_in_transaction_session_timeout = '50ms'")
+        connection.commit()
+
+        def idle() -> None:
+            while True:
+                connection.execute("SELECT 1")
+                time.sleep(0.1)
+                connection.execute("SELECT 1")
+                connection.commit()
+
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            idle()
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from flownexus.errors import UnavailableError
+from flownexus.errors import LockedError, UnavailableError
 from flownexus.leshan import Call
 from flownexus.lwm2m.operation import Answered, Exchange, NotSent, OperationType, Settlement, Status
 from flownexus.lwm2m.path import Path
 from flownexus.messaging import Kind, Wake
 from flownexus.settings import Timeouts
-from flownexus.store.operation import Claim, End, Recorded
+from flownexus.store.operation import HELD, Claim, End, Held, Recorded
 from tests.fixtures.handler import load_handler
 
 handler = load_handler("dispatch-op")
@@ -45,16 +45,23 @@ class Store:
         self.failures: list[Exception] = []
         self.recorded: list[Settlement] = []
         self.answer = Recorded.LAST
+        self.answers: list[Recorded] = []
+        self.held = 0
         monkeypatch.setattr(handler, "claim", self.claim)
         monkeypatch.setattr(handler, "record", self.record)
         monkeypatch.setattr(handler, "RECORD_PAUSE", 0.01)
 
-    def claim(self, pool: object, endpoints: Sequence[str], lease: float) -> list[Claim | None]:
+    def claim(self, pool: object, endpoints: Sequence[str], lease: float) -> list[Claim | Held | None]:
+        if self.held:
+            self.held -= 1
+            return [HELD for _ in endpoints]
         return [self.claims.pop() if self.claims else None for _ in endpoints]
 
     def record(self, pool: object, telemetry: object, ends: Sequence[End]) -> list[Recorded]:
         if self.failures:
             raise self.failures.pop()
+        if self.answers:
+            return [self.answers.pop() for _ in ends]
         self.recorded += [end.settlement for end in ends]
         return [self.answer for _ in ends]
 
@@ -135,6 +142,26 @@ async def test_a_leshan_that_is_away_is_told_of_once(
         await subject.dispatch("sim-0001")
     told = [entry.message for entry in caplog.records if entry.name == "dispatch-op"]
     assert told == ["operations stay queued: refused", "Leshan takes requests again"]
+
+
+async def test_who_holds_the_endpoint_is_waited_for_and_then_the_wake_up_comes_again(
+    store: Store, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "HELD_PAUSES", (0.01,) * 3)
+    store.held = 2
+    answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    assert (answer["operation"]["id"], store.held) == (7, 0)
+    store.held = 4
+    with pytest.raises(LockedError):
+        await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    assert store.held == 1
+
+
+async def test_an_end_waits_for_who_holds_the_endpoint(store: Store, publisher: Publisher) -> None:
+    store.answers = [Recorded.HELD, Recorded.HELD]
+    answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    assert answer["operation"]["status"] is Status.CONFIRMED
+    assert store.answers == []
 
 
 async def test_a_late_end_is_thrown_away(store: Store, publisher: Publisher) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.operation import (
+    MAX_ANSWERED_ATTEMPTS,
     MAX_ATTEMPTS,
     USER_PRIORITY,
     Answered,
@@ -189,11 +190,11 @@ class TestJudge:
         node = {"kind": "singleResource", "id": 0, "type": "STRING", "value": "x"}
         assert judge(success(content=node)) == Outcome(Verdict.CONFIRMED, None, "CONTENT(205)", node)
 
-    @pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 405, 406, 412, 415, 422])
-    def test_a_4_xx_is_final(self, code: int) -> None:
+    @pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 405, 406, 412, 415, 422, 501])
+    def test_a_4_xx_and_5_01_are_final(self, code: int) -> None:
         assert judge(failure(f"X({code})")).verdict is Verdict.REFUSED
 
-    @pytest.mark.parametrize("code", [408, 409, 413, 429, 500, 501, 503, 504, 505])
+    @pytest.mark.parametrize("code", [408, 409, 413, 429, 500, 503, 504, 505])
     def test_what_may_pass_is_tried_again(self, code: int) -> None:
         assert judge(failure(f"X({code})")).verdict is Verdict.FAILED
 
@@ -206,6 +207,30 @@ class TestJudge:
 
     def test_an_unregistered_device_was_sent_nothing(self) -> None:
         assert judge(Answered(400, "no registered client with id 'x'")).verdict is Verdict.ABSENT
+
+    @pytest.mark.parametrize("text", ["The destination client is sleeping", "the client is sleeping."])
+    def test_a_device_that_a_foreign_leshan_takes_for_asleep_was_sent_nothing(self, text: str) -> None:
+        outcome = judge(Answered(400, text))
+        assert (outcome.verdict, outcome.reason) == (Verdict.ABSENT, "the device sleeps")
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("Request rejected: request is RST", "the device reset the request (RST): Request rejected"),
+            (
+                "Invalid response: unable to decode response",
+                "the device's answer cannot be read: Invalid response",
+            ),
+        ],
+    )
+    def test_what_was_answered_but_is_no_answer_is_final_with_the_reason(
+        self, text: str, reason: str
+    ) -> None:
+        """It was taken for unknown: younger operations waited for three updates."""
+        for operation in (OperationType.READ, OperationType.EXECUTE):
+            settled = end(Answered(500, text), operation)
+            assert settled.status is Status.FAILED
+            assert (settled.reason or "").startswith(reason)
 
     def test_an_invalid_request_will_never_be_valid(self) -> None:
         assert judge(Answered(400, "Invalid request: ...")).verdict is Verdict.INVALID
@@ -278,7 +303,15 @@ class TestSettle:
         assert (settled.status, settled.attempt_counts) == (Status.FAILED, True)
         assert settled.reason == "the device answered 4.04 NOT_FOUND"
 
-    @pytest.mark.parametrize("exchange", [failure("X(500)"), Lost("x"), Answered(504, ""), Answered(500, "")])
+    def test_a_device_that_answered_is_asked_again_after_a_growing_delay(self) -> None:
+        """It is awake: its next update may be a day away."""
+        settlements = [end(failure("X(500)"), attempts=attempts) for attempts in range(1, 5)]
+        assert [settled.delay_s for settled in settlements] == [5, 30, 120, None]
+        assert [settled.status for settled in settlements] == [*[Status.QUEUED] * 3, Status.FAILED]
+        assert {settled.wait for settled in settlements} == {Wait.NOTHING}
+        assert all(settled.attempt_counts for settled in settlements)
+
+    @pytest.mark.parametrize("exchange", [Lost("x"), Answered(504, ""), Answered(500, "")])
     def test_the_third_attempt_that_counts_is_the_last(self, exchange: Exchange) -> None:
         """The peer left an operation SENDING for ever when the network failed."""
         for attempts in range(1, MAX_ATTEMPTS):
@@ -298,6 +331,7 @@ class TestSettle:
         settled = end(exchange, operation, MAX_ATTEMPTS)
         assert (settled.status, settled.attempt_counts) == (Status.QUEUED, False)
         assert settled.wait is Wait.NEWER_THAN_CLAIM
+        assert settled.device_is_absent
 
     @pytest.mark.parametrize("exchange", [NotSent("refused"), Answered(401, ""), Answered(503, "")])
     def test_a_leshan_that_is_away_costs_nothing(self, exchange: Exchange) -> None:
@@ -356,6 +390,10 @@ class TestSettle:
         settled = settle(Attempt(operation, repeatable, attempts), outcome)
         assert settled.status in (Status.CONFIRMED, Status.FAILED, Status.QUEUED)
         if settled.status is Status.QUEUED and settled.attempt_counts:
+            if outcome.verdict is Verdict.FAILED:
+                assert attempts < MAX_ANSWERED_ATTEMPTS
+                assert (settled.wait, settled.delay_s is None) == (Wait.NOTHING, False)
+                return
             assert attempts < MAX_ATTEMPTS
             interrupted = outcome.verdict is Verdict.INTERRUPTED
             assert settled.wait is (Wait.NEWER_THAN_CLAIM if interrupted else Wait.NEWER_THAN_NOW)
