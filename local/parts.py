@@ -19,6 +19,13 @@ from local.process import MARK, Command, Process
 
 DOWNLINK_NICE = 3  # as far as stack.yml has the functions of operations stand back
 STOP_TIMEOUT = 20.0  # seconds
+LESHAN_JVM = (
+    "-Xms128m",  # not a part of the machine's memory, however large that is
+    "-Xmn96m",  # so that what is needed for a moment is not copied
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",  # to be started again, rather than to go on without a thread
+)
 
 OnChange = Callable[[Process], None]
 
@@ -82,15 +89,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
     folder.mkdir(exist_ok=True, mode=0o700)
     new_endpoints = layout.options.new_endpoints + layout.options.device_count()
     arguments = [
-        *(
-            java.java(),
-            "-Xms128m",  # not a part of the machine's memory, however large that is
-            "-Xmn96m",  # so that messages remembered for a while are copied less often
-            "-Xmx512m",
-            "-XX:+UseSerialGC",
-            "-jar",
-            str(java.SERVER_JAR),
-        ),
+        *(java.java(), *LESHAN_JVM, "-jar", str(java.SERVER_JAR)),
         *("--coap-host", LOOPBACK, "--coap-port", str(layout.ports.coap)),
         *("--coaps-port", str(layout.ports.coaps)),
         *(f"--plain-coap={pattern}" for pattern in layout.options.plain_endpoints()),

@@ -16,6 +16,7 @@ import org.eclipse.californium.core.coap.Message;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.coap.Token;
+import org.eclipse.californium.core.coap.option.BlockOption;
 import org.eclipse.californium.core.network.serialization.UdpDataParser;
 import org.eclipse.californium.core.network.serialization.UdpDataSerializer;
 import org.eclipse.californium.elements.AddressEndpointContext;
@@ -73,6 +74,17 @@ final class RawDevice implements AutoCloseable {
     request.getOptions().setContentFormat(SENML_JSON);
     request.setPayload("[{\"n\":\"/3303/0/5700\",\"v\":%s}]".formatted(value));
     send(request, mid, new Token(new byte[] {2}));
+  }
+
+  /** Send a block of a POST (RFC 7959, 2.3). */
+  void block(int mid, String path, int format, BlockOption block, byte[] payload)
+      throws IOException {
+    Request request = new Request(Code.POST);
+    request.setURI("coap://127.0.0.1:%d%s".formatted(server.getPort(), path));
+    request.getOptions().setContentFormat(format);
+    request.getOptions().setBlock1(block);
+    request.setPayload(payload);
+    send(request, mid, new Token(new byte[] {3}));
   }
 
   /** Send a confirmable notification of 3303/0/5700, which the server must have observed. */

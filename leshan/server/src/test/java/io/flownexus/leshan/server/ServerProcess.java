@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /** The server as a process of its own, to be killed and started again on the same ports. */
 final class ServerProcess implements AutoCloseable {
@@ -30,7 +31,7 @@ final class ServerProcess implements AutoCloseable {
   private final HttpClient http = HttpClient.newHttpClient();
   private Process process;
 
-  /** Choose ports and start, with the flags that a test adds. */
+  /** Choose ports and start, with the flags that a test adds; those of the JVM begin with -X. */
   ServerProcess(Path folder, WebhookReceiver webhooks, String... flags) throws Exception {
     this.folder = folder;
     coapPort = freeUdpPort();
@@ -40,9 +41,11 @@ final class ServerProcess implements AutoCloseable {
     }
     Path api = Files.writeString(folder.resolve("api"), "api-token\n");
     Path hook = Files.writeString(folder.resolve("hook"), "hook-token\n");
+    List<String> jvm = Stream.of(flags).filter(flag -> flag.startsWith("-X")).toList();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(jvm);
     command.addAll(
         List.of(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "-XX:TieredStopAtLevel=1",
             "-cp",
             System.getProperty("java.class.path"),
@@ -60,7 +63,7 @@ final class ServerProcess implements AutoCloseable {
             "--webhook-registration=" + webhooks.uri("/registration"),
             "--ready-file=" + folder.resolve("ready"),
             "--log-level=warn"));
-    command.addAll(List.of(flags));
+    Stream.of(flags).filter(flag -> !jvm.contains(flag)).forEach(command::add);
     start();
   }
 
@@ -88,6 +91,10 @@ final class ServerProcess implements AutoCloseable {
   void restart() throws Exception {
     kill();
     start();
+  }
+
+  boolean isAlive() {
+    return process.isAlive();
   }
 
   String log() throws IOException {

@@ -21,17 +21,16 @@ import org.eclipse.californium.elements.config.Configuration;
 final class CommitLayer extends ReliabilityLayer {
 
   private final Spool spool;
+  private final Repetitions repetitions;
 
-  CommitLayer(Configuration config, Spool spool) {
+  CommitLayer(Configuration config, Spool spool, Repetitions repetitions) {
     super(config);
     this.spool = spool;
+    this.repetitions = repetitions;
   }
 
   @Override
   public void receiveResponse(Exchange exchange, Response response) {
-    if (comesAgainRefused(exchange, response)) {
-      response.setDuplicate(false);
-    }
     if (!waits(exchange, response)) {
       super.receiveResponse(exchange, response);
       return;
@@ -61,12 +60,8 @@ final class CommitLayer extends ReliabilityLayer {
 
   @Override
   public void receiveRequest(Exchange exchange, Request request) {
-    if (request.isDuplicate()) {
-      super.receiveRequest(exchange, request);
-    } else {
-      Intake.deliver(
-          MessageId.of(request), () -> super.receiveRequest(exchange, request), error -> {});
-    }
+    Intake.deliver(
+        MessageId.of(request), () -> super.receiveRequest(exchange, request), error -> {});
   }
 
   @Override
@@ -93,21 +88,13 @@ final class CommitLayer extends ReliabilityLayer {
       response.setAcknowledged(true);
       sendEmptyMessage(exchange, EmptyMessage.newACK(response));
     } else {
-      response.setCanceled(true);
+      repetitions.forget(response);
     }
   }
 
   private static boolean waits(Exchange exchange, Response response) {
     return response.getType() == Type.CON
-        && !response.isDuplicate()
         && exchange.isNotification()
         && !exchange.getRequest().isCanceled();
-  }
-
-  private static boolean comesAgainRefused(Exchange exchange, Response response) {
-    return response.isDuplicate()
-        && exchange.isNotification()
-        && exchange.getCurrentResponse() != null
-        && exchange.getCurrentResponse().isCanceled();
   }
 }

@@ -2,7 +2,9 @@ package io.flownexus.leshan.server.coap;
 
 import java.util.function.Consumer;
 import org.eclipse.californium.core.network.CoapEndpoint;
+import org.eclipse.californium.core.observe.ObservationStore;
 import org.eclipse.californium.elements.Connector;
+import org.eclipse.californium.elements.config.Configuration;
 import org.eclipse.californium.scandium.DTLSConnector;
 import org.eclipse.californium.scandium.config.DtlsConnectorConfig;
 import org.eclipse.leshan.core.endpoint.EndPointUriHandler;
@@ -17,6 +19,7 @@ import org.eclipse.leshan.transport.californium.server.observation.LwM2mObservat
 final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
 
   private final HandshakeLog log;
+  private Registered registered;
 
   LoggedCoapsEndpointFactory(
       EndpointUri uri,
@@ -35,8 +38,16 @@ final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
   @Override
   protected LwM2mObservationStore createObservationStore(
       LeshanServer server, LwM2mNotificationReceiver receiver, EffectiveEndpointUriProvider uri) {
+    registered = new Registered(server.getRegistrationStore());
     return new LwM2mObservationStore(
         uri, server.getRegistrationStore(), receiver, new ObservationCache());
+  }
+
+  @Override
+  protected CoapEndpoint.Builder createEndpointBuilder(
+      DtlsConnectorConfig dtls, Configuration configuration, ObservationStore store) {
+    return super.createEndpointBuilder(dtls, configuration, store)
+        .setCustomCoapStackArgument(registered);
   }
 
   private static final class LoggedConnector extends DTLSConnector {

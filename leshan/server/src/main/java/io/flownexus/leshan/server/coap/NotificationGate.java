@@ -12,7 +12,7 @@ import org.eclipse.californium.core.network.interceptors.MessageInterceptor;
 /**
  * Drops notifications unacknowledged while the spool is full, so that devices send them again.
  *
- * <p>An interceptor sees a message before deduplication does: a retransmission is looked at anew.
+ * <p>It sees a message before {@link Repetitions} does: a retransmission is looked at anew.
  */
 final class NotificationGate implements MessageInterceptor {
 

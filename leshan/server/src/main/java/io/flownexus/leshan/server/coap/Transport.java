@@ -1,10 +1,15 @@
 package io.flownexus.leshan.server.coap;
 
+import static java.util.stream.Collectors.toMap;
+
 import io.flownexus.leshan.server.Metrics;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import java.net.InetSocketAddress;
+import java.util.Map;
 import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.stream.Stream;
 import org.eclipse.californium.core.config.CoapConfig;
 import org.eclipse.californium.core.network.CoapEndpoint;
 import org.eclipse.californium.elements.config.Configuration;
@@ -30,23 +35,24 @@ import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServe
 public final class Transport extends CaliforniumServerEndpointsProvider {
 
   private static final int RECEIVE_BUFFER = 8 << 20; // the kernel caps it at net.core.rmem_max
-  private static final int MAX_BODY = 1 << 20;
   private static final int MAX_PEERS = 100_000;
-
-  // How many of a device's latest messages are recognised when they come again; each is 2.4 KB, for
-  // 247 s. While a message is repeated, for 45 s, a device has no other confirmable one under way
-  // (RFC 7252, 4.7) and notifies otherwise once in 3 s (RFC 7641, 4.5.1): 15 others.
-  private static final int REMEMBERED = 16;
 
   private final Gatekeeper gatekeeper;
   private final Spool spool;
   private final Uplink uplink;
   private final Metrics metrics;
+  private final Map<Protocol, Repetitions> repetitions;
 
   private Transport(
-      Builder builder, Gatekeeper gatekeeper, Spool spool, Uplink uplink, Metrics metrics) {
+      Builder builder,
+      Gatekeeper gatekeeper,
+      Map<Protocol, Repetitions> repetitions,
+      Spool spool,
+      Uplink uplink,
+      Metrics metrics) {
     super(builder);
     this.gatekeeper = gatekeeper;
+    this.repetitions = repetitions;
     this.spool = spool;
     this.uplink = uplink;
     this.metrics = metrics;
@@ -60,40 +66,55 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Spool spool,
       Uplink uplink,
       Metrics metrics) {
+    Map<Protocol, Repetitions> repetitions = repetitions(metrics);
     Builder builder =
         builder(
             coap,
             coaps,
             metrics,
-            endpoint ->
-                endpoint.setCoapStackFactory(
-                    (protocol, tag, config, matcher, outbox, argument) ->
-                        new CommitStack(tag, config, matcher, outbox, spool)));
-    return new Transport(builder, gatekeeper, spool, uplink, metrics);
+            protocol ->
+                endpoint ->
+                    endpoint.setCoapStackFactory(
+                        (name, tag, config, matcher, outbox, registered) ->
+                            new CommitStack(
+                                tag,
+                                config,
+                                matcher,
+                                outbox,
+                                spool,
+                                repetitions.get(protocol),
+                                (Registered) registered)));
+    return new Transport(builder, gatekeeper, repetitions, spool, uplink, metrics);
   }
 
   /** Describe endpoints that acknowledge at once, and keep nothing. */
   public static Transport create(
       InetSocketAddress coap, InetSocketAddress coaps, Gatekeeper gatekeeper, Metrics metrics) {
-    return new Transport(
-        builder(coap, coaps, metrics, endpoint -> {}), gatekeeper, null, null, metrics);
+    Builder builder = builder(coap, coaps, metrics, protocol -> endpoint -> {});
+    return new Transport(builder, gatekeeper, repetitions(metrics), null, null, metrics);
+  }
+
+  private static Map<Protocol, Repetitions> repetitions(Metrics metrics) {
+    return Stream.of(Protocol.COAP, Protocol.COAPS)
+        .collect(toMap(Function.identity(), each -> new Repetitions(each.getUriScheme(), metrics)));
   }
 
   private static Builder builder(
       InetSocketAddress coap,
       InetSocketAddress coaps,
       Metrics metrics,
-      Consumer<CoapEndpoint.Builder> stack) {
+      Function<Protocol, Consumer<CoapEndpoint.Builder>> stack) {
     EndPointUriHandler uris = new DefaultEndPointUriHandler();
     EndpointUri secure = uris.createUri(Protocol.COAPS.getUriScheme(), coaps);
     TransportBuilder builder = new TransportBuilder();
     builder.setConfiguration(Transport::configure);
     if (coap != null) {
       EndpointUri plain = uris.createUri(Protocol.COAP.getUriScheme(), coap);
-      builder.addEndpoint(new CachedCoapEndpointFactory(plain, uris, stack));
+      builder.addEndpoint(new CachedCoapEndpointFactory(plain, uris, stack.apply(Protocol.COAP)));
     }
     builder.addEndpoint(
-        new LoggedCoapsEndpointFactory(secure, uris, new HandshakeLog(metrics), stack));
+        new LoggedCoapsEndpointFactory(
+            secure, uris, new HandshakeLog(metrics), stack.apply(Protocol.COAPS)));
     return builder.complete();
   }
 
@@ -116,21 +137,20 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       ServerEndpointToolbox toolbox,
       ServerSecurityInfo security,
       LeshanServer server) {
-    if (spool == null) {
-      super.createEndpoints(
-          gatekeeper.guard(receiver), notificationReceiver, toolbox, security, server);
-      return;
-    }
     super.createEndpoints(
-        gatekeeper.guard(new Admission(receiver, spool, uplink, metrics)),
+        gatekeeper.guard(
+            spool == null ? receiver : new Admission(receiver, spool, uplink, metrics)),
         notificationReceiver,
         toolbox,
         security,
         server);
-    NotificationGate gate = new NotificationGate(spool, metrics);
+    NotificationGate gate = spool == null ? null : new NotificationGate(spool, metrics);
     for (LwM2mServerEndpoint endpoint : getEndpoints()) {
       if (endpoint instanceof CaliforniumServerEndpoint californium) {
-        californium.getCoapEndpoint().addInterceptor(gate);
+        if (gate != null) {
+          californium.getCoapEndpoint().addInterceptor(gate); // first: it leaves nothing behind
+        }
+        repetitions.get(endpoint.getProtocol()).attach(californium.getCoapEndpoint());
       }
     }
   }
@@ -138,10 +158,8 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
   private static void configure(Configuration configuration) {
     configuration.set(UdpConfig.UDP_RECEIVE_BUFFER_SIZE, RECEIVE_BUFFER);
     configuration.set(CoapConfig.MAX_ACTIVE_PEERS, MAX_PEERS);
-    configuration.set(CoapConfig.MAX_RESOURCE_BODY_SIZE, MAX_BODY);
-    // The default keeps every message for 247 s, which is gigabytes under load.
-    configuration.set(CoapConfig.DEDUPLICATOR, CoapConfig.DEDUPLICATOR_PEERS_MARK_AND_SWEEP);
-    configuration.set(CoapConfig.PEERS_MARK_AND_SWEEP_MESSAGES, REMEMBERED);
+    // Californium's would keep whole exchanges.
+    configuration.set(CoapConfig.DEDUPLICATOR, CoapConfig.NO_DEDUPLICATOR);
     configuration.set(DtlsConfig.DTLS_MAX_CONNECTIONS, MAX_PEERS);
     configuration.set(DtlsConfig.DTLS_RECEIVE_BUFFER_SIZE, RECEIVE_BUFFER);
     // Devices connect to the server, never the other way round.
