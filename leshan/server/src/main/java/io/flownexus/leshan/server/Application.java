@@ -3,6 +3,7 @@ package io.flownexus.leshan.server;
 import io.flownexus.leshan.server.coap.Gatekeeper;
 import io.flownexus.leshan.server.coap.Transport;
 import io.flownexus.leshan.server.codec.Codecs;
+import io.flownexus.leshan.server.codec.Links;
 import io.flownexus.leshan.server.rest.HttpApi;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.DevicePolicy;
@@ -188,6 +189,7 @@ public final class Application {
             .setClientAwakeTimeProvider(
                 new StaticClientAwakeTimeProvider(
                     Math.toIntExact(settings.clientAwakeTime().toMillis())));
+    builder.setLinkParser(Links.parser());
     if (delivery != null) {
       builder.setRegistrationStore(delivery.registrations());
     }

@@ -7,8 +7,10 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.SocketException;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.eclipse.californium.core.coap.CoAP.Code;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.CoAP.Type;
@@ -34,6 +36,7 @@ final class RawDevice implements AutoCloseable {
   private final InetSocketAddress server;
   private final DatagramSocket socket;
   private final Map<Integer, Message> answers = new ConcurrentHashMap<>();
+  final List<String> requests = new CopyOnWriteArrayList<>();
   private volatile Token observed;
   private int observeNumber = 1;
 
@@ -67,12 +70,23 @@ final class RawDevice implements AutoCloseable {
     send(request, mid, new Token(new byte[] {1}));
   }
 
+  /** Send an update that changes nothing. */
+  void update(int mid, String registrationId) throws IOException {
+    Request request = new Request(Code.POST);
+    request.getOptions().addUriPath("rd").addUriPath(registrationId);
+    send(request, mid, new Token(new byte[] {3}));
+  }
+
   /** Send a LwM2M Send of one temperature. */
   void send(int mid, double value) throws IOException {
+    send(mid, SENML_JSON, "[{\"n\":\"/3303/0/5700\",\"v\":%s}]".formatted(value));
+  }
+
+  /** Send a LwM2M Send of a payload in some content format. */
+  void send(int mid, int format, String payload) throws IOException {
     Request request = new Request(Code.POST);
-    request.setURI("coap://127.0.0.1:%d/dp".formatted(server.getPort()));
-    request.getOptions().setContentFormat(SENML_JSON);
-    request.setPayload("[{\"n\":\"/3303/0/5700\",\"v\":%s}]".formatted(value));
+    request.getOptions().addUriPath("dp").setContentFormat(format);
+    request.setPayload(payload);
     send(request, mid, new Token(new byte[] {2}));
   }
 
@@ -144,7 +158,15 @@ final class RawDevice implements AutoCloseable {
     }
   }
 
+  // Requests are told as such: "GET lwm2m/3/0".
   private void answer(Request request) throws IOException {
+    requests.add(request.getCode() + " " + request.getOptions().getUriPathString());
+    if (request.getCode() != Code.GET) {
+      Response changed = new Response(ResponseCode.CHANGED);
+      changed.setType(Type.ACK);
+      send(changed, request.getMID(), request.getToken());
+      return;
+    }
     observed = request.getToken();
     Response response = new Response(ResponseCode.CONTENT);
     response.setType(Type.ACK);

@@ -24,7 +24,7 @@ import org.eclipse.leshan.core.util.datatype.NumberUtil;
  */
 final class CborNodeDecoder implements NodeDecoder {
 
-  private final NodeDecoder delegate = new LwM2mNodeCborDecoder();
+  private final NodeDecoder delegate = new LwM2mNodeCborDecoder(Links.parser());
 
   @Override
   public <T extends LwM2mNode> T decode(

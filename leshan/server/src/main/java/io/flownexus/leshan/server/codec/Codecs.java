@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.codec;
 
 import java.util.Map;
+import org.eclipse.leshan.core.json.jackson.LwM2mJsonJacksonEncoderDecoder;
 import org.eclipse.leshan.core.node.codec.DefaultLwM2mDecoder;
 import org.eclipse.leshan.core.node.codec.DefaultLwM2mEncoder;
 import org.eclipse.leshan.core.node.codec.LwM2mDecoder;
@@ -8,7 +9,13 @@ import org.eclipse.leshan.core.node.codec.LwM2mEncoder;
 import org.eclipse.leshan.core.node.codec.LwM2mValueChecker;
 import org.eclipse.leshan.core.node.codec.NodeDecoder;
 import org.eclipse.leshan.core.node.codec.NodeEncoder;
+import org.eclipse.leshan.core.node.codec.json.LwM2mNodeJsonDecoder;
+import org.eclipse.leshan.core.node.codec.text.LwM2mNodeTextDecoder;
 import org.eclipse.leshan.core.request.ContentFormat;
+import org.eclipse.leshan.core.util.base64.Base64Decoder;
+import org.eclipse.leshan.core.util.base64.DefaultBase64Decoder;
+import org.eclipse.leshan.core.util.base64.DefaultBase64Decoder.DecoderAlphabet;
+import org.eclipse.leshan.core.util.base64.DefaultBase64Decoder.DecoderPadding;
 import org.eclipse.leshan.senml.cbor.upokecenter.SenMLCborUpokecenterEncoderDecoder;
 import org.eclipse.leshan.senml.json.jackson.SenMLJsonJacksonEncoderDecoder;
 
@@ -20,6 +27,10 @@ public final class Codecs {
   /** Make the decoder of all content formats. */
   public static LwM2mDecoder decoder() {
     Map<ContentFormat, NodeDecoder> decoders = DefaultLwM2mDecoder.getDefaultNodeDecoders(false);
+    decoders.put(ContentFormat.TEXT, new LwM2mNodeTextDecoder(Links.parser(), base64()));
+    decoders.put(
+        ContentFormat.JSON,
+        new LwM2mNodeJsonDecoder(new LwM2mJsonJacksonEncoderDecoder(), Links.parser(), base64()));
     decoders.put(ContentFormat.TLV, new TlvNodeDecoder());
     decoders.put(ContentFormat.CBOR, new CborNodeDecoder());
     decoders.put(
@@ -36,5 +47,9 @@ public final class Codecs {
     encoders.put(ContentFormat.TLV, new TlvNodeEncoder());
     return new DefaultLwM2mEncoder(
         encoders, DefaultLwM2mEncoder.getDefaultPathEncoder(), new LwM2mValueChecker());
+  }
+
+  private static Base64Decoder base64() {
+    return new DefaultBase64Decoder(DecoderAlphabet.BASE64, DecoderPadding.REQUIRED);
   }
 }

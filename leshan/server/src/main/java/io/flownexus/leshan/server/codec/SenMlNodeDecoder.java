@@ -7,7 +7,7 @@ import org.eclipse.leshan.senml.SenMLDecoder;
 final class SenMlNodeDecoder extends LwM2mNodeSenMLDecoder {
 
   SenMlNodeDecoder(SenMLDecoder decoder) {
-    super(decoder, true);
+    super(decoder, Links.parser(), true);
   }
 
   @Override

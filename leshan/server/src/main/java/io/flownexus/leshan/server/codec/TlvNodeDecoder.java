@@ -9,7 +9,6 @@ import java.util.List;
 import java.util.Map;
 import org.eclipse.leshan.core.link.LinkParseException;
 import org.eclipse.leshan.core.link.LinkParser;
-import org.eclipse.leshan.core.link.lwm2m.DefaultLwM2mLinkParser;
 import org.eclipse.leshan.core.model.LwM2mModel;
 import org.eclipse.leshan.core.model.ObjectModel;
 import org.eclipse.leshan.core.model.ResourceModel;
@@ -41,7 +40,7 @@ import org.eclipse.leshan.core.util.datatype.ULong;
  */
 final class TlvNodeDecoder implements NodeDecoder {
 
-  private static final LinkParser LINKS = new DefaultLwM2mLinkParser();
+  private static final LinkParser LINKS = Links.parser();
 
   @Override
   public <T extends LwM2mNode> T decode(

@@ -3,6 +3,7 @@ package io.flownexus.leshan.server.json;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.flownexus.leshan.server.codec.Links;
 import java.io.IOException;
 import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
@@ -15,7 +16,6 @@ import java.util.Locale;
 import java.util.Map;
 import org.eclipse.leshan.core.link.LinkParseException;
 import org.eclipse.leshan.core.link.LinkParser;
-import org.eclipse.leshan.core.link.lwm2m.DefaultLwM2mLinkParser;
 import org.eclipse.leshan.core.model.ResourceModel.Type;
 import org.eclipse.leshan.core.node.InvalidLwM2mPathException;
 import org.eclipse.leshan.core.node.LwM2mChildNode;
@@ -36,7 +36,7 @@ import org.eclipse.leshan.core.util.datatype.ULong;
 public final class NodeReader {
 
   private static final ObjectMapper MAPPER = new ObjectMapper();
-  private static final LinkParser LINKS = new DefaultLwM2mLinkParser();
+  private static final LinkParser LINKS = Links.parser();
 
   private NodeReader() {}
 

@@ -9,6 +9,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import org.eclipse.leshan.core.link.Link;
 import org.eclipse.leshan.core.link.attributes.Attribute;
+import org.eclipse.leshan.core.link.lwm2m.MixedLwM2mLink;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.request.BindingMode;
 import org.eclipse.leshan.server.registration.Registration;
@@ -56,17 +57,34 @@ public final class RegistrationWriter {
     out.writeStartArray();
     if (links != null) {
       for (Link link : links) {
-        out.writeStartObject();
-        out.writeStringField("url", link.getUriReference());
-        out.writeObjectFieldStart("attributes");
-        for (Attribute attribute : link.getAttributes()) {
-          out.writeStringField(attribute.getName(), attribute.getCoreLinkValue());
-        }
-        out.writeEndObject();
-        out.writeEndObject();
+        writeLink(out, link.getUriReference(), link);
       }
     }
     out.writeEndArray();
+  }
+
+  /** Write links as {@link #writeLinks} does, by LwM2M path alone: without the device's root. */
+  public static void writeLwM2mLinks(JsonGenerator out, Link[] links) throws IOException {
+    out.writeStartArray();
+    if (links != null) {
+      for (Link link : links) {
+        if (link instanceof MixedLwM2mLink lwm2m) { // all that is below the root
+          writeLink(out, lwm2m.getPath().toString(), link);
+        }
+      }
+    }
+    out.writeEndArray();
+  }
+
+  private static void writeLink(JsonGenerator out, String url, Link link) throws IOException {
+    out.writeStartObject();
+    out.writeStringField("url", url);
+    out.writeObjectFieldStart("attributes");
+    for (Attribute attribute : link.getAttributes()) {
+      out.writeStringField(attribute.getName(), attribute.getCoreLinkValue());
+    }
+    out.writeEndObject();
+    out.writeEndObject();
   }
 
   /** Return host:port of the device, an IPv6 host in brackets. */

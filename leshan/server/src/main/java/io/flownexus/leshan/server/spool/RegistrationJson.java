@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.flownexus.leshan.server.codec.Links;
 import io.flownexus.leshan.server.json.Json;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -16,7 +17,6 @@ import org.eclipse.leshan.core.endpoint.DefaultEndPointUriHandler;
 import org.eclipse.leshan.core.link.DefaultLinkSerializer;
 import org.eclipse.leshan.core.link.Link;
 import org.eclipse.leshan.core.link.LinkParseException;
-import org.eclipse.leshan.core.link.lwm2m.DefaultLwM2mLinkParser;
 import org.eclipse.leshan.core.peer.IpPeer;
 import org.eclipse.leshan.core.peer.LwM2mIdentity;
 import org.eclipse.leshan.core.peer.PskIdentity;
@@ -105,8 +105,7 @@ final class RegistrationJson {
 
   private static void readLinks(Registration.Builder builder, String text, LwM2mVersion version)
       throws LinkParseException {
-    Link[] links =
-        new DefaultLwM2mLinkParser().parseCoreLinkFormat(text.getBytes(StandardCharsets.UTF_8));
+    Link[] links = Links.parser().parseCoreLinkFormat(text.getBytes(StandardCharsets.UTF_8));
     RegistrationData data =
         new DefaultRegistrationDataExtractor().extractDataFromObjectLinks(links, version);
     builder

@@ -101,7 +101,7 @@ final class ItemWriter {
     out.writeStringField("binding", binding(registration));
     out.writeStringField("version", registration.getLwM2mVersion().toString());
     out.writeFieldName("links");
-    RegistrationWriter.writeLinks(out, registration.getObjectLinks());
+    RegistrationWriter.writeLwM2mLinks(out, registration.getObjectLinks());
     out.writeEndObject();
   }
 
