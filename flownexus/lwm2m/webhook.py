@@ -3,6 +3,8 @@
     single      {"ep": "...", "obj_id": 3303, "inst_id": 0, "ts": ms, "val": <node of a resource>}
     composite   {"ep": "...", "ts": ms, "val": <node of an object>} or {"ep": "...", "val": {"/3/0": <node>}}
     event       a single with obj_id 10240, resource 0 registered, 1 unregistered, 2 updated; "reg": details
+    failure     {"ep": "...", "ts": ms, "failure": {"reason": "...", "path", "format", "payload", "size",
+                 "suppressed"}}: what a device sent that gives no value, for the dead letters
     envelope    {"source": "<uuid>", "lane": 3, "first_seq": 1201, "items": [...]}
 
 A body that is none of these is refused as a whole; in an array or envelope a bad item is rejected alone.
@@ -37,6 +39,10 @@ MAX_OBJECTS = 1000
 """How many objects and object instances of one registration are taken."""
 MAX_ITEMS = 100_000
 """How many items one body may have."""
+MAX_REASON = 500
+"""Characters kept of why a device's message gives no value, MAX_PATH of where, MAX_PAYLOAD_BYTES of it."""
+MAX_PATH = 255
+MAX_PAYLOAD_BYTES = 1024
 
 
 class Kind(StrEnum):
@@ -107,11 +113,12 @@ class _RawItem(msgspec.Struct):
     """The keys that items have; what they mean together is checked afterwards."""
 
     ep: str
-    val: dict[str, Any]
+    val: dict[str, Any] | None = None
     obj_id: int | None = None
     inst_id: int = 0
     ts: int | None = None
     reg: _RawRegistration | None = None
+    failure: _RawFailure | None = None
 
 
 class _RawRegistration(msgspec.Struct):
@@ -121,6 +128,17 @@ class _RawRegistration(msgspec.Struct):
     binding: str | None = None
     version: str | None = None
     links: Any = None
+
+
+class _RawFailure(msgspec.Struct):
+    """What a device sent that gives no value; `format` is CoAP's number, `payload` at most its first KiB."""
+
+    reason: str
+    path: str = ""
+    format: int | None = None
+    payload: str = ""
+    size: int = 0
+    suppressed: int = 0
 
 
 class _RawEnvelope(msgspec.Struct):
@@ -250,10 +268,14 @@ def _parse_item(kind: Kind, raw: msgspec.Raw) -> Item:
     except _UNREADABLE as error:
         raise BadItemError(_reason(error)) from None
     _check(item.ep, item.ts)
+    if item.failure is not None:
+        return _failure(item, item.failure)
+    if item.val is None:
+        raise BadItemError("val is missing: the node of what the device sent")
     if kind is Kind.COMPOSITE:
         found = readings(item.val) if "kind" in item.val else readings_by_path(item.val)
         return Item(item.ep, item.ts, EventType.COMPOSITE, found.good, found.rejected)
-    single = _single(item)
+    single = _single(item, item.val)
     if kind is Kind.REGISTRATION and single.event_type is None and single.readings:
         raise BadItemError(
             "not a registration event: obj_id must be 10240 and val.id 0 (registered), 1 (unregistered)"
@@ -262,10 +284,22 @@ def _parse_item(kind: Kind, raw: msgspec.Raw) -> Item:
     return single
 
 
-def _single(item: _RawItem) -> Item:
+def _failure(item: _RawItem, failure: _RawFailure) -> Item:
+    """Return an item without values whose rejection is what its sender could not read."""
+    node = {
+        "format": failure.format,
+        "payload": failure.payload[: 2 * MAX_PAYLOAD_BYTES],
+        "size": failure.size,
+        "suppressed": failure.suppressed,
+    }
+    rejection = Rejection(failure.path[:MAX_PATH], failure.reason[:MAX_REASON], node)
+    return Item(item.ep, item.ts, None, (), (rejection,))
+
+
+def _single(item: _RawItem, val: dict[str, Any]) -> Item:
     if item.obj_id is None:
         raise BadItemError("obj_id is missing; a single item names the object its resource belongs to")
-    resource_id = item.val.get("id")
+    resource_id = val.get("id")
     if isinstance(resource_id, bool) or not isinstance(resource_id, int):
         raise BadItemError('val needs an "id": the resource id, a whole number from 0 to 65534')
     try:
@@ -273,7 +307,7 @@ def _single(item: _RawItem) -> Item:
         path = Path(check_id("obj_id", item.obj_id), check_id("inst_id", item.inst_id), resource_id)
     except BadPathError as error:
         raise BadItemError(str(error)) from None
-    found = readings(item.val, path)
+    found = readings(val, path)
     event_type = _EVENT_BY_RESOURCE.get(resource_id) if item.obj_id == REGISTRATION_OBJECT else None
     if event_type is None or not found.good:
         return Item(item.ep, item.ts, None, found.good, found.rejected)

@@ -428,6 +428,34 @@ def test_one_bad_resource_of_a_composite_goes_to_the_dead_letters_alone(
     assert len(rows("SELECT * FROM dead_letter")) == 1
 
 
+def test_what_a_device_sent_that_gives_no_value_ends_in_the_dead_letters(
+    replica: Replica, rows: Rows
+) -> None:
+    failure = {"reason": "it cannot be read", "path": "/3303/0/5700", "format": 0, "payload": "77", "size": 1}
+    items = [value(1), {"ep": "x", "ts": 1795344335807, "failure": failure}, value(2)]
+    answer = post(replica(Kind.SINGLE), envelope(items)).json
+    assert answer is not None
+    assert (answer["stored"], answer["mark"]) == (2, 3)
+    assert rows("SELECT number FROM telemetry ORDER BY 1") == [(1.0,), (2.0,)]
+    [(reason, letter)] = rows("SELECT reason, item FROM dead_letter")
+    assert reason == "it cannot be read"
+    assert json.loads(letter) == {
+        "ep": "x",
+        "ts": 1795344335807,
+        "path": "/3303/0/5700",
+        "node": {"format": 0, "payload": "77", "size": 1, "suppressed": 0},
+    }
+
+
+def test_a_value_of_the_farthest_time_there_is_is_kept_under_its_receipt(
+    replica: Replica, rows: Rows
+) -> None:
+    assert post(replica(Kind.SINGLE), [value(1) | {"ts": 2**63 - 1}]).status_code == 200
+    assert rows("SELECT device_time_ms, time > now() - interval '1 hour' FROM resource") == [
+        (2**63 - 1, True)
+    ]
+
+
 def test_what_postgresql_refuses_ends_alone_in_the_dead_letters(
     replica: Replica, rows: Rows, database: Database
 ) -> None:

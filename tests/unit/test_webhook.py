@@ -231,3 +231,42 @@ def test_a_bad_value_of_a_plain_item_is_rejected_with_its_path(val: dict[str, An
         assert isinstance(entry, Item)
         assert entry.readings == []
         assert [rejection.path for rejection in entry.rejected] == ["/3303/0/1"]
+
+
+def test_what_a_device_sent_that_gives_no_value_is_an_item_with_a_rejection_and_no_values() -> None:
+    failure = {
+        "reason": "it cannot be read: warm",
+        "path": "/3303/0/5700",
+        "format": 0,
+        "payload": "7761726d",
+        "size": 4,
+    }
+    for composite in (False, True):
+        parsed = item({"ep": "x", "ts": 7, "failure": failure}, composite=composite)
+        assert (parsed.endpoint, parsed.time_ms, parsed.event_type, parsed.readings) == ("x", 7, None, ())
+        [rejection] = parsed.rejected
+        assert rejection == Rejection(
+            "/3303/0/5700",
+            "it cannot be read: warm",
+            {"format": 0, "payload": "7761726d", "size": 4, "suppressed": 0},
+        )
+
+
+def test_what_is_told_of_a_failure_is_bounded() -> None:
+    failure = {"reason": "r" * 9000, "path": "/" * 9000, "payload": "0" * 9000}
+    [rejection] = item({"ep": "x", "failure": failure}).rejected
+    assert (len(rejection.reason), len(rejection.path), len(rejection.node["payload"])) == (500, 255, 2048)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"ep": "x"}, "val is missing"),
+        ({"ep": "x", "failure": {}}, "reason"),
+        ({"ep": "x", "failure": {"reason": 5}}, "reason"),
+        ({"ep": "", "failure": {"reason": "no"}}, "ep is an endpoint name"),
+    ],
+)
+def test_an_item_without_a_value_or_a_whole_failure_is_none(bad: Any, reason: str) -> None:
+    with pytest.raises(BadItemError, match=reason):
+        item(bad)

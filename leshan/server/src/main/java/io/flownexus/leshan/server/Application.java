@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.coap.EndedObservations;
 import io.flownexus.leshan.server.coap.Gatekeeper;
 import io.flownexus.leshan.server.coap.Transport;
 import io.flownexus.leshan.server.codec.Codecs;
@@ -12,6 +13,7 @@ import io.flownexus.leshan.server.security.KnownEndpoints;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
 import io.flownexus.leshan.server.security.RegistrationWatch;
+import io.flownexus.leshan.server.webhook.Intake;
 import io.flownexus.leshan.server.webhook.NotificationCounter;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryPoolMXBean;
@@ -66,6 +68,9 @@ public final class Application {
       // First of the listeners: the data of devices before all else.
       lwm2m.getRegistrationService().addListener((RegistrationListener) delivery.uplink());
       lwm2m.getObservationService().addListener(delivery.uplink());
+      lwm2m
+          .getObservationService()
+          .addListener(new EndedObservations(lwm2m.getObservationService()));
     }
     RegistrationWatch watch =
         new RegistrationWatch(
@@ -182,7 +187,7 @@ public final class Application {
         new LeshanServerBuilder()
             .setEndpointsProviders(transport)
             .setObjectModelProvider(models)
-            .setDecoder(Codecs.decoder())
+            .setDecoder(Codecs.decoder(Intake::note))
             .setEncoder(Codecs.encoder())
             .setSecurityStore(security)
             .setAuthorizer(policy)

@@ -6,6 +6,7 @@ import java.net.DatagramSocket;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.SocketException;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -39,6 +40,9 @@ final class RawDevice implements AutoCloseable {
   final List<String> requests = new CopyOnWriteArrayList<>();
   private volatile Token observed;
   private int observeNumber = 1;
+  private volatile int answerNumber;
+  private volatile int answerFormat = TEXT;
+  private volatile byte[] answerPayload = {'1', '.', '5'};
 
   RawDevice(String endpoint, int port) throws IOException {
     this.endpoint = endpoint;
@@ -82,8 +86,13 @@ final class RawDevice implements AutoCloseable {
     send(mid, SENML_JSON, "[{\"n\":\"/3303/0/5700\",\"v\":%s}]".formatted(value));
   }
 
-  /** Send a LwM2M Send of a payload in some content format. */
+  /** Send a LwM2M Send of a text in some content format. */
   void send(int mid, int format, String payload) throws IOException {
+    send(mid, format, payload.getBytes(StandardCharsets.UTF_8));
+  }
+
+  /** Send a LwM2M Send of this payload. */
+  void send(int mid, int format, byte[] payload) throws IOException {
     Request request = new Request(Code.POST);
     request.getOptions().addUriPath("dp").setContentFormat(format);
     request.setPayload(payload);
@@ -103,12 +112,31 @@ final class RawDevice implements AutoCloseable {
 
   /** Send a confirmable notification of 3303/0/5700, which the server must have observed. */
   void notify(int mid, double value) throws IOException {
+    notify(mid, observeNumber++, TEXT, Double.toString(value).getBytes(StandardCharsets.UTF_8));
+  }
+
+  /** Send a confirmable notification of the last path that was observed, under this number. */
+  void notify(int mid, int number, int format, byte[] payload) throws IOException {
     Response response = new Response(ResponseCode.CONTENT);
     response.setType(Type.CON);
-    response.getOptions().setObserve(observeNumber++);
-    response.getOptions().setContentFormat(TEXT);
-    response.setPayload(Double.toString(value));
+    response.getOptions().setObserve(number);
+    response.getOptions().setContentFormat(format);
+    response.setPayload(payload);
     send(response, mid, observed);
+  }
+
+  /** End the last observation by a confirmable error notification. */
+  void endObservation(int mid) throws IOException {
+    Response response = new Response(ResponseCode.NOT_FOUND);
+    response.setType(Type.CON);
+    send(response, mid, observed);
+  }
+
+  /** Answer requests with this from now on; a number below 0 is no Observe option. */
+  void answerWith(int number, int format, byte[] payload) {
+    answerNumber = number;
+    answerFormat = format;
+    answerPayload = payload;
   }
 
   /** Return the answer to a message, or null when there is none in time. */
@@ -170,9 +198,11 @@ final class RawDevice implements AutoCloseable {
     observed = request.getToken();
     Response response = new Response(ResponseCode.CONTENT);
     response.setType(Type.ACK);
-    response.getOptions().setObserve(0);
-    response.getOptions().setContentFormat(TEXT);
-    response.setPayload("1.5");
+    if (answerNumber >= 0) {
+      response.getOptions().setObserve(answerNumber);
+    }
+    response.getOptions().setContentFormat(answerFormat);
+    response.setPayload(answerPayload);
     send(response, request.getMID(), request.getToken());
   }
 

@@ -55,7 +55,7 @@ final class Admission implements UplinkDeviceManagementRequestReceiver {
     }
     SendableResponse<T> response = delegate.requestReceived(sender, profile, request, uri);
     if (request instanceof SendRequest send && response.getResponse().isSuccess()) {
-      uplink.sent(profile.getRegistration(), send.getTimestampedNodes());
+      uplink.sent(profile.getRegistration(), send);
     }
     return response;
   }
@@ -67,6 +67,9 @@ final class Admission implements UplinkDeviceManagementRequestReceiver {
       Exception exception,
       Class<? extends UplinkDeviceManagementRequest<? extends LwM2mResponse>> requestType,
       EndpointUri uri) {
+    if (requestType == SendRequest.class && profile != null && spool.accepting()) {
+      uplink.unreadable(profile.getRegistration(), exception);
+    }
     delegate.onError(sender, profile, exception, requestType, uri);
   }
 

@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.codec;
 
 import java.util.Map;
+import java.util.function.Predicate;
 import org.eclipse.leshan.core.json.jackson.LwM2mJsonJacksonEncoderDecoder;
 import org.eclipse.leshan.core.node.codec.DefaultLwM2mDecoder;
 import org.eclipse.leshan.core.node.codec.DefaultLwM2mEncoder;
@@ -24,8 +25,13 @@ public final class Codecs {
 
   private Codecs() {}
 
-  /** Make the decoder of all content formats. */
-  public static LwM2mDecoder decoder() {
+  /**
+   * Make the decoder of all content formats.
+   *
+   * <p>What cannot be read is thrown as an {@link UnreadableException}; of a Send of which some can
+   * be read, it is given to {@code keeper}, and only thrown when that does not take it.
+   */
+  public static LwM2mDecoder decoder(Predicate<UnreadableException> keeper) {
     Map<ContentFormat, NodeDecoder> decoders = DefaultLwM2mDecoder.getDefaultNodeDecoders(false);
     decoders.put(ContentFormat.TEXT, new LwM2mNodeTextDecoder(Links.parser(), base64()));
     decoders.put(
@@ -38,7 +44,7 @@ public final class Codecs {
     decoders.put(
         ContentFormat.SENML_CBOR,
         new SenMlNodeDecoder(new SenMLCborUpokecenterEncoderDecoder(new SenMlCborNumbers())));
-    return new TolerantDecoder(decoders);
+    return new TolerantDecoder(decoders, keeper);
   }
 
   /** Make the encoder of all content formats. */

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 import org.eclipse.leshan.core.model.LwM2mModel;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNode;
@@ -22,8 +23,11 @@ import org.eclipse.leshan.core.request.ContentFormat;
  */
 final class TolerantDecoder extends DefaultLwM2mDecoder {
 
-  TolerantDecoder(Map<ContentFormat, NodeDecoder> decoders) {
+  private final Predicate<UnreadableException> keeper;
+
+  TolerantDecoder(Map<ContentFormat, NodeDecoder> decoders, Predicate<UnreadableException> keeper) {
     super(decoders);
+    this.keeper = keeper;
   }
 
   @Override
@@ -48,7 +52,12 @@ final class TolerantDecoder extends DefaultLwM2mDecoder {
       check(content, format);
       return super.decodeTimestampedNodes(content, format, rootPath, paths, model);
     } catch (RuntimeException e) {
-      throw salvage(content, format, rootPath, paths, model, e);
+      UnreadableException unreadable = salvage(content, format, rootPath, paths, model, e);
+      boolean send = paths == null;
+      if (send && !unreadable.good().isEmpty() && keeper.test(unreadable)) {
+        return unreadable.good();
+      }
+      throw unreadable;
     }
   }
 

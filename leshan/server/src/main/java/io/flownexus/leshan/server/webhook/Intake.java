@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server.webhook;
 
+import io.flownexus.leshan.server.codec.UnreadableException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -19,6 +20,7 @@ public final class Intake {
   private final MessageId message;
   private final List<Consumer<Throwable>> held = new ArrayList<>(1);
   private CompletableFuture<Void> safe;
+  private UnreadableException unreadable;
 
   private Intake(MessageId message) {
     this.message = message;
@@ -45,6 +47,24 @@ public final class Intake {
   public static MessageId message() {
     Intake intake = CURRENT.get();
     return intake == null ? null : intake.message;
+  }
+
+  /**
+   * Note what cannot be read of the message that this thread delivers; false when there is none.
+   */
+  public static boolean note(UnreadableException unreadable) {
+    Intake intake = CURRENT.get();
+    if (intake == null) {
+      return false;
+    }
+    intake.unreadable = unreadable;
+    return true;
+  }
+
+  /** Return what was noted of the message that this thread delivers, or null. */
+  static UnreadableException unreadable() {
+    Intake intake = CURRENT.get();
+    return intake == null ? null : intake.unreadable;
   }
 
   /** Let the answer to the message that this thread delivers, if any, wait for a stage. */

@@ -5,6 +5,8 @@ import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.json.NodeWriter;
 import io.flownexus.leshan.server.json.RegistrationWriter;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.HexFormat;
 import java.util.Map;
 import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mObject;
@@ -18,6 +20,10 @@ final class ItemWriter {
 
   /** This system's own object: a device's registrations. */
   private static final int REGISTRATION_OBJECT = 10240;
+
+  private static final int MAX_PATH = 255;
+  private static final int MAX_REASON = 500;
+  private static final int MAX_PAYLOAD = 1024; // bytes that are shown of one
 
   /** What happened to a registration, and the resource of object 10240 that tells it. */
   enum Event {
@@ -90,6 +96,38 @@ final class ItemWriter {
           out.writeEndObject();
           writeRegistration(out, registration);
         });
+  }
+
+  /** Make the item of what a device sent that gives no value; it can always be written. */
+  static Item failure(String endpoint, Failure failure, long time) {
+    byte[] payload = failure.payload();
+    return item(
+        Kind.SINGLE,
+        endpoint,
+        time,
+        out -> {
+          out.writeObjectFieldStart("failure");
+          if (failure.path() != null) {
+            out.writeStringField("path", text(failure.path(), MAX_PATH));
+          }
+          out.writeStringField("reason", text(failure.reason(), MAX_REASON));
+          if (failure.format() != null) {
+            out.writeNumberField("format", failure.format());
+          }
+          int shown = Math.min(payload.length, MAX_PAYLOAD);
+          out.writeStringField("payload", HexFormat.of().formatHex(payload, 0, shown));
+          out.writeNumberField("size", payload.length);
+          if (failure.suppressed() > 0) {
+            out.writeNumberField("suppressed", failure.suppressed());
+          }
+          out.writeEndObject();
+        });
+  }
+
+  // A lone surrogate, the device's or left by the cut, becomes a question mark.
+  private static String text(String text, int bound) {
+    String cut = text.length() > bound ? text.substring(0, bound) : text;
+    return new String(cut.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8);
   }
 
   private static void writeRegistration(JsonGenerator out, Registration registration)

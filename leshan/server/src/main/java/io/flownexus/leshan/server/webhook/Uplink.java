@@ -1,11 +1,15 @@
 package io.flownexus.leshan.server.webhook;
 
 import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.codec.Rejected;
+import io.flownexus.leshan.server.codec.UnreadableException;
+import io.flownexus.leshan.server.webhook.FailureLimit.Reason;
 import io.flownexus.leshan.server.webhook.ItemWriter.Event;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -17,6 +21,7 @@ import org.eclipse.leshan.core.node.TimestampedLwM2mNodes;
 import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;
 import org.eclipse.leshan.core.observation.SingleObservation;
+import org.eclipse.leshan.core.request.SendRequest;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.core.response.ObserveCompositeResponse;
 import org.eclipse.leshan.core.response.ObserveResponse;
@@ -32,9 +37,13 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   private static final Logger LOG = LoggerFactory.getLogger(Uplink.class);
 
+  private static final int LOGGED_BYTES = 32;
+
   private final Spool spool;
   private final LongAdder notifications;
+  private final FailureLimit limit = new FailureLimit();
   private final LongAdder invalid;
+  private final LongAdder dropped;
   private final LongAdder sends;
 
   /** Feed a spool. */
@@ -42,13 +51,27 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     this.spool = spool;
     notifications = metrics.counter("notifications_total", "", "Notifications received.");
     invalid = metrics.counter("notifications_invalid_total", "", "Notifications without a value.");
+    dropped =
+        metrics.counter(
+            "failures_suppressed_total", "", "Left out: one of more than ten a minute.");
     sends = metrics.counter("sends_total", "", "LwM2M Sends received.");
   }
 
   /** Keep what a LwM2M Send carries, one composite per timestamp, oldest first. */
-  public void sent(Registration registration, TimestampedLwM2mNodes data) {
+  public void sent(Registration registration, SendRequest send) {
     sends.increment();
-    keep(composites(registration.getEndpoint(), data));
+    String endpoint = registration.getEndpoint();
+    List<Item> items = composites(endpoint, send.getTimestampedNodes());
+    UnreadableException unreadable = Intake.unreadable();
+    if (unreadable != null) {
+      items.addAll(failures(endpoint, unreadable, "Send"));
+    }
+    keep(items);
+  }
+
+  /** Keep what a LwM2M Send carries of which nothing can be read. */
+  public void unreadable(Registration registration, Exception error) {
+    keep(failures(registration.getEndpoint(), null, error, "Send"));
   }
 
   @Override
@@ -118,11 +141,22 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   @Override
   public void onError(Observation observation, Registration registration, Exception error) {
     invalid.increment();
-    LOG.warn(
-        "{}: notification of {} cannot be read: {}",
-        registration == null ? "unknown device" : registration.getEndpoint(),
-        observation,
-        error.toString());
+    if (registration == null) {
+      LOG.warn("unknown device: notification of {} cannot be read: {}", observation, error);
+      return;
+    }
+    String endpoint = registration.getEndpoint();
+    LwM2mPath path = observation instanceof SingleObservation single ? single.getPath() : null;
+    List<Item> items = new ArrayList<>();
+    UnreadableException unreadable = UnreadableException.in(error);
+    if (unreadable != null) {
+      items.addAll(
+          path != null && path.isResource()
+              ? singles(endpoint, unreadable.good())
+              : composites(endpoint, unreadable.good()));
+    }
+    items.addAll(failures(endpoint, path, error, "notification"));
+    keep(items);
   }
 
   @Override
@@ -137,13 +171,61 @@ public final class Uplink implements RegistrationListener, ObservationListener {
       return false;
     }
     invalid.increment();
-    LOG.warn(
-        "{}: {} ended by the device: {} {}",
-        registration.getEndpoint(),
-        observation,
-        response.getCode(),
-        response.getErrorMessage());
+    String answer = response.getCode() + " " + Objects.toString(response.getErrorMessage(), "");
+    String path =
+        observation instanceof SingleObservation single
+            ? single.getPath().toString()
+            : Objects.toString(((CompositeObservation) observation).getPaths());
+    keep(
+        failures(
+            registration.getEndpoint(),
+            Reason.ENDED,
+            List.of(new Rejected(path, answer.strip(), new byte[0])),
+            null,
+            "notification"));
     return true;
+  }
+
+  private List<Item> failures(String endpoint, LwM2mPath path, Exception error, String what) {
+    UnreadableException unreadable = UnreadableException.in(error);
+    if (unreadable != null) {
+      return failures(endpoint, unreadable, what);
+    }
+    String known = path == null ? null : path.toString();
+    Rejected rejected = new Rejected(known, String.valueOf(error.getMessage()), new byte[0]);
+    return failures(endpoint, Reason.UNREADABLE, List.of(rejected), null, what);
+  }
+
+  private List<Item> failures(String endpoint, UnreadableException unreadable, String what) {
+    return failures(endpoint, Reason.UNREADABLE, unreadable.rejected(), unreadable.format(), what);
+  }
+
+  private List<Item> failures(
+      String endpoint, Reason reason, List<Rejected> rejected, Integer format, String what) {
+    long now = System.currentTimeMillis();
+    List<Item> items = new ArrayList<>();
+    for (Rejected one : rejected) {
+      long suppressed = limit.admit(endpoint, reason, now);
+      if (suppressed < 0) {
+        dropped.increment();
+        continue;
+      }
+      String text = reason.text() + ": " + one.reason();
+      LOG.warn(
+          "{}: {} of {}, {} (format {}, {} bytes: {}{})",
+          endpoint,
+          what,
+          one.path() == null ? "an unknown path" : one.path(),
+          text,
+          format,
+          one.payload().length,
+          HexFormat.of().formatHex(one.payload(), 0, Math.min(one.payload().length, LOGGED_BYTES)),
+          suppressed == 0 ? "" : "; " + suppressed + " more since the last one told");
+      items.add(
+          ItemWriter.failure(
+              endpoint, new Failure(one.path(), text, format, one.payload(), suppressed), now));
+    }
+    return items;
   }
 
   private void registration(Event event, Registration registration) {
@@ -153,7 +235,24 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   }
 
   private void keep(List<Item> items) {
+    if (items.isEmpty()) {
+      return;
+    }
     Intake.await(spool.append(items, Intake.message()));
+  }
+
+  private static List<Item> singles(String endpoint, TimestampedLwM2mNodes data) {
+    long now = System.currentTimeMillis();
+    List<Instant> times = new ArrayList<>(data.getTimestamps());
+    times.sort(Comparator.comparingLong(time -> time(time, now)));
+    List<Item> items = new ArrayList<>();
+    for (Instant time : times) {
+      data.getNodesAt(time)
+          .forEach(
+              (path, node) ->
+                  items.add(ItemWriter.observed(endpoint, path, node, time(time, now))));
+    }
+    return items;
   }
 
   private static List<Item> composites(String endpoint, TimestampedLwM2mNodes data) {
@@ -171,6 +270,13 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   }
 
   private static long time(Instant time, long now) {
-    return time == null ? now : time.toEpochMilli();
+    if (time == null) {
+      return now;
+    }
+    try {
+      return time.toEpochMilli();
+    } catch (ArithmeticException e) { // beyond 64 bits: as far as they go
+      return time.getEpochSecond() < 0 ? Long.MIN_VALUE : Long.MAX_VALUE;
+    }
   }
 }

@@ -66,7 +66,7 @@ class CodecTableTest {
   private static final List<String> OF_ONE_VALUE = List.of("TEXT", "CBOR", "OPAQUE");
   private static final LwM2mModel MODEL = new StaticModel(model());
 
-  private final LwM2mDecoder decoder = Codecs.decoder();
+  private final LwM2mDecoder decoder = Codecs.decoder(unreadable -> false);
   private final LwM2mEncoder encoder = Codecs.encoder();
 
   static Stream<Arguments> table() {
