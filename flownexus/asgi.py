@@ -27,11 +27,14 @@ _HEADERS: Final = {"Content-Type": "application/json"}
 class FunctionApp(Starlette):
     """A Starlette app with what the function's server asks of it."""
 
+    guard: web.Guard
     ready: Callable[[], bool]
     """Says whether the function has what it needs; may block."""
 
 
-def starlette_app(post: Handler, lifespan: Lifespan, ready: Callable[[], bool]) -> FunctionApp:
+def starlette_app(
+    post: Handler, lifespan: Lifespan, guard: web.Guard, ready: Callable[[], bool]
+) -> FunctionApp:
     """Make a function's Starlette app that answers POST /, in which every error becomes a problem.
 
     `lifespan` is entered before the first request and left after the last.
@@ -48,6 +51,7 @@ def starlette_app(post: Handler, lifespan: Lifespan, ready: Callable[[], bool]) 
         exception_handlers={HTTPException: _http_problem},
         lifespan=lifespan,
     )
+    app.guard = guard
     app.ready = ready
     return app
 

@@ -15,7 +15,7 @@ from flownexus.settings import duration_setting, secret, tokens
 from flownexus.store.delivery import Deliveries
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
-from flownexus.web import authenticate, bearer
+from flownexus.web import Guard
 from flownexus.wsgi import flask_app
 
 DOCUMENTED_PATHS = {
@@ -59,11 +59,12 @@ def create_app(
 
     A sender that cannot set headers puts its token into the path: /hook/<token>/leshan_api/...
     """
-    app = flask_app(str(kind), pool.ready)
+    guard = Guard(accepted, hook=accepted)
+    app = flask_app(str(kind), guard, pool.ready)
     deliveries = Deliveries(pool, telemetry, kind)
 
-    def receive(token: str | None = None) -> dict[str, Any]:
-        authenticate(token or bearer(request.headers.get("Authorization")), accepted)
+    def receive(token: str = "") -> dict[str, Any]:  # noqa: ARG001  # the guard has looked at it
+        guard.admit(request.path, request.headers.get("Authorization"))
         outcome = deliveries.deliver(request.get_data(cache=False))
         _ITEMS.labels(kind, "stored").inc(len(outcome.stored))
         _ITEMS.labels(kind, "skipped").inc(outcome.skipped)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException, NotFound
 
-from flownexus.web import Response, problem, problem_of
+from flownexus.web import Guard, Response, problem, problem_of
 
 _TOLD = frozenset({"allow", "location"})
 """Headers of an HTTP error that the caller has to see."""
@@ -16,13 +16,15 @@ _TOLD = frozenset({"allow", "location"})
 class FunctionApp(Flask):
     """A Flask app with what the function's server asks of it."""
 
+    guard: Guard
     ready: Callable[[], bool]
     """Says whether the function has what it needs; may block."""
 
 
-def flask_app(name: str, ready: Callable[[], bool]) -> FunctionApp:
+def flask_app(name: str, guard: Guard, ready: Callable[[], bool]) -> FunctionApp:
     """Make a function's Flask app, in which every error becomes a problem."""
     app = FunctionApp(name, static_folder=None)
+    app.guard = guard
     app.ready = ready
     app.register_error_handler(Exception, _problem)
     return app

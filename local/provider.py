@@ -310,7 +310,13 @@ async def run(arguments: argparse.Namespace) -> None:
     application.router.add_route("*", "/{path:.*}", proxy.handle)
     # Cancelling the handler of a caller that is gone closes the function's connection, and so on down to
     # the device's CoAP exchange.
-    runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+        auto_decompress=False,  # a body is passed on as it came, with the length and the coding that it names
+    )
     await runner.setup()
     await proxy.start()
     try:

@@ -35,7 +35,7 @@ from flownexus.store.gathering import AsyncGathering
 from flownexus.store.operation import Claim, End, Held, Recorded, claim, concerns_all, record
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
-from flownexus.web import authenticate, bearer, problem
+from flownexus.web import Guard, problem
 
 log = logging.getLogger("dispatch-op")
 
@@ -202,6 +202,7 @@ def create_app(
     accepted: tuple[str, ...],
 ) -> Starlette:
     """Make the function's app; `accepted` are the bearer tokens of its callers."""
+    guard = Guard(accepted)
     dispatcher = Dispatcher(pool, telemetry, publisher, leshan, timeouts)
 
     @asynccontextmanager
@@ -213,7 +214,7 @@ def create_app(
         pool.close()
 
     async def dispatch(request: Request) -> Json:
-        authenticate(bearer(request.headers.get("Authorization")), accepted)
+        guard.admit(request.url.path, request.headers.get("Authorization"))
         try:
             wake = msgspec.json.decode(await request.body())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -229,7 +230,7 @@ def create_app(
             body, _, _ = problem(error)
             return body
 
-    return starlette_app(dispatch, lifespan, pool.ready)
+    return starlette_app(dispatch, lifespan, guard, pool.ready)
 
 
 def app_from_environment() -> Starlette:

@@ -23,7 +23,7 @@ from flownexus.store import queries
 from flownexus.store.operation import endpoints_to_wake, forget_expired, revive_expired
 from flownexus.store.partition import drop_partitions, forget_marks, make_partitions
 from flownexus.store.pool import Pool, pool_from_environment, transaction
-from flownexus.web import authenticate, bearer
+from flownexus.web import Guard
 from flownexus.wsgi import flask_app
 
 log = logging.getLogger("housekeeping")
@@ -132,12 +132,13 @@ def create_app(pool: Pool, publisher: Publisher, retention: float, accepted: tup
     `retention` is how long values are kept, in seconds, at least a day; `accepted` are the bearer tokens of
     its callers.
     """
-    app = flask_app(NAME, pool.ready)
+    guard = Guard(accepted)
+    app = flask_app(NAME, guard, pool.ready)
     housekeeper = Housekeeper(pool, publisher, retention)
 
     @app.post("/")
     def do_round() -> dict[str, Any]:
-        authenticate(bearer(request.headers.get("Authorization")), accepted)
+        guard.admit(request.path, request.headers.get("Authorization"))
         return housekeeper.do_round()
 
     return app

@@ -26,7 +26,7 @@ from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import secret, tokens
 from flownexus.store.operation import cancel, create, list_newest, show
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web import Response, authenticate, bearer
+from flownexus.web import Guard, Response
 from flownexus.wsgi import flask_app
 
 NAME: Final = "operations"
@@ -39,14 +39,15 @@ MAX_ID: Final = 2**63 - 1
 
 def create_app(pool: Pool, publisher: Publisher, accepted: tuple[str, ...]) -> Flask:
     """Make the function's app; `accepted` are the bearer tokens of its callers."""
-    app = flask_app(NAME, pool.ready)
+    guard = Guard(accepted)
+    app = flask_app(NAME, guard, pool.ready)
 
     def wake(endpoint: str) -> None:
         publisher.publish([Wake(Kind.QUEUED, endpoint)], PUBLISH_TIMEOUT)
 
     @app.before_request
     def let_in() -> None:
-        authenticate(bearer(request.headers.get("Authorization")), accepted)
+        guard.admit(request.path, request.headers.get("Authorization"))
 
     @app.post("/")
     def queue() -> Response:

@@ -1,6 +1,9 @@
 """Serve the function's `handler.app`, a WSGI (Flask) or ASGI (Starlette) application.
 
-Where `app.ready` is there it is asked, in a thread, whether the function has what it needs: True or False.
+An application may have two attributes more. `app.guard(path, headers)` is asked on a request's head, before
+its body is read, and must not block: None lets it in, (JSON, status, headers) is the answer that refuses it.
+The headers' names are in lower case. `app.ready()` is asked for /_/ready, in a thread: whether the function
+has what it needs.
 
 The environment holds the settings, see function_server/settings.py. On SIGTERM no connection is taken any
 more, requests under way are finished, and the process ends with status 0.
@@ -85,7 +88,7 @@ def serve(application: Any, settings: Settings) -> None:
         adapt(application, settings),
         settings,
         stopping=lambda: server.should_exit,
-        ready=getattr(application, "ready", lambda: True),
+        **{hook: getattr(application, hook) for hook in ("ready", "guard") if hasattr(application, hook)},
     )
     server = Server(
         uvicorn.Config(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import gzip
+import http.client
 import io
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -31,6 +35,7 @@ ECHO = """
     import os, sys, time
     from flask import Flask, request
     app = Flask(__name__)
+    app.guard = lambda path, headers: ({}, 401, {}) if "x-stranger" in headers else None
     print("hello from", os.environ["greeting"], file=sys.stderr)
 
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST", "PUT"])
@@ -45,6 +50,8 @@ ECHO = """
             "secrets": sorted(os.listdir(os.environ["secret_mount_path"])),
             "greeting": os.environ["greeting"],
             "topic": request.headers.get("X-Topic"),
+            "coding": request.headers.get("Content-Encoding"),
+            "body": request.get_data()[:100].hex(),
             "call_id": request.headers.get("X-Call-Id"),
             "pad": "x" * int(request.args.get("pad", 0)),
         }, int(request.args.get("status", 200)), {"X-Answer": "yes"}
@@ -314,6 +321,31 @@ def test_a_body_that_does_not_arrive_is_408(gateway: Gateway) -> None:
 def test_bodies_pass_whole_however_long_they_are(gateway: Gateway, size: int) -> None:
     status, answer = gateway.call("POST", f"/function/ingest-single?pad={size}", "x" * (size - len('""')))
     assert (status, answer["length"], answer["pad"]) == (200, size, "x" * size)
+
+
+@pytest.mark.parametrize("size", [2, 300_000])
+def test_a_compressed_body_passes_as_it_came(gateway: Gateway, size: int) -> None:
+    body = gzip.compress(random.Random(1).randbytes(size))  # noise, not a secret
+    head = f"Host: x\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        connection.sendall(f"POST /function/ingest-single HTTP/1.1\r\n{head}\r\n".encode() + body)
+        with http.client.HTTPResponse(connection) as response:
+            response.begin()
+            answer = json.loads(response.read())
+    assert (answer["coding"], answer["length"], answer["body"]) == ("gzip", len(body), body[:100].hex())
+
+
+def test_strangers_whose_long_bodies_do_not_come_are_answered_and_hold_nobody_up(gateway: Gateway) -> None:
+    head = b"POST /function/ingest-single HTTP/1.1\r\nHost: x\r\nX-Stranger: 1\r\n"
+    with contextlib.ExitStack() as stack:
+        slow = []
+        for _ in range(300):
+            connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=10)
+            slow.append(stack.enter_context(connection))
+            connection.sendall(head + b"Content-Length: 999999\r\n\r\n1")
+        assert gateway.call("POST", "/function/ingest-single", {})[0] == 200
+        assert {connection.recv(1000).split(b" ")[1] for connection in slow} == {b"401"}
+        assert gateway.call("POST", "/function/ingest-single", {})[0] == 200
 
 
 async def test_a_thousand_requests_are_open_at_once(gateway: Gateway) -> None:

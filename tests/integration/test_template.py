@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from tests.fixtures.nexus import wait_for
 from tests.fixtures.served import Serve, Served
 
 FLASK = """
@@ -41,6 +43,15 @@ STARLETTE = """
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
 """
+GUARD = """
+    def guard(path, headers):
+        if path == "/open" or headers.get("authorization") == "Bearer right":
+            return None
+        return {"title": "Who are you?"}, 401, {"WWW-Authenticate": "Bearer"}
+
+    app.guard = guard
+"""
+RIGHT = {"Authorization": "Bearer right"}
 Response = tuple[int, bytes, dict[str, str]]
 both_kinds = pytest.mark.parametrize("source", [FLASK, STARLETTE], ids=["wsgi", "asgi"])
 
@@ -126,6 +137,91 @@ def test_above_max_inflight_429_and_not_ready_then_ready_again(serve: Serve, sou
         assert served.request("GET", "/_/health")[0] == 200
     assert served.request("GET", "/_/ready")[0] == 200
     assert served.request("GET", "/")[0] == 200
+
+
+@both_kinds
+def test_a_guard_refuses_on_the_head_before_the_body(serve: Serve, source: str) -> None:
+    served = serve(source + GUARD)
+    with served.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        assert status_of(connection) == 401
+    assert served.request("GET", "/open")[0] == 200
+    assert served.request("POST", "/", b"x", RIGHT)[0] == 200
+
+
+@both_kinds
+@pytest.mark.parametrize("length", [100, 5_000_000])
+def test_who_sends_a_body_without_the_secret_can_read_the_answer(
+    serve: Serve, source: str, length: int
+) -> None:
+    served = serve(source + GUARD)
+    status, body, headers = served.request("POST", "/", b"x" * length)
+    assert (status, json.loads(body)) == (401, {"title": "Who are you?"})
+    assert headers["www-authenticate"] == "Bearer"
+
+
+def test_an_endless_body_without_the_secret_is_cut_off(serve: Serve) -> None:
+    served = serve(FLASK + GUARD, read_timeout="60s")
+    with served.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection, b"400\r\n" + b"x" * 1024 + b"\r\n")
+
+
+SLOW = 300
+"""Callers whose bodies do not come, many times what the function takes at once."""
+
+
+@both_kinds
+@pytest.mark.parametrize("head", ["", "Authorization: Bearer right\r\n"], ids=["strangers", "known"])
+def test_slow_bodies_leave_the_function_to_those_who_send_theirs(
+    serve: Serve, source: str, head: str
+) -> None:
+    served = serve(source + GUARD, max_inflight="4", max_bodies="100", read_timeout="60s")
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(served.connect()) for _ in range(SLOW)]
+        for connection in slow:
+            request = f"POST / HTTP/1.1\r\nHost: x\r\n{head}Content-Length: 10\r\n\r\n12345"
+            connection.sendall(request.encode())
+        for _ in range(20):
+            assert served.request("POST", "/", b"whole", RIGHT)[0] == 200
+        assert served.request("GET", "/_/ready")[0] == 200
+        assert "http_requests_in_flight 0.0" in served.request("GET", "/_/metrics")[1].decode()
+        answered = [connection for connection in slow if answers(connection)]
+        # A stranger hears it at once; of those let in, the ones that took the longest made room.
+        assert len(answered) == (SLOW - 99 if head else SLOW)
+        for connection in answered:
+            assert status_of(connection) == (429 if head else 401)
+
+
+def test_large_bodies_under_way_are_bounded_together(serve: Serve) -> None:
+    served = serve(FLASK, max_bodies_bytes="3000000", read_timeout="60s")
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(served.connect()) for _ in range(5)]
+        for number, connection in enumerate(slow, start=1):
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000001\r\n\r\n")
+            connection.sendall(b"x" * 1_000_000)
+            until_bytes_under_way(served, min(number, 3) * 1_000_000)
+        assert [answers(connection) for connection in slow] == [True, True, False, False, False]
+        assert served.request("POST", "/", b"whole")[0] == 200
+
+
+def bytes_under_way(served: Served) -> float:
+    [line] = [
+        line
+        for line in served.request("GET", "/_/metrics")[1].decode().splitlines()
+        if line.startswith("http_bodies_under_way_bytes ")
+    ]
+    return float(line.split()[1])
+
+
+def until_bytes_under_way(served: Served, number: float) -> None:
+    wait_for(lambda: bytes_under_way(served) == number, what=f"{number} bytes under way")
+
+
+def answers(connection: socket.socket) -> bool:
+    """Say whether an answer has come, or comes within a moment."""
+    return bool(select.select([connection], [], [], 0.05)[0])
 
 
 @both_kinds

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import prometheus_client
@@ -18,11 +18,18 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Refusal = tuple[dict[str, Any], int, Mapping[str, str]]
+"""JSON, status and headers of an answer."""
+Guard = Callable[[str, Mapping[str, str]], Refusal | None]
+"""Says of a request's path and headers (names in lower case) how to refuse it; None lets it in."""
 
 # A body that is too large is read and dropped up to this many times the limit, and at least so many bytes,
 # before it is refused: a client that is cut off in the middle of sending would not see why.
 _DISCARD_FACTOR = 16
 _DISCARD_BYTES = 64 * 1024 * 1024
+# Who is refused on the head has so many seconds to send what they are sending, as long as they are few.
+_LINGER = 2.0
+_MAX_LINGERING = 128
 
 _log = logging.getLogger(__name__)
 
@@ -30,15 +37,19 @@ _log = logging.getLogger(__name__)
 _REQUESTS = prometheus_client.Counter("http_requests", "Requests answered, by status.", ["code"])
 _DURATION = prometheus_client.Histogram("http_request_duration_seconds", "From head to last byte.")
 _INFLIGHT = prometheus_client.Gauge("http_requests_in_flight", "Requests being worked on.")
+_BODIES = prometheus_client.Gauge("http_bodies_under_way", "Requests whose body is not whole yet.")
+_BODIES_BYTES = prometheus_client.Gauge("http_bodies_under_way_bytes", "What has come of these bodies.")
 
 
 class _RefusedError(Exception):
     """A request that the edge answers itself."""
 
-    def __init__(self, status: int, title: str, *headers: tuple[bytes, bytes]) -> None:
+    def __init__(
+        self, status: int, title: str, *headers: tuple[bytes, bytes], problem: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(title)
         self.status = status
-        self.title = title
+        self.problem = problem or {"title": title, "status": status}
         self.headers = headers
 
 
@@ -46,10 +57,61 @@ class _GoneError(Exception):
     """The client hung up before it had sent its request."""
 
 
+class _Body:
+    """A body under way."""
+
+    def __init__(self, patience: float | None) -> None:
+        self.bound = asyncio.timeout(patience)
+        self.size = 0
+        self.made_room = False
+
+
+class _Bodies:
+    """The bodies under way. Where they are too many, or too large, the one that takes the longest makes room.
+
+    So that who is slow, or stops, keeps nobody out who sends a whole request.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._under_way: dict[_Body, None] = {}  # the oldest first
+        _BODIES.set_function(lambda: len(self._under_way))
+        _BODIES_BYTES.set_function(lambda: self._bytes)
+
+    def add(self, body: _Body) -> None:
+        """Begin a body, within its bound."""
+        self._under_way[body] = None
+        while len(self._under_way) > self._most:
+            self._make_room()
+
+    def grow(self, body: _Body, size: int) -> None:
+        """Count what came of it."""
+        if body in self._under_way:
+            body.size += size
+            self._bytes += size
+            while self._bytes > self._most_bytes:
+                self._make_room()
+
+    def remove(self, body: _Body) -> None:
+        """End a body, whole or not."""
+        if body in self._under_way:
+            del self._under_way[body]
+            self._bytes -= body.size
+
+    def _make_room(self) -> None:
+        oldest = next(iter(self._under_way))
+        self.remove(oldest)
+        oldest.made_room = True
+        oldest.bound.reschedule(0)
+
+
 class Edge:
     """An ASGI application that guards another.
 
     The guarded application sees a request only once its body has arrived whole, in one message.
+    `guard` is asked on a request's head, before its body is read; only whole requests count in max_inflight.
     `ready` is asked, in a thread, whether the application has what it needs.
     """
 
@@ -59,11 +121,15 @@ class Edge:
         settings: Settings,
         stopping: Callable[[], bool],
         ready: Callable[[], bool] = lambda: True,
+        guard: Guard = lambda path, headers: None,  # noqa: ARG005 - it lets everybody in
     ) -> None:
         self._application = application
         self._settings = settings
         self._stopping = stopping
         self._ready = ready
+        self._guard = guard
+        self._bodies = _Bodies(settings.max_bodies, settings.max_bodies_bytes)
+        self._lingering = 0
         self.inflight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,57 +169,99 @@ class Edge:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         answer = _Answer(send)
-        full = self._full()
-        self.inflight += 1
-        _INFLIGHT.set(self.inflight)
         try:
-            body = await self._read(scope, receive, 0 if full else self._settings.max_body_bytes, full=full)
-            await self._run(scope, _replay(body, receive), answer)
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            if refusal := self._guard(scope["path"], headers):
+                await self._turn_away(refusal, headers, receive, answer)
+                return
+            body = await self._read(headers, receive)
+            await self._work(scope, _replay(body, receive), answer)
         except _GoneError:
             return
         except _RefusedError as refused:
             await answer.refuse(refused)
         finally:
-            self.inflight -= 1
-            _INFLIGHT.set(self.inflight)
             _DURATION.observe(time.perf_counter() - started)
             _REQUESTS.labels(answer.status).inc()
 
-    async def _read(self, scope: Scope, receive: Receive, limit: int, *, full: bool) -> bytes:
+    async def _turn_away(
+        self, refusal: Refusal, headers: Mapping[str, str], receive: Receive, answer: _Answer
+    ) -> None:
+        """Answer on the head; what comes of the body is dropped for a moment, so that the client can read."""
+        problem, status, told = refusal
+        refused = _RefusedError(status, "", *_encoded(told), problem=problem)
+        length = headers.get("content-length", "0")
+        if length == "0" and "transfer-encoding" not in headers:
+            raise refused
+        refused.headers = (*refused.headers, (b"connection", b"close"))
+        if "expect" in headers or self._lingering >= _MAX_LINGERING:
+            raise refused
+        await answer.refuse(refused, whole=False)
+        self._lingering += 1
+        try:
+            async with asyncio.timeout(_LINGER):
+                await self._discard(receive)
+        except (TimeoutError, _GoneError):
+            pass
+        finally:
+            self._lingering -= 1
+        await answer.send({"type": "http.response.body"})
+
+    async def _discard(self, receive: Receive) -> None:
+        size, more = 0, True
+        while more and size <= _DISCARD_BYTES:
+            chunk, more = await _chunk(receive)
+            size += len(chunk)
+
+    async def _read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         """Return the whole body; raise _RefusedError if the request is not to be served."""
-        refusal = (
-            _RefusedError(429, "Too many requests at once", (b"retry-after", b"1"))
-            if full
-            else _RefusedError(413, f"The body is larger than {limit} bytes")
-        )
-        headers = dict(scope["headers"])
-        declared = headers.get(b"content-length", b"")
-        if b"expect" in headers and (full or (declared.isdigit() and int(declared) > limit)):
-            raise refusal  # the client waits for leave to send its body: it needs no reading
+        limit = self._settings.max_body_bytes
+        too_large = _RefusedError(413, f"The body is larger than {limit} bytes")
+        declared = headers.get("content-length", "")
+        if "expect" in headers:  # the client waits for leave to send its body: it needs no reading
+            if self._full():
+                raise _too_many()
+            if declared.isdigit() and int(declared) > limit:
+                raise too_large
         chunks: list[bytes] = []
         size = 0
-        patience = max(self._settings.max_body_bytes * _DISCARD_FACTOR, _DISCARD_BYTES)
+        patience = max(limit * _DISCARD_FACTOR, _DISCARD_BYTES)
+        under_way = _Body(self._settings.read_timeout)
         try:
-            async with asyncio.timeout(self._settings.read_timeout):
+            async with under_way.bound:
+                self._bodies.add(under_way)
                 more = True
                 while more and size <= patience:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _GoneError
-                    chunk = message.get("body", b"")
-                    more = message.get("more_body", False)
+                    chunk, more = await _chunk(receive)
                     size += len(chunk)
                     if size <= limit:
+                        self._bodies.grow(under_way, len(chunk))
                         chunks.append(chunk)
                     else:
                         chunks.clear()
         except TimeoutError:
+            if under_way.made_room:
+                raise _too_many((b"connection", b"close")) from None
             raise _RefusedError(408, "The body did not arrive in time", (b"connection", b"close")) from None
+        finally:
+            self._bodies.remove(under_way)
         if more:
-            refusal.headers = (*refusal.headers, (b"connection", b"close"))
-        if full or size > limit:
-            raise refusal
+            too_large.headers = ((b"connection", b"close"),)
+        if size > limit:
+            raise too_large
         return b"".join(chunks)
+
+    async def _work(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        """Let the application answer, unless it has enough to do."""
+        if self._full():
+            raise _too_many()
+        self.inflight += 1
+        _INFLIGHT.set(self.inflight)
+        try:
+            await self._run(scope, receive, answer)
+        finally:
+            self.inflight -= 1
+            _INFLIGHT.set(self.inflight)
 
     async def _run(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         """Call the application within exec_timeout."""
@@ -182,15 +290,36 @@ class _Answer:
             self.status = message["status"]
         await self._send(message)
 
-    async def refuse(self, refused: _RefusedError) -> None:
-        problem = {"title": refused.title, "status": refused.status}
+    async def refuse(self, refused: _RefusedError, *, whole: bool = True) -> None:
         await _answer(
             self.send,
             refused.status,
-            json.dumps(problem).encode(),
+            json.dumps(refused.problem).encode(),
             "application/problem+json",
             *refused.headers,
+            whole=whole,
         )
+
+
+def _too_many(*headers: tuple[bytes, bytes]) -> _RefusedError:
+    return _RefusedError(429, "Too many requests at once", (b"retry-after", b"1"), *headers)
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI has them, but for those that the edge writes itself."""
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in headers.items()
+        if name.lower() not in {"content-type", "content-length"}
+    ]
+
+
+async def _chunk(receive: Receive) -> tuple[bytes, bool]:
+    """Return what comes next of a body, and whether there is more."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise _GoneError
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -204,7 +333,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _answer(
-    send: Send, status: int, body: bytes, media_type: str = "text/plain", *headers: tuple[bytes, bytes]
+    send: Send,
+    status: int,
+    body: bytes,
+    media_type: str = "text/plain",
+    *headers: tuple[bytes, bytes],
+    whole: bool = True,
 ) -> None:
     head = [
         (b"content-type", media_type.encode()),
@@ -212,4 +346,4 @@ async def _answer(
         *headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": not whole})

@@ -27,7 +27,10 @@ class Settings:
     read_timeout: float | None = 30.0  # for a request's head, then for its whole body
     write_timeout: float | None = 30.0  # for a client that does not read what it asked for
     exec_timeout: float | None = None  # for the application to answer
-    max_inflight: int = 0  # requests at once, 0 for no bound
+    max_inflight: int = 0  # whole requests at once, 0 for no bound
+    max_bodies: int = 256  # bodies under way at once, or max_inflight if that is more
+    max_bodies_bytes: int = 64 * 1024 * 1024  # of all bodies under way
+    max_connections: int = 10_000
     max_body_bytes: int = 8 * 1024 * 1024
     threads: int = 16  # of a WSGI application
 
@@ -35,6 +38,7 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the settings; raise SettingError, naming the variable, if one makes no sense."""
         read = _Reader(environment)
+        max_inflight = read.integer("max_inflight", cls.max_inflight)
         return cls(
             host=environment.get("host", cls.host),
             port=read.integer("port", cls.port),
@@ -43,7 +47,10 @@ class Settings:
             read_timeout=read.duration("read_timeout", cls.read_timeout),
             write_timeout=read.duration("write_timeout", cls.write_timeout),
             exec_timeout=read.duration("exec_timeout", cls.exec_timeout),
-            max_inflight=read.integer("max_inflight", cls.max_inflight),
+            max_inflight=max_inflight,
+            max_bodies=max(read.integer("max_bodies", cls.max_bodies), max_inflight, 1),
+            max_bodies_bytes=read.integer("max_bodies_bytes", cls.max_bodies_bytes),
+            max_connections=read.integer("max_connections", cls.max_connections),
             max_body_bytes=read.integer("max_body_bytes", cls.max_body_bytes),
             threads=max(1, read.integer("threads", cls.threads)),
         )
