@@ -85,6 +85,7 @@ public final class Application {
             watch::review,
             metrics,
             delivery == null ? null : delivery.spool(),
+            delivery == null ? Delivery::atOnce : delivery.saved(),
             this::troubles);
     Runtime runtime = Runtime.getRuntime();
     metrics.gauge(

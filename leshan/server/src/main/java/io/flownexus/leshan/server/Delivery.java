@@ -12,6 +12,9 @@ import io.flownexus.leshan.server.webhook.Webhooks;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import java.util.function.Supplier;
 import org.eclipse.leshan.server.registration.InMemoryRegistrationStore;
 import org.eclipse.leshan.server.registration.RegistrationStore;
 import org.slf4j.Logger;
@@ -26,6 +29,7 @@ final class Delivery {
   private final DiskSpool disk;
   private final Spool spool;
   private final RegistrationStore registrations;
+  private final Supplier<CompletionStage<Void>> saved;
   private final KnownEndpoints endpoints;
   private final Uplink uplink;
   private final Webhooks webhooks;
@@ -38,6 +42,7 @@ final class Delivery {
       disk = null;
       spool = new MemorySpool(lanes, settings.maxPendingItems());
       registrations = new InMemoryRegistrationStore();
+      saved = Delivery::atOnce;
       endpoints = new KnownEndpoints();
       metrics.gauge(
           "spool_bound_items", "", "Devices are refused at it.", settings::maxPendingItems);
@@ -45,7 +50,9 @@ final class Delivery {
       journal = new Journal(settings.spool(), metrics);
       disk = new DiskSpool(journal, lanes, settings.maxSpoolBytes(), metrics);
       spool = disk;
-      registrations = new DurableRegistrationStore(journal);
+      DurableRegistrationStore durable = new DurableRegistrationStore(journal);
+      registrations = durable;
+      saved = durable::saved;
       endpoints = new DurableEndpoints(journal);
       journal.start();
     }
@@ -59,6 +66,16 @@ final class Delivery {
 
   RegistrationStore registrations() {
     return registrations;
+  }
+
+  /** Return what tells when registrations and observations are as safe as they get. */
+  Supplier<CompletionStage<Void>> saved() {
+    return saved;
+  }
+
+  /** Tell so at once. */
+  static CompletionStage<Void> atOnce() {
+    return CompletableFuture.completedStage(null);
   }
 
   KnownEndpoints endpoints() {

@@ -3,6 +3,7 @@ package io.flownexus.leshan.server;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -18,11 +19,13 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.CoAP.Type;
 import org.eclipse.californium.core.coap.Message;
@@ -159,6 +162,45 @@ class DurabilityTest {
     assertEquals(Type.ACK, device.answer(300, PATIENCE).getType());
     webhooks.await("/single", item -> item.at("/val/value").asText().equals("6.5"));
     server.call("DELETE", "/api/clients/raw/3303/0/5700/observe");
+    server.restart();
+    device.notify(301, 7.5);
+    assertEquals(Type.RST, device.answer(301, PATIENCE).getType());
+  }
+
+  @Test
+  void observation_is_committed_before_its_answer() throws Exception {
+    CompletableFuture<String> observed;
+    CompletableFuture<String> read;
+    try (Connection connection =
+            DriverManager.getConnection("jdbc:sqlite:" + folder.resolve("spool.db"));
+        Statement statement = connection.createStatement()) {
+      statement.execute("BEGIN IMMEDIATE");
+      String resource = "/api/clients/raw/3303/0/5700";
+      observed =
+          CompletableFuture.supplyAsync(
+              () -> server.call("POST", resource + "/observe?format=TEXT&timeout=30"));
+      read = CompletableFuture.supplyAsync(() -> server.call("GET", resource + "?format=TEXT"));
+      assertTrue(read.get(5, TimeUnit.SECONDS).contains("CONTENT(205)"));
+      assertThrows(TimeoutException.class, () -> observed.get(700, TimeUnit.MILLISECONDS));
+      statement.execute("COMMIT");
+    }
+    assertTrue(observed.get(15, TimeUnit.SECONDS).contains("CONTENT(205)"));
+  }
+
+  @Test
+  void end_of_an_observation_is_committed_before_its_answer() throws Exception {
+    CompletableFuture<String> cancelled;
+    try (Connection connection =
+            DriverManager.getConnection("jdbc:sqlite:" + folder.resolve("spool.db"));
+        Statement statement = connection.createStatement()) {
+      statement.execute("BEGIN IMMEDIATE");
+      cancelled =
+          CompletableFuture.supplyAsync(
+              () -> server.call("DELETE", "/api/clients/raw/3303/0/5700/observe"));
+      assertThrows(TimeoutException.class, () -> cancelled.get(700, TimeUnit.MILLISECONDS));
+      statement.execute("COMMIT");
+    }
+    assertEquals("", cancelled.get(15, TimeUnit.SECONDS));
     server.restart();
     device.notify(301, 7.5);
     assertEquals(Type.RST, device.answer(301, PATIENCE).getType());

@@ -10,9 +10,11 @@ import java.io.IOException;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
+import java.util.function.Supplier;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;
@@ -20,6 +22,8 @@ import org.eclipse.leshan.core.observation.SingleObservation;
 import org.eclipse.leshan.core.request.CancelCompositeObservationRequest;
 import org.eclipse.leshan.core.request.CancelObservationRequest;
 import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
+import org.eclipse.leshan.core.request.ObserveCompositeRequest;
+import org.eclipse.leshan.core.request.ObserveRequest;
 import org.eclipse.leshan.core.request.exception.InvalidRequestException;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.server.LeshanServer;
@@ -34,10 +38,12 @@ final class ClientsServlet extends HttpServlet {
   private static final long GRACE_MILLIS = 10_000;
 
   private final transient LeshanServer server;
+  private final transient Supplier<CompletionStage<Void>> saved;
   private final transient AtomicLong open = new AtomicLong();
 
-  ClientsServlet(LeshanServer server, Metrics metrics) {
+  ClientsServlet(LeshanServer server, Supplier<CompletionStage<Void>> saved, Metrics metrics) {
     this.server = server;
+    this.saved = saved;
     metrics.gauge("requests_open", "", "Requests waiting for their device.", open::get);
   }
 
@@ -59,7 +65,7 @@ final class ClientsServlet extends HttpServlet {
         requireGet(get);
         OpenRequest.respond(httpResponse, Outcome.json(out -> write(out, registration)));
       } else if (request.method().equals("DELETE") && DeviceRequests.isObservation(request)) {
-        cancel(registration, request, httpRequest, httpResponse);
+        cancel(registration, request, httpRequest);
       } else {
         DownlinkDeviceManagementRequest<?> lwm2m = DeviceRequests.of(request);
         send(registration, lwm2m, timeout(request), httpRequest, response -> {});
@@ -87,7 +93,11 @@ final class ClientsServlet extends HttpServlet {
           timeout,
           response -> {
             then.accept(response);
-            waiting.end(Outcome.answered(response));
+            if (observes(request)) {
+              endSaved(waiting, Outcome.answered(response));
+            } else {
+              waiting.end(Outcome.answered(response));
+            }
           },
           waiting::fail);
     } catch (RuntimeException e) {
@@ -95,12 +105,20 @@ final class ClientsServlet extends HttpServlet {
     }
   }
 
+  // What was answered must not be forgotten by a restart.
+  private void endSaved(OpenRequest waiting, Outcome outcome) {
+    saved.get().thenRun(() -> waiting.end(outcome));
+  }
+
+  private static boolean observes(DownlinkDeviceManagementRequest<?> request) {
+    return request instanceof ObserveRequest
+        || request instanceof ObserveCompositeRequest
+        || request instanceof CancelObservationRequest
+        || request instanceof CancelCompositeObservationRequest;
+  }
+
   private void cancel(
-      Registration registration,
-      ApiRequest request,
-      HttpServletRequest httpRequest,
-      HttpServletResponse httpResponse)
-      throws IOException {
+      Registration registration, ApiRequest request, HttpServletRequest httpRequest) {
     boolean active = request.query().containsKey("active");
     if (DeviceRequests.isCompositeObservation(request)) {
       List<String> paths = DeviceRequests.paths(request);
@@ -134,7 +152,9 @@ final class ClientsServlet extends HttpServlet {
       }
       server.getObservationService().cancelObservations(registration, path);
     }
-    OpenRequest.respond(httpResponse, Outcome.empty());
+    endSaved(
+        new OpenRequest(httpRequest.startAsync(), registration.getEndpoint(), GRACE_MILLIS, open),
+        Outcome.empty());
   }
 
   private void ifSuccess(LwM2mResponse response, Registration registration, String path) {

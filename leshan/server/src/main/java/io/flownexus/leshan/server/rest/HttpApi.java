@@ -10,6 +10,7 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
 import java.util.EnumSet;
 import java.util.List;
+import java.util.concurrent.CompletionStage;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.eclipse.jetty.ee10.servlet.FilterHolder;
@@ -35,7 +36,11 @@ public final class HttpApi {
   private final Server server;
   private final ServerConnector connector;
 
-  /** Set up, without opening the port; spool is null where there is none. */
+  /**
+   * Set up, without opening the port.
+   *
+   * <p>The spool is null where there is none; saved tells when observations made so far are safe.
+   */
   public HttpApi(
       String host,
       int port,
@@ -45,6 +50,7 @@ public final class HttpApi {
       Consumer<String> securityChanged,
       Metrics metrics,
       Spool spool,
+      Supplier<CompletionStage<Void>> saved,
       Supplier<List<String>> troubles) {
     QueuedThreadPool threads = new QueuedThreadPool(THREADS, 4);
     threads.setName("http");
@@ -66,7 +72,7 @@ public final class HttpApi {
     bearer.setAsyncSupported(true);
     context.addFilter(bearer, "/api/*", EnumSet.of(DispatcherType.REQUEST));
     context.addFilter(bearer, "/metrics", EnumSet.of(DispatcherType.REQUEST));
-    add(context, "/api/clients/*", new ClientsServlet(lwm2m, metrics));
+    add(context, "/api/clients/*", new ClientsServlet(lwm2m, saved, metrics));
     add(context, "/api/security/*", new SecurityServlet(security, securityChanged));
     add(context, "/api/event", new EventServlet(lwm2m));
     if (spool != null) {

@@ -9,6 +9,7 @@ import java.util.Collection;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import org.eclipse.leshan.core.observation.Observation;
 import org.eclipse.leshan.core.observation.ObservationIdentifier;
 import org.eclipse.leshan.server.registration.Deregistration;
@@ -105,6 +106,16 @@ public final class DurableRegistrationStore extends InMemoryRegistrationStore
     Collection<Observation> removed = super.removeObservations(registrationId);
     changed(null, removed);
     return removed;
+  }
+
+  /** Return when all that has changed so far is on disk. */
+  public CompletionStage<Void> saved() {
+    CompletionStage<Void> stage;
+    synchronized (changes) {
+      stage = safe;
+    }
+    journal.wake();
+    return stage;
   }
 
   /** Write each that has changed as it is now: the order of the changes does not matter. */
