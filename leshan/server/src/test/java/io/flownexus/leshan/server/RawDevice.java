@@ -35,7 +35,7 @@ final class RawDevice implements AutoCloseable {
 
   private final String endpoint;
   private final InetSocketAddress server;
-  private final DatagramSocket socket;
+  private volatile DatagramSocket socket;
   private final Map<Integer, Message> answers = new ConcurrentHashMap<>();
   final List<String> requests = new CopyOnWriteArrayList<>();
   private volatile Token observed;
@@ -47,10 +47,13 @@ final class RawDevice implements AutoCloseable {
   RawDevice(String endpoint, int port) throws IOException {
     this.endpoint = endpoint;
     server = new InetSocketAddress(InetAddress.getLoopbackAddress(), port);
-    socket = new DatagramSocket(0, InetAddress.getLoopbackAddress());
-    Thread thread = new Thread(this::receive, endpoint);
-    thread.setDaemon(true);
-    thread.start();
+    open();
+  }
+
+  /** Go on from another port, as behind a NAT that has forgotten the device. */
+  void move() throws IOException {
+    socket.close();
+    open();
   }
 
   /** Send a registration. */
@@ -160,12 +163,20 @@ final class RawDevice implements AutoCloseable {
     socket.close();
   }
 
-  private void receive() {
+  private void open() throws SocketException {
+    DatagramSocket opened = new DatagramSocket(0, InetAddress.getLoopbackAddress());
+    socket = opened;
+    Thread thread = new Thread(() -> receive(opened), endpoint);
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  private void receive(DatagramSocket from) {
     byte[] buffer = new byte[2048];
     while (true) {
       DatagramPacket packet = new DatagramPacket(buffer, buffer.length);
       try {
-        socket.receive(packet);
+        from.receive(packet);
         Message message =
             new UdpDataParser().parseMessage(Arrays.copyOf(buffer, packet.getLength()));
         if (message instanceof Request request) {
@@ -177,7 +188,7 @@ final class RawDevice implements AutoCloseable {
           }
         }
       } catch (SocketException e) {
-        if (socket.isClosed()) {
+        if (from.isClosed()) {
           return;
         }
       } catch (IOException e) {

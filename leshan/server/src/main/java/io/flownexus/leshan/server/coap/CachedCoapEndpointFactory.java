@@ -28,7 +28,7 @@ final class CachedCoapEndpointFactory extends CoapServerEndpointFactory {
       LeshanServer server,
       EffectiveEndpointUriProvider uri) {
     return super.createEndpointBuilder(address, configuration, receiver, server, uri)
-        .setCustomCoapStackArgument(new Registered(server.getRegistrationStore()))
+        .setCustomCoapStackArgument(server.getRegistrationStore())
         .setObservationStore(
             new LwM2mObservationStore(
                 uri, server.getRegistrationStore(), receiver, new ObservationCache()));

@@ -22,15 +22,22 @@ final class CommitLayer extends ReliabilityLayer {
 
   private final Spool spool;
   private final Repetitions repetitions;
+  private final Registered registered;
 
-  CommitLayer(Configuration config, Spool spool, Repetitions repetitions) {
+  CommitLayer(Configuration config, Spool spool, Repetitions repetitions, Registered registered) {
     super(config);
     this.spool = spool;
     this.repetitions = repetitions;
+    this.registered = registered;
   }
 
   @Override
   public void receiveResponse(Exchange exchange, Response response) {
+    if (exchange.isNotification()
+        && !registered.isAt(response.getSourceContext(), exchange.getRequest())) {
+      response.setCanceled(true); // not answered at all: it comes again after the device's update
+      return;
+    }
     if (!waits(exchange, response)) {
       super.receiveResponse(exchange, response);
       return;

@@ -32,7 +32,7 @@ final class CommitStack extends BaseCoapStack {
           new ObserveLayer(config),
           new BlockwiseLayer(tag, false, forResponses(config), matcher),
           new UploadLayer(registered),
-          new CommitLayer(config, spool, repetitions)
+          new CommitLayer(config, spool, repetitions, registered)
         });
   }
 

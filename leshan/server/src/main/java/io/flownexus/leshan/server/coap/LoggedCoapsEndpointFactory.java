@@ -12,6 +12,7 @@ import org.eclipse.leshan.core.endpoint.EndpointUri;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.endpoint.EffectiveEndpointUriProvider;
 import org.eclipse.leshan.server.observation.LwM2mNotificationReceiver;
+import org.eclipse.leshan.server.registration.RegistrationStore;
 import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerEndpointFactory;
 import org.eclipse.leshan.transport.californium.server.observation.LwM2mObservationStore;
 
@@ -19,7 +20,7 @@ import org.eclipse.leshan.transport.californium.server.observation.LwM2mObservat
 final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
 
   private final HandshakeLog log;
-  private Registered registered;
+  private RegistrationStore registrations;
 
   LoggedCoapsEndpointFactory(
       EndpointUri uri,
@@ -38,16 +39,15 @@ final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
   @Override
   protected LwM2mObservationStore createObservationStore(
       LeshanServer server, LwM2mNotificationReceiver receiver, EffectiveEndpointUriProvider uri) {
-    registered = new Registered(server.getRegistrationStore());
-    return new LwM2mObservationStore(
-        uri, server.getRegistrationStore(), receiver, new ObservationCache());
+    registrations = server.getRegistrationStore();
+    return new LwM2mObservationStore(uri, registrations, receiver, new ObservationCache());
   }
 
   @Override
   protected CoapEndpoint.Builder createEndpointBuilder(
       DtlsConnectorConfig dtls, Configuration configuration, ObservationStore store) {
     return super.createEndpointBuilder(dtls, configuration, store)
-        .setCustomCoapStackArgument(registered);
+        .setCustomCoapStackArgument(registrations);
   }
 
   private static final class LoggedConnector extends DTLSConnector {

@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.coap;
 
-import java.net.InetSocketAddress;
+import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.elements.EndpointContext;
 import org.eclipse.leshan.server.registration.Registration;
@@ -11,9 +11,11 @@ import org.eclipse.leshan.transport.californium.ObserveUtil;
 final class Registered {
 
   private final RegistrationStore registrations;
+  private final LongAdder moved;
 
-  Registered(RegistrationStore registrations) {
+  Registered(RegistrationStore registrations, LongAdder moved) {
     this.registrations = registrations;
+    this.moved = moved;
   }
 
   /** Return whether a peer is a registered device, or has proved who it is. */
@@ -22,10 +24,21 @@ final class Registered {
         || registrations.getRegistrationByAdress(peer.getPeerAddress()) != null;
   }
 
-  /** Return whether the device that a request observes is registered at this address. */
-  boolean isAt(InetSocketAddress address, Request observe) {
+  /**
+   * Return whether the device that a request observes is registered at a peer's address.
+   *
+   * <p>One that has proved who it is may be anywhere.
+   */
+  boolean isAt(EndpointContext peer, Request observe) {
+    if (peer.getPeerIdentity() != null) {
+      return true;
+    }
     String id = observe.getUserContext().get(ObserveUtil.CTX_REGID);
     Registration registration = registrations.getRegistration(id);
-    return registration != null && registration.getSocketAddress().equals(address);
+    if (registration != null && registration.getSocketAddress().equals(peer.getPeerAddress())) {
+      return true;
+    }
+    moved.increment();
+    return false;
   }
 }

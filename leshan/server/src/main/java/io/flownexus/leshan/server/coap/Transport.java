@@ -7,11 +7,13 @@ import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import java.net.InetSocketAddress;
 import java.util.Map;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Stream;
 import org.eclipse.californium.core.config.CoapConfig;
 import org.eclipse.californium.core.network.CoapEndpoint;
+import org.eclipse.californium.elements.UdpEndpointContextMatcher;
 import org.eclipse.californium.elements.config.Configuration;
 import org.eclipse.californium.elements.config.UdpConfig;
 import org.eclipse.californium.scandium.config.DtlsConfig;
@@ -24,6 +26,7 @@ import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.endpoint.LwM2mServerEndpoint;
 import org.eclipse.leshan.server.endpoint.ServerEndpointToolbox;
 import org.eclipse.leshan.server.observation.LwM2mNotificationReceiver;
+import org.eclipse.leshan.server.registration.RegistrationStore;
 import org.eclipse.leshan.server.request.UplinkDeviceManagementRequestReceiver;
 import org.eclipse.leshan.servers.security.ServerSecurityInfo;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpoint;
@@ -67,23 +70,31 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Uplink uplink,
       Metrics metrics) {
     Map<Protocol, Repetitions> repetitions = repetitions(metrics);
+    LongAdder moved =
+        metrics.counter(
+            "moved_total", "", "Notifications from where their device is not registered.");
     Builder builder =
         builder(
             coap,
             coaps,
             metrics,
             protocol ->
-                endpoint ->
-                    endpoint.setCoapStackFactory(
-                        (name, tag, config, matcher, outbox, registered) ->
-                            new CommitStack(
-                                tag,
-                                config,
-                                matcher,
-                                outbox,
-                                spool,
-                                repetitions.get(protocol),
-                                (Registered) registered)));
+                endpoint -> {
+                  if (protocol.equals(Protocol.COAP)) {
+                    // By token; the stack looks at the address that the device is registered at.
+                    endpoint.setEndpointContextMatcher(new UdpEndpointContextMatcher(false));
+                  }
+                  endpoint.setCoapStackFactory(
+                      (name, tag, config, matcher, outbox, registrations) ->
+                          new CommitStack(
+                              tag,
+                              config,
+                              matcher,
+                              outbox,
+                              spool,
+                              repetitions.get(protocol),
+                              new Registered((RegistrationStore) registrations, moved)));
+                });
     return new Transport(builder, gatekeeper, repetitions, spool, uplink, metrics);
   }
 

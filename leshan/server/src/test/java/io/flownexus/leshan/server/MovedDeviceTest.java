@@ -1,0 +1,107 @@
+package io.flownexus.leshan.server;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+
+import java.nio.file.Path;
+import java.util.List;
+import org.eclipse.californium.core.coap.CoAP.ResponseCode;
+import org.eclipse.californium.core.coap.CoAP.Type;
+import org.eclipse.californium.core.coap.Message;
+import org.eclipse.californium.core.coap.Response;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A device over plain CoAP whose address changes, as behind every NAT that forgets. */
+class MovedDeviceTest {
+
+  private static final long PATIENCE = 5000;
+  private static final long SILENCE = 700;
+
+  @TempDir Path folder;
+  TestServer server;
+  RawDevice device;
+  String registration;
+
+  @BeforeEach
+  void start() throws Exception {
+    server = new TestServer(folder);
+    device = new RawDevice("raw", server.application.coapPort());
+    device.register(1);
+    assertEquals(ResponseCode.CREATED, ((Response) answer(1)).getCode());
+    registration = server.json("GET", "/api/clients/raw").path("registrationId").asText();
+    server.json("POST", "/api/clients/raw/3303/0/5700/observe?format=TEXT");
+    device.notify(2, 2);
+    assertEquals(Type.ACK, answer(2).getType());
+  }
+
+  @AfterEach
+  void stop() {
+    device.close();
+    server.close();
+  }
+
+  @Test
+  void notifications_go_on_after_the_update_from_the_new_address() throws Exception {
+    device.move();
+    device.update(3, registration);
+    assertEquals(ResponseCode.CHANGED, ((Response) answer(3)).getCode());
+    device.notify(4, 4);
+    assertEquals(Type.ACK, answer(4).getType());
+    assertEquals(List.of(2.0, 4.0), stored(4));
+  }
+
+  @Test
+  void notification_before_the_update_is_not_answered_and_comes_again_after_it() throws Exception {
+    device.move();
+    device.notify(3, 3);
+    assertNull(device.answer(3, SILENCE));
+    device.notify(3, 3);
+    assertNull(device.answer(3, SILENCE));
+    assertEquals(2, moved());
+    device.update(4, registration);
+    assertEquals(ResponseCode.CHANGED, ((Response) answer(4)).getCode());
+    for (int repeat = 0; repeat < 2; repeat++) {
+      device.notify(3, 3);
+      assertEquals(Type.ACK, answer(3).getType());
+    }
+    device.notify(5, 5);
+    assertEquals(Type.ACK, answer(5).getType());
+    assertEquals(List.of(2.0, 3.0, 5.0), stored(5));
+  }
+
+  @Test
+  void notification_of_an_observation_that_there_is_not_is_still_rejected() throws Exception {
+    server.call("DELETE", "/api/clients/raw/3303/0/5700/observe");
+    device.move();
+    device.notify(3, 3);
+    assertEquals(Type.RST, answer(3).getType());
+  }
+
+  private List<Double> stored(double last) throws Exception {
+    server.webhooks.await("/single", item -> item.at("/val/value").asDouble() == last);
+    return server.webhooks.items("/single").stream()
+        .map(item -> item.at("/val/value").asDouble())
+        .filter(value -> value != 1.5) // the answer to the observation
+        .toList();
+  }
+
+  private long moved() throws Exception {
+    return server
+        .call("GET", "/metrics")
+        .body()
+        .lines()
+        .filter(line -> line.startsWith("flownexus_leshan_moved_total "))
+        .mapToLong(line -> Long.parseLong(line.substring(line.lastIndexOf(' ') + 1)))
+        .sum();
+  }
+
+  private Message answer(int mid) throws InterruptedException {
+    Message answer = device.answer(mid, PATIENCE);
+    assertNotNull(answer);
+    return answer;
+  }
+}
