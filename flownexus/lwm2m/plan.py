@@ -15,10 +15,18 @@ class PlanRow(NamedTuple):
     object_id: int
     object_instance_id: int | None
     resource_id: int | None
+    pmax: int | None = None
+    """Seconds within which each device is known to report."""
 
 
 def planned_operations(plan: Iterable[PlanRow], objects: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield (operation type, path) for what the plan wants and the device has, observations first.
+    """Yield (operation type, path) for what the plan wants and the device has, in the order of planned()."""
+    for row, path in planned(plan, objects):
+        yield row.operation_type, str(path)
+
+
+def planned(plan: Iterable[PlanRow], objects: Collection[str]) -> Iterator[tuple[PlanRow, Path]]:
+    """Yield each row of the plan with the path of what the device has of it, observations first.
 
     What is observed comes by itself from then on: a device that waits for a read sends nothing meanwhile.
     `objects` are the paths of the registration: /3/0 for an instance, /5 for an object without one.
@@ -35,7 +43,7 @@ def planned_operations(plan: Iterable[PlanRow], objects: Collection[str]) -> Ite
             )
             if row.resource_id is None:
                 if instances or Path(row.object_id) in has:
-                    yield row.operation_type, str(Path(row.object_id))
+                    yield row, Path(row.object_id)
                 continue
         for instance in instances:
-            yield row.operation_type, str(Path(row.object_id, instance, row.resource_id))
+            yield row, Path(row.object_id, instance, row.resource_id)

@@ -13,6 +13,7 @@ A body that is none of these is refused as a whole; in an array or envelope a ba
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -27,7 +28,7 @@ from flownexus.lwm2m.node import (
     readings_by_path,
 )
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, check_id
-from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading
+from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading, time_from_milliseconds
 
 REGISTRATION_OBJECT = 10240
 """This system's own object: its instance 0 tells when an endpoint registered, unregistered or updated."""
@@ -96,6 +97,8 @@ class Registration(NamedTuple):
     binding: str | None = None
     version: str | None = None
     objects: tuple[str, ...] | None = None
+    heard_since: datetime | None = None
+    """Since when the server has heard devices without a gap that CoAP cannot bridge."""
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +131,7 @@ class _RawRegistration(msgspec.Struct):
     binding: str | None = None
     version: str | None = None
     links: Any = None
+    heard_since: int | None = None
 
 
 class _RawFailure(msgspec.Struct):
@@ -334,4 +338,13 @@ def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Reje
         reason = f"reg.links has {len(objects)} objects and instances; the first {MAX_OBJECTS} are taken"
         too_many.append(Rejection("", reason, objects[MAX_OBJECTS : MAX_OBJECTS + 1]))
         objects = objects[:MAX_OBJECTS]
-    return Registration(raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects), too_many
+    heard_since = None
+    if raw.heard_since is not None:
+        try:
+            heard_since = time_from_milliseconds(raw.heard_since)
+        except BadValueError as error:
+            raise BadItemError(f"reg.heard_since: {error}") from None
+    registration = Registration(
+        raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects, heard_since
+    )
+    return registration, too_many

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from psycopg import Connection
 
 from flownexus.lwm2m.plan import PlanRow, planned_operations
+from flownexus.lwm2m.reconcile import first_look
 from flownexus.lwm2m.webhook import EventType, Registration
 from flownexus.store import queries
 
@@ -40,6 +41,8 @@ def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> N
             queries.unregister(connection, endpoint_id=endpoint_id, registration_id=registration.id)
             continue
         registered = event_type is EventType.REGISTERED
+        if registered and plan is None:
+            plan = enabled_plan(connection)
         (queries.register if registered else queries.update_registration)(
             connection,
             endpoint_id=endpoint_id,
@@ -50,11 +53,16 @@ def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> N
             version=registration.version,
             objects=None if registration.objects is None else list(registration.objects),
             seen_at=received,
+            heard_since=registration.heard_since,
+            **({"look_after": first_look(plan)} if registered and plan is not None else {}),
         )
-        if registered and registration.id is not None:
-            if plan is None:
-                plan = [PlanRow(*row) for row in queries.enabled_plan(connection)]
+        if registered and registration.id is not None and plan is not None:
             _queue_plan(connection, endpoint_id, registration, plan)
+
+
+def enabled_plan(connection: Connection) -> list[PlanRow]:
+    """Return the rows of the observe plan that are enabled."""
+    return [PlanRow(*row) for row in queries.enabled_plan(connection)]
 
 
 def _queue_plan(

@@ -124,21 +124,30 @@ COPY event_resource (time, event_id, resource_id) FROM STDIN (FORMAT binary);
 -- In id order, so that writers never wait for each other in a circle.
 SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY UPDATE;
 
--- name: register(registration_id, address, lifetime, binding, version, objects, seen_at, endpoint_id)!
+-- name: register(registration_id, address, lifetime, binding, version, objects, seen_at, heard_since, look_after, endpoint_id)!
 UPDATE endpoint SET
     registered = true, registration_id = :registration_id::text, address = :address::text, lifetime = :lifetime::bigint,
     binding = :binding::text, lwm2m_version = :version::text, objects = coalesce(:objects::text[], objects),
-    presence = presence + 1, last_seen_at = :seen_at::timestamptz, expires_at = :seen_at::timestamptz + make_interval(secs => :lifetime::bigint)
+    presence = presence + 1, last_seen_at = :seen_at::timestamptz, expires_at = :seen_at::timestamptz + make_interval(secs => :lifetime::bigint),
+    heard_since = coalesce(:heard_since::timestamptz, heard_since), reconcile_at = :seen_at::timestamptz + :look_after::interval
 WHERE id = :endpoint_id;
 
--- name: update_registration(registration_id, address, lifetime, binding, version, objects, seen_at, endpoint_id)!
--- What an update does not say stays as it was.
+-- name: update_registration(registration_id, address, lifetime, binding, version, objects, seen_at, heard_since, endpoint_id)!
+-- What an update does not say stays as it was. Other objects, and a gap in what Leshan heard, are looked at soon;
+-- as a rule the time stays, and its index with it.
 UPDATE endpoint SET
     registered = true, registration_id = coalesce(:registration_id::text, registration_id),
     address = coalesce(:address::text, address), lifetime = coalesce(:lifetime::bigint, lifetime),
     binding = coalesce(:binding::text, binding), lwm2m_version = coalesce(:version::text, lwm2m_version),
     objects = coalesce(:objects::text[], objects), presence = presence + 1, last_seen_at = :seen_at::timestamptz,
-    expires_at = :seen_at::timestamptz + make_interval(secs => coalesce(:lifetime::bigint, lifetime))
+    expires_at = :seen_at::timestamptz + make_interval(secs => coalesce(:lifetime::bigint, lifetime)),
+    heard_since = coalesce(:heard_since::timestamptz, heard_since),
+    reconcile_at = CASE
+        WHEN reconcile_at IS NULL OR registration_id IS NULL OR :registration_id::text <> registration_id
+             OR :objects::text[] <> coalesce(objects, '{}') OR :heard_since::timestamptz > coalesce(heard_since, '-infinity')
+        THEN least(reconcile_at, :seen_at::timestamptz)
+        ELSE reconcile_at
+    END
 WHERE id = :endpoint_id;
 
 -- name: unregister(endpoint_id, registration_id)!
@@ -148,7 +157,7 @@ WHERE id = :endpoint_id AND (:registration_id::text IS NULL OR registration_id I
                              OR registration_id = :registration_id::text);
 
 -- name: enabled_plan()
-SELECT operation_type, object_id, object_instance_id, resource_id FROM observe_plan WHERE enabled ORDER BY id;
+SELECT operation_type, object_id, object_instance_id, resource_id, pmax FROM observe_plan WHERE enabled ORDER BY id;
 
 -- name: add_planned_operations(endpoint_id, registration_id, operation_types, paths)!
 INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)
@@ -162,6 +171,53 @@ ON CONFLICT (endpoint_id, operation_type, path, registration_id) WHERE registrat
 UPDATE endpoint_operation
 SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'the device has registered anew'
 WHERE endpoint_id = :endpoint_id AND status = 'QUEUED' AND registration_id <> :registration_id;
+
+-- name: endpoints_to_reconcile(limit)
+-- Longest due first; a registration event that is being stored is left for the next round.
+SELECT id, name, registration_id, objects, heard_since
+FROM endpoint
+WHERE registered AND reconcile_at <= statement_timestamp() AND registration_id IS NOT NULL
+ORDER BY reconcile_at
+LIMIT :limit
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: known_of_planned(endpoint_ids, registration_ids, operation_types, paths, object_ids, object_instance_ids, resource_ids)
+-- A value counts as of its own time, but not as of later than it was stored: a device's clock may be ahead.
+SELECT o.status, o.finished_at,
+       (SELECT max(least(latest.time, r.stored_at))
+        FROM resource_type t
+        JOIN resource_latest latest ON latest.endpoint_id = wanted.endpoint_id AND latest.resource_type_id = t.id
+        LEFT JOIN resource r ON r.time = latest.time AND r.id = latest.resource_id
+        WHERE t.object_id = wanted.object_id
+          AND (wanted.resource_id IS NULL OR t.resource_id = wanted.resource_id)
+          AND (wanted.object_instance_id IS NULL OR latest.object_instance_id = wanted.object_instance_id)),
+       EXISTS (SELECT FROM endpoint_operation c
+               WHERE c.endpoint_id = wanted.endpoint_id AND c.path = wanted.path
+                 AND c.operation_type = 'cancel-observe' AND c.status = 'CONFIRMED' AND c.finished_at > o.finished_at)
+FROM unnest(:endpoint_ids::integer[], :registration_ids::text[], :operation_types::text[], :paths::text[],
+            :object_ids::integer[], :object_instance_ids::integer[], :resource_ids::integer[]) WITH ORDINALITY
+     AS wanted(endpoint_id, registration_id, operation_type, path, object_id, object_instance_id, resource_id, place)
+LEFT JOIN endpoint_operation o
+       ON o.endpoint_id = wanted.endpoint_id AND o.operation_type = wanted.operation_type
+      AND o.path = wanted.path AND o.registration_id = wanted.registration_id
+ORDER BY wanted.place;
+
+-- name: renew_planned(endpoint_ids, registration_ids, operation_types, paths)!
+-- A planned operation has one row in a registration, which is queued anew.
+INSERT INTO endpoint_operation AS planned (endpoint_id, registration_id, operation_type, path, priority)
+SELECT endpoint_id, registration_id, operation_type, path, 0
+FROM unnest(:endpoint_ids::integer[], :registration_ids::text[], :operation_types::text[], :paths::text[])
+     WITH ORDINALITY AS wanted(endpoint_id, registration_id, operation_type, path, place)
+ORDER BY place
+ON CONFLICT (endpoint_id, operation_type, path, registration_id) WHERE registration_id IS NOT NULL DO UPDATE SET
+    status = 'QUEUED', attempts = 0, waits_for_presence = 0, not_before = NULL, result = NULL, reason = NULL,
+    created_at = clock_timestamp(), last_attempt_at = NULL, finished_at = NULL
+WHERE planned.status NOT IN ('QUEUED', 'SENDING');
+
+-- name: reconcile_next(ids, times)!
+UPDATE endpoint SET reconcile_at = next.time
+FROM unnest(:ids::integer[], :times::timestamptz[]) AS next(id, time)
+WHERE endpoint.id = next.id;
 
 -- delivery
 

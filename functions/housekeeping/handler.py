@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import chain
 from typing import Any, Final, TypeVar
 
@@ -23,6 +24,7 @@ from flownexus.store import queries
 from flownexus.store.operation import endpoints_to_wake, forget_expired, revive_expired
 from flownexus.store.partition import drop_partitions, forget_marks, make_partitions
 from flownexus.store.pool import Pool, pool_from_environment, transaction
+from flownexus.store.reconcile import reconcile
 from flownexus.web import Guard
 from flownexus.wsgi import flask_app
 
@@ -40,25 +42,34 @@ REPEATED: Final = 20.0
 
 Of thousands that were queued at once most only wait their turn: waking them in each round would slow them.
 """
+RECONCILED: Final = 250
+"""How many endpoints' observations are compared to the plan in one round, at most.
+
+Thousands of devices are due at once when Leshan was away: so many a round keep operations flowing without
+holding up those of users, and the rest waits.
+"""
 GRACE: Final = 60.0
 """Seconds after its lifetime before a device counts as gone although Leshan did not say so."""
 MONTHS_AHEAD: Final = 2
 MAINTENANCE_PERIOD: Final = 3600.0
 MINIMUM_RETENTION: Final = 24 * 3600.0
+MINIMUM_REFRESH: Final = 60.0
 LOCK: Final = 0x464C4F57
 """Our advisory locks' first number; the second is the step's."""
 
 _REVIVED = Counter("operations_revived", "Operations whose worker did not come back.")
+_RENEWED = Counter("operations_renewed", "Operations of the observe plan that were queued anew.")
 _WOKEN = Counter("endpoints_woken", "Endpoints whose wake-up was sent again.")
 
 
 class Housekeeper:
     """Does the rounds."""
 
-    def __init__(self, pool: ConnectionPool, publisher: Publisher, retention: float) -> None:
+    def __init__(self, pool: ConnectionPool, publisher: Publisher, retention: float, refresh: float) -> None:
         self._pool = pool
         self._publisher = publisher
         self._retention = retention
+        self._refresh = timedelta(seconds=refresh)
         self._maintained_at = -MAINTENANCE_PERIOD
         self._woken: dict[int, float] = {}
         """For which operations endpoints were woken lately, and when, by the monotonic clock."""
@@ -74,6 +85,7 @@ class Housekeeper:
         summary: dict[str, int | None] = {
             "revived": None if revived is None else len(revived),
             "forgotten": forgotten,
+            "renewed": self._reconcile(),
             **self._wake(),
         }
         if time.monotonic() - self._maintained_at >= MAINTENANCE_PERIOD:
@@ -82,6 +94,16 @@ class Housekeeper:
                 self._maintained_at = time.monotonic()
             summary |= done
         return summary
+
+    def _reconcile(self) -> int | None:
+        """Queue the plan's operations that are missing, and wake their endpoints."""
+        queued = self._step(0, lambda connection: reconcile(connection, self._refresh, RECONCILED))
+        if queued is None:
+            return None
+        # What fails here is woken as a lost wake-up.
+        self._publisher.publish([Wake(Kind.QUEUED, endpoint) for endpoint in queued], PUBLISH_TIMEOUT)
+        _RENEWED.inc(sum(queued.values()))
+        return sum(queued.values())
 
     def _wake(self) -> dict[str, int | None]:
         """Wake the endpoints that wait although they need not."""
@@ -126,15 +148,17 @@ class Housekeeper:
         return transaction(self._pool, locked)
 
 
-def create_app(pool: Pool, publisher: Publisher, retention: float, accepted: tuple[str, ...]) -> Flask:
+def create_app(
+    pool: Pool, publisher: Publisher, retention: float, refresh: float, accepted: tuple[str, ...]
+) -> Flask:
     """Make the function's app.
 
-    `retention` is how long values are kept, in seconds, at least a day; `accepted` are the bearer tokens of
-    its callers.
+    `retention` is how long values are kept, in seconds, at least a day; `refresh` the silence in seconds
+    after which an observation is asked for again; `accepted` are the bearer tokens of its callers.
     """
     guard = Guard(accepted)
     app = flask_app(NAME, guard, pool.ready)
-    housekeeper = Housekeeper(pool, publisher, retention)
+    housekeeper = Housekeeper(pool, publisher, retention, refresh)
 
     @app.post("/")
     def do_round() -> dict[str, Any]:
@@ -148,9 +172,9 @@ def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
     accepted, nats_url = tokens("flownexus-connector-token"), secret("flownexus-nats-url")
-    retention = _retention()
+    retention, refresh = _retention(), _refresh()
     pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
-    return create_app(pool, Publisher(nats_url, name=NAME), retention, accepted)
+    return create_app(pool, Publisher(nats_url, name=NAME), retention, refresh, accepted)
 
 
 def _retention() -> float:
@@ -161,6 +185,16 @@ def _retention() -> float:
             "environment variable retention: at least 24h, less would drop what is being written"
         )
     return retention
+
+
+def _refresh() -> float:
+    """Read after which silence an observation without a pmax is asked for again, in seconds."""
+    refresh = duration_setting("observe_refresh", "6h")
+    if refresh < MINIMUM_REFRESH:
+        raise MissingSettingError(
+            "environment variable observe_refresh: at least 1m, less would ask devices for ever"
+        )
+    return refresh
 
 
 def __getattr__(name: str) -> Flask:

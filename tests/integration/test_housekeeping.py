@@ -21,6 +21,7 @@ from tests.fixtures.world import World
 
 HEADERS = {"Authorization": "Bearer connector"}
 YEAR = 365 * 24 * 3600.0
+REFRESH = 6 * 3600.0
 
 
 class Wakes:
@@ -49,7 +50,7 @@ def wakes() -> Wakes:
 
 @pytest.fixture
 def client(pool: Pool, wakes: Wakes) -> Any:
-    return load_handler("housekeeping").create_app(pool, wakes, YEAR, ("connector",)).test_client()
+    return load_handler("housekeeping").create_app(pool, wakes, YEAR, REFRESH, ("connector",)).test_client()
 
 
 def do_round(client: Any) -> dict[str, Any]:
@@ -86,6 +87,7 @@ def test_nothing_to_do_is_no_error(client: Any) -> None:
     assert do_round(client) == {
         "revived": 0,
         "forgotten": 0,
+        "renewed": 0,
         "woken": 0,
         "wakes_failed": 0,
         "partitions_made": 0,
@@ -255,7 +257,7 @@ def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None
     start = threading.Barrier(2)
 
     def round_() -> int:
-        app = load_handler("housekeeping").create_app(pool, Wakes(), YEAR, ("connector",))
+        app = load_handler("housekeeping").create_app(pool, Wakes(), YEAR, REFRESH, ("connector",))
         client = app.test_client()
         start.wait()
         return do_round(client)["revived"] or 0
@@ -272,7 +274,11 @@ def test_what_was_queued_while_nats_was_away_is_woken(pool: Pool, world: World, 
     world.endpoint()
     with Publisher(nats_server.url) as publisher:
         assert publisher.wait_connected(5)
-        client = load_handler("housekeeping").create_app(pool, publisher, YEAR, ("connector",)).test_client()
+        client = (
+            load_handler("housekeeping")
+            .create_app(pool, publisher, YEAR, REFRESH, ("connector",))
+            .test_client()
+        )
         nats_server.kill()
         world.queue()
         age(world)
@@ -287,7 +293,9 @@ def test_what_was_queued_while_nats_was_away_is_woken(pool: Pool, world: World, 
 
 def test_without_postgresql_the_caller_is_asked_to_come_again(wakes: Wakes) -> None:
     with open_pool(f"postgresql://nobody@127.0.0.1:{free_port()}/x", 2, "test") as pool:
-        client = load_handler("housekeeping").create_app(pool, wakes, YEAR, ("connector",)).test_client()
+        client = (
+            load_handler("housekeeping").create_app(pool, wakes, YEAR, REFRESH, ("connector",)).test_client()
+        )
         assert client.post("/", headers=HEADERS).status_code == 503
 
 

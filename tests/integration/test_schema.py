@@ -126,7 +126,10 @@ def test_a_session_that_idles_in_a_transaction_is_ended(database: Database, role
         ("functions", "SELECT drop_partitions('400 days')"),
         ("functions", "CREATE TABLE mine (a int)"),
         ("housekeeping", "SELECT * FROM resource"),
-        ("housekeeping", "INSERT INTO endpoint_operation (endpoint_id) VALUES (1)"),
+        (
+            "housekeeping",
+            "INSERT INTO endpoint_operation (endpoint_id, operation_type, value) VALUES (1, 'write', '1')",
+        ),
         ("housekeeping", "DELETE FROM endpoint"),
         ("housekeeping", "UPDATE endpoint SET name = 'x'"),
         ("housekeeping", "DROP TABLE resource_default"),

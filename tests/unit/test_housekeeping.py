@@ -13,6 +13,7 @@ from tests.fixtures.handler import load_handler
 
 handler = load_handler("housekeeping")
 YEAR = 365 * 24 * 3600.0
+REFRESH = 6 * 3600.0
 
 
 class Publisher:
@@ -49,6 +50,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, value in {
         "revive_expired": ["a", "b"],
         "forget_expired": 3,
+        "reconcile": {"d": 2},
         "endpoints_to_wake": {"a": [1], "c": [2, 3]},
         "make_partitions": 0,
         "drop_partitions": 1,
@@ -61,30 +63,31 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_round_says_what_it_did(asked: list[str]) -> None:
     publisher = Publisher(failures=1)
-    assert handler.Housekeeper(None, publisher, YEAR).do_round() == {
+    assert handler.Housekeeper(None, publisher, YEAR, REFRESH).do_round() == {
         "revived": 2,
         "forgotten": 3,
+        "renewed": 2,
         "woken": 1,
         "wakes_failed": 1,
         "partitions_made": 0,
         "partitions_dropped": 1,
         "marks_forgotten": 2,
     }
-    assert publisher.published == [Wake(Kind.QUEUED, "a"), Wake(Kind.QUEUED, "c")]
+    assert publisher.published == [Wake(Kind.QUEUED, each) for each in "dac"]
 
 
 def test_leases_come_before_wake_ups_and_maintenance_comes_last_and_hourly(asked: list[str]) -> None:
-    housekeeper = handler.Housekeeper(None, Publisher(), YEAR)
+    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH)
     housekeeper.do_round()
     first = len(asked)
     housekeeper.do_round()
-    often = ["revive_expired", "forget_expired", "endpoints_to_wake"]
+    often = ["revive_expired", "forget_expired", "reconcile", "endpoints_to_wake"]
     assert asked[:first] == [*often, "make_partitions", "drop_partitions", "forget_marks"]
     assert asked[first:] == often
 
 
 def test_maintenance_that_was_left_is_tried_again(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    housekeeper = handler.Housekeeper(None, Publisher(), YEAR)
+    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH)
     monkeypatch.setattr(
         handler, "make_partitions", handler.answer_with("make_partitions", UnavailableError("held"))
     )
@@ -96,7 +99,7 @@ def test_maintenance_that_was_left_is_tried_again(asked: list[str], monkeypatch:
 
 def test_what_another_round_is_at_is_left_to_it(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler.queries, "try_housekeeping_lock", lambda connection, lock, step: False)
-    summary = handler.Housekeeper(None, Publisher(), YEAR).do_round()
+    summary = handler.Housekeeper(None, Publisher(), YEAR, REFRESH).do_round()
     assert (summary["revived"], summary["forgotten"], summary["marks_forgotten"]) == (None, None, None)
     assert asked == ["endpoints_to_wake"]
 
