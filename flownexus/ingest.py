@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask, request
+from flask import request
 from prometheus_client import Counter
 
 from flownexus.lwm2m.webhook import EventType, Kind
 from flownexus.messaging import Kind as WakeKind
 from flownexus.messaging import Publisher, Wake
-from flownexus.settings import duration_setting, secret, tokens
+from flownexus.settings import duration_setting, optional_tokens, secret, tokens
 from flownexus.store.delivery import Deliveries
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
-from flownexus.web import Guard
-from flownexus.wsgi import flask_app
+from flownexus.web import HOOK, Guard
+from flownexus.wsgi import FunctionApp, flask_app
 
 DOCUMENTED_PATHS = {
     Kind.SINGLE: "/leshan_api/resource/single",
@@ -33,19 +33,18 @@ _WAKES = {
 _ITEMS = Counter("webhook_items", "Items by what became of them.", ["kind", "result"])
 
 
-def app_from_environment(kind: Kind) -> Flask:
+def app_from_environment(kind: Kind) -> FunctionApp:
     """Make a webhook function's app with the parts that its environment and secrets describe.
 
     Raises MissingSettingError where one is not set.
     """
     # What may be missing comes first, then what starts threads.
     name = f"ingest-{kind}" if kind in DOCUMENTED_PATHS else str(kind)
-    accepted = tokens("flownexus-webhook-token")
+    accepted, hook = tokens("flownexus-webhook-token"), optional_tokens("flownexus-hook-token")
     telemetry = Telemetry(timedelta(seconds=duration_setting("retention", "8760h")))
-    nats_url = None if kind is Kind.COMPOSITE else secret("flownexus-nats-url")
+    nats_url = secret("flownexus-nats-url")
     pool = pool_from_environment(name)
-    publisher = Publisher(nats_url, name=name) if nats_url else None
-    return create_app(kind, pool, telemetry, publisher, accepted)
+    return create_app(kind, pool, telemetry, Publisher(nats_url, name=name), accepted, hook)
 
 
 def create_app(
@@ -54,28 +53,36 @@ def create_app(
     telemetry: Telemetry,
     publisher: Publisher | None,
     accepted: tuple[str, ...],
-) -> Flask:
+    hook: tuple[str, ...] = (),
+) -> FunctionApp:
     """Make a webhook function's app; `accepted` are the bearer tokens of its callers.
 
-    A sender that cannot set headers puts its token into the path: /hook/<token>/leshan_api/...
+    A sender that cannot set headers puts a token of `hook` into the path: /hook/<token>/leshan_api/... Such a
+    sender knows one address and appends either path of Leshan's, so each ingest function takes both.
     """
-    guard = Guard(accepted, hook=accepted)
+    guard = Guard(accepted, hook)
     app = flask_app(str(kind), guard, pool.ready)
-    deliveries = Deliveries(pool, telemetry, kind)
 
-    def receive(token: str = "") -> dict[str, Any]:  # noqa: ARG001  # the guard has looked at it
-        guard.admit(request.path, request.headers.get("Authorization"))
-        outcome = deliveries.deliver(request.get_data(cache=False))
-        _ITEMS.labels(kind, "stored").inc(len(outcome.stored))
-        _ITEMS.labels(kind, "skipped").inc(outcome.skipped)
-        _ITEMS.labels(kind, "rejected").inc(len(outcome.rejected))
-        if publisher is not None and outcome.presence:
-            wakes = [Wake(_WAKES[event_type], endpoint) for _, event_type, endpoint in outcome.presence]
-            publisher.publish(wakes, PUBLISH_TIMEOUT)
-        return outcome.as_json()
+    def add_route(path: str, of: Kind) -> None:
+        deliveries = Deliveries(pool, telemetry, of)
 
-    app.add_url_rule("/", "receive", receive, methods=["POST"])
-    if path := DOCUMENTED_PATHS.get(kind):
-        app.add_url_rule(path, "receive", receive, methods=["POST"])
-        app.add_url_rule(f"/hook/<token>{path}", "receive", receive, methods=["POST"])
+        def receive(token: str = "") -> dict[str, Any]:  # noqa: ARG001  # the guard has looked at it
+            guard.admit(request.path, request.headers.get("Authorization"))
+            outcome = deliveries.deliver(request.get_data(cache=False))
+            _ITEMS.labels(of, "stored").inc(len(outcome.stored))
+            _ITEMS.labels(of, "skipped").inc(outcome.skipped)
+            _ITEMS.labels(of, "rejected").inc(len(outcome.rejected))
+            if publisher is not None and outcome.presence:
+                wakes = [Wake(_WAKES[event_type], endpoint) for _, event_type, endpoint in outcome.presence]
+                publisher.publish(wakes, PUBLISH_TIMEOUT)
+            return outcome.as_json()
+
+        app.add_url_rule(path, path, receive, methods=["POST"])
+        if hook and path != "/":
+            app.add_url_rule(f"{HOOK}<token>{path}", path, receive, methods=["POST"])
+
+    add_route("/", kind)
+    if kind in DOCUMENTED_PATHS:
+        for each, path in DOCUMENTED_PATHS.items():
+            add_route(path, each)
     return app

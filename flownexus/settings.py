@@ -68,6 +68,15 @@ def tokens(name: str) -> tuple[str, ...]:
     return lines
 
 
+def optional_tokens(name: str) -> tuple[str, ...]:
+    """Read a secret as tokens() does; none where it does not exist or says off."""
+    path = Path(os.environ.get("secret_mount_path") or SECRETS_FOLDER) / name
+    if not path.exists():
+        return ()
+    found = tokens(name)
+    return () if found == ("off",) else found
+
+
 def secret(name: str) -> str:
     """Read a secret: the first line of its file."""
     return tokens(name)[0]

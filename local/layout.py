@@ -132,6 +132,8 @@ class Layout:
         """Write the secrets that the parts read, those that are not there yet at random."""
         for token in TOKENS:
             self.secrets.random(token)
+        if "flownexus-hook-token" not in self.secrets:
+            self.secrets.write("flownexus-hook-token", "off")
         if "basic-auth-user" not in self.secrets:
             self.secrets.write("basic-auth-user", "admin")
         self.secrets.random("basic-auth-password")

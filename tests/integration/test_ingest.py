@@ -26,6 +26,7 @@ from tests.fixtures.postgres import Database
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 TOKEN = {"Authorization": "Bearer secret"}
+HOOK = ("hooked", "hooked-before")
 NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
 
 
@@ -42,7 +43,7 @@ Replica = Callable[[Kind], FlaskClient]
 def replica(pool: Pool) -> Replica:
     """Make a replica of a webhook function: an app that shares nothing but the database."""
     return lambda kind: create_app(
-        kind, pool, Telemetry(timedelta(days=365)), None, ("secret", "older")
+        kind, pool, Telemetry(timedelta(days=365)), None, ("secret", "older"), HOOK
     ).test_client()
 
 
@@ -691,12 +692,46 @@ def test_both_secrets_are_valid_during_a_rotation(replica: Replica) -> None:
         assert answer.status_code == 200
 
 
-def test_a_sender_without_headers_puts_its_secret_into_the_path(replica: Replica) -> None:
-    client = replica(Kind.SINGLE)
-    assert (
-        client.post("/hook/secret/leshan_api/resource/single", data=json.dumps(value(1))).status_code == 200
-    )
-    assert client.post("/hook/wrong/leshan_api/resource/single", data=json.dumps(value(1))).status_code == 401
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.COMPOSITE])
+def test_a_sender_without_headers_has_one_address_with_a_secret_of_its_own(
+    replica: Replica, rows: Rows, kind: Kind
+) -> None:
+    client = replica(kind)
+    composite = (PAYLOADS / "documented-composite.json").read_bytes()
+    for token in HOOK:
+        base = f"/hook/{token}/leshan_api/resource"
+        single = client.post(f"{base}/single", data=json.dumps(value(1)))
+        assert (single.status_code, single.get_json()["stored"]) == (200, 1)
+        answer = client.post(f"{base}/composite", data=composite)
+        assert (answer.status_code, answer.get_json()["stored"]) == (200, 1)
+    assert rows("SELECT count(*) FROM event") == [(2,)]
+
+
+@pytest.mark.parametrize("token", ["wrong", "secret", "hooke", ""])
+def test_the_webhook_s_own_secret_opens_nothing_in_a_path(replica: Replica, token: str) -> None:
+    answer = replica(Kind.SINGLE).post(f"/hook/{token}/leshan_api/resource/single", data=json.dumps(value(1)))
+    assert answer.status_code in {401, 404}
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_without_a_secret_of_its_own_the_path_for_senders_without_headers_is_off(pool: Pool) -> None:
+    app = create_app(Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, ("secret",))
+    for path in ("/hook/secret/leshan_api/resource/single", "/hook//leshan_api/resource/single"):
+        answer = app.test_client().post(path, data=json.dumps(value(1)), headers=TOKEN)
+        assert answer.status_code == 404
+        assert app.guard(path, {}) is not None
+        assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize(
+    "path", ["/leshan_api/resource/other", "/leshan_api/resource/single/", "//leshan_api/resource/single", ""]
+)
+@pytest.mark.parametrize("prefix", ["", "/x"])
+def test_no_answer_has_the_secret_of_a_path(replica: Replica, method: str, prefix: str, path: str) -> None:
+    answer = replica(Kind.SINGLE).open(f"{prefix}/hook/hooked{path}", method=method, headers=TOKEN)
+    assert answer.status_code in {404, 405}
+    assert "hooked" not in answer.text + str(answer.headers)
 
 
 # PostgreSQL away

@@ -214,6 +214,10 @@ def test_functions_are_listed_and_described_as_openfaas_does(gateway: Gateway) -
         ("/function/ingest-single/", "/"),
         ("/function/ingest-single/a%20b/c", "/a b/c"),
         ("/function/ingest-single.openfaas-fn/x", "/x"),
+        (
+            "/function/ingest-single/hook/geheim/leshan_api/resource/composite",
+            "/hook/geheim/leshan_api/resource/composite",
+        ),
         ("/leshan_api/resource/single", "/leshan_api/resource/single"),
         ("/hook/geheim/leshan_api/resource/single", "/hook/geheim/leshan_api/resource/single"),
     ],

@@ -19,7 +19,7 @@ from tests.fixtures.handler import FUNCTIONS, load_handler
 
 SECRETS = {
     "ingest-single": ["flownexus-webhook-token", "flownexus-nats-url", "flownexus-database-url"],
-    "ingest-composite": ["flownexus-webhook-token", "flownexus-database-url"],
+    "ingest-composite": ["flownexus-webhook-token", "flownexus-nats-url", "flownexus-database-url"],
     "registration": ["flownexus-webhook-token", "flownexus-nats-url", "flownexus-database-url"],
     "operations": ["flownexus-api-token", "flownexus-nats-url", "flownexus-database-url"],
     "housekeeping": [

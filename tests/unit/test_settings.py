@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from flownexus.errors import MissingSettingError
-from flownexus.settings import Timeouts, duration, integer_setting, secret, text_setting, tokens
+from flownexus.settings import (
+    Timeouts,
+    duration,
+    integer_setting,
+    optional_tokens,
+    secret,
+    text_setting,
+    tokens,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,20 @@ def test_an_unset_secret_is_a_refusal(
         (tmp_path / "token").write_text(content)
     with pytest.raises(MissingSettingError, match="secret token"):
         secret("token")
+
+
+def test_an_optional_secret_is_off_where_it_is_missing_or_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("secret_mount_path", str(tmp_path))
+    assert optional_tokens("hook") == ()
+    (tmp_path / "hook").write_text("off\n")
+    assert optional_tokens("hook") == ()
+    (tmp_path / "hook").write_text("new\nold\n")
+    assert optional_tokens("hook") == ("new", "old")
+    (tmp_path / "hook").write_text("\n")
+    with pytest.raises(MissingSettingError, match="hook"):
+        optional_tokens("hook")
 
 
 def test_a_setting_that_is_missing_or_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
