@@ -23,6 +23,7 @@ from typing import Any
 
 import psycopg
 
+from benchmarks import dashboards
 from benchmarks.ingest_path import empty, singles, stored_rate
 from benchmarks.results import Result
 from chaos.trial import assert_durable
@@ -57,15 +58,17 @@ def run(runs: int) -> Sequence[Result]:
         weight = _weight(grown, _fill(old.database_url, grown))
         found = [_run_once(fresh, none, old, grown) for _ in range(runs)]
         _assert_by_index(grown)
+        beside = f"beside {2 * ROWS // 1_000_000} million values of {ENDPOINTS:,} devices"
+        shown = dashboards.measure(old.secrets.read("flownexus-grafana-database-url"), beside)
         looked_up = [(_look_up(grown), _look_up(none)) for _ in range(runs)]
         dropped = _drop_month(old)
-    beside, alone = (statistics.median(pair[n] for pairs in found for pair in pairs) for n in range(2))
+    theirs, alone = (statistics.median(pair[n] for pairs in found for pair in pairs) for n in range(2))
     return [
         Result(
             "batches of single values: stored beside 20 million, of stored in an empty table",
             "times", [statistics.median(ours / theirs for ours, theirs in pairs) for pairs in found],
             0.9, "at least",
-            f"{beside:,.0f} values/s stored beside them, {alone:,.0f}/s in an empty table",
+            f"{theirs:,.0f} values/s stored beside them, {alone:,.0f}/s in an empty table",
         ),
         Result(
             "look-up of a latest value, by index, beside 20 million",
@@ -76,6 +79,7 @@ def run(runs: int) -> Sequence[Result]:
             "disk bytes a value", "B", [sum(weight.values()) / ROWS],
             ceiling=", ".join(f"{part} {size / ROWS:.1f}" for part, size in weight.items()),
         ),
+        *shown,
         Result("housekeeping's round that drops a month of 10 million values", "s", [dropped]),
     ]  # fmt: skip
 

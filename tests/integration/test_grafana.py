@@ -1,45 +1,26 @@
 """What Grafana asks PostgreSQL: each panel, variable, annotation and alert rule, as the role that reads.
 
-Macros are expanded as Grafana documents them for its PostgreSQL data source.
+deploy/grafana/statements.py expands macros as Grafana documents them for its PostgreSQL data source.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from psycopg.rows import dict_row
 
+from deploy.grafana import statements
 from tests.fixtures.postgres import Database
 
-GRAFANA = Path(__file__).resolve().parent.parent.parent / "deploy" / "grafana"
-BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
-PANELS = {f"{name}: {panel['title']}": panel for name, board in BOARDS.items() for panel in board["panels"]}
-NOTES = {
-    f"{name}: {note['name']}": note
-    for name, board in BOARDS.items()
-    for note in board.get("annotations", {}).get("list", [])
-}
-VARIABLES = {
-    f"{name}: {variable['name']}": variable
-    for name, board in BOARDS.items()
-    for variable in board["templating"]["list"]
-    if variable["type"] == "query"
-}
-RULES = {
-    rule["uid"]: rule
-    for group in yaml.safe_load((GRAFANA / "provisioning" / "alerting" / "flownexus.yaml").read_text())[
-        "groups"
-    ]
-    for rule in group["rules"]
-}
+PANELS = statements.panels()
+NOTES = statements.notes()
+VARIABLES = statements.variables()
+RULES = statements.rules()
 NUMBERS = {"int2", "int4", "int8", "float4", "float8", "numeric"}
 MAX_ROWS = 2000
 
@@ -99,18 +80,7 @@ def grafana(owner: object, database: Database) -> Iterator[psycopg.Connection]:
 
 def expanded(sql: str, **chosen: list[str]) -> bytes:
     """Expand Grafana's macros and variables."""
-
-    def quoted(time: datetime) -> str:
-        return f"'{time.isoformat().replace('+00:00', 'Z')}'"
-
-    sql = re.sub(r"\$__timeFilter\((.+?)\)", rf"\1 BETWEEN {quoted(FROM)} AND {quoted(TO)}", sql)
-    sql = sql.replace("$__timeFrom()", quoted(FROM)).replace("$__timeTo()", quoted(TO))
-    sql = sql.replace("$__interval_ms", "30000")
-    for name, values in (CHOSEN | chosen).items():
-        texts = ",".join("'" + value.replace("'", "''") + "'" for value in values)
-        sql = sql.replace(f"${{{name}:sqlstring}}", texts)
-    assert "$" not in sql, sql
-    return sql.encode()
+    return statements.expanded(sql, FROM, TO, CHOSEN | chosen)
 
 
 def target(panel: dict[str, Any]) -> dict[str, Any]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.grafana.generate import written
+from deploy.grafana.statements import FOLDER
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "deploy" / "grafana" / "dashboards"
 BOARDS: dict[str, dict[str, Any]] = {name: json.loads(text) for name, text in written().items()}
 
 
 def test_the_files_are_what_make_dashboards_writes() -> None:
-    assert {path.stem: path.read_text() for path in FOLDER.glob("*.json")} == written()
+    assert {path.stem: path.read_text() for path in (FOLDER / "dashboards").glob("*.json")} == written()
 
 
 @pytest.mark.parametrize("name", BOARDS)
