@@ -1,4 +1,4 @@
-"""The ids of endpoints and resource types, which appear on first sight and are never deleted."""
+"""The ids of endpoints and resource types, which appear on first sight."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from flownexus.store import queries
 from flownexus.store.endpoint import PresenceEvent, apply_presence
 from flownexus.store.gathering import Gathering
 from flownexus.store.pool import REFUSALS, hurry, transaction
-from flownexus.store.telemetry import FEW, Telemetry, time_of
+from flownexus.store.telemetry import FEW, Stored, Telemetry, time_of
 
 Entries: TypeAlias = Sequence[Item | Rejection]
 
@@ -131,7 +131,9 @@ class Deliveries:
                     hurry(connection)
                 delivery = _Delivery(connection, self._telemetry, self._kind, envelope, received)
                 with connection.pipeline() if few else nullcontext():
-                    return delivery.run(entries, store), delivery
+                    outcome = delivery.run(entries, store)
+                delivery.check()
+                return outcome, delivery
 
             outcome, delivery = transaction(self._pool, work)
             delivery.committed()
@@ -184,7 +186,7 @@ class _Delivery:
         self._envelope = envelope
         self._received = received
         self._outcome = Outcome()
-        self._after_commit: list[Callable[[], None]] = []
+        self._stored: list[Stored] = []
 
     def run(self, entries: Entries, store: Store) -> Outcome:
         repeated = self._pass_mark(len(entries), self._envelope) if self._envelope else 0
@@ -194,9 +196,13 @@ class _Delivery:
             self._keep_rejected(entries)
         return self._outcome
 
+    def check(self) -> None:
+        for stored in self._stored:
+            stored.check()
+
     def committed(self) -> None:
-        for call in self._after_commit:
-            call()
+        for stored in self._stored:
+            stored.committed()
 
     def _pass_mark(self, count: int, envelope: Envelope) -> int:
         """Lock the mark and move it; return how many items lie at or below where it was."""
@@ -220,8 +226,9 @@ class _Delivery:
         ]
         if worth:
             items = [item for _, item in worth]
-            self._after_commit.append(self._telemetry.store(self._connection, items, self._received))
-            self._apply_presence(worth)
+            stored = self._telemetry.store(self._connection, items, self._received)
+            self._stored.append(stored)
+            self._apply_presence(worth, stored.endpoints)
         for place, entry in enumerate(entries, first):
             for rejection in entry.rejected if isinstance(entry, Item) else (entry,):
                 self._outcome.rejected.append((place, rejection))
@@ -234,7 +241,7 @@ class _Delivery:
             outcome.stored,
             outcome.rejected,
             outcome.presence,
-            self._after_commit,
+            self._stored,
         )
         lengths = [len(noted) for noted in lists]
         try:
@@ -262,11 +269,10 @@ class _Delivery:
         for rejection in entry.rejected if isinstance(entry, Item) else ():
             self._outcome.rejected.append((place, rejection))
 
-    def _apply_presence(self, items: Sequence[tuple[int, Item]]) -> None:
+    def _apply_presence(self, items: Sequence[tuple[int, Item]], endpoints: Mapping[str, int]) -> None:
         told = [(place, item) for place, item in items if item.registration is not None]
         if not told:
             return
-        endpoints = self._telemetry.catalog.endpoints(self._connection, (item.endpoint for _, item in told))
         events = []
         for place, item in told:
             assert item.event_type is not None  # noqa: S101  # it comes with the registration

@@ -370,7 +370,11 @@ def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[E
             items.append(
                 Item(claim_.endpoint, round(received.timestamp() * 1000), EventType.READ, found.good)
             )
-    return telemetry.store(connection, items) if items else _nothing
+    if not items:
+        return _nothing
+    stored = telemetry.store(connection, items)
+    stored.check()
+    return stored.committed
 
 
 def _reject(connection: Connection, claim_: Claim, reason: str, node: Any) -> None:

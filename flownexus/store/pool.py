@@ -45,6 +45,10 @@ REFUSALS = (
 """What PostgreSQL says of rows that it will never take."""
 
 
+class TryAgainError(Exception):
+    """What the transaction went by does not hold any more; it helps to run it again."""
+
+
 class _Connection(psycopg.Connection):
     """A connection that is closed when it is not answered within PATIENCE."""
 
@@ -138,17 +142,22 @@ def pool_from_environment(name: str, secret_name: str = "flownexus-database-url"
 def transaction(pool: ConnectionPool, work: Callable[[psycopg.Connection], T]) -> T:
     """Run `work` in one transaction and return what it returns.
 
-    Tries again, boundedly and with jitter, where PostgreSQL says that this helps; `work` must be safe to run
-    again after a rollback. Raises UnavailableError where PostgreSQL is away, LockedError where a lock is not
-    to be had, StatementTimeoutError where a statement was cancelled, and REFUSALS as they are.
+    Tries again, boundedly and with jitter, where PostgreSQL or `work` (TryAgainError) says that this helps;
+    `work` must be safe to run again after a rollback. Raises UnavailableError where PostgreSQL is away,
+    LockedError where a lock is not to be had, StatementTimeoutError where a statement was cancelled, and
+    REFUSALS as they are.
     """
     for attempt in range(1, TRIES + 1):
         try:
             with pool.connection() as connection:
                 return work(connection)
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure) as error:
+        except (
+            psycopg.errors.DeadlockDetected,
+            psycopg.errors.SerializationFailure,
+            TryAgainError,
+        ) as error:
             if attempt == TRIES:
-                raise UnavailableError(f"PostgreSQL gave up {TRIES} times: {error}") from error
+                raise UnavailableError(f"given up after {TRIES} tries: {error}") from error
             time.sleep(random.uniform(0.2, 1.0) * 0.02 * 2**attempt)  # noqa: S311  # jitter, not a secret
         except REFUSALS:
             raise

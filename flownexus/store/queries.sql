@@ -2,6 +2,10 @@
 
 -- catalog
 
+-- name: catalog_identity()
+-- What ids that were looked up earlier hold for, see the view. Statements that use such ids return it with them.
+SELECT identity FROM catalog_identity;
+
 -- name: endpoint_ids(names)
 -- The ids of the endpoints of these names.
 SELECT name, id FROM endpoint WHERE name = ANY(:names);
@@ -35,7 +39,7 @@ COPY resource (time, id, endpoint_id, resource_type_id, object_instance_id, reso
                string_value, opaque_value, object_link_value, core_link_value)
 FROM STDIN (FORMAT binary);
 
--- name: store_few(time, id, endpoint_id, resource_type_id, object_instance_id, resource_instance_id, device_time_ms, boolean_value, integer_value, float_value, time_value, unsigned_value, string_value, opaque_value, object_link_value, core_link_value)!
+-- name: store_few(time, id, endpoint_id, resource_type_id, object_instance_id, resource_instance_id, device_time_ms, boolean_value, integer_value, float_value, time_value, unsigned_value, string_value, opaque_value, object_link_value, core_link_value)^
 -- What copy_resources and raise_latest do, in one statement: the shorter way for a few values.
 WITH given AS (
     SELECT timestamptz '2000-01-01 00:00+00' + interval '1 microsecond' * time AS time, id, endpoint_id,
@@ -58,7 +62,7 @@ WITH given AS (
            boolean_value, integer_value, float_value, time_value, unsigned_value, string_value, opaque_value,
            object_link_value, core_link_value
     FROM given
-)
+), latest AS (
 INSERT INTO resource_latest AS latest
       (endpoint_id, resource_type_id, object_instance_id, resource_instance_id, time, resource_id,
        boolean_value, integer_value, float_value, time_value, unsigned_value,
@@ -76,10 +80,13 @@ ON CONFLICT (endpoint_id, resource_type_id, object_instance_id, resource_instanc
     unsigned_value = excluded.unsigned_value, string_value = excluded.string_value,
     opaque_value = excluded.opaque_value, object_link_value = excluded.object_link_value,
     core_link_value = excluded.core_link_value
-WHERE latest.time <= excluded.time;
+WHERE latest.time <= excluded.time
+)
+SELECT identity FROM catalog_identity;
 
--- name: raise_latest(endpoint_id, resource_type_id, object_instance_id, resource_instance_id, time, id, boolean_value, integer_value, float_value, time_value, unsigned_value, string_value, opaque_value, object_link_value, core_link_value)!
+-- name: raise_latest(endpoint_id, resource_type_id, object_instance_id, resource_instance_id, time, id, boolean_value, integer_value, float_value, time_value, unsigned_value, string_value, opaque_value, object_link_value, core_link_value)^
 -- Upsert the newest values, in key order so that writers never wait for each other in a circle.
+WITH latest AS (
 INSERT INTO resource_latest AS latest
       (endpoint_id, resource_type_id, object_instance_id, resource_instance_id, time, resource_id,
        boolean_value, integer_value, float_value, time_value, unsigned_value,
@@ -102,7 +109,9 @@ ON CONFLICT (endpoint_id, resource_type_id, object_instance_id, resource_instanc
     unsigned_value = excluded.unsigned_value, string_value = excluded.string_value,
     opaque_value = excluded.opaque_value, object_link_value = excluded.object_link_value,
     core_link_value = excluded.core_link_value
-WHERE latest.time <= excluded.time;
+WHERE latest.time <= excluded.time
+)
+SELECT identity FROM catalog_identity;
 
 -- name: add_events(time, id, endpoint_id, event_type)!
 INSERT INTO event (time, id, endpoint_id, event_type)

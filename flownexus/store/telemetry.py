@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from flownexus.lwm2m.value import DataType, time_from_milliseconds
 from flownexus.lwm2m.webhook import Item
-from flownexus.store import queries
+from flownexus.store import queries, send
 from flownexus.store.catalog import Catalog, TypeKey
+from flownexus.store.pool import TryAgainError
+
+log = logging.getLogger(__name__)
 
 ID_BLOCK = 1000
 """What the sequences of ids rise by."""
@@ -110,33 +114,89 @@ class IdBlocks:
         return ids
 
 
+class _Known:
+    """Ids that hold for one identity of the catalog: no foreign key would tell that they do not any more."""
+
+    def __init__(self) -> None:
+        self.catalog = Catalog()
+        self.resource_ids = IdBlocks(queries.next_resource_id_block)
+        self.event_ids = IdBlocks(queries.next_event_id_block)
+        self._lock = threading.Lock()
+        self._identity: str | None = None
+
+    def holds_for(self, identity: str) -> bool:
+        """Say whether these ids are of the catalog with this identity; the first to ask decides of which."""
+        with self._lock:
+            self._identity = self._identity or identity
+            return self._identity == identity
+
+
+class Stored:
+    """A batch that was written: what is to be done before its transaction's commit, and after it."""
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        known: _Known,
+        identity: Cursor,
+        endpoints: Mapping[str, int],
+        types: Mapping[TypeKey, int],
+    ) -> None:
+        self._telemetry = telemetry
+        self._known = known
+        self._identity = identity
+        self.endpoints = endpoints
+        self._types = types
+
+    def check(self) -> None:
+        """Raise TryAgainError where ids that were used are of another catalog; call it before the commit.
+
+        In a pipeline the answer is there at its end.
+        """
+        row = self._identity.fetchone()
+        assert row is not None  # noqa: S101  # catalog_identity has one row
+        if not self._known.holds_for(row[0]):
+            self._telemetry.forget(self._known)
+            raise TryAgainError("the database is another one than before")
+
+    def committed(self) -> None:
+        """Remember the ids; call it once the transaction is committed."""
+        self._known.catalog.keep(self.endpoints, self._types)
+
+
 class Telemetry:
     """Writes values; keeps what it knows of ids between transactions."""
 
     def __init__(self, retention: timedelta) -> None:
         self.retention = retention
-        self.catalog = Catalog()
-        self._resource_ids = IdBlocks(queries.next_resource_id_block)
-        self._event_ids = IdBlocks(queries.next_event_id_block)
+        self._known = _Known()
+
+    def forget(self, known: _Known) -> None:
+        """Know no ids any more, unless others than these are known already."""
+        if self._known is known:
+            log.warning(
+                "the database is another one than before, or endpoints were deleted: ids are asked anew"
+            )
+            self._known = _Known()
 
     def store(
         self, connection: Connection, batch: Sequence[Item], received: datetime | None = None
-    ) -> Callable[[], None]:
+    ) -> Stored:
         """Write a batch in the caller's transaction.
 
-        `received` (default: now) is the time of values that have none, or none to be believed. Returns what
-        the caller is to call once the transaction is committed.
+        `received` (default: now) is the time of values that have none, or none to be believed.
         """
         received = received or datetime.now(UTC)
-        endpoints = self.catalog.endpoints(connection, (item.endpoint for item in batch))
-        types = self.catalog.resource_types(connection, _data_types(batch))
+        known = self._known
+        endpoints = known.catalog.endpoints(connection, (item.endpoint for item in batch))
+        types = known.catalog.resource_types(connection, _data_types(batch))
         rows = _Rows(
-            iter(self._resource_ids.take(connection, sum(len(item.readings) for item in batch))),
-            iter(self._event_ids.take(connection, sum(item.event_type is not None for item in batch))),
+            iter(known.resource_ids.take(connection, sum(len(item.readings) for item in batch))),
+            iter(known.event_ids.take(connection, sum(item.event_type is not None for item in batch))),
         )
         rows.add(batch, endpoints, types, _microseconds(received), Period.at(received, self.retention))
-        rows.write(connection)
-        return lambda: self.catalog.keep(endpoints, types)
+        identity = rows.write(connection) or send(connection, queries.catalog_identity)
+        return Stored(self, known, identity, endpoints, types)
 
 
 Row: TypeAlias = tuple[Any, ...]
@@ -183,30 +243,32 @@ class _Rows:
                 if event_id is not None:
                     self.event_resources.append((time, event_id, id_))
 
-    def write(self, connection: Connection) -> None:
-        """Insert all of them."""
+    def write(self, connection: Connection) -> Cursor | None:
+        """Insert all of them; return the cursor that tells the catalog's identity, if one does."""
         if self.events:
             columns = ("time", "id", "endpoint_id", "event_type")
             queries.add_events(connection, **_arrays(columns, self.events))
         if len(self.resources) <= FEW:
-            self._write_few(connection)
-        else:
-            self._write_many(connection)
+            return self._write_few(connection)
+        return self._write_many(connection)
 
-    def _write_few(self, connection: Connection) -> None:
+    def _write_few(self, connection: Connection) -> Cursor | None:
+        identity = None
         if self.resources:
-            queries.store_few(connection, **_arrays(_COLUMNS, self.resources))
+            identity = send(connection, queries.store_few, **_arrays(_COLUMNS, self.resources))
         if self.event_resources:
             columns = ("time", "event_id", "resource_id")
             queries.add_event_resources(connection, **_arrays(columns, self.event_resources))
+        return identity
 
-    def _write_many(self, connection: Connection) -> None:
+    def _write_many(self, connection: Connection) -> Cursor | None:
         _copy(connection, queries.copy_resources.sql, _COLUMN_TYPES, self.resources)
         _copy(connection, queries.copy_event_resources.sql, _EVENT_RESOURCE_TYPES, self.event_resources)
         if latest := _latest(self.resources):
             arrays = _arrays(_COLUMNS, latest)
             del arrays["device_time_ms"]  # believed, all of them
-            queries.raise_latest(connection, **arrays)
+            return send(connection, queries.raise_latest, **arrays)
+        return None
 
 
 def _latest(rows: Iterable[Row]) -> Sequence[Row]:

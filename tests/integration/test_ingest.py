@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from flownexus.lwm2m.webhook import Kind
 from flownexus.store.delivery import Deliveries, Entries
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
+from local.postgres import binaries
 from tests.fixtures import postgres
 from tests.fixtures.postgres import Database
 
@@ -665,6 +667,90 @@ def test_a_body_that_is_none_of_the_shapes_is_a_400_and_nothing_is_stored(
     assert answer.json["detail"]
     assert answer.json["type"] == "urn:flownexus:problem:unreadable-delivery"  # by which Leshan sets aside
     assert rows("SELECT count(*) FROM endpoint") == [(0,)]
+
+
+# A restored database
+
+
+def restore_tables(database: Database, cluster: postgres.TestCluster, dump: Path) -> None:
+    """Restore into the same database, emptied before; connections stay."""
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
+    run("pg_restore", "--dbname", database.owner, str(dump))
+
+
+def restore_data(database: Database, cluster: postgres.TestCluster, dump: Path) -> None:
+    """Restore the rows alone, into the same tables, emptied before; connections stay."""
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        connection.execute(
+            "TRUNCATE endpoint, endpoint_operation, resource_type, resource, resource_latest,"
+            " event, event_resource, observe_plan, catalog_generation"
+        )
+        connection.execute("DELETE FROM _yoyo_migration; DELETE FROM _yoyo_log; DELETE FROM _yoyo_version")
+    run("pg_restore", "--data-only", "--disable-triggers", "--dbname", database.owner, str(dump))
+
+
+def restore_anew(database: Database, cluster: postgres.TestCluster, dump: Path) -> None:
+    """Restore into a new database of the same name; connections are lost."""
+    cluster.execute(f"DROP DATABASE {database.name} WITH (FORCE)")
+    cluster.execute(f"CREATE DATABASE {database.name}")
+    run("pg_restore", "--dbname", database.owner, str(dump))
+
+
+def run(program: str, *arguments: str) -> None:
+    subprocess.run([binaries() / program, *arguments], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("count", [1, 100], ids=["few", "many"])
+@pytest.mark.parametrize("restore", [restore_tables, restore_data, restore_anew])
+def test_values_after_a_restore_are_not_those_of_another_endpoint(
+    replica: Replica,
+    rows: Rows,
+    database: Database,
+    postgres_cluster: postgres.TestCluster,
+    tmp_path: Path,
+    restore: Callable[[Database, postgres.TestCluster, Path], None],
+    count: int,
+) -> None:
+    """Ids are remembered, and no foreign key says that one is another endpoint's by now."""
+    dump = tmp_path / "dump"
+    run("pg_dump", "--format=custom", "--file", str(dump), database.owner)
+    old, new = replica(Kind.SINGLE), replica(Kind.SINGLE)
+    for _ in range(2):
+        assert post(old, [value(n, endpoint="A") for n in range(count)]).status_code == 200
+    restore(database, postgres_cluster, dump)
+    body = value(2, endpoint="B") | {"obj_id": 3304}
+    while post(new, body).status_code == 503:  # the connections are gone
+        pass
+    while post(old, [value(n, endpoint="A") for n in range(count)]).status_code == 503:
+        pass
+    with psycopg.connect(database.owner) as connection:
+        found = connection.execute("SELECT endpoint, object_id, count(*) FROM telemetry GROUP BY 1, 2")
+        assert sorted(found) == [("A", 3303, count), ("B", 3304, 1)]
+        unique = connection.execute("SELECT count(DISTINCT id) = count(*) FROM resource").fetchone()
+        assert unique == (True,)
+
+
+def test_a_restart_of_postgresql_or_a_restore_costs_no_round_trip_of_its_own(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tells of it comes with a statement that is sent anyway."""
+    client = replica(Kind.SINGLE)
+    sent: list[str] = []
+    execute = psycopg.Cursor.execute
+
+    def note(self: psycopg.Cursor, query: Any, *arguments: Any, **more: Any) -> Any:
+        sent.append(str(query))
+        return execute(self, query, *arguments, **more)
+
+    for count in (1, 100):
+        post(client, [value(n) for n in range(count)])
+        with monkeypatch.context() as patched:
+            patched.setattr(psycopg.Cursor, "execute", note)
+            sent.clear()
+            post(client, [value(n) for n in range(count)])
+        assert len(sent) == 1, sent
 
 
 # Who may call
