@@ -270,12 +270,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict, why, the CoAP status as Leshan writes it, and the content the device sent."""
+    """A verdict, why, the CoAP status as Leshan writes it, and the content the device sent.
+
+    `time_ms` is when Leshan received the answer, in epoch milliseconds, where it tells that.
+    """
 
     verdict: Verdict
     reason: str | None = None
     coap_status: str | None = None
     content: Any = None
+    time_ms: int | None = None
 
 
 _CODE: Final = re.compile(r"\((\d)(\d\d)\)$")
@@ -287,6 +291,7 @@ _PASSING: Final = frozenset({"4.08", "4.09", "4.13", "4.29"})
 # 5.01 Not Implemented speaks of the device, which has that or not (RFC 7252, 5.9.3.2).
 _LASTING: Final = frozenset({"5.01"})
 _NOT_REGISTERED: Final = re.compile(r"no registered client|not registered", re.IGNORECASE)
+NOT_OBSERVED: Final = "the device answered the value, but will not notify: no Observe option in its answer"
 _SLEEPING: Final = re.compile(r"client is sleeping", re.IGNORECASE)
 """What Leshan's own demo answers for a device in queue mode that it takes for asleep."""
 _CLOSED: Final = frozenset({401, 403, 429, 503})
@@ -344,7 +349,12 @@ def _judge_answer(body: Any) -> Outcome:
 
 def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:
     if code.startswith("2"):
-        return Outcome(Verdict.CONFIRMED, None, status, body.get("content"))
+        time = body.get("time")
+        time_ms = time if isinstance(time, int) and not isinstance(time, bool) else None
+        if body.get("observed") is False:
+            # The answer to a plain read (RFC 7641, 4.1): its value counts all the same.
+            return Outcome(Verdict.REFUSED, NOT_OBSERVED, status, body.get("content"), time_ms)
+        return Outcome(Verdict.CONFIRMED, None, status, body.get("content"), time_ms)
     message = body.get("errormessage")
     reason = f"the device answered {code} {status.partition('(')[0]}"
     if isinstance(message, str) and message:
@@ -407,13 +417,13 @@ def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
     """
     reason = _reason(outcome.reason)
     result: dict[str, Any] | None = {"status": outcome.coap_status} if outcome.coap_status else None
+    if result is not None and outcome.content is not None:
+        result["content"] = outcome.content
     match outcome.verdict:
         case Verdict.CONFIRMED:
-            if outcome.content is not None:
-                result = {"status": outcome.coap_status, "content": outcome.content}
             return Settlement(Status.CONFIRMED, None, result, outcome.content)
         case Verdict.REFUSED:
-            return Settlement(Status.FAILED, reason, result)
+            return Settlement(Status.FAILED, reason, result, outcome.content)
         case Verdict.INVALID:
             return Settlement(Status.FAILED, reason, attempt_counts=False)
         case Verdict.ABSENT:

@@ -366,10 +366,10 @@ def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[E
         for rejection in found.rejected:
             _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
         if found.good:
-            # The answer's own time: what ended at other times is stored together.
-            items.append(
-                Item(claim_.endpoint, round(received.timestamp() * 1000), EventType.READ, found.good)
-            )
+            # The answer's own time: what ended at other times is stored together. A notification of the same
+            # millisecond is newer than the answer that it follows, and is stored before it.
+            time_ms = round(received.timestamp() * 1000) - (claim_.operation is OperationType.OBSERVE)
+            items.append(Item(claim_.endpoint, time_ms, EventType.READ, found.good))
     if not items:
         return _nothing
     stored = telemetry.store(connection, items)

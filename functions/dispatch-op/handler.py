@@ -34,7 +34,7 @@ from flownexus.settings import Timeouts, duration_setting, secret, text_setting,
 from flownexus.store.gathering import AsyncGathering
 from flownexus.store.operation import Claim, End, Held, Recorded, claim, concerns_all, record
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.store.telemetry import Telemetry
+from flownexus.store.telemetry import Telemetry, time_of
 from flownexus.web import Guard, problem
 
 log = logging.getLogger("dispatch-op")
@@ -115,7 +115,7 @@ class Dispatcher:
         until = asyncio.get_running_loop().time() + self._timeouts.lease
         with _OPEN.track_inprogress():
             outcome = await self._send(claimed)
-        received = datetime.now(UTC)
+        received = time_of(outcome.time_ms, datetime.now(UTC), self._telemetry.retention)
         _ENDED.labels(outcome.verdict).inc()
         settlement = settle(claimed.attempt, outcome)
         self._tell_of_leshan(outcome)

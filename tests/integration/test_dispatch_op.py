@@ -21,6 +21,10 @@ import pytest
 from aiohttp import web
 
 from flownexus.leshan import Leshan
+from flownexus.lwm2m.operation import NOT_OBSERVED
+from flownexus.lwm2m.path import Path as LwM2mPath
+from flownexus.lwm2m.value import DataType, Reading
+from flownexus.lwm2m.webhook import Item
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import Timeouts
 from flownexus.store.pool import Pool, open_pool
@@ -188,6 +192,41 @@ async def test_values_that_come_back_are_stored(
     assert world.operation(id_)["result"] == {"status": "CONTENT(205)", "content": TEMPERATURE}
     [row] = world.execute("SELECT path, number FROM telemetry")
     assert row == {"path": "/3303/0/5700", "number": 21.5}
+
+
+async def test_a_notification_that_followed_an_answer_stays_the_latest(
+    post: Post, world: World, leshan: LeshanDouble
+) -> None:
+    """The answer comes back to us after the notification was stored; Leshan tells when it had it."""
+    world.endpoint()
+    told = round(time.time() * 1000) - 2000
+
+    async def overtaken(request: web.Request) -> web.StreamResponse:
+        newer = Reading(LwM2mPath(3303, 0, 5700), DataType.FLOAT, 22.5)
+        with world.pool.connection() as connection:
+            Telemetry(timedelta(days=1)).store(connection, [Item("sim-0001", told, None, (newer,))])
+        return await answer("CONTENT(205)", TEMPERATURE, time=told, observed=True)(request)
+
+    leshan.default = overtaken
+    world.queue(operation="observe")
+    assert (await dispatched(await post()))["status"] == "CONFIRMED"
+    rows = world.execute("SELECT number FROM telemetry ORDER BY time")
+    assert [row["number"] for row in rows] == [21.5, 22.5]
+    assert world.execute("SELECT number FROM telemetry_latest") == [{"number": 22.5}]
+
+
+async def test_an_observe_that_only_brought_the_value_fails_and_keeps_it(
+    post: Post, world: World, leshan: LeshanDouble
+) -> None:
+    world.endpoint()
+    leshan.default = answer("CONTENT(205)", TEMPERATURE, observed=False)
+    id_ = world.queue(operation="observe")
+    await post()
+    row = world.operation(id_)
+    assert (row["status"], row["attempts"]) == ("FAILED", 1)
+    assert row["reason"] == NOT_OBSERVED
+    assert row["result"] == {"status": "CONTENT(205)", "content": TEMPERATURE}
+    assert world.execute("SELECT number FROM telemetry") == [{"number": 21.5}]
 
 
 async def test_http_200_with_success_false_is_not_confirmed(

@@ -16,6 +16,7 @@ from flownexus.lwm2m.path import Path
 from flownexus.messaging import Kind, Wake
 from flownexus.settings import Timeouts
 from flownexus.store.operation import HELD, Claim, End, Held, Recorded
+from flownexus.store.telemetry import Telemetry
 from tests.fixtures.handler import load_handler
 
 handler = load_handler("dispatch-op")
@@ -101,7 +102,7 @@ def publisher() -> Publisher:
 
 
 def dispatcher(store: Store, publisher: Publisher, leshan: Leshan, long_poll: float = 0.3) -> Any:
-    return handler.Dispatcher(store, timedelta(1), publisher, leshan, Timeouts.of(long_poll))
+    return handler.Dispatcher(store, Telemetry(timedelta(1)), publisher, leshan, Timeouts.of(long_poll))
 
 
 async def test_nothing_to_send_is_no_error(store: Store, publisher: Publisher) -> None:

@@ -13,6 +13,7 @@ from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.operation import (
     MAX_ANSWERED_ATTEMPTS,
     MAX_ATTEMPTS,
+    NOT_OBSERVED,
     USER_PRIORITY,
     Answered,
     Attempt,
@@ -189,6 +190,17 @@ class TestJudge:
     def test_content_comes_with_success(self) -> None:
         node = {"kind": "singleResource", "id": 0, "type": "STRING", "value": "x"}
         assert judge(success(content=node)) == Outcome(Verdict.CONFIRMED, None, "CONTENT(205)", node)
+
+    @pytest.mark.parametrize(
+        ("told", "time_ms"), [(1795344335807, 1795344335807), ("soon", None), (True, None)]
+    )
+    def test_leshan_tells_when_it_received_an_answer(self, told: Any, time_ms: int | None) -> None:
+        assert judge(success(time=told)).time_ms == time_ms
+
+    def test_an_observe_without_the_observe_option_is_refused_and_has_its_content(self) -> None:
+        outcome = judge(success(content={"id": 1}, observed=False, time=7))
+        assert outcome == Outcome(Verdict.REFUSED, NOT_OBSERVED, "CONTENT(205)", {"id": 1}, 7)
+        assert judge(success(observed=True)).verdict is Verdict.CONFIRMED
 
     @pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 405, 406, 412, 415, 422, 501])
     def test_a_4_xx_and_5_01_are_final(self, code: int) -> None:

@@ -2,9 +2,14 @@ package io.flownexus.leshan.server.json;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.IOException;
+import org.eclipse.leshan.core.observation.Observation;
+import org.eclipse.leshan.core.response.CancelCompositeObservationResponse;
+import org.eclipse.leshan.core.response.CancelObservationResponse;
 import org.eclipse.leshan.core.response.CreateResponse;
 import org.eclipse.leshan.core.response.DiscoverResponse;
 import org.eclipse.leshan.core.response.LwM2mResponse;
+import org.eclipse.leshan.core.response.ObserveCompositeResponse;
+import org.eclipse.leshan.core.response.ObserveResponse;
 import org.eclipse.leshan.core.response.ReadCompositeResponse;
 import org.eclipse.leshan.core.response.ReadResponse;
 
@@ -13,13 +18,25 @@ public final class ResponseWriter {
 
   private ResponseWriter() {}
 
-  /** Write one answer of a device, an error too. */
-  public static void write(JsonGenerator out, LwM2mResponse response) throws IOException {
+  /**
+   * Write one answer of a device, an error too.
+   *
+   * <p>Beyond what the demo tells: the time of its receipt in epoch milliseconds; and of an observe
+   * that succeeded, whether the device notifies from now on, or only answered the value.
+   */
+  public static void write(JsonGenerator out, LwM2mResponse response, long time)
+      throws IOException {
     out.writeStartObject();
+    out.writeNumberField("time", time);
     out.writeStringField("status", response.getCode().toString());
     out.writeBooleanField("valid", response.isValid());
     out.writeBooleanField("success", response.isSuccess());
     out.writeBooleanField("failure", response.isFailure());
+    if (response.isSuccess() && response instanceof ObserveResponse observe) {
+      writeObserved(out, response, observe.getObservation());
+    } else if (response.isSuccess() && response instanceof ObserveCompositeResponse observe) {
+      writeObserved(out, response, observe.getObservation());
+    }
     if (response instanceof ReadResponse read && read.getContent() != null) {
       out.writeFieldName("content");
       NodeWriter.write(out, read.getContent());
@@ -37,5 +54,14 @@ public final class ResponseWriter {
       out.writeStringField("errormessage", message);
     }
     out.writeEndObject();
+  }
+
+  // The answers to cancelling are of subclasses.
+  private static void writeObserved(
+      JsonGenerator out, LwM2mResponse response, Observation observation) throws IOException {
+    if (!(response instanceof CancelObservationResponse)
+        && !(response instanceof CancelCompositeObservationResponse)) {
+      out.writeBooleanField("observed", observation != null);
+    }
   }
 }

@@ -2,6 +2,7 @@ package io.flownexus.leshan.server.rest;
 
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.json.ResponseWriter;
+import io.flownexus.leshan.server.webhook.Receipt;
 import java.nio.charset.StandardCharsets;
 import org.eclipse.leshan.core.node.InvalidLwM2mPathException;
 import org.eclipse.leshan.core.node.codec.CodecException;
@@ -22,7 +23,9 @@ record Outcome(int status, String contentType, byte[] body, boolean unsent) {
 
   /** The device answered, an error of its own too. */
   static Outcome answered(LwM2mResponse response) {
-    return new Outcome(200, JSON, Json.bytes(out -> ResponseWriter.write(out, response)), false);
+    long time = Receipt.millis(response.getCoapResponse());
+    return new Outcome(
+        200, JSON, Json.bytes(out -> ResponseWriter.write(out, response, time)), false);
   }
 
   /** The device sleeps: nothing was sent, and nothing is queued here. */

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.atomic.LongAdder;
+import org.eclipse.californium.core.coap.Response;
 import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNode;
@@ -41,6 +42,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   private final Spool spool;
   private final LongAdder notifications;
+  private final ObserveOrder order = new ObserveOrder();
   private final FailureLimit limit = new FailureLimit();
   private final LongAdder invalid;
   private final LongAdder dropped;
@@ -61,7 +63,8 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   public void sent(Registration registration, SendRequest send) {
     sends.increment();
     String endpoint = registration.getEndpoint();
-    List<Item> items = composites(endpoint, send.getTimestampedNodes());
+    long now = Receipt.millis(send.getCoapRequest());
+    List<Item> items = composites(endpoint, send.getTimestampedNodes(), now);
     UnreadableException unreadable = Intake.unreadable();
     if (unreadable != null) {
       items.addAll(failures(endpoint, unreadable, "Send"));
@@ -77,6 +80,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   @Override
   public void registered(
       Registration registration, Registration previous, Collection<Observation> observations) {
+    observations.forEach(this::cancelled);
     registration(Event.REGISTERED, registration);
   }
 
@@ -91,6 +95,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
       Collection<Observation> observations,
       boolean expired,
       Registration newRegistration) {
+    observations.forEach(this::cancelled);
     registration(Event.UNREGISTERED, registration);
   }
 
@@ -103,7 +108,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     }
     String endpoint = registration.getEndpoint();
     LwM2mPath path = observation.getPath();
-    long now = System.currentTimeMillis();
+    long now = time(observation, response.getCoapResponse());
     List<TimestampedLwM2mNode> values = response.getTimestampedLwM2mNodes();
     if (values == null || values.isEmpty()) {
       TimestampedLwM2mNode value = response.getTimestampedLwM2mNode();
@@ -135,7 +140,9 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     if (values == null || values.isEmpty()) {
       values = TimestampedLwM2mNodes.builder().addNodes(response.getContent()).build();
     }
-    keep(composites(registration.getEndpoint(), values));
+    keep(
+        composites(
+            registration.getEndpoint(), values, time(observation, response.getCoapResponse())));
   }
 
   @Override
@@ -147,13 +154,14 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     }
     String endpoint = registration.getEndpoint();
     LwM2mPath path = observation instanceof SingleObservation single ? single.getPath() : null;
+    long now = Receipt.millis(null);
     List<Item> items = new ArrayList<>();
     UnreadableException unreadable = UnreadableException.in(error);
     if (unreadable != null) {
       items.addAll(
           path != null && path.isResource()
-              ? singles(endpoint, unreadable.good())
-              : composites(endpoint, unreadable.good()));
+              ? singles(endpoint, unreadable.good(), now)
+              : composites(endpoint, unreadable.good(), now));
     }
     items.addAll(failures(endpoint, path, error, "notification"));
     keep(items);
@@ -163,7 +171,15 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   public void newObservation(Observation observation, Registration registration) {}
 
   @Override
-  public void cancelled(Observation observation) {}
+  public void cancelled(Observation observation) {
+    order.forget(observation.getId());
+  }
+
+  private long time(Observation observation, Object coapResponse) {
+    Integer number =
+        coapResponse instanceof Response response ? response.getOptions().getObserve() : null;
+    return order.time(observation.getId(), number, Receipt.millis(coapResponse));
+  }
 
   private boolean failed(
       Observation observation, Registration registration, LwM2mResponse response) {
@@ -241,8 +257,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     Intake.await(spool.append(items, Intake.message()));
   }
 
-  private static List<Item> singles(String endpoint, TimestampedLwM2mNodes data) {
-    long now = System.currentTimeMillis();
+  private static List<Item> singles(String endpoint, TimestampedLwM2mNodes data, long now) {
     List<Instant> times = new ArrayList<>(data.getTimestamps());
     times.sort(Comparator.comparingLong(time -> time(time, now)));
     List<Item> items = new ArrayList<>();
@@ -255,8 +270,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     return items;
   }
 
-  private static List<Item> composites(String endpoint, TimestampedLwM2mNodes data) {
-    long now = System.currentTimeMillis();
+  private static List<Item> composites(String endpoint, TimestampedLwM2mNodes data, long now) {
     List<Instant> times = new ArrayList<>(data.getTimestamps());
     times.sort(Comparator.comparingLong(time -> time(time, now)));
     List<Item> items = new ArrayList<>(times.size());

@@ -1,0 +1,85 @@
+package io.flownexus.leshan.server;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import org.eclipse.californium.core.coap.CoAP.Type;
+import org.eclipse.californium.core.coap.Message;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What the answers to observing tell, and in which order notifications count. */
+class ObservationTest {
+
+  private static final String OBSERVE = "/api/clients/raw/3303/0/5700/observe?format=TEXT";
+  private static final int TEXT = 0;
+
+  @TempDir Path folder;
+  TestServer server;
+  RawDevice device;
+
+  @BeforeEach
+  void start() throws Exception {
+    server = new TestServer(folder);
+    device = new RawDevice("raw", server.application.coapPort());
+    device.register(1);
+    assertNotNull(device.answer(1, 5000));
+  }
+
+  @AfterEach
+  void stop() {
+    device.close();
+    server.close();
+  }
+
+  @Test
+  void answer_tells_when_it_came_in_and_that_the_device_notifies() throws Exception {
+    long before = System.currentTimeMillis();
+    JsonNode answer = server.json("POST", OBSERVE);
+    assertTrue(answer.path("observed").asBoolean(), answer::toString);
+    long told = answer.path("time").asLong();
+    // Receipts are told apart by another clock, which may be 20 ms off.
+    assertTrue(told >= before - 25, () -> told + " is before " + before);
+    long notified = notified(2, 1, "3.5").path("ts").asLong();
+    assertTrue(notified >= told, () -> notified + " is before " + told);
+    device.answerWith(-1, TEXT, "2.5".getBytes(StandardCharsets.UTF_8));
+    JsonNode read = server.json("GET", "/api/clients/raw/3303/0/5700?format=TEXT");
+    assertFalse(read.has("observed"), read::toString);
+    assertTrue(read.path("time").asLong() >= notified, read::toString);
+  }
+
+  @Test
+  void answer_without_the_observe_option_tells_that_the_device_does_not_notify() throws Exception {
+    device.answerWith(-1, TEXT, "2.5".getBytes(StandardCharsets.UTF_8));
+    JsonNode answer = server.json("POST", OBSERVE);
+    assertTrue(answer.path("success").asBoolean(), answer::toString);
+    assertFalse(answer.path("observed").asBoolean(true), answer::toString);
+    assertEquals("2.5", answer.at("/content/value").asText());
+    assertEquals(
+        404, server.call("DELETE", "/api/clients/raw/3303/0/5700/observe?active").statusCode());
+  }
+
+  @Test
+  void notification_that_was_overtaken_is_posted_with_a_time_before_the_newer_one()
+      throws Exception {
+    server.json("POST", OBSERVE);
+    long newer = notified(2, 7, "7.5").path("ts").asLong();
+    assertEquals(newer - 1, notified(3, 6, "6.5").path("ts").asLong());
+    assertTrue(notified(4, 8, "8.5").path("ts").asLong() >= newer);
+  }
+
+  private JsonNode notified(int mid, int number, String value) throws Exception {
+    device.notify(mid, number, TEXT, value.getBytes(StandardCharsets.UTF_8));
+    Message answer = device.answer(mid, 5000);
+    assertNotNull(answer);
+    assertEquals(Type.ACK, answer.getType());
+    return server.webhooks.await("/single", item -> item.at("/val/value").asText().equals(value));
+  }
+}
