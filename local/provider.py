@@ -27,6 +27,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from flownexus.settings import Timeouts, duration
+from local.connections import follow, listen
 from local.credentials import SecretError, SecretFolder
 from local.functions import (
     NAMESPACE,
@@ -257,7 +258,8 @@ def authentication(secrets: SecretFolder) -> Any:
         if request.path.startswith("/system/"):
             expected = f"{secrets.read('basic-auth-user')}:{secrets.read('basic-auth-password')}"
             header = "Basic " + base64.b64encode(expected.encode()).decode()
-            if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), header.encode()):
+            given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+            if not hmac.compare_digest(given, header.encode()):
                 return problem(401, "Log in", {"WWW-Authenticate": 'Basic realm="Restricted"'})
         return await handler(request)
 
@@ -305,28 +307,21 @@ async def run(arguments: argparse.Namespace) -> None:
         )
     )
     proxy = Proxy(functions, timeouts.upstream)
-    application = web.Application(middlewares=[errors, authentication(secrets)])
+    application = web.Application(middlewares=[follow, errors, authentication(secrets)])
     application.add_routes(Provider(functions, secrets).routes())
     application.router.add_route("*", "/{path:.*}", proxy.handle)
     # Cancelling the handler of a caller that is gone closes the function's connection, and so on down to
     # the device's CoAP exchange.
-    runner = web.AppRunner(
-        application,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=1.0,
-        auto_decompress=False,  # a body is passed on as it came, with the length and the coding that it names
-    )
+    runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     await proxy.start()
     try:
         # First the port: two gateways must not start a set of functions each before one finds it taken.
-        site = web.TCPSite(runner, LOOPBACK, arguments.port, backlog=4096)
-        await site.start()
+        listener = await listen(runner, LOOPBACK, arguments.port)
         await functions.start()
         _log.info("listening on %s:%d", LOOPBACK, arguments.port)
         await stop.wait()
-        await site.stop()
+        listener.close()
     finally:
         await functions.stop()  # each finishes what it has begun
         await proxy.stop()

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import TypeAlias
+from urllib.parse import unquote
 
 import aiohttp
 from aiohttp import web
@@ -40,8 +41,8 @@ _log = logging.getLogger(__name__)
 def target(path: str) -> tuple[str, str] | None:
     """Return the function that a path names, and the path to ask it for; None if it names none."""
     if match := _FUNCTION.fullmatch(path):
-        if match["namespace"] not in {None, NAMESPACE}:
-            return None
+        if match["namespace"] not in {None, NAMESPACE} or unquote(match["path"] or "").startswith("/_/"):
+            return None  # /_/ is the function's server's own: probes and metrics
         return match["name"], match["path"] or "/"
     if match := _LESHAN_API.fullmatch(path):
         return f"ingest-{match['kind']}", path
@@ -160,7 +161,7 @@ def _broken(response: web.StreamResponse | None, instead: web.Response) -> web.S
 
 def _headers(request: web.Request) -> CIMultiDict[str]:
     headers = CIMultiDict(
-        (name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP
+        (name, _sendable(value)) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP
     )
     if (length := request.headers.get("Content-Length")) is not None:
         headers["Content-Length"] = length
@@ -170,6 +171,11 @@ def _headers(request: web.Request) -> CIMultiDict[str]:
     headers.setdefault("X-Forwarded-Host", request.host)
     headers.setdefault("X-Forwarded-For", request.remote or "")
     return headers
+
+
+def _sendable(value: str) -> str:
+    """Return a header's value in UTF-8, which aiohttp sends; what is none is replaced, and no secret then."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 async def _body(request: web.Request) -> Body:

@@ -84,6 +84,7 @@ def serve(application: Any, settings: Settings) -> None:
         sys.exit(f"cannot start: port {settings.port} of {settings.host}: {error.strerror}")
     Connection.read_timeout = settings.read_timeout
     Connection.write_timeout = settings.write_timeout
+    Connection.max_connections = settings.max_connections
     edge = Edge(
         adapt(application, settings),
         settings,

@@ -242,6 +242,32 @@ def test_the_answer_comes_back_as_the_function_gave_it(gateway: Gateway) -> None
     assert (status, answer["greeting"]) == (418, "tests")
 
 
+@pytest.mark.parametrize("path", ["/_/metrics", "/_/ready", "/%5F/metrics", "/_%2fhealth"])
+def test_what_a_function_s_server_tells_of_itself_does_not_pass(gateway: Gateway, path: str) -> None:
+    status, answer = gateway.call("GET", f"/function/ingest-single{path}")
+    assert (status, answer["title"]) == (404, "There is no such function")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/system/functions", b"401"), ("/function/ingest-single", b"200")]
+)
+def test_a_header_that_is_not_utf_8_is_no_error_of_the_gateway(
+    gateway: Gateway, path: str, status: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Topic: ".encode()
+        connection.sendall(head + b"\xff\xfe\r\nAuthorization: Bearer \xff\xe9\r\n\r\n")
+        assert connection.recv(1000).split(b" ")[1] == status
+
+
+def test_a_request_that_is_not_http_is_not_repeated_in_the_answer(gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        connection.sendall(b"POST /hook/verysecret/x HTTP/9.9 y\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert b" 400 " in answer
+    assert b"verysecret" not in answer
+
+
 def test_a_function_sees_only_the_secrets_it_declares(gateway: Gateway) -> None:
     assert gateway.call("GET", "/function/ingest-single")[1]["secrets"] == ["one"]
 

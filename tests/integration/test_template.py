@@ -253,6 +253,29 @@ def test_a_head_that_does_not_arrive_in_read_timeout_is_hung_up_on(serve: Serve)
         assert hung_up(connection)
 
 
+def test_above_max_connections_the_longest_idle_ones_are_closed(serve: Serve) -> None:
+    served = serve(FLASK, max_connections="20", read_timeout="60s")
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(served.connect())
+        busy.sendall(b"GET /?sleep=3 HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle = [stack.enter_context(served.connect()) for _ in range(100)]
+        for connection in idle:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"POST / HTTP/1.1\r\nHost:")
+        assert served.request("GET", "/")[0] == 200
+        assert all(hung_up(connection) for connection in idle[:82])
+        assert not any(answers(connection) for connection in idle[82:])
+        assert status_of(busy) == 200
+
+
+@pytest.mark.parametrize("header", ["X-Call-Id", "X-Forwarded-For", "X-Forwarded-Host"])
+def test_probes_and_metrics_are_not_for_who_comes_through_a_gateway(serve: Serve, header: str) -> None:
+    served = serve(FLASK)
+    for path in ("/_/metrics", "/_/ready", "/_/health", "/%5f/metrics"):
+        assert served.request("GET", path)[0] == 200
+        assert served.request("GET", path, None, {header: "x"})[0] == 404
+
+
 def test_a_second_head_on_a_kept_connection_is_bounded_too(serve: Serve) -> None:
     served = serve(FLASK, read_timeout="300ms")
     with served.connect() as connection:

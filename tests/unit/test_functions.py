@@ -15,6 +15,7 @@ from flownexus.ingest import app_from_environment, create_app
 from flownexus.lwm2m.webhook import Kind
 from flownexus.store.pool import Pool
 from flownexus.store.telemetry import Telemetry
+from flownexus.web import Guard
 from tests.fixtures.handler import FUNCTIONS, load_handler
 
 SECRETS = {
@@ -83,6 +84,15 @@ def test_a_webhook_without_the_secret_is_refused_before_its_body_is_read(
     assert answer.status_code == 401
     assert answer.json is not None
     assert "Authorization: Bearer" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("token", ["\xff\xe9", "\udcff", "\N{SNOWMAN}", "secret\xff"])
+def test_a_token_that_is_not_utf_8_is_a_wrong_one(token: str) -> None:
+    guard = Guard(("secret",), ("hooked",))
+    for path, headers in (("/", {"authorization": f"Bearer {token}"}), (f"/hook/{token}/x", {})):
+        refusal = guard(path, headers)
+        assert refusal is not None
+        assert refusal[1] == 401
 
 
 @pytest.mark.parametrize("body", [b"", b"hello", b"{}", b'{"ep": 5}', b"[" * 10000])

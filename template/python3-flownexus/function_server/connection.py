@@ -13,13 +13,23 @@ class Connection(HttpToolsProtocol):
 
     read_timeout: ClassVar[float | None] = None
     write_timeout: ClassVar[float | None] = None
+    max_connections: ClassVar[int] = 10_000
+    _count: ClassVar[int] = 0
+    _idle: ClassVar[dict[Connection, None]] = {}
+    """The connections without a request under way, the one that has been so for the longest first."""
 
     _reading: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Begin to wait for a request; where there are too many connections, close the longest idle one."""
         super().connection_made(transport)
+        Connection._count += 1
+        self._idle[self] = None
+        if self._count > self.max_connections:
+            longest = next(iter(self._idle))
+            del self._idle[longest]
+            longest.transport.abort()
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -31,7 +41,14 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Stop waiting: from here on the edge watches the body."""
         self._stop_reading_timer()
+        self._idle.pop(self, None)
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Be idle, unless the next request is there already."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._idle[self] = None
 
     def pause_writing(self) -> None:
         """Begin to wait until the client reads."""
@@ -47,6 +64,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all waiting."""
+        Connection._count -= 1
+        self._idle.pop(self, None)
         self._stop_reading_timer()
         self._stop_writing_timer()
         super().connection_lost(exc)

@@ -23,6 +23,8 @@ Refusal = tuple[dict[str, Any], int, Mapping[str, str]]
 Guard = Callable[[str, Mapping[str, str]], Refusal | None]
 """Says of a request's path and headers (names in lower case) how to refuse it; None lets it in."""
 
+_GATEWAY_HEADERS = frozenset({b"x-call-id", b"x-forwarded-for", b"x-forwarded-host", b"forwarded"})
+
 # A body that is too large is read and dropped up to this many times the limit, and at least so many bytes,
 # before it is refused: a client that is cut off in the middle of sending would not see why.
 _DISCARD_FACTOR = 16
@@ -139,7 +141,7 @@ class Edge:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["path"].startswith("/_/"):
-            await self._probe(scope["path"], send)
+            await self._probe("" if _came_through_a_gateway(scope) else scope["path"], send)
         else:
             await self._request(scope, receive, send)
 
@@ -299,6 +301,11 @@ class _Answer:
             *refused.headers,
             whole=whole,
         )
+
+
+def _came_through_a_gateway(scope: Scope) -> bool:
+    """Tell what OpenFaaS's gateway passes on: probes and metrics are for who reaches the function itself."""
+    return any(name in _GATEWAY_HEADERS for name, _ in scope["headers"])
 
 
 def _too_many(*headers: tuple[bytes, bytes]) -> _RefusedError:
