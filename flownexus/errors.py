@@ -82,6 +82,14 @@ class TooMuchError(FlowNexusError):
     title = "Too much at once"
 
 
+class TooManyError(FlowNexusError):
+    """There are too many already; try again when some are gone."""
+
+    status = 429
+    title = "Too many"
+    retry_after = 30
+
+
 class UnavailableError(FlowNexusError):
     """A part this function needs is away; try again soon."""
 

@@ -19,6 +19,8 @@ AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spo
 ENVIRONMENT_FILE = "env"
 STATUS_FILE = "run/status.json"
 LONG_POLLS = ("100ms", "1h")  # Leshan takes none longer
+STACK_SETTINGS = ("RETENTION", "OPERATION_RETENTION", "MAX_QUEUED_OPERATIONS", "REGISTRY", "TAG")
+"""What of the environment stack.yml has a place for."""
 RETENTIONS = ("24h", "1000000h")  # less would drop what is being written; more is no period of PostgreSQL's
 
 
@@ -113,6 +115,8 @@ class Options:
             )
         devices = _number(environment, "DEVICES", 3, 9999)
         _duration(environment, "RETENTION", "8760h", *RETENTIONS)
+        _duration(environment, "OPERATION_RETENTION", "2160h", *RETENTIONS)
+        _number(environment, "MAX_QUEUED_OPERATIONS", 1000, 1_000_000)
         return cls(
             home=home,
             parts=parts if devices else parts - {"simulator"},
@@ -122,9 +126,7 @@ class Options:
             plain_coap=tuple(filter(None, environment.get("PLAIN_COAP", "").split(","))),
             database_url=urls["DATABASE_URL"],
             nats_url=urls["NATS_URL"],
-            stack_environment={
-                name: environment[name] for name in ("RETENTION", "REGISTRY", "TAG") if environment.get(name)
-            },
+            stack_environment={name: environment[name] for name in STACK_SETTINGS if environment.get(name)},
         )
 
     def device_groups(self) -> tuple[str, ...]:

@@ -6,11 +6,14 @@ values alone; the store keeps it, flownexus.leshan sends it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.path import BadPathError, Path
@@ -28,6 +31,8 @@ PRIORITIES: Final = range(1, 1001)
 """What a user may ask for; the higher goes first."""
 MAX_ARGUMENTS: Final = 4096  # characters of an execute's arguments
 MAX_REASON: Final = 500  # characters
+MAX_PACKAGE_URI: Final = 255
+"""The longest Package URI, in bytes (OMA LwM2M Core 1.1, appendix E.6: /5/*/1)."""
 
 
 class OperationType(StrEnum):
@@ -82,6 +87,11 @@ class NewOperation:
     priority: int = USER_PRIORITY
 
     @property
+    def fingerprint(self) -> bytes:
+        """Return what only the same operation has: the SHA-256 of all that was asked for."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+
+    @property
     def needs_type(self) -> bool:
         """Say whether the value came without its data type."""
         return self.operation is OperationType.WRITE and not _is_typed(self.value)
@@ -115,6 +125,7 @@ def parse_operation(body: object) -> NewOperation:
         )
     if operation is not None:
         _check_value(operation, body, wrong)
+        _check_package_uri(operation, path, body.get("value"), wrong)
         _check_execute(operation, body, wrong)
     if wrong or operation is None or path is None:
         raise ValidationFailedError("; ".join(f"{name}: {what}" for name, what in wrong.items()))
@@ -158,6 +169,21 @@ def _check_value(operation: OperationType, body: Mapping[str, Any], wrong: dict[
             typed_value(value, None)
         except ValidationFailedError as error:
             wrong["value"] = error.detail.removeprefix("value: ")
+
+
+def _check_package_uri(
+    operation: OperationType, path: Path | None, value: object, wrong: dict[str, str]
+) -> None:
+    if operation is not OperationType.WRITE or path is None or "value" in wrong:
+        return
+    uri = value["value"] if isinstance(value, Mapping) and _is_typed(value) else value
+    if (path.object_id, path.resource_id) == (5, 1) and isinstance(uri, str):
+        length = len(uri.encode("utf-8", "surrogatepass"))
+        if length > MAX_PACKAGE_URI:
+            wrong["value"] = (
+                f"has {length} bytes, and a Package URI (/5/0/1) at most {MAX_PACKAGE_URI} "
+                "(OMA LwM2M Core, appendix E.6): write a shorter URL of the package"
+            )
 
 
 def _check_execute(operation: OperationType, body: Mapping[str, Any], wrong: dict[str, str]) -> None:

@@ -25,7 +25,9 @@ from flownexus.errors import (
     LockedError,
     NotFoundError,
     StatementTimeoutError,
+    TooManyError,
     UnavailableError,
+    ValidationFailedError,
 )
 from flownexus.lwm2m.node import readings
 from flownexus.lwm2m.operation import (
@@ -69,6 +71,17 @@ class Operation(NamedTuple):
     last_attempt_at: datetime | None
     finished_at: datetime | None
 
+    def as_queued(self) -> Operation:
+        """Return the operation as it was when it was queued."""
+        return self._replace(
+            status=str(Status.QUEUED),
+            attempts=0,
+            result=None,
+            reason=None,
+            last_attempt_at=None,
+            finished_at=None,
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return the operation as the REST API shows it; times are in ISO 8601, UTC."""
         return {
@@ -77,11 +90,19 @@ class Operation(NamedTuple):
         }
 
 
-def create(pool: ConnectionPool, new: NewOperation) -> Operation:
-    """Queue an operation.
+MAX_QUEUED_OPERATIONS: Final = 1000
+"""How many operations of its users may wait for one endpoint, unless a setting says otherwise."""
 
-    Raises NotFoundError where the endpoint was never seen, and ValidationFailedError where a value came
-    without its data type and the resource has not been seen either.
+
+def create(
+    pool: ConnectionPool, new: NewOperation, key: str | None = None, most: int = MAX_QUEUED_OPERATIONS
+) -> Operation:
+    """Queue an operation; `key` is the Idempotency-Key of its request.
+
+    A key that was used for the same operation gives what was answered then. Raises NotFoundError where the
+    endpoint was never seen, TooManyError where `most` of its operations wait already, and
+    ValidationFailedError where a value came without its data type and the resource has not been seen either,
+    or the key was used for another operation.
     """
 
     def work(connection: Connection) -> Operation:
@@ -94,10 +115,27 @@ def create(pool: ConnectionPool, new: NewOperation) -> Operation:
             arguments=new.arguments,
             repeatable=new.repeatable,
             priority=new.priority,
+            idempotency_key=key,
+            fingerprint=None if key is None else new.fingerprint,
+            most=most,
         )
-        if row is None:
+        if row is not None:
+            return Operation(*row)
+        used = None if key is None else queries.operation_of_key(connection, idempotency_key=key)
+        if used is not None:
+            id_, fingerprint = used
+            if fingerprint != new.fingerprint:
+                raise ValidationFailedError(
+                    f"Idempotency-Key: operation {id_} was queued by this key, and was another one; "
+                    "a new operation takes a new key"
+                )
+            return Operation(*queries.operation(connection, id=id_)).as_queued()
+        if not list(queries.endpoint_ids(connection, names=[new.endpoint])):
             raise NotFoundError(f"no endpoint {new.endpoint!r} has been seen")
-        return Operation(*row)
+        raise TooManyError(
+            f"{most} operations wait for {new.endpoint!r}, and no more may; "
+            "queue this one when some have ended, or cancel some"
+        )
 
     return transaction(pool, work)
 
@@ -452,3 +490,8 @@ def endpoints_to_wake(
 def forget_expired(connection: Connection, grace: float, limit: int) -> int:
     """Mark up to `limit` endpoints as not registered whose lifetime ended over `grace` seconds ago."""
     return int(queries.forget_expired_endpoints(connection, grace=grace, limit=limit))
+
+
+def forget_finished(connection: Connection, retention: float, limit: int) -> int:
+    """Delete up to `limit` operations that ended over `retention` seconds ago; return how many."""
+    return int(queries.forget_operations(connection, retention=retention, limit=limit))

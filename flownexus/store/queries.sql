@@ -251,11 +251,23 @@ ORDER BY place;
 -- name: seen_data_type(object_id, resource_id)$
 SELECT data_type FROM resource_type WHERE object_id = :object_id AND resource_id = :resource_id;
 
--- name: add_operation(endpoint, operation, path, value, arguments, repeatable, priority)^
-INSERT INTO endpoint_operation (endpoint_id, operation_type, path, value, arguments, repeatable, priority)
-SELECT id, :operation, :path, :value, :arguments, :repeatable, :priority FROM endpoint WHERE name = :endpoint
+-- name: add_operation(endpoint, operation, path, value, arguments, repeatable, priority, idempotency_key, fingerprint, most)^
+-- None where the endpoint was never seen, has too many that wait, or the key was used before.
+INSERT INTO endpoint_operation (endpoint_id, operation_type, path, value, arguments, repeatable, priority,
+                                idempotency_key, request_fingerprint)
+SELECT e.id, :operation, :path, :value, :arguments, :repeatable, :priority, :idempotency_key::text, :fingerprint::bytea
+FROM endpoint e
+WHERE e.name = :endpoint
+  AND (SELECT count(*)
+       FROM (SELECT FROM endpoint_operation q
+             WHERE q.endpoint_id = e.id AND q.status = 'QUEUED' AND q.registration_id IS NULL
+             LIMIT :most) AS waiting) < :most
+ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 RETURNING id, :endpoint::text AS endpoint, operation_type AS operation, path, value, arguments, repeatable,
           priority, status, attempts, result, reason, created_at, last_attempt_at, finished_at;
+
+-- name: operation_of_key(idempotency_key)^
+SELECT id, request_fingerprint FROM endpoint_operation WHERE idempotency_key = :idempotency_key;
 
 -- name: operation(id)^
 SELECT o.id, e.name AS endpoint, o.operation_type AS operation, o.path, o.value, o.arguments, o.repeatable,
@@ -372,6 +384,9 @@ WHERE id IN (SELECT id FROM endpoint
              ORDER BY id
              LIMIT :limit
              FOR NO KEY UPDATE SKIP LOCKED);
+
+-- name: forget_operations(retention, limit)$
+SELECT forget_operations(make_interval(secs => :retention), :limit);
 
 -- name: make_partitions(months_ahead)$
 SELECT make_partitions(:months_ahead);

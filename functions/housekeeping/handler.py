@@ -21,7 +21,12 @@ from flownexus.errors import MissingSettingError, UnavailableError
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import duration_setting, secret, tokens
 from flownexus.store import queries
-from flownexus.store.operation import endpoints_to_wake, forget_expired, revive_expired
+from flownexus.store.operation import (
+    endpoints_to_wake,
+    forget_expired,
+    forget_finished,
+    revive_expired,
+)
 from flownexus.store.partition import drop_partitions, forget_marks, make_partitions
 from flownexus.store.pool import Pool, pool_from_environment, transaction
 from flownexus.store.reconcile import reconcile
@@ -54,6 +59,8 @@ MONTHS_AHEAD: Final = 2
 MAINTENANCE_PERIOD: Final = 3600.0
 MINIMUM_RETENTION: Final = 24 * 3600.0
 MINIMUM_REFRESH: Final = 60.0
+OPERATION_RETENTION: Final = 90 * 24 * 3600.0
+"""Seconds for which operations that have ended are kept, unless a setting says otherwise."""
 LOCK: Final = 0x464C4F57
 """Our advisory locks' first number; the second is the step's."""
 
@@ -65,11 +72,19 @@ _WOKEN = Counter("endpoints_woken", "Endpoints whose wake-up was sent again.")
 class Housekeeper:
     """Does the rounds."""
 
-    def __init__(self, pool: ConnectionPool, publisher: Publisher, retention: float, refresh: float) -> None:
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        publisher: Publisher,
+        retention: float,
+        refresh: float,
+        operation_retention: float,
+    ) -> None:
         self._pool = pool
         self._publisher = publisher
         self._retention = retention
         self._refresh = timedelta(seconds=refresh)
+        self._operation_retention = operation_retention
         self._maintained_at = -MAINTENANCE_PERIOD
         self._woken: dict[int, float] = {}
         """For which operations endpoints were woken lately, and when, by the monotonic clock."""
@@ -87,6 +102,9 @@ class Housekeeper:
             "forgotten": forgotten,
             "renewed": self._reconcile(),
             **self._wake(),
+            "operations_forgotten": self._step(
+                10, lambda connection: forget_finished(connection, self._operation_retention, BATCH)
+            ),
         }
         if time.monotonic() - self._maintained_at >= MAINTENANCE_PERIOD:
             done = self._maintain()
@@ -149,16 +167,22 @@ class Housekeeper:
 
 
 def create_app(
-    pool: Pool, publisher: Publisher, retention: float, refresh: float, accepted: tuple[str, ...]
+    pool: Pool,
+    publisher: Publisher,
+    retention: float,
+    refresh: float,
+    accepted: tuple[str, ...],
+    operation_retention: float = OPERATION_RETENTION,
 ) -> Flask:
     """Make the function's app.
 
-    `retention` is how long values are kept, in seconds, at least a day; `refresh` the silence in seconds
-    after which an observation is asked for again; `accepted` are the bearer tokens of its callers.
+    `retention` is how long values are kept, in seconds, at least a day, and `operation_retention` the same of
+    operations that have ended; `refresh` the silence in seconds after which an observation is asked for
+    again; `accepted` are the bearer tokens of its callers.
     """
     guard = Guard(accepted)
     app = flask_app(NAME, guard, pool.ready)
-    housekeeper = Housekeeper(pool, publisher, retention, refresh)
+    housekeeper = Housekeeper(pool, publisher, retention, refresh, operation_retention)
 
     @app.post("/")
     def do_round() -> dict[str, Any]:
@@ -172,17 +196,19 @@ def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
     accepted, nats_url = tokens("flownexus-connector-token"), secret("flownexus-nats-url")
-    retention, refresh = _retention(), _refresh()
+    retention, refresh = _retention("retention", "8760h"), _refresh()
+    operation_retention = _retention("operation_retention", f"{OPERATION_RETENTION:.0f}s")
     pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
-    return create_app(pool, Publisher(nats_url, name=NAME), retention, refresh, accepted)
+    publisher = Publisher(nats_url, name=NAME)
+    return create_app(pool, publisher, retention, refresh, accepted, operation_retention)
 
 
-def _retention() -> float:
-    """Read how long values are kept, in seconds."""
-    retention = duration_setting("retention", "8760h")
+def _retention(name: str, default: str) -> float:
+    """Read how long something is kept, in seconds."""
+    retention = duration_setting(name, default)
     if retention < MINIMUM_RETENTION:
         raise MissingSettingError(
-            "environment variable retention: at least 24h, less would drop what is being written"
+            f"environment variable {name}: at least 24h, less would drop what is being written"
         )
     return retention
 

@@ -1,7 +1,8 @@
 """Operations on devices, as REST.
 
 POST /         {"endpoint", "operation", "path", "value"?, "arguments"?, "repeatable"?, "priority"?}:
-               201 with the operation and its Location
+               201 with the operation and its Location; with an Idempotency-Key header the same POST
+               again is answered the same, and queues nothing
 GET /          ?endpoint=&status=&limit=50&cursor=: {"operations": [...], "next": <cursor> | null}
 GET /<id>      the operation
 DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
@@ -10,7 +11,7 @@ DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
 "x"} in Leshan's JSON, or the value alone where the resource's data type has been seen. An execute may have
 `arguments` such as 0='x',1 and may be marked `repeatable`: sent again when nobody knows whether it ran.
 `priority` is 1 to 1000, the higher goes first. Errors are application/problem+json: 400 no JSON, 401, 404 an
-endpoint never seen, 409, 422 naming the fields, 503 with Retry-After.
+endpoint never seen, 409, 422 naming the fields, 429 too many that wait for it, 503 with Retry-After.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from typing import Any, Final
 import msgspec
 from flask import Flask, request
 
-from flownexus.errors import BadRequestError, NotFoundError, ValidationFailedError
+from flownexus.errors import BadRequestError, MissingSettingError, NotFoundError, ValidationFailedError
 from flownexus.lwm2m.operation import NewOperation, Status, parse_operation
 from flownexus.messaging import Kind, Publisher, Wake
-from flownexus.settings import secret, tokens
-from flownexus.store.operation import cancel, create, list_newest, show
+from flownexus.settings import integer_setting, secret, tokens
+from flownexus.store.operation import MAX_QUEUED_OPERATIONS, cancel, create, list_newest, show
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web import Guard, Response
+from flownexus.web import Guard, Response, idempotency_key
 from flownexus.wsgi import flask_app
 
 NAME: Final = "operations"
@@ -37,8 +38,17 @@ MAX_LIMIT: Final = 500
 MAX_ID: Final = 2**63 - 1
 
 
-def create_app(pool: Pool, publisher: Publisher, accepted: tuple[str, ...]) -> Flask:
-    """Make the function's app; `accepted` are the bearer tokens of its callers."""
+def create_app(
+    pool: Pool,
+    publisher: Publisher,
+    accepted: tuple[str, ...],
+    max_queued: int = MAX_QUEUED_OPERATIONS,
+) -> Flask:
+    """Make the function's app.
+
+    `accepted` are the bearer tokens of its callers; `max_queued` is how many of their operations may wait for
+    one endpoint.
+    """
     guard = Guard(accepted)
     app = flask_app(NAME, guard, pool.ready)
 
@@ -51,7 +61,8 @@ def create_app(pool: Pool, publisher: Publisher, accepted: tuple[str, ...]) -> F
 
     @app.post("/")
     def queue() -> Response:
-        operation = create(pool, _parse(request.get_data(cache=False)))
+        key = idempotency_key(request.headers.get("Idempotency-Key"))
+        operation = create(pool, _parse(request.get_data(cache=False)), key, max_queued)
         wake(operation.endpoint)
         return operation.as_json(), 201, {"Location": f"{URL}/{operation.id}"}
 
@@ -120,8 +131,11 @@ def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
     accepted, nats_url = tokens("flownexus-api-token"), secret("flownexus-nats-url")
+    max_queued = integer_setting("max_queued_operations", MAX_QUEUED_OPERATIONS)
+    if max_queued < 1:
+        raise MissingSettingError("environment variable max_queued_operations: at least 1")
     pool = pool_from_environment(NAME)
-    return create_app(pool, Publisher(nats_url, name=NAME), accepted)
+    return create_app(pool, Publisher(nats_url, name=NAME), accepted, max_queued)
 
 
 def __getattr__(name: str) -> Flask:

@@ -90,6 +90,7 @@ def test_nothing_to_do_is_no_error(client: Any) -> None:
         "renewed": 0,
         "woken": 0,
         "wakes_failed": 0,
+        "operations_forgotten": 0,
         "partitions_made": 0,
         "partitions_dropped": 0,
         "marks_forgotten": 0,
@@ -246,6 +247,36 @@ def test_marks_of_senders_long_gone_are_forgotten(client: Any, world: World) -> 
     )
     assert do_round(client)["marks_forgotten"] == 1
     assert world.execute("SELECT mark FROM delivery_mark") == [{"mark": 2}]
+
+
+def test_operations_that_ended_long_ago_are_forgotten_a_batch_a_round(
+    client: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.endpoint()
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, status, created_at, finished_at)"
+        " SELECT 1, 'read', '/3', s, now() - interval '1 year', f"
+        " FROM (VALUES ('CONFIRMED', now() - interval '91 days'), ('FAILED', now() - interval '92 days'),"
+        "       ('CANCELLED', now() - interval '93 days'), ('CONFIRMED', now() - interval '89 days'),"
+        "       ('QUEUED', NULL)) AS ended (s, f)"
+    )
+    # What the plan has observed by the registration of today, and what a user took back, are still needed.
+    world.execute("UPDATE endpoint SET registration_id = 'now'")
+    world.execute(
+        "INSERT INTO endpoint_operation"
+        " (endpoint_id, operation_type, path, status, finished_at, registration_id, priority)"
+        " SELECT 1, type, '/3303', 'CONFIRMED', now() - interval '1 year', registration, 0"
+        " FROM (VALUES ('observe', 'now'), ('cancel-observe', NULL)) AS needed (type, registration)"
+    )
+    monkeypatch.setattr(load_handler("housekeeping"), "BATCH", 2)
+    assert [do_round(client)["operations_forgotten"] for _ in range(3)] == [2, 1, 0]
+    rows = world.execute("SELECT status FROM endpoint_operation ORDER BY id")
+    assert [row["status"] for row in rows] == ["CONFIRMED", "QUEUED", "CONFIRMED", "CONFIRMED"]
+
+
+def test_a_retention_of_operations_below_a_day_is_refused(pool: Pool, world: World) -> None:
+    with pool.connection() as connection, pytest.raises(psycopg.errors.InvalidParameterValue):
+        connection.execute("SELECT forget_operations('23 hours', 1)")
 
 
 def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import nats
@@ -85,6 +87,84 @@ def test_an_operation_is_queued_and_its_endpoint_woken(
     assert json.loads(woken(nats_url, made["endpoint"]) or b"") == {"ep": made["endpoint"]}
     shown = client.get("/1").get_json()
     assert shown | {"created_at": None} == made | {"created_at": None}
+
+
+KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93-6894a57f9324"'}
+EXECUTE = {"endpoint": "sim-0001", "operation": "execute", "path": "/3/0/4"}
+
+
+def test_the_same_post_again_with_its_key_is_answered_the_same_and_queues_nothing(
+    client: FlaskClient, world: World
+) -> None:
+    """After a lost answer the second POST was a second execute."""
+    world.endpoint()
+    first = client.post("/", json=EXECUTE, headers=KEY)
+    assert first.status_code == 201
+    world.execute("UPDATE endpoint_operation SET status = 'CONFIRMED', attempts = 1, finished_at = now()")
+    unquoted = {"Idempotency-Key": KEY["Idempotency-Key"].strip('"')}
+    for headers, raw in ((KEY, json.dumps(EXECUTE)), (unquoted, json.dumps(EXECUTE, indent=2))):
+        again = client.post("/", data=raw, headers=headers)
+        assert (again.status_code, again.headers["Location"], again.get_json()) == (
+            201, first.headers["Location"], first.get_json(),
+        )  # fmt: skip
+    assert len(world.execute("SELECT id FROM endpoint_operation")) == 1
+    other_key = {"Idempotency-Key": '"another"'}
+    assert client.post("/", json=EXECUTE, headers=other_key).get_json()["id"] != first.get_json()["id"]
+    assert client.post("/", json=EXECUTE).status_code == 201
+
+
+@pytest.mark.parametrize("change", [{"path": "/3/0/5"}, {"repeatable": True}, {"endpoint": "sim-0002"}])
+def test_a_key_stands_for_one_operation(client: FlaskClient, world: World, change: dict[str, Any]) -> None:
+    for name in ("sim-0001", "sim-0002"):
+        world.endpoint(name)
+    client.post("/", json=EXECUTE, headers=KEY)
+    response = client.post("/", json=EXECUTE | change, headers=KEY)
+    assert response.status_code == 422
+    assert response.get_json()["detail"].startswith("Idempotency-Key: operation 1 was queued by this key")
+    assert len(world.execute("SELECT id FROM endpoint_operation")) == 1
+
+
+def test_posts_of_one_key_at_once_queue_one_operation(client: FlaskClient, world: World) -> None:
+    world.endpoint()
+    start = threading.Barrier(4)
+
+    def post(_: int) -> Any:
+        mine = client.application.test_client()
+        start.wait()
+        return mine.post("/", json=EXECUTE, headers=KEY | HEADERS).get_json()
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(post, range(4)))
+    assert answers == [answers[0]] * 4
+    assert len(world.execute("SELECT id FROM endpoint_operation")) == 1
+
+
+@pytest.mark.parametrize("key", ["", '""', '"', '"a"b"', "a b", '"é"', '"' + "x" * 256 + '"', "x" * 256])
+def test_a_key_that_is_no_short_string_is_refused(client: FlaskClient, world: World, key: str) -> None:
+    world.endpoint()
+    response = client.post("/", json=EXECUTE, headers={"Idempotency-Key": key})
+    assert response.status_code == 400
+    assert response.get_json()["detail"].startswith("Idempotency-Key: a string of 1 to 255")
+
+
+def test_so_many_operations_wait_for_an_endpoint_and_no_more(world: World, publisher: Publisher) -> None:
+    for name in ("sim-0001", "sim-0002"):
+        world.endpoint(name)
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)"
+        " SELECT 1, 'read', '/' || n, 0, 'a' FROM generate_series(1, 10) n"
+    )
+    client = load_handler("operations").create_app(world.pool, publisher, ("api",), 3).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = "Bearer api"
+    assert [client.post("/", json=EXECUTE, headers=KEY).status_code for _ in range(5)] == [201] * 5
+    assert [client.post("/", json=EXECUTE).status_code for _ in range(3)] == [201, 201, 429]
+    response = client.post("/", json=EXECUTE)
+    assert response.headers["Retry-After"] == "30"
+    assert response.get_json()["detail"].startswith("3 operations wait for 'sim-0001', and no more may")
+    assert client.post("/", json=EXECUTE, headers=KEY).status_code == 201
+    assert client.post("/", json=EXECUTE | {"endpoint": "sim-0002"}).status_code == 201
+    world.execute("UPDATE endpoint_operation SET status = 'CONFIRMED', finished_at = now() WHERE id = 11")
+    assert client.post("/", json=EXECUTE).status_code == 201
 
 
 def test_without_nats_an_operation_is_queued_all_the_same(

@@ -54,6 +54,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "endpoints_to_wake": {"a": [1], "c": [2, 3]},
         "make_partitions": 0,
         "drop_partitions": 1,
+        "forget_finished": 4,
         "forget_marks": 2,
     }.items():
         monkeypatch.setattr(handler, name, answer(name, value))
@@ -63,12 +64,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_round_says_what_it_did(asked: list[str]) -> None:
     publisher = Publisher(failures=1)
-    assert handler.Housekeeper(None, publisher, YEAR, REFRESH).do_round() == {
+    assert handler.Housekeeper(None, publisher, YEAR, REFRESH, YEAR).do_round() == {
         "revived": 2,
         "forgotten": 3,
         "renewed": 2,
         "woken": 1,
         "wakes_failed": 1,
+        "operations_forgotten": 4,
         "partitions_made": 0,
         "partitions_dropped": 1,
         "marks_forgotten": 2,
@@ -77,17 +79,17 @@ def test_a_round_says_what_it_did(asked: list[str]) -> None:
 
 
 def test_leases_come_before_wake_ups_and_maintenance_comes_last_and_hourly(asked: list[str]) -> None:
-    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH)
+    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR)
     housekeeper.do_round()
     first = len(asked)
     housekeeper.do_round()
-    often = ["revive_expired", "forget_expired", "reconcile", "endpoints_to_wake"]
+    often = ["revive_expired", "forget_expired", "reconcile", "endpoints_to_wake", "forget_finished"]
     assert asked[:first] == [*often, "make_partitions", "drop_partitions", "forget_marks"]
     assert asked[first:] == often
 
 
 def test_maintenance_that_was_left_is_tried_again(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH)
+    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR)
     monkeypatch.setattr(
         handler, "make_partitions", handler.answer_with("make_partitions", UnavailableError("held"))
     )
@@ -99,12 +101,13 @@ def test_maintenance_that_was_left_is_tried_again(asked: list[str], monkeypatch:
 
 def test_what_another_round_is_at_is_left_to_it(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler.queries, "try_housekeeping_lock", lambda connection, lock, step: False)
-    summary = handler.Housekeeper(None, Publisher(), YEAR, REFRESH).do_round()
+    summary = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR).do_round()
     assert (summary["revived"], summary["forgotten"], summary["marks_forgotten"]) == (None, None, None)
     assert asked == ["endpoints_to_wake"]
 
 
 def test_a_retention_below_a_day_is_a_refusal_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("retention", "23h")
-    with pytest.raises(MissingSettingError, match="retention: at least 24h"):
-        handler._retention()
+    for name in ("retention", "operation_retention"):
+        monkeypatch.setenv(name, "23h")
+        with pytest.raises(MissingSettingError, match=f"variable {name}: at least 24h"):
+            handler._retention(name, "8760h")

@@ -46,6 +46,8 @@ def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> 
         ("LONG_POLL_TIMEOUT", "2h"),
         ("LONG_POLL_TIMEOUT", "soon"),
         ("RETENTION", "1h"),
+        ("OPERATION_RETENTION", "1h"),
+        ("MAX_QUEUED_OPERATIONS", "many"),
     ],
 )
 def test_what_makes_no_sense_is_named(name: str, value: str) -> None:

@@ -103,6 +103,11 @@ class TestParse:
             (WRITE | {"value": {"type": "INTEGER", "value": 2**64}}, "value: "),
             (WRITE | {"value": {"type": "NUMBER", "value": 1}}, "value: the type is one of"),
             (WRITE | {"value": {"type": "STRING"}}, "value: write it as"),
+            (
+                WRITE | {"path": "/5/0/1", "value": {"type": "STRING", "value": "coap://h/" + "x" * 247}},
+                "value: has 256 bytes, and a Package URI (/5/0/1) at most 255",
+            ),
+            (WRITE | {"path": "/5/1/1", "value": "\N{EURO SIGN}" * 86}, "value: has 258 bytes"),
             (WRITE | {"arguments": "0"}, "arguments: belong to an execute only"),
             (WRITE | {"repeatable": True}, "repeatable: belongs to an execute only"),
             (EXECUTE | {"repeatable": 1}, "repeatable: is true or false"),
@@ -116,6 +121,10 @@ class TestParse:
         with pytest.raises(ValidationFailedError) as caught:
             parse_operation(body)
         assert caught.value.detail.startswith(field)
+
+    def test_a_package_uri_may_have_255_bytes_and_other_resources_more(self) -> None:
+        for path, value in (("/5/0/1", "x" * 255), ("/5/0/6", "x" * 256), ("/3/0/1", "x" * 256)):
+            assert parse_operation(WRITE | {"path": path, "value": value}).value == value
 
     def test_all_fields_that_are_not_valid_are_named_at_once(self) -> None:
         with pytest.raises(ValidationFailedError) as caught:
