@@ -17,8 +17,10 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -35,6 +37,8 @@ class SpoolStressTest {
   private static final int BACKLOG = 3000;
   private static final int MORE = 1600; // come while the backlog is posted
   private static final int UNDER_WAY = 20;
+  private static final int JITTER_MICROS = 30_000;
+  private static final int PAUSE_NANOS = 1_000_000;
   private static final int ENDPOINTS = 50;
 
   @TempDir Path folder;
@@ -74,6 +78,7 @@ class SpoolStressTest {
   private void live() throws Exception {
     Metrics metrics = new Metrics();
     try (Journal journal = new Journal(folder.resolve("spool.db"), metrics)) {
+      journal.join(new Pause());
       DiskSpool spool = new DiskSpool(journal, LANES, 1L << 30, metrics);
       journal.start();
       CountDownLatch appended = new CountDownLatch(PRODUCERS);
@@ -133,6 +138,8 @@ class SpoolStressTest {
   }
 
   private Void post(DiskSpool spool, Lane lane, Callable<Boolean> end) throws Exception {
+    // What is left is read from disk once: at a moment when transactions are being committed.
+    TimeUnit.MICROSECONDS.sleep(ThreadLocalRandom.current().nextInt(JITTER_MICROS));
     while (true) {
       boolean last = end.call();
       Batch batch = spool.peek(lane, 100, 1 << 20);
@@ -142,7 +149,7 @@ class SpoolStressTest {
       } else if (last) {
         return null;
       } else {
-        Thread.onSpinWait();
+        Thread.yield();
       }
     }
   }
@@ -154,5 +161,22 @@ class SpoolStressTest {
         stored.add(Integer.valueOf(digits));
       }
     }
+  }
+
+  /** Holds the journal's thread where a transaction is on disk, and nobody is told of it yet. */
+  private static final class Pause implements Journal.Participant {
+
+    @Override
+    public int write() {
+      return 0;
+    }
+
+    @Override
+    public void committed() {
+      LockSupport.parkNanos(ThreadLocalRandom.current().nextInt(PAUSE_NANOS));
+    }
+
+    @Override
+    public void failed(Exception reason) {}
   }
 }
