@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.results import TITLES, Result, write
 
-BENCHMARKS = ("ingest_path", "end_to_end", "growth", "open_operations", "memory")
+BENCHMARKS = ("ingest_path", "end_to_end", "growth", "open_operations", "memory", "heap")
 """Modules of this package, each with run(runs) that returns results."""
 FEWEST_RUNS = 3
 

@@ -1,0 +1,116 @@
+"""Shows what Leshan's heap holds for each device of an honest fleet.
+
+Devices register over plain CoAP, have their temperature observed, and send confirmable notifications for a
+minute, a thousand a second all together. Then Leshan's JVM is asked to collect its garbage: what is left is
+what it keeps. Behind it is a function that does nothing; the devices are those of simulators with at most
+ten thousand each, which the files that a process may have open allow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import nothing
+from benchmarks.fleet import Fleet, wait
+from benchmarks.results import Result
+from local import java
+from local.options import Options, Ports
+from local.process import tethered
+from local.world import World
+
+FLEETS = (1_000, 20_000)
+RATE = 1_000  # notifications a second of all devices
+MINUTE = 60.0  # seconds
+MOST_OF_A_SIMULATOR = 10_000
+REGISTERED_IN = 300.0  # seconds
+GOAL = 256.0  # MB, half of the heap that `make up` gives it
+
+
+def run(runs: int) -> Sequence[Result]:
+    """Measure so often with each fleet, each time a Leshan of its own."""
+    return [result for devices in FLEETS for result in _results(devices, runs)]
+
+
+def _results(devices: int, runs: int) -> Sequence[Result]:
+    found = [_run_once(devices) for _ in range(runs)]
+    empty = statistics.median(before for before, _ in found)
+    return [
+        Result(
+            f"Leshan's heap after a minute of {devices:,} devices",
+            "MB",
+            [after / 1e6 for _, after in found],
+            GOAL,
+            ceiling=f"{empty / 1e6:.0f} without devices",
+        ),
+        Result(
+            f"Leshan's heap for each of {devices:,} devices",
+            "kB",
+            [(after - before) / devices / 1e3 for before, after in found],
+        ),
+    ]
+
+
+def _run_once(devices: int) -> tuple[int, int]:
+    """Return what the heap holds before there are devices, and with them."""
+    with tempfile.TemporaryDirectory(prefix="flownexus-bench-") as folder, nothing.served() as port:
+        options = Options(
+            home=Path(folder) / "home",
+            ports=replace(Ports.any_free(), gateway=port),
+            parts=frozenset({"leshan"}),
+            plain_coap=("heap*",),
+            new_endpoints=devices,
+        )
+        with World(options) as world:
+            before = _kept(world)
+            with _devices(world, devices):
+                wait(lambda: len(world.clients()) == devices, interval=2.0, timeout=REGISTERED_IN)
+                Fleet(world).observe()
+                time.sleep(MINUTE)
+                return before, _kept(world)
+
+
+@contextlib.contextmanager
+def _devices(world: World, devices: int) -> Iterator[None]:
+    """Run simulators with so many devices."""
+    with contextlib.ExitStack() as simulators:
+        for first in range(0, devices, MOST_OF_A_SIMULATOR):
+            count = min(MOST_OF_A_SIMULATOR, devices - first)
+            simulators.enter_context(
+                _simulator(
+                    world,
+                    f"prefix=heap{first}-,count={count},notify={devices / RATE:g}s,lifetime=36000",
+                )
+            )
+        yield
+
+
+@contextlib.contextmanager
+def _simulator(world: World, group: str) -> Iterator[None]:
+    arguments = [
+        *(java.java(), "-Xmx2g", "-XX:+UseSerialGC", "-jar", str(java.SIMULATOR_JAR)),
+        *("--server", world.coap_url, "--group", group),
+    ]
+    process = subprocess.Popen(
+        tethered(arguments, signal.SIGKILL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _kept(world: World) -> int:
+    """Return the bytes of the heap that are left when all garbage is collected."""
+    jcmd = Path(java.java()).resolve().with_name("jcmd")
+    pid = world.parts["leshan"].process.pid
+    subprocess.run([jcmd, str(pid), "GC.run"], stdout=subprocess.DEVNULL, timeout=60, check=True)
+    return world.metric("heap_used_bytes")
