@@ -77,10 +77,13 @@ final class RawDevice implements AutoCloseable {
     send(request, mid, new Token(new byte[] {1}));
   }
 
-  /** Send an update that changes nothing. */
-  void update(int mid, String registrationId) throws IOException {
+  /** Send an update with parameters. */
+  void update(int mid, String registrationId, String... parameters) throws IOException {
     Request request = new Request(Code.POST);
     request.getOptions().addUriPath("rd").addUriPath(registrationId);
+    for (String parameter : parameters) {
+      request.getOptions().addUriQuery(parameter);
+    }
     send(request, mid, new Token(new byte[] {3}));
   }
 

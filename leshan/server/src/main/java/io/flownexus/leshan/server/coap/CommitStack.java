@@ -11,7 +11,10 @@ import org.eclipse.californium.core.network.stack.ObserveLayer;
 import org.eclipse.californium.elements.EndpointContextMatcher;
 import org.eclipse.californium.elements.config.Configuration;
 
-/** Californium's stack, but for the layers that acknowledge and that put requests together. */
+/**
+ * Californium's stack, but for the layers that acknowledge, put requests together and tell of
+ * errors.
+ */
 final class CommitStack extends BaseCoapStack {
 
   private static final int MAX_RESPONSE = 1 << 18;
@@ -24,7 +27,8 @@ final class CommitStack extends BaseCoapStack {
       Outbox outbox,
       Spool spool,
       Repetitions repetitions,
-      Registered registered) {
+      Registered registered,
+      Refusals refusals) {
     super(outbox);
     setLayers(
         new Layer[] {
@@ -32,6 +36,7 @@ final class CommitStack extends BaseCoapStack {
           new ObserveLayer(config),
           new BlockwiseLayer(tag, false, forResponses(config), matcher),
           new UploadLayer(registered),
+          new RefusalLayer(refusals),
           new CommitLayer(config, spool, repetitions, registered)
         });
   }

@@ -3,11 +3,13 @@ package io.flownexus.leshan.server.coap;
 import io.flownexus.leshan.server.security.DevicePolicy;
 import io.flownexus.leshan.server.security.KnownEndpoints;
 import io.flownexus.leshan.server.security.NewEndpoints;
+import java.util.Objects;
 import org.eclipse.leshan.core.ResponseCode;
 import org.eclipse.leshan.core.endpoint.EndpointUri;
 import org.eclipse.leshan.core.peer.IpPeer;
 import org.eclipse.leshan.core.peer.LwM2mPeer;
 import org.eclipse.leshan.core.request.RegisterRequest;
+import org.eclipse.leshan.core.request.UpdateRequest;
 import org.eclipse.leshan.core.request.UplinkDeviceManagementRequest;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.core.response.RegisterResponse;
@@ -51,6 +53,36 @@ public final class Gatekeeper {
     return null;
   }
 
+  private static RegisterRequest lasting(RegisterRequest request) {
+    Long lifetime = RegistrationParameters.lifetime(request.getLifetime());
+    return Objects.equals(lifetime, request.getLifetime())
+        ? request
+        : new RegisterRequest(
+            request.getEndpointName(),
+            lifetime,
+            request.getLwVersion(),
+            request.getBindingMode(),
+            request.getQueueMode(),
+            request.getSmsNumber(),
+            request.getObjectLinks(),
+            request.getAdditionalAttributes(),
+            request.getCoapRequest());
+  }
+
+  private static UpdateRequest lasting(UpdateRequest request) {
+    Long lifetime = RegistrationParameters.lifetime(request.getLifeTimeInSec());
+    return Objects.equals(lifetime, request.getLifeTimeInSec())
+        ? request
+        : new UpdateRequest(
+            request.getRegistrationId(),
+            lifetime,
+            request.getSmsNumber(),
+            request.getBindingMode(),
+            request.getObjectLinks(),
+            request.getAdditionalAttributes(),
+            request.getCoapRequest());
+  }
+
   private final class Guard implements UplinkDeviceManagementRequestReceiver {
 
     private final UplinkDeviceManagementRequestReceiver delegate;
@@ -68,9 +100,14 @@ public final class Gatekeeper {
         EndpointUri uri) {
       if (request instanceof RegisterRequest register) {
         RegisterResponse refusal = refusal(register, sender);
-        if (refusal != null) {
-          return new SendableResponse<>((T) refusal);
-        }
+        return refusal == null
+            ? delegate.requestReceived(
+                sender, profile, (UplinkDeviceManagementRequest<T>) lasting(register), uri)
+            : new SendableResponse<>((T) refusal);
+      }
+      if (request instanceof UpdateRequest update) {
+        return delegate.requestReceived(
+            sender, profile, (UplinkDeviceManagementRequest<T>) lasting(update), uri);
       }
       return delegate.requestReceived(sender, profile, request, uri);
     }

@@ -73,6 +73,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
     LongAdder moved =
         metrics.counter(
             "moved_total", "", "Notifications from where their device is not registered.");
+    Refusals refusals = new Refusals(metrics);
     Builder builder =
         builder(
             coap,
@@ -93,7 +94,8 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
                               outbox,
                               spool,
                               repetitions.get(protocol),
-                              new Registered((RegistrationStore) registrations, moved)));
+                              new Registered((RegistrationStore) registrations, moved),
+                              refusals));
                 });
     return new Transport(builder, gatekeeper, repetitions, spool, uplink, metrics);
   }
@@ -155,6 +157,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
         toolbox,
         security,
         server);
+    getCoapServer().setMessageDeliverer(new RequestCheck(getCoapServer().getMessageDeliverer()));
     NotificationGate gate = spool == null ? null : new NotificationGate(spool, metrics);
     for (LwM2mServerEndpoint endpoint : getEndpoints()) {
       if (endpoint instanceof CaliforniumServerEndpoint californium) {

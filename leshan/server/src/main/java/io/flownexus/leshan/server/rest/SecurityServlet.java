@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server.rest;
 
+import io.flownexus.leshan.server.security.EndpointName;
 import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.security.SecurityEntry;
 import io.flownexus.leshan.server.security.SecurityJson;
@@ -62,6 +63,10 @@ final class SecurityServlet extends HttpServlet {
   }
 
   private void put(SecurityEntry entry) throws NonUniqueSecurityInfoException {
+    String fault = EndpointName.fault(entry.endpoint());
+    if (fault != null) {
+      throw new IllegalArgumentException(fault);
+    }
     if (entry.credentials() == null) {
       store.deny(entry.endpoint());
     } else {

@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server.security;
 
 /** Allows so much in a minute, and as much at once after a minute's rest. Not thread-safe. */
-final class TokenBucket {
+public final class TokenBucket {
 
   private static final double MINUTE_NANOS = 60e9;
 
@@ -9,26 +9,27 @@ final class TokenBucket {
   private double left;
   private long time;
 
-  TokenBucket(int perMinute, long now) {
+  /** Start full. */
+  public TokenBucket(int perMinute, long now) {
     this.perMinute = perMinute;
     left = perMinute;
     time = now;
   }
 
   /** Return whether one more is allowed; times are in nanoseconds, of any origin. */
-  boolean has(long now) {
+  public boolean has(long now) {
     left = Math.min(perMinute, left + (now - time) / MINUTE_NANOS * perMinute);
     time = now;
     return left >= 1;
   }
 
   /** Count one that was allowed. */
-  void take() {
+  public void take() {
     left--;
   }
 
   /** Return whether nothing was taken for so long that a new one would be the same. */
-  boolean isFull(long now) {
+  public boolean isFull(long now) {
     return has(now) && left >= perMinute;
   }
 }

@@ -1,0 +1,114 @@
+package io.flownexus.leshan.server.coap;
+
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.security.TokenBucket;
+import java.net.InetSocketAddress;
+import java.util.List;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
+import java.util.concurrent.atomic.LongAdder;
+import org.eclipse.californium.core.coap.CoAP.Code;
+import org.eclipse.californium.core.coap.Request;
+import org.eclipse.californium.core.coap.Response;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Counts requests of devices that were refused, by what was asked and by the answer's code.
+ *
+ * <p>Each is a line of the log as well, up to so many in a minute of each such kind: a fleet that
+ * does the same thing wrong, or a flood, is not to fill the disk.
+ */
+final class Refusals {
+
+  private static final Logger LOG = LoggerFactory.getLogger(Refusals.class);
+  private static final int LINES_PER_MINUTE = 20;
+  private static final int LONGEST_TEXT = 200;
+
+  private record Kind(String what, String code) {}
+
+  private static final class Told {
+    private final LongAdder count;
+    private final TokenBucket lines = new TokenBucket(LINES_PER_MINUTE, System.nanoTime());
+    private long leftOut;
+
+    Told(LongAdder count) {
+      this.count = count;
+    }
+
+    // Returns how many were left out since the last line, or -1 when this one is to be, too.
+    synchronized long line() {
+      if (!lines.has(System.nanoTime())) {
+        leftOut++;
+        return -1;
+      }
+      lines.take();
+      long before = leftOut;
+      leftOut = 0;
+      return before;
+    }
+  }
+
+  private final Metrics metrics;
+  private final ConcurrentMap<Kind, Told> kinds = new ConcurrentHashMap<>();
+
+  Refusals(Metrics metrics) {
+    this.metrics = metrics;
+  }
+
+  void tell(Request request, Response response) {
+    String what = what(request);
+    String code = response.getCode().toString();
+    Told told = kinds.computeIfAbsent(new Kind(what, code), this::kind);
+    told.count.increment();
+    long leftOut = told.line();
+    if (leftOut < 0) {
+      return;
+    }
+    InetSocketAddress peer = request.getSourceContext().getPeerAddress();
+    LOG.warn(
+        "{} of {} by {}:{} refused: {} {}{}",
+        what,
+        subject(request),
+        peer.getAddress().getHostAddress(),
+        peer.getPort(),
+        code,
+        shown(response.getPayloadString()),
+        leftOut == 0 ? "" : " (and " + leftOut + " more, not logged)");
+  }
+
+  private Told kind(Kind kind) {
+    return new Told(
+        metrics.counter(
+            "requests_refused_total",
+            "request=\"%s\",code=\"%s\"".formatted(kind.what, kind.code),
+            "Requests of devices answered with an error."));
+  }
+
+  // Few words for what anybody may ask: each is a label of a metric.
+  private static String what(Request request) {
+    List<String> path = RequestCheck.path(request);
+    String first = path.isEmpty() ? "" : path.get(0);
+    if (first.equals("rd") && request.getCode() == Code.POST) {
+      return path.size() == 1 ? "register" : "update";
+    }
+    if (first.equals("rd") && request.getCode() == Code.DELETE) {
+      return "deregister";
+    }
+    return first.equals("dp") && request.getCode() == Code.POST ? "send" : "other";
+  }
+
+  private static String subject(Request request) {
+    for (String parameter : request.getOptions().getUriQueryStrings()) {
+      if (parameter.startsWith("ep=")) {
+        return "'" + shown(parameter.substring(3)) + "'";
+      }
+    }
+    return "/" + shown(request.getOptions().getUriPathString());
+  }
+
+  private static String shown(String text) {
+    String line = text.replaceAll("\\p{Cntrl}", "?");
+    return line.length() <= LONGEST_TEXT ? line : line.substring(0, LONGEST_TEXT) + "...";
+  }
+}
