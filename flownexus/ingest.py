@@ -8,6 +8,7 @@ from typing import Any
 from flask import request
 from prometheus_client import Counter
 
+from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.webhook import EventType, Kind
 from flownexus.messaging import Kind as WakeKind
 from flownexus.messaging import Publisher, Wake
@@ -75,6 +76,8 @@ def create_app(
             if publisher is not None and outcome.presence:
                 wakes = [Wake(_WAKES[event_type], endpoint) for _, event_type, endpoint in outcome.presence]
                 publisher.publish(wakes, PUBLISH_TIMEOUT)
+            if outcome.alone and outcome.rejected and not outcome.stored:
+                raise ValidationFailedError(f"it is kept as a dead letter: {outcome.rejected[0][1].reason}")
             return outcome.as_json()
 
         app.add_url_rule(path, path, receive, methods=["POST"])

@@ -113,7 +113,7 @@ class Leshan:
         """
         if self._session is None:
             raise RuntimeError("the session is not open: use `async with`")
-        query = {**call.query, "timeout": f"{self._timeouts.leshan:g}"}
+        query = {**call.query, "timeout": str(max(1, int(self._timeouts.leshan)))}
         text = "&".join(f"{name}={value}" for name, value in query.items())
         url = URL(f"{self._url}/api/clients/{_segment(endpoint)}{call.path}?{text}", encoded=True)
         body: dict[str, Any] = {}

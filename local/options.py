@@ -19,7 +19,14 @@ AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spo
 ENVIRONMENT_FILE = "env"
 STATUS_FILE = "run/status.json"
 LONG_POLLS = ("100ms", "1h")  # Leshan takes none longer
-STACK_SETTINGS = ("RETENTION", "OPERATION_RETENTION", "MAX_QUEUED_OPERATIONS", "REGISTRY", "TAG")
+STACK_SETTINGS = (
+    "RETENTION",
+    "MARK_RETENTION",
+    "OPERATION_RETENTION",
+    "MAX_QUEUED_OPERATIONS",
+    "REGISTRY",
+    "TAG",
+)
 """What of the environment stack.yml has a place for."""
 RETENTIONS = ("24h", "1000000h")  # less would drop what is being written; more is no period of PostgreSQL's
 

@@ -27,7 +27,7 @@ from flownexus.store import queries
 from flownexus.store.endpoint import PresenceEvent, apply_presence
 from flownexus.store.gathering import Gathering
 from flownexus.store.pool import REFUSALS, hurry, transaction
-from flownexus.store.telemetry import FEW, Stored, Telemetry, time_of
+from flownexus.store.telemetry import CLOCK_SKEW, FEW, Stored, Telemetry
 
 Entries: TypeAlias = Sequence[Item | Rejection]
 
@@ -42,6 +42,8 @@ PATIENCE: Final = 18.0
 class Outcome:
     """What became of a delivery; items are told by their place in it."""
 
+    alone: bool = False
+    """It was one item by itself."""
     stored: list[int] = field(default_factory=list)
     skipped: int = 0
     mark: int | None = None
@@ -96,10 +98,13 @@ class Deliveries:
         entries = parse_items(self._kind, body)
         weight = _weight(entries)
         if body.envelope is not None or weight > FEW:
-            return self._store(entries, body.envelope)
-        outcome = self._gathering.do(entries, max(weight, 1))
-        if isinstance(outcome, FlowNexusError):
-            raise outcome
+            outcome = self._store(entries, body.envelope)
+        else:
+            together = self._gathering.do(entries, max(weight, 1))
+            if isinstance(together, FlowNexusError):
+                raise together
+            outcome = together
+        outcome.alone = body.alone
         return outcome
 
     def _store_together(self, bodies: Sequence[Entries]) -> Sequence[Outcome | FlowNexusError]:
@@ -222,7 +227,7 @@ class _Delivery:
         worth = [
             (place, entry)
             for place, entry in enumerate(entries, first)
-            if isinstance(entry, Item) and _is_worth_keeping(entry)
+            if isinstance(entry, Item) and entry.readings  # what holds no value is nothing to be stored
         ]
         if worth:
             items = [item for _, item in worth]
@@ -277,10 +282,8 @@ class _Delivery:
         for place, item in told:
             assert item.event_type is not None  # noqa: S101  # it comes with the registration
             assert item.registration is not None  # noqa: S101
-            seen_at = time_of(item.time_ms, self._received, self._telemetry.retention)
-            events.append(
-                PresenceEvent(endpoints[item.endpoint], item.event_type, item.registration, seen_at)
-            )
+            date = _date(item, self._received)
+            events.append(PresenceEvent(endpoints[item.endpoint], item.event_type, item.registration, date))
             self._outcome.presence.append((place, item.event_type, item.endpoint))
         apply_presence(self._connection, events)
 
@@ -307,9 +310,10 @@ class _Delivery:
         )
 
 
-def _is_worth_keeping(item: Item) -> bool:
-    """Tell whether an item holds a value, or is an event by itself although nothing in it was refused."""
-    return bool(item.readings) or not item.rejected
+def _date(item: Item, received: datetime) -> datetime | None:
+    """Return the date that a registration event tells as its value, unless its sender's clock is ahead."""
+    told = item.readings[0].value
+    return told if isinstance(told, datetime) and told <= received + CLOCK_SKEW else None
 
 
 def _dead_item(entry: Item | Rejection, rejection: Rejection) -> str:

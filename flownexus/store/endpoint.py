@@ -17,17 +17,19 @@ from flownexus.store import queries
 
 log = logging.getLogger(__name__)
 
+DEFAULT_LIFETIME: Final = 86_400
+"""Seconds that a registration lasts whose lifetime nobody told (OMA LwM2M Core 1.1, 6.2.1)."""
 MAX_PLANNED_OPERATIONS: Final = 1000
 """How many operations the observe plan may queue for one registration."""
 
 
 class PresenceEvent(NamedTuple):
-    """A registration event of one endpoint, and when it was received."""
+    """A registration event of one endpoint, and the date that it tells, by its sender's clock."""
 
     endpoint_id: int
     event_type: EventType
     registration: Registration
-    received: datetime
+    date: datetime | None
 
 
 def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> None:
@@ -36,9 +38,11 @@ def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> N
         return
     queries.lock_endpoints(connection, ids=sorted({event.endpoint_id for event in events}))
     plan: list[PlanRow] | None = None
-    for endpoint_id, event_type, registration, received in events:
+    for endpoint_id, event_type, registration, date in events:
         if event_type is EventType.UNREGISTERED:
-            queries.unregister(connection, endpoint_id=endpoint_id, registration_id=registration.id)
+            queries.unregister(
+                connection, endpoint_id=endpoint_id, registration_id=registration.id, date=date
+            )
             continue
         registered = event_type is EventType.REGISTERED
         if registered and plan is None:
@@ -52,9 +56,9 @@ def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> N
             binding=registration.binding,
             version=registration.version,
             objects=None if registration.objects is None else list(registration.objects),
-            seen_at=received,
+            default_lifetime=DEFAULT_LIFETIME,
             heard_since=registration.heard_since,
-            **({"look_after": first_look(plan)} if registered and plan is not None else {}),
+            **({"look_after": first_look(plan), "date": date} if registered and plan is not None else {}),
         )
         if registered and registration.id is not None and plan is not None:
             _queue_plan(connection, endpoint_id, registration, plan)

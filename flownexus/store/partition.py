@@ -24,9 +24,22 @@ def drop_partitions(connection: Connection, retention: float) -> int:
     return int(queries.drop_partitions(connection, retention=retention))
 
 
+MOST_MARKS: Final = 100_000
+"""How many delivery marks are kept that have moved within the retention but not within LEAST_RETENTION."""
+LEAST_RETENTION: Final = 30 * 24 * 3600.0
+"""Seconds that a mark is kept in any case: longer than a sender holds back what it has sent before."""
+
+
 def forget_marks(connection: Connection, retention: float, limit: int) -> int:
-    """Remove up to `limit` delivery marks that have not moved for `retention` seconds; return how many."""
-    return int(queries.forget_marks(connection, retention=retention, limit=limit))
+    """Remove up to `limit` delivery marks that have not moved for `retention` seconds; return how many.
+
+    Leshan takes a new source at each start: of more than MOST_MARKS the longest unmoved go before.
+    """
+    return int(
+        queries.forget_marks(
+            connection, retention=retention, most=MOST_MARKS, least=LEAST_RETENTION, limit=limit
+        )
+    )
 
 
 def _allow_time(connection: Connection) -> None:

@@ -133,37 +133,42 @@ COPY event_resource (time, event_id, resource_id) FROM STDIN (FORMAT binary);
 -- In id order, so that writers never wait for each other in a circle.
 SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY UPDATE;
 
--- name: register(registration_id, address, lifetime, binding, version, objects, seen_at, heard_since, look_after, endpoint_id)!
+-- name: register(registration_id, address, lifetime, binding, version, objects, heard_since, look_after, date, default_lifetime, endpoint_id)!
+-- Times are by PostgreSQL's clock, which they are compared to; dates of registrations by their sender's.
 UPDATE endpoint SET
     registered = true, registration_id = :registration_id::text, address = :address::text, lifetime = :lifetime::bigint,
     binding = :binding::text, lwm2m_version = :version::text, objects = coalesce(:objects::text[], objects),
-    presence = presence + 1, last_seen_at = :seen_at::timestamptz, expires_at = :seen_at::timestamptz + make_interval(secs => :lifetime::bigint),
-    heard_since = coalesce(:heard_since::timestamptz, heard_since), reconcile_at = :seen_at::timestamptz + :look_after::interval
+    presence = presence + 1, last_seen_at = statement_timestamp(), expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, :default_lifetime)),
+    heard_since = coalesce(:heard_since::timestamptz, heard_since), reconcile_at = statement_timestamp() + :look_after::interval,
+    registered_at = greatest(registered_at, :date::timestamptz)
 WHERE id = :endpoint_id;
 
--- name: update_registration(registration_id, address, lifetime, binding, version, objects, seen_at, heard_since, endpoint_id)!
+-- name: update_registration(registration_id, address, lifetime, binding, version, objects, heard_since, default_lifetime, endpoint_id)!
 -- What an update does not say stays as it was. Other objects, and a gap in what Leshan heard, are looked at soon;
 -- as a rule the time stays, and its index with it.
 UPDATE endpoint SET
     registered = true, registration_id = coalesce(:registration_id::text, registration_id),
     address = coalesce(:address::text, address), lifetime = coalesce(:lifetime::bigint, lifetime),
     binding = coalesce(:binding::text, binding), lwm2m_version = coalesce(:version::text, lwm2m_version),
-    objects = coalesce(:objects::text[], objects), presence = presence + 1, last_seen_at = :seen_at::timestamptz,
-    expires_at = :seen_at::timestamptz + make_interval(secs => coalesce(:lifetime::bigint, lifetime)),
+    objects = coalesce(:objects::text[], objects), presence = presence + 1, last_seen_at = statement_timestamp(),
+    expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, lifetime, :default_lifetime)),
     heard_since = coalesce(:heard_since::timestamptz, heard_since),
     reconcile_at = CASE
         WHEN reconcile_at IS NULL OR registration_id IS NULL OR :registration_id::text <> registration_id
              OR :objects::text[] <> coalesce(objects, '{}') OR :heard_since::timestamptz > coalesce(heard_since, '-infinity')
-        THEN least(reconcile_at, :seen_at::timestamptz)
+        THEN least(reconcile_at, statement_timestamp())
         ELSE reconcile_at
     END
 WHERE id = :endpoint_id;
 
--- name: unregister(endpoint_id, registration_id)!
--- Only for the current registration: Leshan tells of the old one's end after a re-registration too.
+-- name: unregister(endpoint_id, registration_id, date)!
+-- Only for the current registration: Leshan tells of the old one's end after a re-registration too, and may be
+-- overtaken. Who tells no ids tells the date of the registration that ended.
 UPDATE endpoint SET registered = false, expires_at = NULL
-WHERE id = :endpoint_id AND (:registration_id::text IS NULL OR registration_id IS NULL
-                             OR registration_id = :registration_id::text);
+WHERE id = :endpoint_id
+  AND CASE WHEN :registration_id::text IS NULL OR registration_id IS NULL
+           THEN coalesce(:date::timestamptz >= registered_at, true)
+           ELSE registration_id = :registration_id::text END;
 
 -- name: enabled_plan()
 SELECT operation_type, object_id, object_instance_id, resource_id, pmax FROM observe_plan WHERE enabled ORDER BY id;
@@ -394,10 +399,16 @@ SELECT make_partitions(:months_ahead);
 -- name: drop_partitions(retention)$
 SELECT drop_partitions(make_interval(secs => :retention));
 
--- name: forget_marks(retention, limit)!
+-- name: forget_marks(retention, most, least, limit)!
+-- Those that have not moved for the retention; of more than so many, the longest unmoved before it.
 DELETE FROM delivery_mark
 WHERE ctid IN (SELECT ctid FROM delivery_mark
-               WHERE moved_at < clock_timestamp() - make_interval(secs => :retention)
+               WHERE moved_at < greatest(
+                   clock_timestamp() - make_interval(secs => :retention),
+                   least(clock_timestamp() - make_interval(secs => :least),
+                         coalesce((SELECT moved_at + interval '1 microsecond' FROM delivery_mark
+                                   ORDER BY moved_at DESC OFFSET :most LIMIT 1), '-infinity')))
+               ORDER BY moved_at
                LIMIT :limit);
 
 -- name: set_statement_timeout(timeout)$

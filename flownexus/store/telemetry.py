@@ -23,8 +23,11 @@ ID_BLOCK = 1000
 """What the sequences of ids rise by."""
 FEW = 20
 """Up to so many values are inserted by plain statements, which can go in one round trip; COPY cannot."""
-AHEAD = timedelta(days=1)
-"""How far a device's clock may be ahead and still be believed."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far a device's clock, or Leshan's, may be ahead and still be believed.
+
+A value from the future stays the latest until its time has come.
+"""
 
 _COLUMN_OF = {
     DataType.BOOLEAN: ("boolean_value", "bool"),
@@ -76,8 +79,8 @@ class Period(NamedTuple):
 
     @classmethod
     def at(cls, received: datetime, retention: timedelta) -> Period:
-        """Return [retention ago, a day ahead]."""
-        start, end = _microseconds(received - retention), _microseconds(received + AHEAD)
+        """Return [retention ago, CLOCK_SKEW ahead]."""
+        start, end = _microseconds(received - retention), _microseconds(received + CLOCK_SKEW)
         return cls(start // 1000 + _EPOCH_MS, end // 1000 + _EPOCH_MS)
 
 

@@ -27,7 +27,7 @@ from flownexus.store.operation import (
     forget_finished,
     revive_expired,
 )
-from flownexus.store.partition import drop_partitions, forget_marks, make_partitions
+from flownexus.store.partition import LEAST_RETENTION, drop_partitions, forget_marks, make_partitions
 from flownexus.store.pool import Pool, pool_from_environment, transaction
 from flownexus.store.reconcile import reconcile
 from flownexus.web import Guard
@@ -58,6 +58,8 @@ GRACE: Final = 60.0
 MONTHS_AHEAD: Final = 2
 MAINTENANCE_PERIOD: Final = 3600.0
 MINIMUM_RETENTION: Final = 24 * 3600.0
+DEFAULT_MARK_RETENTION: Final = 365 * 24 * 3600.0
+"""Seconds: longer than any sender's spool holds what it has sent before."""
 MINIMUM_REFRESH: Final = 60.0
 OPERATION_RETENTION: Final = 90 * 24 * 3600.0
 """Seconds for which operations that have ended are kept, unless a setting says otherwise."""
@@ -79,10 +81,12 @@ class Housekeeper:
         retention: float,
         refresh: float,
         operation_retention: float,
+        mark_retention: float = DEFAULT_MARK_RETENTION,
     ) -> None:
         self._pool = pool
         self._publisher = publisher
         self._retention = retention
+        self._mark_retention = mark_retention
         self._refresh = timedelta(seconds=refresh)
         self._operation_retention = operation_retention
         self._maintained_at = -MAINTENANCE_PERIOD
@@ -142,7 +146,7 @@ class Housekeeper:
         steps: dict[str, Callable[[Connection], int]] = {
             "partitions_made": lambda connection: make_partitions(connection, MONTHS_AHEAD),
             "partitions_dropped": lambda connection: drop_partitions(connection, self._retention),
-            "marks_forgotten": lambda connection: forget_marks(connection, self._retention, BATCH),
+            "marks_forgotten": lambda connection: forget_marks(connection, self._mark_retention, BATCH),
         }
         done: dict[str, int | None] = {}
         for number, (name, work) in enumerate(steps.items(), start=3):
@@ -173,16 +177,18 @@ def create_app(
     refresh: float,
     accepted: tuple[str, ...],
     operation_retention: float = OPERATION_RETENTION,
+    mark_retention: float = DEFAULT_MARK_RETENTION,
 ) -> Flask:
     """Make the function's app.
 
     `retention` is how long values are kept, in seconds, at least a day, and `operation_retention` the same of
     operations that have ended; `refresh` the silence in seconds after which an observation is asked for
-    again; `accepted` are the bearer tokens of its callers.
+    again; `accepted` are the bearer tokens of its callers; `mark_retention` is how long a delivery mark is
+    kept that does not move, in seconds.
     """
     guard = Guard(accepted)
     app = flask_app(NAME, guard, pool.ready)
-    housekeeper = Housekeeper(pool, publisher, retention, refresh, operation_retention)
+    housekeeper = Housekeeper(pool, publisher, retention, refresh, operation_retention, mark_retention)
 
     @app.post("/")
     def do_round() -> dict[str, Any]:
@@ -198,9 +204,20 @@ def app_from_environment() -> Flask:
     accepted, nats_url = tokens("flownexus-connector-token"), secret("flownexus-nats-url")
     retention, refresh = _retention("retention", "8760h"), _refresh()
     operation_retention = _retention("operation_retention", f"{OPERATION_RETENTION:.0f}s")
+    mark_retention = _mark_retention()
     pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
     publisher = Publisher(nats_url, name=NAME)
-    return create_app(pool, publisher, retention, refresh, accepted, operation_retention)
+    return create_app(pool, publisher, retention, refresh, accepted, operation_retention, mark_retention)
+
+
+def _mark_retention() -> float:
+    """Read how long a delivery mark is kept that does not move, in seconds."""
+    retention = duration_setting("mark_retention", f"{DEFAULT_MARK_RETENTION:.0f}s")
+    if retention < LEAST_RETENTION:
+        raise MissingSettingError(
+            "environment variable mark_retention: at least 720h, a sender that comes back later stores twice"
+        )
+    return retention
 
 
 def _retention(name: str, default: str) -> float:

@@ -158,6 +158,18 @@ async def test_a_write_is_confirmed(post: Post, world: World, leshan: LeshanDoub
     assert seen.json == {"kind": "singleResource", "id": 15, "type": "STRING", "value": "UTC+2"}
 
 
+async def test_leshan_is_told_its_timeout_in_whole_seconds(
+    world: World, leshan: LeshanDouble, no_nats: Publisher
+) -> None:
+    """Leshan's demo reads nothing else; less than the client's own, it ends first."""
+    world.endpoint()
+    world.queue()
+    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(2.9)) as post:
+        await post()
+    [seen] = leshan.seen
+    assert seen.query["timeout"] == "2"
+
+
 async def test_an_execute_sends_its_arguments_as_text(post: Post, world: World, leshan: LeshanDouble) -> None:
     world.endpoint()
     world.queue(operation="execute", path="/3/0/4", arguments="0='now'")

@@ -279,6 +279,34 @@ def test_a_retention_of_operations_below_a_day_is_refused(pool: Pool, world: Wor
         connection.execute("SELECT forget_operations('23 hours', 1)")
 
 
+def test_a_mark_outlives_values_that_are_kept_for_a_day(pool: Pool, wakes: Wakes, world: World) -> None:
+    """A sender whose spool held items for two days was told that it had never sent them."""
+    world.execute(
+        "INSERT INTO delivery_mark (source, kind, lane, mark, moved_at)"
+        " VALUES (gen_random_uuid(), 'single', 0, 1, now() - interval '2 days')"
+    )
+    make = load_handler("housekeeping").create_app
+    client = make(pool, wakes, 24 * 3600.0, REFRESH, ("connector",)).test_client()
+    assert do_round(client)["marks_forgotten"] == 0
+    assert world.execute("SELECT mark FROM delivery_mark") == [{"mark": 1}]
+
+
+def test_of_too_many_marks_the_longest_unmoved_are_forgotten(
+    client: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Leshan that starts again and again takes a new source each time."""
+    monkeypatch.setattr("flownexus.store.partition.MOST_MARKS", 10)
+    world.execute(
+        "INSERT INTO delivery_mark (source, kind, lane, mark, moved_at)"
+        " SELECT gen_random_uuid(), 'single', 0, number, now() - make_interval(days => number)"
+        " FROM generate_series(20, 49) AS number"
+    )
+    assert do_round(client)["marks_forgotten"] == 20
+    assert [row["mark"] for row in world.execute("SELECT mark FROM delivery_mark ORDER BY 1")] == [
+        *range(20, 30)
+    ]
+
+
 def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None:
     for number in range(50):
         world.endpoint(f"sim-{number}")

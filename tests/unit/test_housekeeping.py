@@ -111,3 +111,10 @@ def test_a_retention_below_a_day_is_a_refusal_to_start(monkeypatch: pytest.Monke
         monkeypatch.setenv(name, "23h")
         with pytest.raises(MissingSettingError, match=f"variable {name}: at least 24h"):
             handler._retention(name, "8760h")
+
+
+def test_a_retention_of_marks_below_a_month_is_a_refusal_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert handler._mark_retention() == YEAR
+    monkeypatch.setenv("mark_retention", "719h")
+    with pytest.raises(MissingSettingError, match="mark_retention: at least 720h"):
+        handler._mark_retention()
