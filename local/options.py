@@ -91,6 +91,8 @@ class Options:
     """Whether PostgreSQL survives a power cut; tests that throw their data away need not care."""
     plain_coap: tuple[str, ...] = ()
     """Endpoint names, or prefixes and `*`, that may come over plain CoAP beside the simulated devices."""
+    models: Path | None = None
+    """A folder with object models of the user's (XML), beside those that Leshan has."""
     new_endpoints: int = 20
     """How many of them that Leshan never saw may register in a minute."""
     leshan_arguments: tuple[str, ...] = ()
@@ -100,7 +102,7 @@ class Options:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Options:
-        """Read the options from FLOWNEXUS_*, DEVICES, PLAIN_COAP, PORTS and LONG_POLL_TIMEOUT."""
+        """Read the options from FLOWNEXUS_*, DEVICES, MODELS, PLAIN_COAP, PORTS and LONG_POLL_TIMEOUT."""
         home = Path(environment.get("FLOWNEXUS_HOME") or REPOSITORY / ".flownexus").resolve()
         if environment.get("PORTS", "") not in {"", "free"}:
             raise OptionError(f"PORTS can only be 'free', not {environment['PORTS']!r}")
@@ -121,6 +123,9 @@ class Options:
                 f"FLOWNEXUS_PARTS is a list of {', '.join(PARTS)}, not {','.join(sorted(parts))!r}"
             )
         devices = _number(environment, "DEVICES", 3, 9999)
+        models = Path(environment["MODELS"]).expanduser().resolve() if environment.get("MODELS") else None
+        if models is not None and not models.is_dir():
+            raise OptionError(f"MODELS is a folder of object models in XML; there is none at {models}")
         _duration(environment, "RETENTION", "8760h", *RETENTIONS)
         _duration(environment, "OPERATION_RETENTION", "2160h", *RETENTIONS)
         _number(environment, "MAX_QUEUED_OPERATIONS", 1000, 1_000_000)
@@ -130,6 +135,7 @@ class Options:
             ports=Ports(**chosen),
             devices=devices,
             long_poll_timeout=_duration(environment, "LONG_POLL_TIMEOUT", "30s", *LONG_POLLS),
+            models=models,
             plain_coap=tuple(filter(None, environment.get("PLAIN_COAP", "").split(","))),
             database_url=urls["DATABASE_URL"],
             nats_url=urls["NATS_URL"],

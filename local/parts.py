@@ -102,6 +102,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         *("--webhook-token-file", str(layout.secrets.path("flownexus-webhook-token"))),
         *("--security-store", str(folder / "security.json")),
         *("--spool", str(folder / "spool.db")),
+        *(("--models", str(layout.options.models)) if layout.options.models else ()),
         *("--client-awake-time", milliseconds(layout.options.awake_time)),
         *("--ready-file", str(folder / "ready.json")),
         *layout.options.leshan_arguments,

@@ -48,11 +48,17 @@ def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> 
         ("RETENTION", "1h"),
         ("OPERATION_RETENTION", "1h"),
         ("MAX_QUEUED_OPERATIONS", "many"),
+        ("MODELS", "/no/such/folder"),
     ],
 )
 def test_what_makes_no_sense_is_named(name: str, value: str) -> None:
     with pytest.raises(OptionError, match=name):
         Options.from_environment({name: value})
+
+
+def test_a_folder_of_object_models_may_be_given(tmp_path: Path) -> None:
+    assert Options.from_environment({"MODELS": ""}).models is None
+    assert Options.from_environment({"MODELS": str(tmp_path)}).models == tmp_path.resolve()
 
 
 @pytest.mark.parametrize(("devices", "groups"), [(0, 0), (1, 1), (2, 1), (3, 2), (1000, 2)])

@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server;
 
 import java.io.File;
+import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.JarURLConnection;
@@ -8,7 +9,11 @@ import java.net.URL;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Collectors;
 import org.eclipse.leshan.core.LwM2m.Version;
 import org.eclipse.leshan.core.model.InvalidDDFFileException;
 import org.eclipse.leshan.core.model.LwM2mModel;
@@ -25,10 +30,15 @@ final class ObjectModels implements LwM2mModelProvider {
   private static final String RESOURCES = "oma-models";
 
   private final LwM2mModelRepository repository;
+  private final Map<Integer, List<ObjectModel>> newestFirst;
   private final int size;
 
   private ObjectModels(Collection<ObjectModel> models) {
     repository = new LwM2mModelRepository(models);
+    newestFirst =
+        models.stream()
+            .sorted(Comparator.comparing((ObjectModel m) -> new Version(m.version)).reversed())
+            .collect(Collectors.groupingBy(model -> model.id));
     size = models.size();
   }
 
@@ -54,7 +64,20 @@ final class ObjectModels implements LwM2mModelProvider {
       if (!directory.isDirectory()) {
         throw new StartupException("the models folder " + folder + " is no readable folder");
       }
-      models.addAll(ObjectLoader.loadObjectsFromDir(directory));
+      models.addAll(ofFolder(directory));
+    }
+    return models;
+  }
+
+  private static List<ObjectModel> ofFolder(File directory) {
+    File[] files = directory.listFiles((dir, name) -> name.endsWith(".xml"));
+    List<ObjectModel> models = new ArrayList<>();
+    for (File file : files == null ? new File[0] : files) {
+      try (InputStream in = new FileInputStream(file)) {
+        models.addAll(ObjectLoader.loadDdfFile(in, file.getName()));
+      } catch (IOException | InvalidDDFFileException e) {
+        throw new StartupException(file + " is no object model (" + e.getMessage() + ")", e);
+      }
     }
     return models;
   }
@@ -99,7 +122,20 @@ final class ObjectModels implements LwM2mModelProvider {
     @Override
     public ResourceModel getResourceModel(int objectId, int resourceId) {
       ObjectModel object = getObjectModel(objectId);
-      return object == null ? null : object.resources.get(resourceId);
+      if (object == null) {
+        return null;
+      }
+      ResourceModel resource = object.resources.get(resourceId);
+      return resource == null ? ofAnotherVersion(objectId, resourceId) : resource;
+    }
+
+    // Devices have resources that are newer than the version that they register.
+    private ResourceModel ofAnotherVersion(int objectId, int resourceId) {
+      return newestFirst.get(objectId).stream()
+          .map(object -> object.resources.get(resourceId))
+          .filter(Objects::nonNull)
+          .findFirst()
+          .orElse(null);
     }
 
     // A version that nobody knows is better read by its newest known relative than as raw bytes.
