@@ -80,7 +80,9 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   @Override
   public void registered(
       Registration registration, Registration previous, Collection<Observation> observations) {
-    observations.forEach(this::cancelled);
+    if (observations != null) { // there is no previous registration
+      observations.forEach(this::cancelled);
+    }
     registration(Event.REGISTERED, registration);
   }
 
