@@ -19,7 +19,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Tells of each refused DTLS handshake in one line.
+ * Tells of each refused DTLS handshake in one line, of ten a minute at most, and counts all.
  *
  * <p>A wrong pre-shared key and an unknown identity get no answer on the wire, so that nobody can
  * find out which it was; and so they end no handshake, and are seen here as what they are.
@@ -29,6 +29,7 @@ final class HandshakeLog implements ConnectionListener, AlertHandler {
   private static final Logger LOG = LoggerFactory.getLogger(HandshakeLog.class);
 
   private final LongAdder refused;
+  private final LineLimit limit = new LineLimit();
   private final Set<Handshaker> told =
       Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap<>()));
 
@@ -88,11 +89,16 @@ final class HandshakeLog implements ConnectionListener, AlertHandler {
 
   private void refused(InetSocketAddress peer, String reason) {
     refused.increment();
+    long untold = limit.admit(System.nanoTime());
+    if (untold < 0) {
+      return;
+    }
     LOG.warn(
-        "DTLS handshake with {}:{} refused: {}",
+        "DTLS handshake with {}:{} refused: {}{}",
         peer.getAddress().getHostAddress(),
         peer.getPort(),
-        reason);
+        reason,
+        untold == 0 ? "" : "; " + untold + " more since the last one told");
   }
 
   private static String reason(Throwable error) {
