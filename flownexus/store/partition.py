@@ -30,6 +30,25 @@ LEAST_RETENTION: Final = 30 * 24 * 3600.0
 """Seconds that a mark is kept in any case: longer than a sender holds back what it has sent before."""
 
 
+MOST_UNREGISTERED: Final = 100_000
+"""How many endpoints may be not registered before those without values are forgotten after a day."""
+MOST_DEAD_LETTERS: Final = 100_000
+"""How many dead letters are kept at most, the newest."""
+
+
+def forget_endpoints(connection: Connection, unseen: float, limit: int) -> int:
+    """Remove up to `limit` endpoints without values, not seen for `unseen` seconds; return how many."""
+    _allow_time(connection)
+    return int(queries.forget_endpoints(connection, unseen=unseen, most=MOST_UNREGISTERED, limit=limit))
+
+
+def forget_dead_letters(connection: Connection, retention: float, limit: int) -> int:
+    """Remove up to `limit` dead letters older than `retention` seconds, or too many; return how many."""
+    return int(
+        queries.forget_dead_letters(connection, retention=retention, most=MOST_DEAD_LETTERS, limit=limit)
+    )
+
+
 def forget_marks(connection: Connection, retention: float, limit: int) -> int:
     """Remove up to `limit` delivery marks that have not moved for `retention` seconds; return how many.
 

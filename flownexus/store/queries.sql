@@ -2,7 +2,7 @@
 
 -- catalog
 
--- name: catalog_identity()
+-- name: catalog_identity()$
 -- What ids that were looked up earlier hold for, see the view. Statements that use such ids return it with them.
 SELECT identity FROM catalog_identity;
 
@@ -398,6 +398,17 @@ SELECT make_partitions(:months_ahead);
 
 -- name: drop_partitions(retention)$
 SELECT drop_partitions(make_interval(secs => :retention));
+
+-- name: forget_endpoints(unseen, most, limit)$
+SELECT forget_endpoints(make_interval(secs => :unseen), :most, :limit);
+
+-- name: forget_dead_letters(retention, most, limit)!
+-- Only the oldest are looked at, by the primary key.
+DELETE FROM dead_letter
+WHERE id IN (SELECT id
+             FROM (SELECT id, received_at FROM dead_letter ORDER BY id LIMIT :limit) AS oldest
+             WHERE received_at < clock_timestamp() - make_interval(secs => :retention)
+                OR id <= (SELECT id FROM dead_letter ORDER BY id DESC OFFSET :most LIMIT 1));
 
 -- name: forget_marks(retention, most, least, limit)!
 -- Those that have not moved for the retention; of more than so many, the longest unmoved before it.

@@ -127,6 +127,11 @@ class _Known:
         self._lock = threading.Lock()
         self._identity: str | None = None
 
+    @property
+    def identified(self) -> bool:
+        """Say whether it is known of which catalog these ids are."""
+        return self._identity is not None
+
     def holds_for(self, identity: str) -> bool:
         """Say whether these ids are of the catalog with this identity; the first to ask decides of which."""
         with self._lock:
@@ -191,6 +196,8 @@ class Telemetry:
         """
         received = received or datetime.now(UTC)
         known = self._known
+        if not known.identified:  # before the first ids are asked for, which may be deleted meanwhile
+            known.holds_for(queries.catalog_identity(connection))
         endpoints = known.catalog.endpoints(connection, (item.endpoint for item in batch))
         types = known.catalog.resource_types(connection, _data_types(batch))
         rows = _Rows(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from flask import Flask, request
 from prometheus_client import Counter
@@ -27,7 +27,14 @@ from flownexus.store.operation import (
     forget_finished,
     revive_expired,
 )
-from flownexus.store.partition import LEAST_RETENTION, drop_partitions, forget_marks, make_partitions
+from flownexus.store.partition import (
+    LEAST_RETENTION,
+    drop_partitions,
+    forget_dead_letters,
+    forget_endpoints,
+    forget_marks,
+    make_partitions,
+)
 from flownexus.store.pool import Pool, pool_from_environment, transaction
 from flownexus.store.reconcile import reconcile
 from flownexus.web import Guard
@@ -58,8 +65,6 @@ GRACE: Final = 60.0
 MONTHS_AHEAD: Final = 2
 MAINTENANCE_PERIOD: Final = 3600.0
 MINIMUM_RETENTION: Final = 24 * 3600.0
-DEFAULT_MARK_RETENTION: Final = 365 * 24 * 3600.0
-"""Seconds: longer than any sender's spool holds what it has sent before."""
 MINIMUM_REFRESH: Final = 60.0
 OPERATION_RETENTION: Final = 90 * 24 * 3600.0
 """Seconds for which operations that have ended are kept, unless a setting says otherwise."""
@@ -69,6 +74,33 @@ LOCK: Final = 0x464C4F57
 _REVIVED = Counter("operations_revived", "Operations whose worker did not come back.")
 _RENEWED = Counter("operations_renewed", "Operations of the observe plan that were queued anew.")
 _WOKEN = Counter("endpoints_woken", "Endpoints whose wake-up was sent again.")
+
+
+class Forgetting(NamedTuple):
+    """How long is kept, in seconds, what nothing else bounds."""
+
+    marks: float = 365 * 24 * 3600.0
+    """A delivery mark that does not move: longer than any sender's spool holds what it has sent before."""
+    endpoints: float = 90 * 24 * 3600.0
+    """An endpoint that is not registered, told no values, and has no operations of users."""
+    dead_letters: float = 90 * 24 * 3600.0
+
+    @classmethod
+    def from_environment(cls) -> Forgetting:
+        """Read mark_retention, endpoint_retention and dead_letter_retention; raise MissingSettingError."""
+        default = cls()
+        return cls(
+            _kept("mark_retention", default.marks, LEAST_RETENTION),
+            _kept("endpoint_retention", default.endpoints, MINIMUM_RETENTION),
+            _kept("dead_letter_retention", default.dead_letters, MINIMUM_RETENTION),
+        )
+
+
+def _kept(name: str, default: float, least: float) -> float:
+    kept = duration_setting(name, f"{default:.0f}s")
+    if kept < least:
+        raise MissingSettingError(f"environment variable {name}: at least {least / 3600:.0f}h")
+    return kept
 
 
 class Housekeeper:
@@ -81,12 +113,12 @@ class Housekeeper:
         retention: float,
         refresh: float,
         operation_retention: float,
-        mark_retention: float = DEFAULT_MARK_RETENTION,
+        forgetting: Forgetting,
     ) -> None:
         self._pool = pool
         self._publisher = publisher
         self._retention = retention
-        self._mark_retention = mark_retention
+        self._forgetting = forgetting
         self._refresh = timedelta(seconds=refresh)
         self._operation_retention = operation_retention
         self._maintained_at = -MAINTENANCE_PERIOD
@@ -112,7 +144,7 @@ class Housekeeper:
         }
         if time.monotonic() - self._maintained_at >= MAINTENANCE_PERIOD:
             done = self._maintain()
-            if None not in done.values():
+            if not {None, BATCH} & set(done.values()):  # a whole batch: more of it waits
                 self._maintained_at = time.monotonic()
             summary |= done
         return summary
@@ -146,10 +178,16 @@ class Housekeeper:
         steps: dict[str, Callable[[Connection], int]] = {
             "partitions_made": lambda connection: make_partitions(connection, MONTHS_AHEAD),
             "partitions_dropped": lambda connection: drop_partitions(connection, self._retention),
-            "marks_forgotten": lambda connection: forget_marks(connection, self._mark_retention, BATCH),
+            "marks_forgotten": lambda connection: forget_marks(connection, self._forgetting.marks, BATCH),
+            "endpoints_forgotten": lambda connection: forget_endpoints(
+                connection, self._forgetting.endpoints, BATCH
+            ),
+            "dead_letters_forgotten": lambda connection: forget_dead_letters(
+                connection, self._forgetting.dead_letters, BATCH
+            ),
         }
         done: dict[str, int | None] = {}
-        for number, (name, work) in enumerate(steps.items(), start=3):
+        for number, (name, work) in enumerate(steps.items(), start=10):
             try:
                 done[name] = self._step(number, work)
             except UnavailableError as error:
@@ -177,18 +215,20 @@ def create_app(
     refresh: float,
     accepted: tuple[str, ...],
     operation_retention: float = OPERATION_RETENTION,
-    mark_retention: float = DEFAULT_MARK_RETENTION,
+    forgetting: Forgetting | None = None,
 ) -> Flask:
     """Make the function's app.
 
     `retention` is how long values are kept, in seconds, at least a day, and `operation_retention` the same of
     operations that have ended; `refresh` the silence in seconds after which an observation is asked for
-    again; `accepted` are the bearer tokens of its callers; `mark_retention` is how long a delivery mark is
-    kept that does not move, in seconds.
+    again; `accepted` are the bearer tokens of its callers; `forgetting` is how long other
+    things are kept.
     """
     guard = Guard(accepted)
     app = flask_app(NAME, guard, pool.ready)
-    housekeeper = Housekeeper(pool, publisher, retention, refresh, operation_retention, mark_retention)
+    housekeeper = Housekeeper(
+        pool, publisher, retention, refresh, operation_retention, forgetting or Forgetting()
+    )
 
     @app.post("/")
     def do_round() -> dict[str, Any]:
@@ -204,20 +244,10 @@ def app_from_environment() -> Flask:
     accepted, nats_url = tokens("flownexus-connector-token"), secret("flownexus-nats-url")
     retention, refresh = _retention("retention", "8760h"), _refresh()
     operation_retention = _retention("operation_retention", f"{OPERATION_RETENTION:.0f}s")
-    mark_retention = _mark_retention()
+    forgetting = Forgetting.from_environment()
     pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
     publisher = Publisher(nats_url, name=NAME)
-    return create_app(pool, publisher, retention, refresh, accepted, operation_retention, mark_retention)
-
-
-def _mark_retention() -> float:
-    """Read how long a delivery mark is kept that does not move, in seconds."""
-    retention = duration_setting("mark_retention", f"{DEFAULT_MARK_RETENTION:.0f}s")
-    if retention < LEAST_RETENTION:
-        raise MissingSettingError(
-            "environment variable mark_retention: at least 720h, a sender that comes back later stores twice"
-        )
-    return retention
+    return create_app(pool, publisher, retention, refresh, accepted, operation_retention, forgetting)
 
 
 def _retention(name: str, default: str) -> float:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from flownexus.ingest import create_app as create_ingest
+from flownexus.lwm2m.webhook import Kind as Webhook
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.store.operation import claim
 from flownexus.store.pool import Pool, open_pool
+from flownexus.store.telemetry import Telemetry
 from local.nats import Server
 from local.ports import free_port
 from tests.fixtures.handler import load_handler
@@ -94,6 +99,8 @@ def test_nothing_to_do_is_no_error(client: Any) -> None:
         "partitions_made": 0,
         "partitions_dropped": 0,
         "marks_forgotten": 0,
+        "endpoints_forgotten": 0,
+        "dead_letters_forgotten": 0,
     }
     assert "partitions_made" not in do_round(client)  # an hour later again
 
@@ -307,6 +314,65 @@ def test_of_too_many_marks_the_longest_unmoved_are_forgotten(
     ]
 
 
+def test_endpoints_that_told_nothing_and_did_not_come_back_are_forgotten(client: Any, world: World) -> None:
+    """A thousand names made up in five seconds stayed rows for ever."""
+    for name in ("made up", "planned", "told", "asked", "lately", "registered"):
+        world.endpoint(name, registered=name == "registered")
+    world.queue("asked")
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)"
+        " SELECT id, 'observe', '/3303/0/5700', 0, 'old' FROM endpoint WHERE name = 'planned'"
+    )
+    ingest = create_ingest(
+        Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, ("token",)
+    ).test_client()
+    node = {"kind": "singleResource", "id": 0, "type": "TIME", "value": 1795344335807}
+    for name, obj_id in (("told", 3), ("made up", 10240)):
+        resource = node | ({"id": 1} if obj_id == 10240 else {"type": "STRING", "value": "x"})
+        body = json.dumps({"ep": name, "obj_id": obj_id, "val": resource})
+        headers = {"Authorization": "Bearer token"}
+        assert ingest.post("/", data=body, headers=headers).status_code == 200
+    world.execute(
+        "UPDATE endpoint SET last_seen_at = now() - interval '91 days',"
+        " first_seen_at = now() - interval '91 days'"
+        " WHERE name <> 'lately'"
+    )
+    assert do_round(client)["endpoints_forgotten"] == 2
+    names = [row["name"] for row in world.execute("SELECT name FROM endpoint ORDER BY id")]
+    assert names == ["told", "asked", "lately", "registered"]
+    # Its id is remembered by that replica; it comes back as one that was never seen.
+    body = json.dumps({"ep": "made up", "obj_id": 3, "val": {**node, "type": "STRING", "value": "x"}})
+    assert ingest.post("/", data=body, headers=headers).status_code == 200
+    rows = world.execute("SELECT endpoint FROM telemetry WHERE object_id = 3")
+    assert [row["endpoint"] for row in rows] == ["told", "made up"]
+
+
+def test_of_too_many_endpoints_those_without_values_are_forgotten_after_a_day(
+    client: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flownexus.store.partition.MOST_UNREGISTERED", 10)
+    world.execute(
+        "INSERT INTO endpoint (name, first_seen_at) SELECT 'made-up-' || number,"
+        " now() - make_interval(hours => number) FROM generate_series(20, 39) AS number"
+    )
+    assert do_round(client)["endpoints_forgotten"] == 16
+
+
+def test_dead_letters_are_forgotten_by_age_and_by_number_in_batches(
+    client: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flownexus.store.partition.MOST_DEAD_LETTERS", 50)
+    monkeypatch.setattr(load_handler("housekeeping"), "BATCH", 40)
+    world.execute(
+        "INSERT INTO dead_letter (kind, reason, item, received_at)"
+        " SELECT 'single', 'bad', '7', now() - make_interval(days => 100 - number)"
+        " FROM generate_series(1, 100) AS number"
+    )
+    rounds = [do_round(client).get("dead_letters_forgotten") for _ in range(3)]
+    assert rounds == [40, 10, None]
+    assert world.execute("SELECT min(id), count(*) FROM dead_letter") == [{"min": 51, "count": 50}]
+
+
 def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None:
     for number in range(50):
         world.endpoint(f"sim-{number}")
@@ -365,6 +431,9 @@ def test_its_role_may_do_no_more(world: World) -> None:
         "DELETE FROM endpoint_operation",
         "SELECT * FROM resource",
         "UPDATE delivery_mark SET mark = 0",
+        "DELETE FROM endpoint",
+        "DELETE FROM resource_latest",
+        "UPDATE dead_letter SET item = ''",
         "DROP TABLE resource_default",
     ):
         with (

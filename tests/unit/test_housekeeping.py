@@ -56,6 +56,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "drop_partitions": 1,
         "forget_finished": 4,
         "forget_marks": 2,
+        "forget_endpoints": 5,
+        "forget_dead_letters": 6,
     }.items():
         monkeypatch.setattr(handler, name, answer(name, value))
     monkeypatch.setattr(handler, "answer_with", answer, raising=False)
@@ -64,7 +66,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_round_says_what_it_did(asked: list[str]) -> None:
     publisher = Publisher(failures=1)
-    assert handler.Housekeeper(None, publisher, YEAR, REFRESH, YEAR).do_round() == {
+    assert handler.Housekeeper(None, publisher, YEAR, REFRESH, YEAR, handler.Forgetting()).do_round() == {
         "revived": 2,
         "forgotten": 3,
         "renewed": 2,
@@ -74,22 +76,25 @@ def test_a_round_says_what_it_did(asked: list[str]) -> None:
         "partitions_made": 0,
         "partitions_dropped": 1,
         "marks_forgotten": 2,
+        "endpoints_forgotten": 5,
+        "dead_letters_forgotten": 6,
     }
     assert publisher.published == [Wake(Kind.QUEUED, each) for each in "dac"]
 
 
 def test_leases_come_before_wake_ups_and_maintenance_comes_last_and_hourly(asked: list[str]) -> None:
-    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR)
+    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR, handler.Forgetting())
     housekeeper.do_round()
     first = len(asked)
     housekeeper.do_round()
     often = ["revive_expired", "forget_expired", "reconcile", "endpoints_to_wake", "forget_finished"]
-    assert asked[:first] == [*often, "make_partitions", "drop_partitions", "forget_marks"]
+    seldom = ["make_partitions", "drop_partitions", "forget_marks", "forget_endpoints", "forget_dead_letters"]
+    assert asked[:first] == [*often, *seldom]
     assert asked[first:] == often
 
 
 def test_maintenance_that_was_left_is_tried_again(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR)
+    housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR, handler.Forgetting())
     monkeypatch.setattr(
         handler, "make_partitions", handler.answer_with("make_partitions", UnavailableError("held"))
     )
@@ -101,7 +106,7 @@ def test_maintenance_that_was_left_is_tried_again(asked: list[str], monkeypatch:
 
 def test_what_another_round_is_at_is_left_to_it(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handler.queries, "try_housekeeping_lock", lambda connection, lock, step: False)
-    summary = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR).do_round()
+    summary = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR, handler.Forgetting()).do_round()
     assert (summary["revived"], summary["forgotten"], summary["marks_forgotten"]) == (None, None, None)
     assert asked == ["endpoints_to_wake"]
 
@@ -113,8 +118,14 @@ def test_a_retention_below_a_day_is_a_refusal_to_start(monkeypatch: pytest.Monke
             handler._retention(name, "8760h")
 
 
-def test_a_retention_of_marks_below_a_month_is_a_refusal_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert handler._mark_retention() == YEAR
-    monkeypatch.setenv("mark_retention", "719h")
-    with pytest.raises(MissingSettingError, match="mark_retention: at least 720h"):
-        handler._mark_retention()
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("mark_retention", 720), ("endpoint_retention", 24), ("dead_letter_retention", 24)],
+)
+def test_a_retention_that_is_too_short_is_a_refusal_to_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, least: int
+) -> None:
+    assert handler.Forgetting.from_environment() == handler.Forgetting()
+    monkeypatch.setenv(name, f"{least - 1}h")
+    with pytest.raises(MissingSettingError, match=f"{name}: at least {least}h"):
+        handler.Forgetting.from_environment()
