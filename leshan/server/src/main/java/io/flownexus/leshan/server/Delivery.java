@@ -5,10 +5,12 @@ import io.flownexus.leshan.server.spool.DiskSpool;
 import io.flownexus.leshan.server.spool.DurableEndpoints;
 import io.flownexus.leshan.server.spool.DurableRegistrationStore;
 import io.flownexus.leshan.server.spool.Journal;
+import io.flownexus.leshan.server.webhook.Hearing;
 import io.flownexus.leshan.server.webhook.MemorySpool;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import io.flownexus.leshan.server.webhook.Webhooks;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -31,6 +33,7 @@ final class Delivery {
   private final RegistrationStore registrations;
   private final Supplier<CompletionStage<Void>> saved;
   private final KnownEndpoints endpoints;
+  private final Hearing hearing;
   private final Uplink uplink;
   private final Webhooks webhooks;
 
@@ -57,7 +60,10 @@ final class Delivery {
       journal.start();
     }
     webhooks = new Webhooks(spool, settings.webhooks(), metrics);
-    uplink = new Uplink(spool, metrics);
+    Path heard = settings.spool() == null ? null : Path.of(settings.spool().toString() + ".heard");
+    hearing = new Hearing(heard, spool::accepting, settings.bridgedGap());
+    hearing.start();
+    uplink = new Uplink(spool, hearing, metrics);
   }
 
   Spool spool() {
@@ -97,6 +103,7 @@ final class Delivery {
 
   /** Post what waits, at most so long, and stop. */
   void stop(Duration patience) {
+    hearing.close();
     long left = webhooks.close(patience);
     if (journal == null) {
       if (left > 0) {

@@ -134,6 +134,15 @@ public final class Main implements Callable<Integer> {
       description = "a queue-mode device listens so long")
   private Duration clientAwakeTime;
 
+  @Option(
+      names = "--bridged-gap",
+      defaultValue = "30s",
+      description = {
+        "for so long the server may not hear a device that then repeats what it sent; by default",
+        "CoAP's shortest time between a message and its last repetition (RFC 7252, 4.8.2)"
+      })
+  private Duration bridgedGap;
+
   @Option(names = "--ready-file", description = "written when ready: ports and pid in JSON")
   private Path readyFile;
 
@@ -212,7 +221,8 @@ public final class Main implements Callable<Integer> {
         securityStore,
         Credentials.read(serverCert, serverKey, caCert),
         models,
-        clientAwakeTime);
+        clientAwakeTime,
+        bridgedGap);
   }
 
   private Webhooks.Settings webhooks() {

@@ -29,4 +29,5 @@ public record Settings(
     Path securityStore,
     Credentials credentials,
     Path models,
-    Duration clientAwakeTime) {}
+    Duration clientAwakeTime,
+    Duration bridgedGap) {}

@@ -39,6 +39,10 @@ final class RawDevice implements AutoCloseable {
   private final Map<Integer, Message> answers = new ConcurrentHashMap<>();
   final List<String> requests = new CopyOnWriteArrayList<>();
   private volatile Token observed;
+
+  /** The tokens of the requests so far, in order. */
+  final List<Token> observes = new CopyOnWriteArrayList<>();
+
   private int observeNumber = 1;
   private volatile int answerNumber;
   private volatile int answerFormat = TEXT;
@@ -210,6 +214,7 @@ final class RawDevice implements AutoCloseable {
       return;
     }
     observed = request.getToken();
+    observes.add(observed);
     Response response = new Response(ResponseCode.CONTENT);
     response.setType(Type.ACK);
     if (answerNumber >= 0) {

@@ -81,7 +81,8 @@ final class TestServer implements AutoCloseable {
                 folder.resolve("security.json"),
                 credentials,
                 null,
-                awake));
+                awake,
+                Duration.ofSeconds(30)));
     application.start();
   }
 

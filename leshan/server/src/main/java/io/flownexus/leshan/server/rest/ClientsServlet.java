@@ -15,6 +15,8 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import org.eclipse.californium.core.coap.Request;
+import org.eclipse.californium.core.coap.Token;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;
@@ -89,7 +91,12 @@ final class ClientsServlet extends HttpServlet {
       server.send(
           registration,
           request,
-          waiting::sending,
+          lower -> {
+            if (lower instanceof Request coap) {
+              takeOverToken(registration, request, coap);
+            }
+            waiting.sending(lower);
+          },
           timeout,
           response -> {
             then.accept(response);
@@ -108,6 +115,27 @@ final class ClientsServlet extends HttpServlet {
   // What was answered must not be forgotten by a restart.
   private void endSaved(OpenRequest waiting, Outcome outcome) {
     saved.get().thenRun(() -> waiting.end(outcome));
+  }
+
+  // A device that still has an observation of the same target keeps one of it (RFC 7641, 4.1).
+  private void takeOverToken(
+      Registration registration, DownlinkDeviceManagementRequest<?> request, Request coap) {
+    for (Observation known : server.getObservationService().getObservations(registration)) {
+      if (isOf(known, request)) {
+        server.getObservationService().cancelObservation(known);
+        coap.setToken(new Token(known.getId().getBytes()));
+        return;
+      }
+    }
+  }
+
+  private static boolean isOf(Observation known, DownlinkDeviceManagementRequest<?> request) {
+    if (known instanceof SingleObservation one && request instanceof ObserveRequest wanted) {
+      return one.getPath().equals(wanted.getPath());
+    }
+    return known instanceof CompositeObservation many
+        && request instanceof ObserveCompositeRequest wanted
+        && many.getPaths().equals(wanted.getPaths());
   }
 
   private static boolean observes(DownlinkDeviceManagementRequest<?> request) {

@@ -80,7 +80,7 @@ final class ItemWriter {
   }
 
   /** Make the item of a registration event. */
-  static Item registration(Event event, Registration registration, long time) {
+  static Item registration(Event event, Registration registration, long time, long heardSince) {
     return item(
         Kind.REGISTRATION,
         registration.getEndpoint(),
@@ -94,7 +94,7 @@ final class ItemWriter {
           out.writeStringField("type", "TIME");
           out.writeNumberField("value", time);
           out.writeEndObject();
-          writeRegistration(out, registration);
+          writeRegistration(out, registration, heardSince);
         });
   }
 
@@ -130,8 +130,8 @@ final class ItemWriter {
     return new String(cut.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8);
   }
 
-  private static void writeRegistration(JsonGenerator out, Registration registration)
-      throws IOException {
+  private static void writeRegistration(
+      JsonGenerator out, Registration registration, long heardSince) throws IOException {
     out.writeObjectFieldStart("reg");
     out.writeStringField("id", registration.getId());
     out.writeStringField("address", RegistrationWriter.address(registration));
@@ -140,6 +140,7 @@ final class ItemWriter {
     out.writeStringField("version", registration.getLwM2mVersion().toString());
     out.writeFieldName("links");
     RegistrationWriter.writeLwM2mLinks(out, registration.getObjectLinks());
+    out.writeNumberField("heard_since", heardSince);
     out.writeEndObject();
   }
 

@@ -41,6 +41,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   private static final int LOGGED_BYTES = 32;
 
   private final Spool spool;
+  private final Hearing hearing;
   private final LongAdder notifications;
   private final ObserveOrder order = new ObserveOrder();
   private final FailureLimit limit = new FailureLimit();
@@ -49,8 +50,9 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   private final LongAdder sends;
 
   /** Feed a spool. */
-  public Uplink(Spool spool, Metrics metrics) {
+  public Uplink(Spool spool, Hearing hearing, Metrics metrics) {
     this.spool = spool;
+    this.hearing = hearing;
     notifications = metrics.counter("notifications_total", "", "Notifications received.");
     invalid = metrics.counter("notifications_invalid_total", "", "Notifications without a value.");
     dropped =
@@ -248,7 +250,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   private void registration(Event event, Registration registration) {
     long now = System.currentTimeMillis();
-    Item item = ItemWriter.registration(event, registration, now);
+    Item item = ItemWriter.registration(event, registration, now, hearing.since());
     Intake.await(spool.append(List.of(item), null)); // it has happened, and cannot be refused
   }
 
