@@ -14,7 +14,7 @@ import msgspec
 from yarl import URL
 
 from flownexus.lwm2m.node import resource_node
-from flownexus.lwm2m.operation import Answered, Exchange, Lost, NotSent, OperationType
+from flownexus.lwm2m.operation import Answered, Exchange, Lost, NotSent, OperationType, WriteFormat
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, from_json
 from flownexus.settings import Timeouts
@@ -41,7 +41,13 @@ class Call:
     text: str | None = None
 
 
-def call_of(operation: OperationType, path: Path, value: Any, arguments: str | None) -> Call:
+def call_of(
+    operation: OperationType,
+    path: Path,
+    value: Any,
+    arguments: str | None,
+    write_format: WriteFormat = WriteFormat.TLV,
+) -> Call:
     """Return the request of an operation, in the form that Leshan's demo gave it.
 
     `value` is {"type", "value"} of a write, in Leshan's JSON. A write replaces: for one resource LwM2M knows
@@ -53,7 +59,10 @@ def call_of(operation: OperationType, path: Path, value: Any, arguments: str | N
         case OperationType.WRITE:
             data_type = DataType(value["type"])
             node = resource_node(path, data_type, from_json(data_type, value["value"]))
-            return Call("PUT", str(path), {"replace": "true"}, json=node)
+            query = {"replace": "true"}
+            if write_format is not WriteFormat.TLV:  # which is what Leshan takes by itself
+                query["format"] = write_format
+            return Call("PUT", str(path), query, json=node)
         case OperationType.EXECUTE:
             return Call("POST", str(path), {}, text=arguments)
         case OperationType.OBSERVE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -185,6 +186,26 @@ def resource_node(path: Path, data_type: DataType, value: Value) -> dict[str, An
     else:
         kind, own_id = "singleResource", path.resource_id
     return {"kind": kind, "id": own_id, "type": str(data_type), "value": to_json(data_type, value)}
+
+
+_FORMATS = re.compile(r'"?(\d{1,5}(?: +\d{1,5})*)"?', re.ASCII)
+MAX_FORMATS = 32
+
+
+def content_formats(links: object) -> tuple[int, ...] | None:
+    """Return the numbers that the root link's ct names (OMA LwM2M Core 1.1, 6.4.3), None where it names none.
+
+    The root is the link with rt="oma.lwm2m", or "/". More than 32 are cut.
+    """
+    for link in links if isinstance(links, list) else []:
+        attributes = link.get("attributes") if isinstance(link, Mapping) else None
+        if not isinstance(link, Mapping) or not isinstance(attributes, Mapping):
+            continue
+        if link.get("url") == "/" or str(attributes.get("rt")).strip('"') == "oma.lwm2m":
+            found = _FORMATS.fullmatch(str(attributes.get("ct", "")))
+            if found:
+                return tuple(map(int, found[1].split()))[:MAX_FORMATS]
+    return None
 
 
 def iter_object_links(links: object) -> Iterator[str]:

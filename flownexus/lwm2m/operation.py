@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
@@ -241,6 +241,43 @@ def typed_value(value: object, seen: DataType | None) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------------------------------------------
+# In which content format a write goes
+
+
+class WriteFormat(StrEnum):
+    """Content formats of a write, by Leshan's names, in the order in which they are tried."""
+
+    TLV = "TLV"
+    SENML_CBOR = "SENML_CBOR"
+    SENML_JSON = "SENML_JSON"
+    TEXT = "TEXT"
+
+
+_NUMBERS: Final[Mapping[WriteFormat, int]] = {
+    WriteFormat.TLV: 11542,
+    WriteFormat.SENML_CBOR: 112,
+    WriteFormat.SENML_JSON: 110,
+    WriteFormat.TEXT: 0,
+}
+"""Their numbers in CoAP (OMA LwM2M Core 1.1, 7.4; RFC 8428, 12.3)."""
+
+
+def write_formats(
+    learned: str | None, supported: Collection[int], refused: Collection[str]
+) -> list[WriteFormat]:
+    """Return the formats in which a write may still go, the best first.
+
+    `learned` is the one in which the device took an earlier write, `supported` the numbers that it registered
+    with, `refused` those in which it answered this write 4.15. What it did not register with comes last:
+    devices support more than they say.
+    """
+    return sorted(
+        (each for each in WriteFormat if each not in refused),
+        key=lambda each: (each != learned, _NUMBERS[each] not in supported),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
 # How an attempt ended
 
 
@@ -414,6 +451,8 @@ class Attempt:
     operation: OperationType
     repeatable: bool
     attempts: int
+    formats: Sequence[WriteFormat] = ()
+    """Of a write: the format it went in, and then those in which it has not gone yet."""
 
 
 @dataclass(frozen=True)
@@ -426,6 +465,8 @@ class Settlement:
     content: Any = None
     attempt_counts: bool = True
     wait: Wait = Wait.NOTHING
+    refused_format: WriteFormat | None = None
+    """The format that the device does not take; it is to be sent again in another."""
     delay_s: float | None = None
     """Seconds before which it is not to be sent again."""
     device_is_absent: bool = False
@@ -448,6 +489,8 @@ def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
     match outcome.verdict:
         case Verdict.CONFIRMED:
             return Settlement(Status.CONFIRMED, None, result, outcome.content)
+        case Verdict.REFUSED if len(attempt.formats) > 1 and (outcome.coap_status or "").endswith("(415)"):
+            return Settlement(Status.QUEUED, reason, result, refused_format=attempt.formats[0])
         case Verdict.REFUSED:
             return Settlement(Status.FAILED, reason, result, outcome.content)
         case Verdict.INVALID:

@@ -23,6 +23,7 @@ import msgspec
 from flownexus.errors import TooMuchError, UnreadableDeliveryError
 from flownexus.lwm2m.node import (
     Rejection,
+    content_formats,
     iter_object_links,
     readings,
     readings_by_path,
@@ -99,6 +100,8 @@ class Registration(NamedTuple):
     objects: tuple[str, ...] | None = None
     heard_since: datetime | None = None
     """Since when the server has heard devices without a gap that CoAP cannot bridge."""
+    content_formats: tuple[int, ...] | None = None
+    """The content formats that the device says it supports, as numbers of CoAP."""
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -347,4 +350,4 @@ def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Reje
     registration = Registration(
         raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects, heard_since
     )
-    return registration, too_many
+    return registration._replace(content_formats=content_formats(raw.links)), too_many

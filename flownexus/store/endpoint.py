@@ -56,6 +56,9 @@ def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> N
             binding=registration.binding,
             version=registration.version,
             objects=None if registration.objects is None else list(registration.objects),
+            content_formats=(
+                None if registration.content_formats is None else list(registration.content_formats)
+            ),
             default_lifetime=DEFAULT_LIFETIME,
             heard_since=registration.heard_since,
             **({"look_after": first_look(plan), "date": date} if registered and plan is not None else {}),

@@ -37,8 +37,10 @@ from flownexus.lwm2m.operation import (
     Settlement,
     Status,
     Wait,
+    WriteFormat,
     settle_expired,
     typed_value,
+    write_formats,
 )
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
@@ -213,11 +215,14 @@ class Claim:
     arguments: str | None
     repeatable: bool
     attempts: int
+    formats: Sequence[WriteFormat] = ()
+    """Of a write: the format it is to go in, and then those in which it has not gone yet."""
+    formats_refused: Sequence[str] = ()
 
     @property
     def attempt(self) -> Attempt:
         """Return what of it decides about its end."""
-        return Attempt(self.operation, self.repeatable, self.attempts)
+        return Attempt(self.operation, self.repeatable, self.attempts, self.formats)
 
 
 def concerns_all(error: Exception) -> bool:
@@ -300,7 +305,8 @@ def _held(connection: Connection, not_locked: Sequence[str]) -> set[str]:
 def _claim_of(endpoint: str, row: tuple[Any, ...] | None) -> Claim | None:
     if row is None:
         return None
-    id_, fence, endpoint_id, presence, operation, path, value, arguments, repeatable, attempts = row
+    id_, fence, endpoint_id, presence, operation, path, value, arguments, repeatable, attempts, *formats = row
+    learned, supported, refused = formats
     return Claim(
         id=id_,
         fence=fence,
@@ -313,6 +319,8 @@ def _claim_of(endpoint: str, row: tuple[Any, ...] | None) -> Claim | None:
         arguments=arguments,
         repeatable=repeatable,
         attempts=attempts,
+        formats=write_formats(learned, supported or (), refused) if operation == OperationType.WRITE else (),
+        formats_refused=refused,
     )
 
 
@@ -373,6 +381,13 @@ def _end(connection: Connection, ends: Sequence[End]) -> list[Recorded]:
 def _send_end(connection: Connection, end: End) -> tuple[Cursor, Cursor]:
     claimed = end.claim
     settled = _settle(connection, claimed.id, claimed.fence, claimed.presence, end.settlement)
+    if end.settlement.status is Status.CONFIRMED and claimed.formats and claimed.formats_refused:
+        send(
+            connection,
+            queries.learn_write_format,
+            endpoint_id=claimed.endpoint_id,
+            format=str(claimed.formats[0]),
+        )
     if end.settlement.device_is_absent:
         send(connection, queries.mark_absent, endpoint_id=claimed.endpoint_id, presence=claimed.presence)
     return settled, send(connection, queries.has_eligible_operation, endpoint_id=claimed.endpoint_id)
@@ -443,6 +458,7 @@ def _settle(
         newer_than_now=settlement.wait is Wait.NEWER_THAN_NOW,
         waits_for_presence=presence + 1 if newer_than_claim and presence is not None else None,
         delay=settlement.delay_s,
+        refused_format=settlement.refused_format and str(settlement.refused_format),
         result=None if settlement.result is None else Jsonb(settlement.result),
         reason=settlement.reason,
     )

@@ -133,23 +133,25 @@ COPY event_resource (time, event_id, resource_id) FROM STDIN (FORMAT binary);
 -- In id order, so that writers never wait for each other in a circle.
 SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY UPDATE;
 
--- name: register(registration_id, address, lifetime, binding, version, objects, heard_since, look_after, date, default_lifetime, endpoint_id)!
+-- name: register(registration_id, address, lifetime, binding, version, objects, heard_since, look_after, date, default_lifetime, endpoint_id, content_formats)!
 -- Times are by PostgreSQL's clock, which they are compared to; dates of registrations by their sender's.
 UPDATE endpoint SET
     registered = true, registration_id = :registration_id::text, address = :address::text, lifetime = :lifetime::bigint,
-    binding = :binding::text, lwm2m_version = :version::text, objects = coalesce(:objects::text[], objects),
+    binding = :binding::text, lwm2m_version = :version::text, content_formats = coalesce(:content_formats::integer[], content_formats),
+    objects = coalesce(:objects::text[], objects),
     presence = presence + 1, last_seen_at = statement_timestamp(), expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, :default_lifetime)),
     heard_since = coalesce(:heard_since::timestamptz, heard_since), reconcile_at = statement_timestamp() + :look_after::interval,
     registered_at = greatest(registered_at, :date::timestamptz)
 WHERE id = :endpoint_id;
 
--- name: update_registration(registration_id, address, lifetime, binding, version, objects, heard_since, default_lifetime, endpoint_id)!
+-- name: update_registration(registration_id, address, lifetime, binding, version, objects, heard_since, default_lifetime, endpoint_id, content_formats)!
 -- What an update does not say stays as it was. Other objects, and a gap in what Leshan heard, are looked at soon;
 -- as a rule the time stays, and its index with it.
 UPDATE endpoint SET
     registered = true, registration_id = coalesce(:registration_id::text, registration_id),
     address = coalesce(:address::text, address), lifetime = coalesce(:lifetime::bigint, lifetime),
     binding = coalesce(:binding::text, binding), lwm2m_version = coalesce(:version::text, lwm2m_version),
+    content_formats = coalesce(:content_formats::integer[], content_formats),
     objects = coalesce(:objects::text[], objects), presence = presence + 1, last_seen_at = statement_timestamp(),
     expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, lifetime, :default_lifetime)),
     heard_since = coalesce(:heard_since::timestamptz, heard_since),
@@ -318,15 +320,20 @@ SET status = 'SENDING', attempts = o.attempts + 1, fence = o.fence + 1, last_att
 FROM next_operation(:endpoint_id) AS chosen
 WHERE o.id = chosen.id AND coalesce(o.status = 'QUEUED', false)
 RETURNING o.id, o.fence, o.endpoint_id, chosen.presence, o.operation_type, o.path, o.value, o.arguments,
-          o.repeatable, o.attempts;
+          o.repeatable, o.attempts,
+          (SELECT write_format FROM endpoint WHERE id = :endpoint_id),
+          (SELECT content_formats FROM endpoint WHERE id = :endpoint_id), o.formats_refused;
 
 -- name: has_eligible_operation(endpoint_id)$
 SELECT EXISTS (SELECT FROM next_operation(:endpoint_id));
 
+-- name: learn_write_format(endpoint_id, format)!
+UPDATE endpoint SET write_format = :format WHERE id = :endpoint_id;
+
 -- name: mark_absent(endpoint_id, presence)!
 UPDATE endpoint SET absent_at_presence = greatest(absent_at_presence, :presence) WHERE id = :endpoint_id;
 
--- name: settle_operation(status, given_back, result, reason, newer_than_now, waits_for_presence, delay, finished, id, fence)!
+-- name: settle_operation(status, given_back, result, reason, newer_than_now, waits_for_presence, delay, refused_format, finished, id, fence)!
 -- Counts only for the worker whose claim is the newest. The endpoint's lock makes who claims meanwhile wait
 -- for the commit, instead of going without, since one is under way that has just ended.
 WITH owner AS MATERIALIZED (
@@ -339,6 +346,8 @@ SET status = :status, lease_expires_at = NULL, attempts = o.attempts - :given_ba
     reason = :reason,
     waits_for_presence = CASE WHEN :newer_than_now THEN owner.presence + 1
                               ELSE coalesce(:waits_for_presence::bigint, o.waits_for_presence) END,
+    formats_refused = CASE WHEN :refused_format::text IS NULL THEN o.formats_refused
+                           ELSE o.formats_refused || :refused_format::text END,
     not_before = clock_timestamp() + make_interval(secs => :delay::double precision),
     finished_at = CASE WHEN :finished THEN clock_timestamp() END
 FROM owner

@@ -304,6 +304,48 @@ async def test_forty_held_endpoints_hold_up_no_others(post: Post, world: World, 
     assert [each["operation"]["status"] for each in answers] == ["CONFIRMED"] * 40
 
 
+UNSUPPORTED = answer("UNSUPPORTED_CONTENT_FORMAT(415)")
+
+
+async def test_a_write_answered_4_15_goes_out_once_in_each_other_format_and_what_works_is_learned(
+    post: Post, world: World, leshan: LeshanDouble
+) -> None:
+    """Writes were always TLV: a device without it failed them."""
+    world.endpoint()
+    leshan.answers["sim-0001"] = [UNSUPPORTED, UNSUPPORTED, answer("CHANGED(204)")]
+    id_, next_ = world.queue(), world.queue()
+    await drain(post)
+    assert world.status(id_) == ("CONFIRMED", 3)
+    assert world.status(next_) == ("CONFIRMED", 1)
+    asked = [seen.query.get("format", "TLV") for seen in leshan.seen]
+    assert asked == ["TLV", "SENML_CBOR", "SENML_JSON", "SENML_JSON"]
+
+
+async def test_a_device_that_takes_no_format_fails_the_write_after_each(
+    post: Post, world: World, leshan: LeshanDouble
+) -> None:
+    world.endpoint()
+    leshan.default = UNSUPPORTED
+    id_ = world.queue()
+    await drain(post)
+    assert world.status(id_) == ("FAILED", 4)
+    assert [seen.query.get("format") for seen in leshan.seen] == [None, "SENML_CBOR", "SENML_JSON", "TEXT"]
+    assert world.operation(id_)["reason"] == "the device answered 4.15 UNSUPPORTED_CONTENT_FORMAT"
+
+
+@pytest.mark.parametrize(
+    ("ct", "first"), [([60, 110, 112], "SENML_CBOR"), ([0], "TEXT"), ([11542, 112], None)]
+)
+async def test_a_write_goes_in_a_format_that_the_device_registered_with(
+    post: Post, world: World, leshan: LeshanDouble, ct: list[int], first: str | None
+) -> None:
+    world.endpoint()
+    world.execute("UPDATE endpoint SET content_formats = %s", ct)
+    world.queue()
+    await post()
+    assert [seen.query.get("format") for seen in leshan.seen] == [first]
+
+
 @pytest.mark.parametrize("status", ["NOT_FOUND(404)", "METHOD_NOT_ALLOWED(405)"])
 async def test_a_refusal_for_good_fails_at_once(
     post: Post, world: World, leshan: LeshanDouble, status: str

@@ -79,6 +79,7 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
                 "newer_than_now": False,
                 "waits_for_presence": None,
                 "delay": None,
+                "refused_format": None,
                 "finished": True,
                 "id": 1,
                 "fence": 1,

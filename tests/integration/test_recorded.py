@@ -125,13 +125,14 @@ def test_a_recorded_registration_says_all_of_the_endpoint(functions: Functions) 
     assert row["registered"]
     assert (row["lifetime"], row["binding"], row["lwm2m_version"]) == (300, "U", "1.1")
     assert row["address"].startswith("127.0.0.1:")
+    assert row["content_formats"] == [60, 110, 112, 11542, 11543]
     assert {"/1/0", "/3/0", "/5/0", "/20/0", "/3303/0"} <= set(row["objects"])
     planned = functions.rows("SELECT operation_type, path FROM endpoint_operation ORDER BY id")
     assert [(plan["operation_type"], plan["path"]) for plan in planned] == [
-        ("read", "/3"),
         ("observe", "/3303/0/5700"),
         ("observe", "/5/0/3"),
         ("observe", "/5/0/5"),
+        ("read", "/3"),
     ]
 
 
