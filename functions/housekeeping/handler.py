@@ -187,7 +187,7 @@ class Housekeeper:
             ),
         }
         done: dict[str, int | None] = {}
-        for number, (name, work) in enumerate(steps.items(), start=10):
+        for number, (name, work) in enumerate(steps.items(), start=3):
             try:
                 done[name] = self._step(number, work)
             except UnavailableError as error:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -18,7 +19,7 @@ from flownexus.lwm2m.webhook import Kind as Webhook
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.store.operation import claim
 from flownexus.store.pool import Pool, open_pool
-from flownexus.store.telemetry import Telemetry
+from flownexus.store.telemetry import Stored, Telemetry, _Rows
 from local.nats import Server
 from local.ports import free_port
 from tests.fixtures.handler import load_handler
@@ -345,6 +346,69 @@ def test_endpoints_that_told_nothing_and_did_not_come_back_are_forgotten(client:
     assert ingest.post("/", data=body, headers=headers).status_code == 200
     rows = world.execute("SELECT endpoint FROM telemetry WHERE object_id = 3")
     assert [row["endpoint"] for row in rows] == ["told", "made up"]
+
+
+def unseen(world: World) -> None:
+    """Let all endpoints have been silent so long that they may be forgotten."""
+    world.execute(
+        "UPDATE endpoint SET registered = false, last_seen_at = now() - interval '91 days',"
+        " first_seen_at = now() - interval '91 days'"
+    )
+
+
+TOLD = json.dumps(
+    {"ep": "back", "obj_id": 3, "val": {"kind": "singleResource", "id": 0, "type": "STRING", "value": "x"}}
+)
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_value_is_never_stored_for_an_endpoint_that_is_forgotten_meanwhile(
+    client: Any, world: World, monkeypatch: pytest.MonkeyPatch, remembered: bool
+) -> None:
+    """Its id was remembered, or just looked up, before it went."""
+    ingest = create_ingest(Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, ("token",))
+    post = partial(ingest.test_client().post, "/", headers={"Authorization": "Bearer token"})
+    world.endpoint("back")
+    if remembered:
+        assert post(data=TOLD).status_code == 200
+        world.execute("DELETE FROM resource; DELETE FROM resource_latest")
+    unseen(world)
+    done: list[dict[str, Any]] = []
+    write = _Rows.write
+
+    def forget_first(self: _Rows, connection: psycopg.Connection) -> Any:
+        if not done:
+            done.append(do_round(client))
+        return write(self, connection)
+
+    monkeypatch.setattr(_Rows, "write", forget_first)
+    assert post(data=TOLD).status_code == 200
+    assert done[0]["endpoints_forgotten"] == 1
+    assert world.execute("SELECT endpoint, value FROM telemetry_latest") == [
+        {"endpoint": "back", "value": "x"}
+    ]
+    assert world.execute("SELECT count(*) FROM resource") == [{"count": 1}]
+
+
+def test_an_endpoint_whose_value_is_being_stored_is_not_forgotten(
+    client: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest = create_ingest(Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, ("token",))
+    world.endpoint("back")
+    unseen(world)
+    done: list[dict[str, Any]] = []
+    check = Stored.check
+
+    def round_before_commit(self: Stored) -> None:
+        done.append(do_round(client))
+        check(self)
+
+    monkeypatch.setattr(Stored, "check", round_before_commit)
+    headers = {"Authorization": "Bearer token"}
+    assert ingest.test_client().post("/", data=TOLD, headers=headers).status_code == 200
+    assert done[0]["endpoints_forgotten"] is None
+    assert do_round(client)["endpoints_forgotten"] == 0
+    assert [row["endpoint"] for row in world.execute("SELECT endpoint FROM telemetry")] == ["back"]
 
 
 def test_of_too_many_endpoints_those_without_values_are_forgotten_after_a_day(
