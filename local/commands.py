@@ -23,7 +23,14 @@ from local import web
 from local.credentials import SecretFolder
 from local.instance import end, leftovers, running
 from local.logfile import Entry, Follower, read
-from local.options import ENVIRONMENT_FILE, REPOSITORY, STATUS_FILE, Options, read_environment_file
+from local.options import (
+    ENVIRONMENT_FILE,
+    PASSWORD_FILE,
+    REPOSITORY,
+    STATUS_FILE,
+    Options,
+    read_environment_file,
+)
 from local.ports import LOOPBACK
 
 DOWN_TIMEOUT = 150.0
@@ -114,9 +121,9 @@ def _show(home: Path) -> None:
         ("values of devices", f"{host}/leshan_api/resource/single", "flownexus-webhook-token"),
         ("", f"{host}/leshan_api/resource/composite", "flownexus-webhook-token"),
         ("Leshan's REST API", f"{values['FLOWNEXUS_LESHAN_URL']}/api", "flownexus-leshan-token"),
-        ("devices", values["FLOWNEXUS_COAP"], ""),
-        ("", values["FLOWNEXUS_COAPS"], "registered at Leshan"),
-        ("PostgreSQL", _without_password(values["FLOWNEXUS_DATABASE_URL"]), "FLOWNEXUS_DATABASE_URL in env"),
+        ("devices", values["FLOWNEXUS_COAPS"], "registered at Leshan"),
+        *([("", values["FLOWNEXUS_COAP"], "")] if "FLOWNEXUS_COAP" in values else []),
+        ("PostgreSQL", _without_password(values["FLOWNEXUS_DATABASE_URL"]), "to read: . env, psql"),
         ("NATS", _without_password(values["FLOWNEXUS_NATS_URL"]), "FLOWNEXUS_NATS_URL in env"),
     ):
         table.add_row(escape(name), escape(where), escape(secret))
@@ -271,10 +278,11 @@ def clean(options: Options) -> int:
         if folder.exists():
             shutil.rmtree(folder)
             removed.append(name)
-    environment = options.home / ENVIRONMENT_FILE
-    if environment.exists():
-        environment.unlink()
-        removed.append(ENVIRONMENT_FILE)
+    for name in (ENVIRONMENT_FILE, PASSWORD_FILE):
+        file = options.home / name
+        if file.exists():
+            file.unlink()
+            removed.append(name)
     _console.print(f"removed from {options.home}: {', '.join(removed) or 'nothing'}")
     return 0
 

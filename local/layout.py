@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from psycopg.conninfo import conninfo_to_dict
+
 from flownexus.settings import Timeouts
 from local import nats, postgres
 from local.credentials import SecretFolder, write_private
-from local.options import ENVIRONMENT_FILE, Options, Ports
+from local.options import ENVIRONMENT_FILE, PASSWORD_FILE, Options, Ports
 from local.ports import LOOPBACK
 
 DATABASE = "flownexus"
@@ -19,6 +22,8 @@ ROLES = {
     "flownexus-housekeeping-database-url": "flownexus_housekeeping",
     "flownexus-grafana-database-url": "flownexus_grafana",
 }
+READER = "flownexus_reader"
+"""The role of whoever reads by hand: psql, and what sources the file `env`."""
 TOKENS = (
     "flownexus-webhook-token",
     "flownexus-connector-token",
@@ -126,7 +131,7 @@ class Layout:
 
     def role_passwords(self) -> dict[str, str]:
         """Return the password of each role of the database that is not its owner."""
-        return {role: self._passwords.random(role.replace("_", "-")) for role in ROLES.values()}
+        return {role: self._passwords.random(_file(role)) for role in (*ROLES.values(), READER)}
 
     def make_secrets(self) -> None:
         """Write the secrets that the parts read, those that are not there yet at random."""
@@ -146,7 +151,8 @@ class Layout:
         """Return what a client of the world needs, as in the file `env`."""
         values = {
             "FLOWNEXUS_GATEWAY": self.gateway_url,
-            "FLOWNEXUS_DATABASE_URL": self.database_url,
+            "FLOWNEXUS_DATABASE_URL": _with_user(self.database_url, READER),
+            "PGPASSFILE": str(self._password_file),
             "FLOWNEXUS_LESHAN_URL": self.leshan_url,
             "FLOWNEXUS_NATS_URL": self.nats_url,
             **({"FLOWNEXUS_COAP": self.coap_url} if self.options.plain_endpoints() else {}),
@@ -159,20 +165,46 @@ class Layout:
         }
         # So that a later start, of this world or another, can tell the user's own from ours, see
         # Options.from_environment.
-        if not self.options.database_url:
-            values["FLOWNEXUS_EMBEDDED_DATABASE_URL"] = self.database_url
+        values["FLOWNEXUS_EMBEDDED_DATABASE_URL"] = values["FLOWNEXUS_DATABASE_URL"]
         if not self.options.nats_url:
             values["FLOWNEXUS_EMBEDDED_NATS_URL"] = self.nats_url
         return values
 
+    @property
+    def _password_file(self) -> Path:
+        return self.home / PASSWORD_FILE
+
     def write_environment(self) -> None:
-        """Write the file `env`, for a shell to read."""
+        """Write the file `env`, for a shell to read, and libpq's password file that it names."""
+        write_private(
+            self._password_file,
+            password_line(self.database_url, READER, self._passwords.random(_file(READER))),
+        )
         lines = [f"{name}={shlex.quote(value)}" for name, value in self.environment().items()]
         write_private(self.home / ENVIRONMENT_FILE, "\n".join(lines) + "\n")
 
 
-def _with_user(url: str, user: str, password: str) -> str:
+def password_line(url: str, user: str, password: str) -> str:
+    """Return the line of libpq's password file for a user of the database that a URL names."""
+    place = conninfo_to_dict(url)
+    host = str(place.get("host") or "*")
+    fields = (
+        # A socket's folder may stand for localhost, and several hosts have a line each.
+        "*" if host.startswith("/") or "," in host else host,
+        *(str(place.get(name) or "*") for name in ("port", "dbname")),
+        *(user, password),
+    )
+    return ":".join(re.sub(r"([\\:])", r"\\\1", field) for field in fields) + "\n"
+
+
+def _file(role: str) -> str:
+    """Return the name of the file of a role's password."""
+    return role.replace("_", "-")
+
+
+def _with_user(url: str, user: str, password: str = "") -> str:
     """Return a database's URL for another user."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{quote(user)}:{quote(password, safe='')}@{host}"))
+    login = quote(user) + (f":{quote(password, safe='')}" if password else "")
+    return urlunsplit(parts._replace(netloc=f"{login}@{host}"))

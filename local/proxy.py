@@ -161,7 +161,7 @@ def _broken(response: web.StreamResponse | None, instead: web.Response) -> web.S
 
 def _headers(request: web.Request) -> CIMultiDict[str]:
     headers = CIMultiDict(
-        (name, _sendable(value)) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP
+        (name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP
     )
     if (length := request.headers.get("Content-Length")) is not None:
         headers["Content-Length"] = length
@@ -171,11 +171,6 @@ def _headers(request: web.Request) -> CIMultiDict[str]:
     headers.setdefault("X-Forwarded-Host", request.host)
     headers.setdefault("X-Forwarded-For", request.remote or "")
     return headers
-
-
-def _sendable(value: str) -> str:
-    """Return a header's value in UTF-8, which aiohttp sends; what is none is replaced, and no secret then."""
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 async def _body(request: web.Request) -> Body:

@@ -4,7 +4,9 @@ DO $$
 DECLARE
     purpose text;
 BEGIN
-    FOREACH purpose IN ARRAY ARRAY['flownexus_functions', 'flownexus_housekeeping', 'flownexus_grafana'] LOOP
+    FOREACH purpose IN ARRAY ARRAY[
+        'flownexus_functions', 'flownexus_housekeeping', 'flownexus_grafana', 'flownexus_reader'
+    ] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE', purpose);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -20,3 +22,8 @@ $$;
 ALTER ROLE flownexus_grafana CONNECTION LIMIT 10;
 ALTER ROLE flownexus_grafana SET statement_timeout = '30s';
 ALTER ROLE flownexus_grafana SET default_transaction_read_only = on;
+
+-- Likewise who reads by hand.
+ALTER ROLE flownexus_reader CONNECTION LIMIT 10;
+ALTER ROLE flownexus_reader SET statement_timeout = '5min';
+ALTER ROLE flownexus_reader SET default_transaction_read_only = on;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 
 import psycopg
@@ -104,6 +105,6 @@ def test_no_migrations_is_an_error(empty_database: str, tmp_path: Path) -> None:
 
 
 def test_each_role_can_log_in_to_a_database_of_the_test_s_own(database: Database) -> None:
-    for url in (database.owner, database.functions, database.housekeeping, database.grafana):
+    for url in astuple(database)[1:]:
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT current_database()").fetchone() == (database.name,)

@@ -12,13 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
 
+from local.credentials import SecretFolder
 from local.instance import leftovers, running
 from local.options import Options, Ports, read_environment_file
+from local.postgres import SUPERUSER
 from local.world import World
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -63,7 +65,19 @@ class Home:
         return set(leftovers(self.folder))
 
     def database(self) -> str:
-        return read_environment_file(self.folder)["FLOWNEXUS_DATABASE_URL"]
+        """Return the owner's URL of the database, which stands in no file that a shell reads."""
+        place = urlsplit(read_environment_file(self.folder)["FLOWNEXUS_DATABASE_URL"])
+        password = SecretFolder(self.folder / "passwords").read("postgres")
+        return place._replace(
+            netloc=f"{SUPERUSER}:{quote(password, safe='')}@{place.hostname}:{place.port}"
+        ).geturl()
+
+
+READ = """
+import os, psycopg, sys
+with psycopg.connect(os.environ["FLOWNEXUS_DATABASE_URL"]) as connection:
+    print(*connection.execute(sys.argv[1]).fetchone())
+"""
 
 
 def until(condition: Callable[[], object], timeout: float = 15) -> None:
@@ -206,16 +220,31 @@ def test_two_worlds_live_side_by_side_and_down_stops_only_its_own(home: Home, ot
 def test_a_database_and_a_nats_of_the_user_s_are_used_and_not_started(home: Home, other: Home) -> None:
     home.up(FLOWNEXUS_PARTS="postgres,nats")
     given = read_environment_file(home.folder)
-    other.up(
-        FLOWNEXUS_DATABASE_URL=given["FLOWNEXUS_DATABASE_URL"], FLOWNEXUS_NATS_URL=given["FLOWNEXUS_NATS_URL"]
-    )
+    other.up(FLOWNEXUS_DATABASE_URL=home.database(), FLOWNEXUS_NATS_URL=given["FLOWNEXUS_NATS_URL"])
     assert other.run("status").stdout.count("running") == 2  # gateway and connector
     assert not (other.folder / "postgres").exists()
     other.run("down")
-    with psycopg.connect(given["FLOWNEXUS_DATABASE_URL"]) as connection:
+    with psycopg.connect(home.database()) as connection:
         assert connection.execute("SELECT to_regclass('endpoint_operation') IS NOT NULL").fetchone() == (
             True,
         )
+
+
+def test_what_a_shell_sources_reads_the_database_and_has_no_password_of_it(home: Home) -> None:
+    home.up(FLOWNEXUS_PARTS="postgres")
+    sourced = read_environment_file(home.folder)
+    passwords = SecretFolder(home.folder / "passwords")
+    text = (home.folder / "env").read_text()
+    assert not [name for name in passwords.names() if name != "nats" and passwords.read(name) in text]
+    assert Path(sourced["PGPASSFILE"]).stat().st_mode & 0o777 == 0o600
+    done = subprocess.run(
+        [sys.executable, "-c", READ, "SELECT current_user, count(*) FROM telemetry"],
+        env={**os.environ, **sourced},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["flownexus_reader", "0"]
 
 
 def test_a_database_that_cannot_be_reached_is_said_so(home: Home) -> None:

@@ -92,7 +92,7 @@ def test_a_retention_that_would_drop_what_is_being_written_is_refused(
         housekeeping.execute("SELECT drop_partitions(%s)", (timedelta(hours=23),))
 
 
-@pytest.mark.parametrize("role", ["functions", "housekeeping", "grafana"])
+@pytest.mark.parametrize("role", ["functions", "housekeeping", "grafana", "reader"])
 def test_a_session_that_idles_in_a_transaction_is_ended(database: Database, role: str) -> None:
     """It may hold rows that others wait for."""
     with psycopg.connect(getattr(database, role)) as connection:
@@ -118,6 +118,11 @@ def test_a_session_that_idles_in_a_transaction_is_ended(database: Database, role
         ("grafana", "DELETE FROM resource"),
         ("grafana", "SELECT make_partitions(1)"),
         ("grafana", "CREATE TABLE mine (a int)"),
+        ("reader", "INSERT INTO endpoint (name) VALUES ('x')"),
+        ("reader", "UPDATE endpoint_operation SET status = 'CANCELLED'"),
+        ("reader", "SELECT make_partitions(1)"),
+        ("reader", "CREATE TABLE mine (a int)"),
+        ("reader", "SELECT pg_read_file('/etc/passwd')"),
         ("functions", "DELETE FROM resource"),
         ("functions", "UPDATE resource SET float_value = 0"),
         ("functions", "DELETE FROM endpoint"),
@@ -150,3 +155,11 @@ def test_a_role_may_do_what_its_purpose_needs_and_no_more(
 
 def test_the_schema_document_is_in_step_with_the_migrations(database: Database) -> None:
     assert SCHEMA_DOCUMENT.read_text(encoding="utf-8") == schema_document(database.owner), "run `make schema`"
+
+
+def test_who_reads_by_hand_may_read_what_dashboards_do(database: Database) -> None:
+    with psycopg.connect(database.reader) as connection:
+        for table in ("telemetry", "telemetry_latest", "endpoint", "endpoint_operation", "dead_letter"):
+            connection.execute(f"SELECT * FROM {table} LIMIT 1".encode())
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("DELETE FROM dead_letter")

@@ -11,6 +11,7 @@ import pytest
 
 from local import java
 from local.credentials import SecretError, SecretFolder
+from local.layout import password_line
 from local.options import OptionError, Options, Ports, read_environment_file
 from local.ports import free_port, holder, is_free
 from local.process import Backoff
@@ -226,3 +227,18 @@ def test_a_jar_is_stale_when_a_source_is_newer(tmp_path: Path, monkeypatch: pyte
     assert not java.stale(jar)
     os.utime(source, (newer + 1, newer + 1))
     assert java.stale(jar)
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("postgresql://a:b@127.0.0.1:5433/flownexus", "127.0.0.1:5433:flownexus:reader:p\\:w\\\\d\n"),
+        ("postgresql://a@db.example/x?sslmode=require", "db.example:*:x:reader:p\\:w\\\\d\n"),
+        ("postgresql://a@/x?host=/run/postgresql", "*:*:x:reader:p\\:w\\\\d\n"),
+        ("postgresql://a@[::1]:5432/x", "\\:\\:1:5432:x:reader:p\\:w\\\\d\n"),
+    ],
+)
+def test_a_line_of_libpq_s_password_file_names_the_place_and_escapes_the_password(
+    url: str, line: str
+) -> None:
+    assert password_line(url, "reader", "p:w\\d") == line
