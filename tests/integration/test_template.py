@@ -258,6 +258,7 @@ def test_above_max_connections_the_longest_idle_ones_are_closed(serve: Serve) ->
     with contextlib.ExitStack() as stack:
         busy = stack.enter_context(served.connect())
         busy.sendall(b"GET /?sleep=3 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert served.request("GET", "/")[0] == 200  # so its head was read, too: it is not idle
         idle = [stack.enter_context(served.connect()) for _ in range(100)]
         for connection in idle:
             with contextlib.suppress(ConnectionError):
