@@ -11,16 +11,19 @@ import java.nio.channels.SocketChannel;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.eclipse.jetty.ee10.servlet.FilterHolder;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
 import org.eclipse.jetty.http.UriCompliance;
+import org.eclipse.jetty.io.EndPoint;
 import org.eclipse.jetty.io.ManagedSelector;
 import org.eclipse.jetty.io.SocketChannelEndPoint;
 import org.eclipse.jetty.server.HttpConfiguration;
 import org.eclipse.jetty.server.HttpConnectionFactory;
+import org.eclipse.jetty.server.NetworkConnectionLimit;
 import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.util.thread.QueuedThreadPool;
@@ -32,6 +35,8 @@ public final class HttpApi {
   private static final int THREADS = 16;
   private static final int ACCEPT_QUEUE = 8192;
   private static final long IDLE_MILLIS = 120_000;
+  private static final long HEAD_SECONDS = 10;
+  private static final int MAX_CONNECTIONS = 10_000; // more than operations are open at once
 
   private final Server server;
   private final ServerConnector connector;
@@ -65,6 +70,7 @@ public final class HttpApi {
     connector.setAcceptQueueSize(ACCEPT_QUEUE);
     connector.setIdleTimeout(IDLE_MILLIS);
     server.addConnector(connector);
+    server.addBean(new NetworkConnectionLimit(MAX_CONNECTIONS, connector));
 
     ServletContextHandler context = new ServletContextHandler("/", false, false);
     context.getServletHandler().setDecodeAmbiguousURIs(true);
@@ -80,7 +86,7 @@ public final class HttpApi {
     }
     add(context, "/metrics", new TextServlet("text/plain; version=0.0.4", metrics::text));
     add(context, "/healthz", new HealthServlet(troubles));
-    server.setHandler(context);
+    server.setHandler(new HeadWatch(context));
   }
 
   /** Open the port. */
@@ -108,6 +114,24 @@ public final class HttpApi {
 
     WatchedConnector(Server server, HttpConfiguration http) {
       super(server, 1, 1, new HttpConnectionFactory(http));
+    }
+
+    @Override
+    protected void doStart() throws Exception {
+      super.doStart();
+      getScheduler().schedule(this::closeSlow, 1, TimeUnit.SECONDS);
+    }
+
+    private void closeSlow() {
+      if (!isRunning()) {
+        return;
+      }
+      for (EndPoint each : getConnectedEndPoints()) {
+        if (each instanceof WatchedEndPoint watched) {
+          watched.closeIfHeadTakes(TimeUnit.SECONDS.toNanos(HEAD_SECONDS));
+        }
+      }
+      getScheduler().schedule(this::closeSlow, 1, TimeUnit.SECONDS);
     }
 
     @Override

@@ -34,6 +34,9 @@ final class WatchedEndPoint extends SocketChannelEndPoint {
   private Callback reader; // of the HTTP connection, to be called in the probe's place
   private Runnable gone; // what to do when the caller is gone
   private ByteBuffer early; // bytes that the probe read
+  private boolean serving; // a request whose head has come
+  private boolean headBegun = true; // the first is due from the start
+  private long headSince = System.nanoTime();
 
   WatchedEndPoint(
       SocketChannel channel,
@@ -69,8 +72,38 @@ final class WatchedEndPoint extends SocketChannelEndPoint {
     }
   }
 
+  /** Say that a request's head has come, and that it is served from now on. */
+  synchronized void served() {
+    serving = true;
+    headBegun = false;
+  }
+
+  /** Say that a request is over; the next one's head may take its time from its first byte on. */
+  synchronized void over() {
+    serving = false;
+  }
+
+  /** Close the connection if a head has been coming for longer than this. */
+  void closeIfHeadTakes(long nanos) {
+    synchronized (this) {
+      if (!headBegun || System.nanoTime() - headSince < nanos) {
+        return;
+      }
+    }
+    close();
+  }
+
   @Override
   public synchronized int fill(ByteBuffer buffer) throws IOException {
+    int filled = fillFromAny(buffer);
+    if (filled > 0 && !serving && !headBegun) {
+      headBegun = true;
+      headSince = System.nanoTime();
+    }
+    return filled;
+  }
+
+  private int fillFromAny(ByteBuffer buffer) throws IOException {
     if (early == null) {
       return super.fill(buffer);
     }
