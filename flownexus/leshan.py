@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from flownexus.lwm2m.node import resource_node
+from flownexus.lwm2m.node import multiple_node, resource_node
 from flownexus.lwm2m.operation import Answered, Exchange, Lost, NotSent, OperationType, WriteFormat
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, from_json
@@ -50,16 +50,21 @@ def call_of(
 ) -> Call:
     """Return the request of an operation, in the form that Leshan's demo gave it.
 
-    `value` is {"type", "value"} of a write, in Leshan's JSON. A write replaces: for one resource LwM2M knows
-    nothing else (OMA LwM2M Core 1.1, 6.3.3).
+    `value` is what typed_value() made of a write's. It replaces: for one value LwM2M knows nothing else (OMA
+    LwM2M Core 1.1, 6.3.3); instances of a multiple resource may be added or updated instead.
     """
     match operation:
         case OperationType.READ:
             return Call("GET", str(path), {})
         case OperationType.WRITE:
             data_type = DataType(value["type"])
-            node = resource_node(path, data_type, from_json(data_type, value["value"]))
             query = {"replace": "true"}
+            if "values" in value:
+                values = {key: from_json(data_type, raw) for key, raw in value["values"].items()}
+                node = multiple_node(path, data_type, values)
+                query["replace"] = "true" if value["replace"] else "false"
+            else:
+                node = resource_node(path, data_type, from_json(data_type, value["value"]))
             if write_format is not WriteFormat.TLV:  # which is what Leshan takes by itself
                 query["format"] = write_format
             return Call("PUT", str(path), query, json=node)

@@ -208,6 +208,16 @@ def content_formats(links: object) -> tuple[int, ...] | None:
     return None
 
 
+def multiple_node(path: Path, data_type: DataType, values: Mapping[str, Value]) -> dict[str, Any]:
+    """Write the node of a multiple resource from the values of its instances by id."""
+    return {
+        "kind": "multiResource",
+        "id": path.resource_id,
+        "type": str(data_type),
+        "values": {key: to_json(data_type, value) for key, value in values.items()},
+    }
+
+
 def iter_object_links(links: object) -> Iterator[str]:
     """Yield the object and instance paths of a registration's links, such as /3/0.
 

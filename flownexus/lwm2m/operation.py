@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from flownexus.errors import ValidationFailedError
-from flownexus.lwm2m.path import BadPathError, Path
+from flownexus.lwm2m.path import MAX_ID, BadPathError, Path
 from flownexus.lwm2m.value import BadValueError, DataType, from_json, to_json
 
 MAX_ATTEMPTS: Final = 3
@@ -65,6 +65,7 @@ _DEPTHS: Final[Mapping[OperationType, range]] = {
     OperationType.OBSERVE: range(1, 5),
     OperationType.CANCEL_OBSERVE: range(1, 5),
 }
+_RESOURCE_DEPTH: Final = 3
 _KINDS: Final = ("", "object", "object instance", "resource", "resource instance")
 _FIELDS: Final = ("endpoint", "operation", "path", "value", "arguments", "repeatable", "priority")
 
@@ -124,7 +125,7 @@ def parse_operation(body: object) -> NewOperation:
             f"is a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}; the higher goes first"
         )
     if operation is not None:
-        _check_value(operation, body, wrong)
+        _check_value(operation, path, body, wrong)
         _check_package_uri(operation, path, body.get("value"), wrong)
         _check_execute(operation, body, wrong)
     if wrong or operation is None or path is None:
@@ -156,7 +157,9 @@ def _path(text: object, operation: OperationType | None, wrong: dict[str, str]) 
     return path
 
 
-def _check_value(operation: OperationType, body: Mapping[str, Any], wrong: dict[str, str]) -> None:
+def _check_value(
+    operation: OperationType, path: Path | None, body: Mapping[str, Any], wrong: dict[str, str]
+) -> None:
     if operation is not OperationType.WRITE:
         if body.get("value") is not None:
             wrong["value"] = "belongs to a write only"
@@ -169,6 +172,9 @@ def _check_value(operation: OperationType, body: Mapping[str, Any], wrong: dict[
             typed_value(value, None)
         except ValidationFailedError as error:
             wrong["value"] = error.detail.removeprefix("value: ")
+        else:
+            if "values" in value and path is not None and path.depth != _RESOURCE_DEPTH:
+                wrong["value"] = f"has values, which are those of a resource such as /3/0/7, not of {path}"
 
 
 def _check_package_uri(
@@ -176,7 +182,7 @@ def _check_package_uri(
 ) -> None:
     if operation is not OperationType.WRITE or path is None or "value" in wrong:
         return
-    uri = value["value"] if isinstance(value, Mapping) and _is_typed(value) else value
+    uri = value.get("value") if isinstance(value, Mapping) and _is_typed(value) else value
     if (path.object_id, path.resource_id) == (5, 1) and isinstance(uri, str):
         length = len(uri.encode("utf-8", "surrogatepass"))
         if length > MAX_PACKAGE_URI:
@@ -217,12 +223,18 @@ def typed_value(value: object, seen: DataType | None) -> dict[str, Any]:
     """Return {"type", "value"} of what is to be written, as Leshan writes values in JSON.
 
     `value` is {"type", "value"}, or the value alone: its data type is then `seen`, the one that the resource
-    was seen with. Raises ValidationFailedError where the type is unknown or the value does not fit it.
+    was seen with. Of a multiple resource it is {"type", "values": {<instance id>: <value>}, "replace"?}, and
+    so is what is returned. Raises ValidationFailedError where the type is unknown or the value does not fit.
     """
     if _is_typed(value):
         assert isinstance(value, Mapping)  # noqa: S101  # _is_typed has seen to it
+        if "values" in value:
+            return _typed_values(value)
         if set(value) != {"type", "value"}:
-            raise ValidationFailedError('value: write it as {"type": <data type>, "value": <value>}')
+            raise ValidationFailedError(
+                'value: write it as {"type": <data type>, "value": <value>}, or, of a multiple resource, as'
+                ' {"type": <data type>, "values": {"0": <value>}, "replace": true}'
+            )
         name, raw = value["type"], value["value"]
         if not isinstance(name, str) or name not in list(DataType):
             raise ValidationFailedError(f"value: the type is one of {', '.join(DataType)}")
@@ -238,6 +250,28 @@ def typed_value(value: object, seen: DataType | None) -> dict[str, Any]:
         return {"type": str(data_type), "value": to_json(data_type, from_json(data_type, raw))}
     except BadValueError as error:
         raise ValidationFailedError(f"value: {error}") from None
+
+
+def _typed_values(value: Mapping[str, Any]) -> dict[str, Any]:
+    values, replace = value["values"], value.get("replace", True)
+    if set(value) - {"type", "values", "replace"} or not isinstance(values, Mapping):
+        raise ValidationFailedError(
+            'value: write those of a multiple resource as {"type": <data type>, "values": {"0": <value>},'
+            ' "replace": true}'
+        )
+    if not isinstance(replace, bool):
+        raise ValidationFailedError(
+            "value: replace is true, to have these instances only, or false, to keep those not named"
+        )
+    for key in values:
+        if not (key.isascii() and key.isdigit() and str(int(key)) == key and int(key) <= MAX_ID):
+            raise ValidationFailedError(f"value: {key[:64]!r} is no instance id, a number from 0 to {MAX_ID}")
+    typed = {key: typed_value({"type": value["type"], "value": raw}, None) for key, raw in values.items()}
+    return {
+        "type": value["type"],
+        "values": {key: one["value"] for key, one in typed.items()},
+        "replace": replace,
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------

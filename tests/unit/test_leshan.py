@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from flownexus.leshan import Call, call_of, storable
 from flownexus.lwm2m.operation import OperationType
 from flownexus.lwm2m.path import Path
@@ -38,3 +40,14 @@ def test_the_instance_of_a_resource_is_not_lost_on_the_way() -> None:
 
 def test_nul_characters_do_not_reach_the_database() -> None:
     assert storable({"a\0": ["b\0", 1, None, {"c": "\0"}]}) == {"a�": ["b�", 1, None, {"c": "�"}]}
+
+
+@pytest.mark.parametrize(("replace", "word"), [(True, "true"), (False, "false")])
+def test_instances_of_a_multiple_resource_go_as_one_node(replace: bool, word: str) -> None:
+    value = {"type": "INTEGER", "values": {"0": "5", "65534": "-1"}, "replace": replace}
+    assert call_of(OperationType.WRITE, Path(3, 0, 7), value, None) == Call(
+        "PUT",
+        "/3/0/7",
+        {"replace": word},
+        json={"kind": "multiResource", "id": 7, "type": "INTEGER", "values": {"0": "5", "65534": "-1"}},
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 
 import pytest
@@ -420,3 +421,38 @@ class TestSettle:
             assert settled.wait is (Wait.NEWER_THAN_CLAIM if interrupted else Wait.NEWER_THAN_NOW)
         assert "\0" not in (settled.reason or "")
         assert len(settled.reason or "") <= 500
+
+
+MULTIPLE = {"endpoint": "x", "operation": "write", "path": "/3/0/7"}
+
+
+def test_a_multiple_resource_is_written_by_the_values_of_its_instances() -> None:
+    value = {"type": "INTEGER", "values": {"0": 5, "7": -1}}
+    assert parse_operation(MULTIPLE | {"value": value}).value == value
+    assert typed_value(value, None) == {
+        "type": "INTEGER",
+        "values": {"0": "5", "7": "-1"},
+        "replace": True,
+    }
+    assert typed_value(value | {"replace": False}, None)["replace"] is False
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("/3/0/7", {"type": "INTEGER", "values": {"0": "five"}}, "five"),
+        ("/3/0/7", {"type": "INTEGER", "values": [5]}, "multiple resource"),
+        ("/3/0/7", {"type": "INTEGER", "values": {"0": 5}, "value": 5}, "multiple resource"),
+        ("/3/0/7", {"type": "INTEGER", "values": {"00": 5}}, "no instance id"),
+        ("/3/0/7", {"type": "INTEGER", "values": {"65535": 5}}, "no instance id"),
+        ("/3/0/7", {"type": "INTEGER", "values": {"0": 5}, "replace": "no"}, "replace is true"),
+        ("/3/0/7", {"type": "NUMBER", "values": {"0": 5}}, "the type is one of"),
+        ("/3/0/7/1", {"type": "INTEGER", "values": {"0": 5}}, "not of /3/0/7/1"),
+        ("/5/0/1", {"type": "STRING", "values": {"x": "http://x"}}, "no instance id"),
+    ],
+)
+def test_values_that_are_not_those_of_a_multiple_resource_are_refused(
+    path: str, value: Any, reason: str
+) -> None:
+    with pytest.raises(ValidationFailedError, match=re.escape(reason)):
+        parse_operation(MULTIPLE | {"path": path, "value": value})
