@@ -25,6 +25,9 @@ public final class Hearing implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Hearing.class);
   private static final long BEAT_MILLIS = 1000;
 
+  /** What the socket kept while the server was halted is read so long after it. */
+  static final long SETTLE_MILLIS = 2000;
+
   private final Path file;
   private final BooleanSupplier accepting;
   private final LongSupplier clock;
@@ -87,7 +90,7 @@ public final class Hearing implements AutoCloseable {
     long now = clock.getAsLong();
     if (now - last > bridged) {
       LOG.warn("devices were not heard for {} s", (now - last) / 1000);
-      since = now;
+      since = now + SETTLE_MILLIS;
     }
     last = now;
     if (file == null) {
