@@ -169,9 +169,6 @@ class UnreadableTest {
     assertEquals(ResponseCode.BAD_REQUEST, ((Response) answer(2)).getCode());
     JsonNode item = server.webhooks.await("/single", i -> i.has("failure"));
     assertEquals("7b", item.at("/failure/payload").asText());
-    device.send(3, TLV, HexFormat.of().parseHex("e4164441c70000"));
-    assertEquals(ResponseCode.BAD_REQUEST, ((Response) answer(3)).getCode());
-    server.webhooks.await("/single", i -> i.at("/failure/format").asInt() == TLV);
   }
 
   @Test
