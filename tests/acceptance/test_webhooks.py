@@ -58,10 +58,9 @@ SHAPES: dict[str, Callable[[Any], Any]] = {
 
 def post(nexus: Nexus, path: str, body: Any, way: str) -> Answer:
     """Post with the token in the header, or in the path as a sender does that cannot set headers."""
-    token = nexus.token("webhook")
     if way == "path":
-        return nexus.request("POST", f"/hook/{quote(token, safe='')}{path}", body)
-    return nexus.request("POST", path, body, token=token)
+        return nexus.request("POST", f"/hook/{quote(nexus.token('hook'), safe='')}{path}", body)
+    return nexus.request("POST", path, body, token=nexus.token("webhook"))
 
 
 @WAYS
@@ -94,7 +93,7 @@ def test_a_registration_event_at_the_single_url_puts_a_device_online(nexus: Nexu
 
 
 def test_the_token_of_a_path_appears_in_no_log(nexus: Nexus) -> None:
-    token = nexus.token("webhook")
+    token = nexus.token("hook")
     for path in (SINGLE, COMPOSITE, "/nowhere"):
         post(nexus, path, b"no JSON", "path")
     assert nexus.request("GET", f"/hook/{token}{SINGLE}").status == 405
@@ -194,7 +193,7 @@ def test_a_bad_body_is_answered_400_with_the_reason(nexus: Nexus, path: str, bod
 
 def post_blanks(nexus: Nexus, path: str, size: int, *, chunked: bool) -> int:
     """Post a body of so many bytes, taking the answer whenever it comes, and return its status."""
-    token = nexus.token("webhook")
+    token = nexus.token("api" if path.endswith("/operations") else "webhook")
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{length}\r\n\r\n"
     body = b"".join((b"%x\r\n" % size, b" " * size, b"\r\n0\r\n\r\n")) if chunked else b" " * size
