@@ -25,6 +25,7 @@ def test_after_the_server_was_halted_a_device_that_gave_up_reports_again_once_it
     nexus: Nexus,
 ) -> None:
     wait_for(lambda: nexus.values("sim-0001", TEMPERATURE), 20)
+    nexus.await_idle("sim-0001")  # an observe that is still under way would go on after the halt
     before = nexus.endpoint("sim-0001")
     leshan = nexus.world.parts["leshan"].process
 
