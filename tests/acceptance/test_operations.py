@@ -159,15 +159,17 @@ def test_a_registered_but_silent_device_costs_an_attempt(nexus: Nexus) -> None:
     assert len(await_writes(nexus, endpoint, 1)) == 1
 
 
-def test_a_device_that_fails_is_tried_once_at_each_of_three_updates_and_then_given_up(nexus: Nexus) -> None:
+def test_a_device_that_answers_an_error_is_asked_again_after_a_growing_delay_and_then_given_up(
+    nexus: Nexus,
+) -> None:
     endpoint = "op-0004"
     go_offline(nexus, endpoint)
     nexus.control(endpoint, "fail", on="true")
     operation = nexus.write(endpoint, TIMEZONE, "Asia/Tokyo")
     nexus.control(endpoint, "register")
 
-    def tried(attempts: int) -> Row:
-        wait_for(lambda: nexus.operation(operation)["attempts"] == attempts, 10, f"attempt {attempts}")
+    def tried(attempts: int, timeout: float = 10) -> Row:
+        wait_for(lambda: nexus.operation(operation)["attempts"] == attempts, timeout, f"attempt {attempts}")
         return wait_for(
             lambda: row if (row := nexus.operation(operation))["status"] != "SENDING" else {}, 5, "its end"
         )
@@ -175,23 +177,25 @@ def test_a_device_that_fails_is_tried_once_at_each_of_three_updates_and_then_giv
     row = tried(1)
     assert (row["status"], row["result"]) == ("QUEUED", {"status": "INTERNAL_SERVER_ERROR(500)"})
     assert "5.00" in row["reason"]
-    # Neither a wake-up nor housekeeping, which makes its round every 5 s, sends it again.
+    # Neither a wake-up nor an update sends it again before its delay is over.
     for _ in range(3):
         nexus.request("POST", "/function/dispatch-op", {"ep": endpoint}, token=nexus.token("connector"))
-    time.sleep(6)
-    assert nexus.status(operation) == ("QUEUED", 1)
     update(nexus, endpoint)
-    assert tried(2)["status"] == "QUEUED"
-    update(nexus, endpoint)
-    row = tried(3)
+    [waits] = nexus.sql("SELECT not_before > now() AS waits FROM endpoint_operation WHERE id = %s", operation)
+    assert nexus.status(operation) == ("QUEUED", 1) or not waits["waits"]
+    # Housekeeping sends it then, without an update; it repeats a wake-up of its own after 20 s at most.
+    wait_for(lambda: nexus.status(operation) == ("QUEUED", 2), 40, "the second attempt")
+    for attempt in (3, 4):  # the delays are 30 s and 120 s by now
+        nexus.sql("UPDATE endpoint_operation SET not_before = now() WHERE id = %s", operation)
+        row = tried(attempt, 40)
     assert (row["status"], row["result"]) == ("FAILED", {"status": "INTERNAL_SERVER_ERROR(500)"})
     assert "5.00" in row["reason"]
-    assert [line["result"] for line in await_writes(nexus, endpoint, 3)] == ["5.00"] * 3
+    assert [line["result"] for line in await_writes(nexus, endpoint, 4)] == ["5.00"] * 4
     nexus.control(endpoint, "fail", on="false")
     update(nexus, endpoint)
     last = nexus.write(endpoint, TIMEZONE, "Asia/Seoul")
     nexus.await_status(last, "CONFIRMED")
-    assert [line["result"] for line in await_writes(nexus, endpoint, 4)] == ["5.00"] * 3 + ["2.04"]
+    assert [line["result"] for line in await_writes(nexus, endpoint, 5)] == ["5.00"] * 4 + ["2.04"]
 
 
 @pytest.mark.parametrize(
