@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.fixtures.postgres",
+    "tests.fixtures.relay",
     "tests.fixtures.nats",
     "tests.fixtures.served",
     "tests.fixtures.leshan",

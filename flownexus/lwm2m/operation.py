@@ -554,6 +554,15 @@ def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
             return Settlement(Status.QUEUED, reason, result, wait=wait)
 
 
+def settle_unanswered() -> Settlement:
+    """Decide what becomes of an operation whose claim was perhaps committed: PostgreSQL did not answer.
+
+    Nothing was sent, since the worker did not know that the operation was its own: the attempt is given back.
+    """
+    reason = "PostgreSQL did not answer the claim; nothing was sent"
+    return Settlement(Status.QUEUED, reason, attempt_counts=False)
+
+
 def settle_expired(attempt: Attempt) -> Settlement:
     """Decide what becomes of an operation whose worker never came back: its lease is over.
 

@@ -2,7 +2,7 @@
 
 At most one operation of an endpoint is SENDING. A claim is a lease by PostgreSQL's clock, with a fencing
 token: what a worker brings when its lease is over and another has settled or claimed the operation is thrown
-away.
+away. No two claims have the same token, whether they were committed or not.
 """
 
 from __future__ import annotations
@@ -231,6 +231,15 @@ def concerns_all(error: Exception) -> bool:
     return isinstance(error, UnavailableError) and not isinstance(error, alone)
 
 
+class UnansweredClaimError(UnavailableError):
+    """PostgreSQL was lost at the commit of a claim: nobody knows whether it was done; try again soon."""
+
+    def __init__(self, claims: Sequence[Claim]) -> None:
+        super().__init__()
+        self.claims = claims
+        """What was claimed if it was done; to be given back by record(), which settles it only then."""
+
+
 class Held(Enum):
     """What a claim has of an endpoint whose row somebody else holds."""
 
@@ -245,10 +254,12 @@ def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[
 
     There is None for an endpoint without one: while it is offline, another of its operations is under way, or
     all wait for its next registered or updated event, or for a delay to end; HELD for one whose row somebody
-    else holds, which is not waited for. Raises what concerns_all() tells apart.
+    else holds, which is not waited for. Raises what concerns_all() tells apart, and UnansweredClaimError.
     """
+    uncommitted: list[Claim] = []
 
     def work(connection: Connection) -> list[Claim | Held | None]:
+        uncommitted.clear()
         locked = {
             name: id_ for id_, name in queries.try_lock_endpoints_named(connection, names=list(endpoints))
         }
@@ -263,6 +274,7 @@ def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[
                 claimed or again.pop(endpoint, None) for endpoint, claimed in zip(free, claims, strict=True)
             ]
         held = _held(connection, [endpoint for endpoint in endpoints if endpoint not in locked])
+        uncommitted.extend(claimed for claimed in claims if claimed is not None)
         of_free = iter(claims)
         return [
             next(of_free) if endpoint in locked else HELD if endpoint in held else None
@@ -277,6 +289,10 @@ def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[
         # The index lets only one be SENDING, whatever else goes wrong.
         log.warning("another operation of %r is under way", endpoints[0])
         return [None]
+    except UnavailableError as error:
+        if uncommitted:
+            raise UnansweredClaimError(uncommitted) from error
+        raise
 
 
 def _claim(

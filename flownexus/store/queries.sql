@@ -315,7 +315,7 @@ SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY U
 -- For the holder of the endpoint's lock, as a statement of its own: the one that takes the lock may not see all that
 -- was committed just before.
 UPDATE endpoint_operation o
-SET status = 'SENDING', attempts = o.attempts + 1, fence = o.fence + 1, last_attempt_at = clock_timestamp(),
+SET status = 'SENDING', attempts = o.attempts + 1, fence = nextval('claim_fence'), last_attempt_at = clock_timestamp(),
     lease_expires_at = clock_timestamp() + make_interval(secs => :lease), not_before = NULL
 FROM next_operation(:endpoint_id) AS chosen
 WHERE o.id = chosen.id AND coalesce(o.status = 'QUEUED', false)

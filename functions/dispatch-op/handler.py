@@ -28,11 +28,20 @@ from starlette.requests import Request
 from flownexus.asgi import Json, starlette_app
 from flownexus.errors import BadRequestError, LockedError, UnavailableError
 from flownexus.leshan import Leshan, call_of
-from flownexus.lwm2m.operation import Outcome, Verdict, judge, settle
+from flownexus.lwm2m.operation import Outcome, Verdict, judge, settle, settle_unanswered
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
 from flownexus.store.gathering import AsyncGathering
-from flownexus.store.operation import Claim, End, Held, Recorded, claim, concerns_all, record
+from flownexus.store.operation import (
+    Claim,
+    End,
+    Held,
+    Recorded,
+    UnansweredClaimError,
+    claim,
+    concerns_all,
+    record,
+)
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry, time_of
 from flownexus.web import Guard, problem
@@ -109,7 +118,11 @@ class Dispatcher:
         self._threads.shutdown(wait=False)
 
     async def _dispatch(self, endpoint: str) -> dict[str, Any]:
-        claimed = await self._claim(endpoint)
+        try:
+            claimed = await self._claim(endpoint)
+        except UnansweredClaimError as error:
+            await self._give_back([claimed for claimed in error.claims if claimed.endpoint == endpoint])
+            raise
         if claimed is None:
             return {"operation": None}
         until = asyncio.get_running_loop().time() + self._timeouts.lease
@@ -154,6 +167,14 @@ class Dispatcher:
                 return claimed
             await asyncio.sleep(_jittered(pause))
         raise LockedError
+
+    async def _give_back(self, claims: Sequence[Claim]) -> None:
+        """Queue again what was perhaps claimed, before the caller is told to come again."""
+        until = asyncio.get_running_loop().time() + self._timeouts.lease
+        for claimed in claims:
+            recorded = await self._record(End(claimed, settle_unanswered(), datetime.now(UTC)), until)
+            if recorded is not Recorded.LATE:
+                log.warning("operation %d: given back, since its claim was not answered", claimed.id)
 
     async def _send(self, claimed: Claim) -> Outcome:
         try:

@@ -32,6 +32,7 @@ from flownexus.store.telemetry import Telemetry
 from local.ports import free_port
 from tests.fixtures.handler import FUNCTIONS, load_handler
 from tests.fixtures.leshan import LeshanDouble, answer, asleep, broken, never, plain
+from tests.fixtures.relay import Relay
 from tests.fixtures.served import Serve, Served
 from tests.fixtures.world import World
 
@@ -617,6 +618,25 @@ async def test_without_postgresql_the_caller_is_asked_to_come_again(
             response = await post()
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_claim_whose_commit_is_not_answered_is_given_back_for_nothing_was_sent(
+    world: World, no_nats: Publisher, leshan: LeshanDouble, relay: Relay, *, done: bool
+) -> None:
+    """It stayed SENDING, and an execute ended FAILED "outcome unknown"."""
+    world.endpoint()
+    id_ = world.queue(operation="execute")
+    with open_pool(relay.through(world.database.functions), 4, "test") as pool:
+        async with replica(pool, no_nats, leshan.url) as post:
+            relay.cut_at_commit(done=done)
+            assert (await post()).status_code == 503
+            row = world.operation(id_)
+            assert (row["status"], row["attempts"], leshan.seen) == ("QUEUED", 0, [])
+            assert (row["last_attempt_at"] is not None) is done  # the commit took place, or did not
+            assert (await dispatched(await post()))["status"] == "CONFIRMED"
+    assert world.status(id_) == ("CONFIRMED", 1)
+    assert len(leshan.seen) == 1
 
 
 @pytest.fixture

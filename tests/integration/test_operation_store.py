@@ -10,10 +10,23 @@ from typing import Any
 import psycopg
 import pytest
 
-from flownexus.lwm2m.operation import Settlement, Status, Wait
+from flownexus.lwm2m.operation import OperationType, Settlement, Status, Wait, settle_unanswered
+from flownexus.lwm2m.path import Path
 from flownexus.store import queries
-from flownexus.store.operation import HELD, Claim, End, Held, Recorded, claim, concerns_all, record
+from flownexus.store.operation import (
+    HELD,
+    Claim,
+    End,
+    Held,
+    Recorded,
+    UnansweredClaimError,
+    claim,
+    concerns_all,
+    record,
+)
+from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
+from tests.fixtures.relay import Relay
 from tests.fixtures.world import World
 
 LEASE = 50.0
@@ -35,6 +48,23 @@ def take(world: World, endpoint: str = "sim-0001") -> Claim:
     [claimed] = claim(world.pool, [endpoint], LEASE)
     assert isinstance(claimed, Claim)
     return claimed
+
+
+def claim_of(id_: int, endpoint_id: int, fence: int) -> Claim:
+    """Return what the dispatcher knows of a claim of an execute."""
+    return Claim(
+        id=id_,
+        fence=fence,
+        endpoint_id=endpoint_id,
+        endpoint="sim-0001",
+        presence=1,
+        operation=OperationType.EXECUTE,
+        path=Path(3, 0, 4),
+        value=None,
+        arguments=None,
+        repeatable=False,
+        attempts=1,
+    )
 
 
 def put_back(world: World, telemetry: Telemetry, claimed: Claim, settlement: Settlement) -> Recorded:
@@ -374,6 +404,40 @@ def test_a_worker_that_never_comes_back_three_times_fails_it(world: World) -> No
         world.expire_lease(id_)
     assert claim(world.pool, ["sim-0001"], LEASE) == [None]
     assert world.status(id_) == ("FAILED", 3)
+
+
+def test_a_fence_is_of_one_claim_also_of_one_that_was_rolled_back(world: World, relay: Relay) -> None:
+    """Who does not know whether its claim was committed would give back the next one's."""
+    world.endpoint()
+    id_ = world.queue(operation="execute")
+    relay.cut_at_commit(done=False)
+    with (
+        open_pool(relay.through(world.database.functions), 1, "test") as pool,
+        pytest.raises(UnansweredClaimError) as raised,
+    ):
+        claim(pool, ["sim-0001"], LEASE)
+    [unanswered] = raised.value.claims
+    another = take(world)
+    assert (unanswered.id, another.id) == (id_, id_)
+    end = End(unanswered, settle_unanswered(), datetime.now(UTC))
+    assert record(world.pool, Telemetry(timedelta(days=365)), [end]) == [Recorded.LATE]
+    assert world.status(id_) == ("SENDING", 1)
+
+
+def test_whether_a_claim_was_committed_is_known_when_its_transaction_has_ended(
+    world: World, telemetry: Telemetry
+) -> None:
+    """A host that vanished leaves it open until the server ends it."""
+    world.endpoint()
+    id_ = world.queue(operation="execute")
+    with psycopg.connect(world.database.functions) as connection:
+        [(endpoint_id, _)] = queries.try_lock_endpoints_named(connection, names=["sim-0001"])
+        _, fence, *_ = queries.claim_operation(connection, endpoint_id=endpoint_id, lease=LEASE)
+        end = End(claim_of(id_, endpoint_id, fence), settle_unanswered(), datetime.now(UTC))
+        assert record(world.pool, telemetry, [end]) == [Recorded.HELD]
+    assert world.status(id_) == ("SENDING", 1)
+    assert record(world.pool, telemetry, [end]) == [Recorded.MORE]
+    assert world.status(id_) == ("QUEUED", 0)
 
 
 def test_values_are_stored_like_any_others(world: World, telemetry: Telemetry) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -25,23 +23,9 @@ SOON = 45.0
 
 
 @pytest.fixture
-def relay(database: Database) -> Iterator[Relay]:
-    port = urlsplit(database.functions).port
-    assert port is not None
-    with Relay(port) as relay:
-        yield relay
-
-
-def through(relay: Relay, url: str) -> str:
-    """Return a database's URL by way of the relay."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{relay.port}"))
-
-
-@pytest.fixture
 def ingest(relay: Relay, database: Database, serve: Serve, tmp_path: Path) -> Served:
     secrets = SecretFolder(tmp_path / "secrets")
-    secrets.write("flownexus-database-url", through(relay, database.functions))
+    secrets.write("flownexus-database-url", relay.through(database.functions))
     secrets.write("flownexus-nats-url", f"nats://127.0.0.1:{free_port()}")
     secrets.write("flownexus-webhook-token", "webhook")
     return serve(

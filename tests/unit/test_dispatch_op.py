@@ -15,7 +15,7 @@ from flownexus.lwm2m.operation import Answered, Exchange, NotSent, OperationType
 from flownexus.lwm2m.path import Path
 from flownexus.messaging import Kind, Wake
 from flownexus.settings import Timeouts
-from flownexus.store.operation import HELD, Claim, End, Held, Recorded
+from flownexus.store.operation import HELD, Claim, End, Held, Recorded, UnansweredClaimError
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.handler import load_handler
 
@@ -48,11 +48,14 @@ class Store:
         self.answer = Recorded.LAST
         self.answers: list[Recorded] = []
         self.held = 0
+        self.unanswered: list[Claim] = []
         monkeypatch.setattr(handler, "claim", self.claim)
         monkeypatch.setattr(handler, "record", self.record)
         monkeypatch.setattr(handler, "RECORD_PAUSE", 0.01)
 
     def claim(self, pool: object, endpoints: Sequence[str], lease: float) -> list[Claim | Held | None]:
+        if self.unanswered:
+            raise UnansweredClaimError([self.unanswered.pop()])
         if self.held:
             self.held -= 1
             return [HELD for _ in endpoints]
@@ -156,6 +159,26 @@ async def test_who_holds_the_endpoint_is_waited_for_and_then_the_wake_up_comes_a
     with pytest.raises(LockedError):
         await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
     assert store.held == 1
+
+
+async def test_what_was_perhaps_claimed_is_given_back_before_the_caller_comes_again(
+    store: Store, publisher: Publisher
+) -> None:
+    store.unanswered = [CLAIM]
+    store.failures = [UnavailableError()]
+    store.answers = [Recorded.HELD]
+    leshan = Leshan()
+    with pytest.raises(UnansweredClaimError):
+        await dispatcher(store, publisher, leshan).dispatch("sim-0001")
+    assert (leshan.calls, publisher.published) == ([], [])
+    assert [(each.status, each.attempt_counts) for each in store.recorded] == [(Status.QUEUED, False)]
+
+
+async def test_and_only_what_was_claimed_of_its_own_endpoint(store: Store, publisher: Publisher) -> None:
+    store.unanswered = [CLAIM]
+    with pytest.raises(UnansweredClaimError):
+        await dispatcher(store, publisher, Leshan()).dispatch("sim-0002")
+    assert store.recorded == []
 
 
 async def test_an_end_waits_for_who_holds_the_endpoint(store: Store, publisher: Publisher) -> None:

@@ -31,6 +31,7 @@ from flownexus.lwm2m.operation import (
     parse_operation,
     settle,
     settle_expired,
+    settle_unanswered,
     typed_value,
 )
 from flownexus.lwm2m.path import Path
@@ -383,6 +384,11 @@ class TestSettle:
 
     def test_an_execute_that_the_device_failed_at_is_sent_again(self) -> None:
         assert end(failure("X(500)"), OperationType.EXECUTE).status is Status.QUEUED
+
+    def test_what_was_perhaps_claimed_goes_out_as_if_it_had_not_been(self) -> None:
+        settled = settle_unanswered()
+        assert (settled.status, settled.attempt_counts) == (Status.QUEUED, False)
+        assert (settled.wait, settled.delay_s) == (Wait.NOTHING, None)
 
     def test_an_expired_lease_goes_out_again_without_waiting_for_the_device(self) -> None:
         settled = settle_expired(Attempt(OperationType.WRITE, repeatable=False, attempts=1))
