@@ -113,6 +113,13 @@ schema: $(STAMP) ## draw docs/schema.md from the migrations
 	$(RUN) -m local.diagram
 .PHONY: schema
 
+MODELS_JAR := leshan/server/target/leshan-server.jar
+object-models: $(STAMP) ## write a migration of the object models in Leshan's jar: MIGRATION=sql/migrations/NNN_object_models.sql
+	@[ -n "$(MIGRATION)" ] || { echo "error: name the new file: MIGRATION=sql/migrations/NNN_object_models.sql" >&2; exit 1; }
+	$(MVN) -pl server -am package -DskipTests
+	$(RUN) -m local.models $(MIGRATION) $(MODELS_JAR)
+.PHONY: object-models
+
 dashboards: $(STAMP) ## write Grafana's dashboards, deploy/grafana/dashboards
 	$(RUN) -m deploy.grafana.generate
 .PHONY: dashboards

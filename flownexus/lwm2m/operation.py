@@ -222,9 +222,10 @@ def _is_typed(value: object) -> bool:
 def typed_value(value: object, seen: DataType | None) -> dict[str, Any]:
     """Return {"type", "value"} of what is to be written, as Leshan writes values in JSON.
 
-    `value` is {"type", "value"}, or the value alone: its data type is then `seen`, the one that the resource
-    was seen with. Of a multiple resource it is {"type", "values": {<instance id>: <value>}, "replace"?}, and
-    so is what is returned. Raises ValidationFailedError where the type is unknown or the value does not fit.
+    `value` is {"type", "value"}, or the value alone: its data type is then `seen`, the one of the resource's
+    model, or without a model the one that it was seen with. Of a multiple resource it is
+    {"type", "values": {<instance id>: <value>}, "replace"?}, and so is what is returned. Raises
+    ValidationFailedError where the type is unknown or the value does not fit.
     """
     if _is_typed(value):
         assert isinstance(value, Mapping)  # noqa: S101  # _is_typed has seen to it
@@ -241,7 +242,7 @@ def typed_value(value: object, seen: DataType | None) -> dict[str, Any]:
         data_type = DataType(name)
     elif seen is None:
         raise ValidationFailedError(
-            "value: the data type of this resource has not been seen yet; "
+            "value: this resource is in no object model known here, and has not been seen yet; "
             'write the value as {"type": <data type>, "value": <value>}'
         )
     else:

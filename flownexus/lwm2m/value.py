@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -23,6 +24,7 @@ Value: TypeAlias = int | float | str | bool | bytes | datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?\d{1,400}(\.\d{1,400})?([eE][+-]?\d{1,4})?", re.ASCII)
 _OBJECT_LINK = re.compile(r"(\d{1,5}):(\d{1,5})", re.ASCII)
 
 
@@ -177,3 +179,117 @@ def to_json(data_type: DataType, value: Value) -> Any:
             return repr(value)
         case _:
             return value
+
+
+def converted(wanted: DataType, given: DataType, value: Value) -> Value:
+    """Turn a value of the type `given` into one of the type `wanted`, another one, where that loses nothing.
+
+    OPAQUE is read as TLV has its types (OMA LwM2M Core 1.1, appendix C), a whole number for a TIME as seconds
+    (the same), STRING as the text of a number. Raises BadValueError saying what would be right.
+    """
+    convert, right = _CONVERSIONS[wanted]
+    result = convert(given, value)
+    if result is None:
+        shown = in_json(to_json(given, value))
+        raise BadValueError(
+            f"{shown} of the type {given} is not {wanted}, the type in the object's model: {right}"
+        )
+    return result
+
+
+def _whole(given: DataType, value: Any, *, signed: bool = True) -> int | None:
+    match given:
+        case DataType.INTEGER | DataType.UNSIGNED_INTEGER:
+            return int(value)
+        case DataType.FLOAT if value.is_integer():
+            return int(value)
+        case DataType.STRING if _INTEGER.fullmatch(value):
+            return int(value)
+        case DataType.OPAQUE if len(value) in {1, 2, 4, 8}:
+            return int.from_bytes(value, "big", signed=signed)
+    return None
+
+
+def _to_integer(given: DataType, value: Any) -> int | None:
+    whole = _whole(given, value)
+    return whole if whole is not None and -(2**63) <= whole < 2**63 else None
+
+
+def _to_unsigned(given: DataType, value: Any) -> int | None:
+    whole = _whole(given, value, signed=False)
+    return whole if whole is not None and 0 <= whole < 2**64 else None
+
+
+def _to_float(given: DataType, value: Any) -> float | None:
+    number: float | None = None
+    if given is DataType.OPAQUE:
+        if len(value) in {4, 8}:
+            [number] = struct.unpack(">f" if len(value) == 4 else ">d", value)
+    elif (whole := _whole(given, value)) is not None:
+        number = float(whole) if int(float(whole)) == whole else None
+    elif given is DataType.STRING and _DECIMAL.fullmatch(value):
+        number = float(value)
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _to_boolean(given: DataType, value: Any) -> bool | None:
+    if given is DataType.STRING and value in {"true", "false"}:
+        return bool(value == "true")
+    if given is DataType.OPAQUE and len(value) != 1:
+        return None
+    return {0: False, 1: True}.get(_whole(given, value))  # type: ignore[arg-type]  # None is no key
+
+
+def _to_time(given: DataType, value: Any) -> datetime | None:
+    seconds = _whole(given, value)
+    try:
+        return None if seconds is None else time_from_milliseconds(seconds * 1000)
+    except BadValueError:
+        return None
+
+
+def _to_string(given: DataType, value: Any) -> str | None:
+    if given in {DataType.INTEGER, DataType.UNSIGNED_INTEGER}:
+        return str(value)
+    return str(value) if given is DataType.CORELINK else _utf8(given, value)
+
+
+def _to_core_link(given: DataType, value: Any) -> str | None:
+    return str(value) if given is DataType.STRING else _utf8(given, value)
+
+
+def _utf8(given: DataType, value: Any) -> str | None:
+    if given is not DataType.OPAQUE or b"\0" in value:
+        return None
+    try:
+        return str(value, "utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _to_object_link(given: DataType, value: Any) -> str | None:
+    if given is DataType.OPAQUE and len(value) == 4:
+        object_id, object_instance_id = struct.unpack(">HH", value)
+        return f"{object_id}:{object_instance_id}"
+    try:
+        return _object_link(value) if given is DataType.STRING else None
+    except BadValueError:
+        return None
+
+
+def _to_opaque(_given: DataType, _value: Any) -> None:
+    """Convert nothing: text may be the bytes, or base64 of them, and a number does not tell its width."""
+
+
+_CONVERSIONS: dict[DataType, tuple[Callable[[DataType, Any], Value | None], str]] = {
+    DataType.INTEGER: (_to_integer, "a whole number from -2^63 to 2^63 - 1, or 1, 2, 4 or 8 bytes"),
+    DataType.UNSIGNED_INTEGER: (_to_unsigned, "a whole number from 0 to 2^64 - 1, or 1, 2, 4 or 8 bytes"),
+    DataType.FLOAT: (_to_float, "a finite number that 64 bits hold exactly, or 4 or 8 bytes of IEEE 754"),
+    DataType.STRING: (_to_string, "text without NUL characters, its bytes in UTF-8, or a whole number"),
+    DataType.BOOLEAN: (_to_boolean, "true, false, 1 or 0, or one such byte"),
+    DataType.TIME: (_to_time, "whole seconds since 1970 in the years 1 to 9999, or their 1, 2, 4 or 8 bytes"),
+    DataType.OPAQUE: (_to_opaque, "bytes"),
+    DataType.OBJLNK: (_to_object_link, "an object link such as 3:0, or its 4 bytes"),
+    DataType.CORELINK: (_to_core_link, "link text, or its bytes in UTF-8"),
+}
+"""What turns another type's value into one of this type, or returns None, and what would be right."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from psycopg import Connection
 
@@ -12,6 +12,18 @@ from flownexus.store import queries
 
 TypeKey: TypeAlias = tuple[int, int]
 """(object id, resource id)"""
+
+
+class ResourceType(NamedTuple):
+    """What is known of a resource of an object: its id, and its data type, which holds if a model has it."""
+
+    id: int
+    data_type: DataType
+    by_model: bool
+
+    def gives_way_to(self, data_type: DataType) -> bool:
+        """Say whether this type is OPAQUE for want of a better one, which `data_type` is."""
+        return self.data_type is DataType.OPAQUE and not self.by_model and data_type is not DataType.OPAQUE
 
 
 class Catalog:
@@ -23,7 +35,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self._endpoints: dict[str, int] = {}
-        self._resource_types: dict[TypeKey, int] = {}
+        self._resource_types: dict[TypeKey, ResourceType] = {}
 
     def endpoints(self, connection: Connection, names: Iterable[str]) -> dict[str, int]:
         """Return the id of each endpoint name, adding those never seen."""
@@ -38,12 +50,16 @@ class Catalog:
 
     def resource_types(
         self, connection: Connection, wanted: Mapping[TypeKey, DataType]
-    ) -> dict[TypeKey, int]:
-        """Return the id of each resource type, adding those never seen with the data type given."""
-        ids = {key: self._resource_types[key] for key in wanted if key in self._resource_types}
-        if missing := sorted(wanted.keys() - ids.keys()):
-            ids.update(_find_resource_types(connection, missing))
-        if missing := [key for key in missing if key not in ids]:
+    ) -> dict[TypeKey, ResourceType]:
+        """Return each resource type, adding those never seen; without a model they have the type given."""
+        types = {key: self._resource_types[key] for key in wanted if key in self._resource_types}
+
+        def lacking(keys: Iterable[TypeKey]) -> list[TypeKey]:
+            return [key for key in keys if key not in types or types[key].gives_way_to(wanted[key])]
+
+        if missing := lacking(wanted):
+            types.update(_find_resource_types(connection, missing))
+        if missing := lacking(missing):
             object_ids, resource_ids = zip(*missing, strict=True)
             queries.add_resource_types(
                 connection,
@@ -51,16 +67,19 @@ class Catalog:
                 resource_ids=list(resource_ids),
                 data_types=[str(wanted[key]) for key in missing],
             )
-            ids.update(_find_resource_types(connection, missing))
-        return ids
+            types.update(_find_resource_types(connection, missing))
+        return types
 
-    def keep(self, endpoints: Mapping[str, int], resource_types: Mapping[TypeKey, int]) -> None:
-        """Remember ids of a transaction that was committed."""
+    def keep(self, endpoints: Mapping[str, int], resource_types: Mapping[TypeKey, ResourceType]) -> None:
+        """Remember what is of a transaction that was committed."""
         self._endpoints.update(endpoints)
         self._resource_types.update(resource_types)
 
 
-def _find_resource_types(connection: Connection, keys: Iterable[TypeKey]) -> dict[TypeKey, int]:
+def _find_resource_types(connection: Connection, keys: Iterable[TypeKey]) -> dict[TypeKey, ResourceType]:
     object_ids, resource_ids = zip(*keys, strict=True)
-    rows = queries.resource_type_ids(connection, object_ids=list(object_ids), resource_ids=list(resource_ids))
-    return {(object_id, resource_id): id_ for object_id, resource_id, id_ in rows}
+    rows = queries.resource_types(connection, object_ids=list(object_ids), resource_ids=list(resource_ids))
+    return {
+        (object_id, resource_id): ResourceType(id_, DataType(data_type), by_model)
+        for object_id, resource_id, id_, data_type, by_model in rows
+    }

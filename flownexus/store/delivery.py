@@ -229,15 +229,20 @@ class _Delivery:
             for place, entry in enumerate(entries, first)
             if isinstance(entry, Item) and entry.readings  # what holds no value is nothing to be stored
         ]
+        refused: dict[int, list[Rejection]] = {}
         if worth:
             items = [item for _, item in worth]
             stored = self._telemetry.store(self._connection, items, self._received)
             self._stored.append(stored)
             self._apply_presence(worth, stored.endpoints)
+            for index, rejection in stored.rejected:
+                refused.setdefault(worth[index][0], []).append(rejection)
         for place, entry in enumerate(entries, first):
-            for rejection in entry.rejected if isinstance(entry, Item) else (entry,):
-                self._outcome.rejected.append((place, rejection))
-        self._outcome.stored.extend(place for place, _ in worth)
+            own = entry.rejected if isinstance(entry, Item) else (entry,)
+            self._outcome.rejected.extend((place, rejection) for rejection in (*own, *refused.get(place, ())))
+        self._outcome.stored.extend(
+            place for place, item in worth if len(refused.get(place, ())) < len(item.readings)
+        )
 
     def store_by_halves(self, entries: Entries, first: int) -> None:
         """Store what PostgreSQL takes; what it refuses, or takes too long for, ends alone in dead_letter."""

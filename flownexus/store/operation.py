@@ -428,6 +428,7 @@ def _nothing() -> None:
 
 def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[End]) -> Callable[[], None]:
     items: list[Item] = []
+    claims: list[Claim] = []
     for claim_, settlement, received in ends:
         if settlement.content is None or claim_.operation not in _WITH_VALUES:
             continue
@@ -439,9 +440,12 @@ def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[E
             # millisecond is newer than the answer that it follows, and is stored before it.
             time_ms = round(received.timestamp() * 1000) - (claim_.operation is OperationType.OBSERVE)
             items.append(Item(claim_.endpoint, time_ms, EventType.READ, found.good))
+            claims.append(claim_)
     if not items:
         return _nothing
     stored = telemetry.store(connection, items)
+    for place, rejection in stored.rejected:
+        _reject(connection, claims[place], f"{rejection.path}: {rejection.reason}", rejection.node)
     stored.check()
     return stored.committed
 

@@ -14,16 +14,23 @@ SELECT name, id FROM endpoint WHERE name = ANY(:names);
 INSERT INTO endpoint (name) SELECT name FROM unnest(:names::text[]) AS wanted(name) ORDER BY name
 ON CONFLICT (name) DO NOTHING;
 
--- name: resource_type_ids(object_ids, resource_ids)
-SELECT t.object_id, t.resource_id, t.id
+-- name: resource_types(object_ids, resource_ids)
+SELECT t.object_id, t.resource_id, t.id, coalesce(m.data_type, t.data_type), m.data_type IS NOT NULL
 FROM resource_type t
 JOIN unnest(:object_ids::integer[], :resource_ids::integer[]) AS wanted(object_id, resource_id)
-    USING (object_id, resource_id);
+    USING (object_id, resource_id)
+LEFT JOIN resource_model m USING (object_id, resource_id);
 
 -- name: add_resource_types(object_ids, resource_ids, data_types)!
-INSERT INTO resource_type (object_id, resource_id, data_type)
-SELECT * FROM unnest(:object_ids::integer[], :resource_ids::integer[], :data_types::text[]) ORDER BY 1, 2
-ON CONFLICT (object_id, resource_id) DO NOTHING;
+-- Types as the models have them, without a model as given. OPAQUE, which says nothing, gives way to what is given later.
+INSERT INTO resource_type (object_id, resource_id, data_type, name, units)
+SELECT object_id, resource_id, coalesce(m.data_type, given.data_type), m.name, m.units
+FROM unnest(:object_ids::integer[], :resource_ids::integer[], :data_types::text[])
+     AS given(object_id, resource_id, data_type)
+LEFT JOIN resource_model m USING (object_id, resource_id)
+ORDER BY 1, 2
+ON CONFLICT (object_id, resource_id) DO UPDATE SET data_type = excluded.data_type
+WHERE resource_type.data_type = 'OPAQUE' AND excluded.data_type <> 'OPAQUE';
 
 -- telemetry
 
@@ -256,7 +263,9 @@ ORDER BY place;
 -- operation
 
 -- name: seen_data_type(object_id, resource_id)$
-SELECT data_type FROM resource_type WHERE object_id = :object_id AND resource_id = :resource_id;
+-- By its model, whether it was seen or not.
+SELECT coalesce((SELECT data_type FROM resource_model WHERE object_id = :object_id AND resource_id = :resource_id),
+                (SELECT data_type FROM resource_type WHERE object_id = :object_id AND resource_id = :resource_id));
 
 -- name: add_operation(endpoint, operation, path, value, arguments, repeatable, priority, idempotency_key, fingerprint, most)^
 -- None where the endpoint was never seen, has too many that wait, or the key was used before.

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from psycopg import Connection, Cursor
 
-from flownexus.lwm2m.value import DataType, time_from_milliseconds
+from flownexus.lwm2m.node import Rejection, resource_node
+from flownexus.lwm2m.value import BadValueError, DataType, Reading, converted, time_from_milliseconds
 from flownexus.lwm2m.webhook import Item
 from flownexus.store import queries, send
-from flownexus.store.catalog import Catalog, TypeKey
+from flownexus.store.catalog import Catalog, ResourceType, TypeKey
 from flownexus.store.pool import TryAgainError
 
 log = logging.getLogger(__name__)
@@ -148,13 +149,16 @@ class Stored:
         known: _Known,
         identity: Cursor,
         endpoints: Mapping[str, int],
-        types: Mapping[TypeKey, int],
+        types: Mapping[TypeKey, ResourceType],
+        rejected: Sequence[tuple[int, Rejection]],
     ) -> None:
         self._telemetry = telemetry
         self._known = known
         self._identity = identity
         self.endpoints = endpoints
         self._types = types
+        self.rejected = rejected
+        """Values that are not of their model's type, by the place of their item in the batch."""
 
     def check(self) -> None:
         """Raise TryAgainError where ids that were used are of another catalog; call it before the commit.
@@ -206,7 +210,7 @@ class Telemetry:
         )
         rows.add(batch, endpoints, types, _microseconds(received), Period.at(received, self.retention))
         identity = rows.write(connection) or send(connection, queries.catalog_identity)
-        return Stored(self, known, identity, endpoints, types)
+        return Stored(self, known, identity, endpoints, types, rows.rejected)
 
 
 Row: TypeAlias = tuple[Any, ...]
@@ -221,37 +225,49 @@ class _Rows:
         self.resources: list[Row] = []
         self.events: list[tuple[int, int, int, str]] = []
         self.event_resources: list[tuple[int, int, int]] = []
+        self.rejected: list[tuple[int, Rejection]] = []
 
     def add(
         self,
         batch: Sequence[Item],
         endpoints: Mapping[str, int],
-        types: Mapping[TypeKey, int],
+        types: Mapping[TypeKey, ResourceType],
         received: int,
         believed: Period,
     ) -> None:
         """Make rows of items; `received` is the time of those without a time that is to be believed."""
         start, end = believed
-        for item in batch:
+        for place, item in enumerate(batch):
             endpoint_id = endpoints[item.endpoint]
             time_ms = item.time_ms
             if time_ms is not None and start <= time_ms <= end:
                 time, device_time_ms = (time_ms - _EPOCH_MS) * 1000, None
             else:
                 time, device_time_ms = received, time_ms
-            event_id = None
-            if item.event_type is not None:
-                event_id = next(self._event_ids)
-                self.events.append((time, event_id, endpoint_id, str(item.event_type)))
+            event_id = None if item.event_type is None else next(self._event_ids)
+            stored_before = len(self.resources)
             for reading in item.readings:
                 path = reading.path
-                type_id = types[path.object_id, path.resource_id]  # type: ignore[index]  # it has three ids
-                before, after = _BEFORE_AND_AFTER[reading.data_type]
+                type_id, data_type, by_model = types[path.object_id, path.resource_id]  # type: ignore[index]  # it has three ids
+                value = reading.value
+                if reading.data_type is not data_type:
+                    if by_model:
+                        try:
+                            value = converted(data_type, reading.data_type, value)
+                        except BadValueError as error:
+                            node = resource_node(path, reading.data_type, value)
+                            self.rejected.append((place, Rejection(str(path), str(error), node)))
+                            continue
+                    else:
+                        data_type = reading.data_type
+                before, after = _BEFORE_AND_AFTER[data_type]
                 id_ = next(self._resource_ids)
                 key = (endpoint_id, type_id, path.object_instance_id, path.resource_instance_id)
-                self.resources.append((time, id_, *key, device_time_ms, *before, reading.value, *after))
+                self.resources.append((time, id_, *key, device_time_ms, *before, value, *after))
                 if event_id is not None:
                     self.event_resources.append((time, event_id, id_))
+            if event_id is not None and len(self.resources) > stored_before:
+                self.events.append((time, event_id, endpoint_id, str(item.event_type)))
 
     def write(self, connection: Connection) -> Cursor | None:
         """Insert all of them; return the cursor that tells the catalog's identity, if one does."""
@@ -294,12 +310,20 @@ def _latest(rows: Iterable[Row]) -> Sequence[Row]:
 
 
 def _data_types(batch: Sequence[Item]) -> dict[TypeKey, DataType]:
+    """Return the first data type of each resource; OPAQUE only where there is no other."""
+    wanted = _first_data_types(reading for item in batch for reading in item.readings)
+    if DataType.OPAQUE in wanted.values():
+        told = (r for item in batch for r in item.readings if r.data_type is not DataType.OPAQUE)
+        wanted |= _first_data_types(told)
+    return wanted
+
+
+def _first_data_types(readings: Iterable[Reading]) -> dict[TypeKey, DataType]:
     wanted: dict[TypeKey, DataType] = {}
-    for item in batch:
-        for reading in item.readings:
-            key = (reading.path.object_id, reading.path.resource_id)
-            if key not in wanted:
-                wanted[key] = reading.data_type  # type: ignore[index]  # a reading's path has three ids
+    for reading in readings:
+        key = (reading.path.object_id, reading.path.resource_id)
+        if key not in wanted:
+            wanted[key] = reading.data_type  # type: ignore[index]  # a reading's path has three ids
     return wanted
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import threading
 import uuid
@@ -22,6 +23,7 @@ from flownexus.lwm2m.webhook import Kind
 from flownexus.store.delivery import Deliveries, Entries
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
+from local.migrate import SQL_FOLDER, migrate
 from local.postgres import binaries
 from tests.fixtures import postgres
 from tests.fixtures.postgres import Database
@@ -743,6 +745,113 @@ def test_a_body_that_is_none_of_the_shapes_is_a_400_and_nothing_is_stored(
     assert rows("SELECT count(*) FROM endpoint") == [(0,)]
 
 
+# Types of resources
+
+
+def resource(data_type: str, raw: Any, resource_id: int = 5700) -> dict[str, Any]:
+    return {"kind": "singleResource", "id": resource_id, "type": data_type, "value": raw}
+
+
+def test_a_resource_is_described_by_its_model(replica: Replica, rows: Rows) -> None:
+    items = [
+        {"ep": "x", "obj_id": object_id, "val": resource("INTEGER", "5", resource_id)}
+        for object_id, resource_id in ((3, 9), (40000, 1))
+    ]
+    assert post(replica(Kind.SINGLE), items).status_code == 200
+    assert rows("SELECT object_id, name, data_type, units FROM resource_type ORDER BY 1") == [
+        (3, "Battery Level", "INTEGER", "/100"),
+        (40000, None, "INTEGER", None),
+    ]
+
+
+@pytest.mark.parametrize("copies", [1, 100], ids=["few", "many"])
+@pytest.mark.parametrize(
+    ("data_type", "raw"), [("OPAQUE", "41c40000"), ("OPAQUE", "4038800000000000"), ("INTEGER", "24")]
+)
+def test_a_value_of_another_type_is_stored_as_its_models(
+    replica: Replica, rows: Rows, data_type: str, raw: str, copies: int
+) -> None:
+    """A foreign Leshan without a model decodes TLV as OPAQUE."""
+    item = {"ep": "x", "obj_id": 3303, "val": resource(data_type, raw)}
+    assert post(replica(Kind.SINGLE), [item] * copies).json == {
+        "stored": copies, "skipped": 0, "mark": None, "rejected": []
+    }  # fmt: skip
+    number = 24.0 if data_type == "INTEGER" else 24.5
+    assert rows("SELECT DISTINCT float_value, opaque_value, integer_value FROM resource") == [
+        (number, None, None)
+    ]
+    assert rows("SELECT float_value, opaque_value FROM resource_latest") == [(number, None)]
+    assert rows("SELECT data_type FROM resource_type") == [("FLOAT",)]
+
+
+@pytest.mark.parametrize("copies", [1, 30], ids=["few", "many"])
+def test_a_value_that_its_models_type_cannot_hold_is_a_dead_letter_and_the_others_are_stored(
+    replica: Replica, rows: Rows, copies: int
+) -> None:
+    client = replica(Kind.COMPOSITE)
+    bad = resource("FLOAT", "1.5", 9)
+    both = {"ep": "x", "val": {"/3/0/9": bad, "/3303/0/5700": resource("FLOAT", "21.5")}}
+    none = {"ep": "x", "val": {"/3/0/9": bad}}
+    answer = post(client, [both, none] * copies).json
+    assert answer is not None
+    reason = answer["rejected"][0]["reason"]
+    assert reason.startswith(
+        '"1.5" of the type FLOAT is not INTEGER, the type in the object\'s model: a whole'
+    )
+    assert answer["rejected"] == [
+        {"index": index, "reason": reason, "path": "/3/0/9"} for index in range(2 * copies)
+    ]
+    assert answer["stored"] == copies
+    assert rows("SELECT DISTINCT path, number FROM telemetry") == [("/3303/0/5700", 21.5)]
+    [(events, used)] = rows("SELECT count(*), (SELECT count(*) FROM event_resource) FROM event")
+    assert (events, used) == (copies, copies)
+    assert rows("SELECT DISTINCT reason, item::json->>'path', item::json->>'node' FROM dead_letter") == [
+        (reason, "/3/0/9", json.dumps(bad))
+    ]
+    alone = post(client, none)
+    assert alone.status_code == 422
+    assert reason in alone.json["detail"]  # type: ignore[index]
+
+
+def test_without_a_model_the_first_type_stays_but_opaque_gives_way_to_a_better_one(
+    replica: Replica, rows: Rows
+) -> None:
+    def send(data_type: str, raw: str, client: FlaskClient) -> str:
+        item = {"ep": "x", "obj_id": 40000, "val": resource(data_type, raw)}
+        assert post(client, item).status_code == 200
+        [(known,)] = rows("SELECT data_type FROM resource_type")
+        return str(known)
+
+    first, second = replica(Kind.SINGLE), replica(Kind.SINGLE)
+    assert send("OPAQUE", "00", first) == "OPAQUE"
+    assert send("OPAQUE", "01", second) == "OPAQUE"
+    assert send("INTEGER", "1", first) == "INTEGER"
+    assert send("FLOAT", "1.5", second) == "INTEGER"
+    assert send("OPAQUE", "02", first) == "INTEGER"
+    assert rows("SELECT integer_value, float_value, opaque_value FROM resource ORDER BY stored_at") == [
+        (None, None, b"\0"), (None, None, b"\1"), (1, None, None), (None, 1.5, None), (None, None, b"\2")
+    ]  # fmt: skip
+
+
+def test_a_type_that_was_stored_before_the_models_is_mended_by_them(
+    empty_database: str, tmp_path: Path
+) -> None:
+    """As an upgrade finds it."""
+    before = tmp_path / "sql"
+    shutil.copytree(SQL_FOLDER, before)
+    [models] = (before / "migrations").glob("*_object_models.sql")
+    models.unlink()
+    migrate(empty_database, folder=before)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO resource_type (object_id, resource_id, data_type)"
+            " VALUES (3, 9, 'OPAQUE'), (40000, 1, 'OPAQUE')"
+        )
+        migrate(empty_database)
+        found = connection.execute("SELECT object_id, data_type, name, units FROM resource_type ORDER BY 1")
+        assert found.fetchall() == [(3, "INTEGER", "Battery Level", "/100"), (40000, "OPAQUE", None, None)]
+
+
 # A restored database
 
 
@@ -758,7 +867,7 @@ def restore_data(database: Database, cluster: postgres.TestCluster, dump: Path) 
     """Restore the rows alone, into the same tables, emptied before; connections stay."""
     with psycopg.connect(database.owner, autocommit=True) as connection:
         connection.execute(
-            "TRUNCATE endpoint, endpoint_operation, resource_type, resource, resource_latest,"
+            "TRUNCATE endpoint, endpoint_operation, resource_type, resource_model, resource, resource_latest,"
             " event, event_resource, observe_plan, catalog_generation"
         )
         connection.execute("DELETE FROM _yoyo_migration; DELETE FROM _yoyo_log; DELETE FROM _yoyo_version")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -461,6 +462,24 @@ def test_values_are_stored_like_any_others(world: World, telemetry: Telemetry) -
     assert dead["reason"].startswith('/3303/0/5701: "nan" is not FLOAT')
 
 
+def test_of_content_what_its_models_type_cannot_hold_is_a_dead_letter(
+    world: World, telemetry: Telemetry
+) -> None:
+    world.endpoint()
+    bad = {"kind": "singleResource", "id": 5701, "type": "FLOAT", "value": "1.5"}
+    for path, resources in (("/3303/0/5700", [node()]), ("/3303/0", [node("22"), bad])):
+        world.queue(operation="read", path=path)
+        content = (
+            resources[0] if len(resources) == 1 else {"kind": "instance", "id": 0, "resources": resources}
+        )
+        put_back(world, telemetry, take(world), Settlement(Status.CONFIRMED, content=content))
+    assert [row["number"] for row in world.execute("SELECT number FROM telemetry ORDER BY 1")] == [21.5, 22]
+    [dead] = world.execute("SELECT kind, reason, item FROM dead_letter")
+    assert dead["kind"] == "read"
+    assert dead["reason"].startswith('/3303/0/5701: "1.5" of the type FLOAT is not STRING')
+    assert json.loads(dead["item"]) == {"ep": "sim-0001", "operation": 2, "path": "/3303/0", "node": bad}
+
+
 def test_content_that_is_no_node_does_not_keep_it_from_being_confirmed(
     world: World, telemetry: Telemetry
 ) -> None:
@@ -475,8 +494,8 @@ def test_content_that_postgresql_refuses_does_not_leave_it_sending(
     world: World, telemetry: Telemetry
 ) -> None:
     world.endpoint()
-    id_ = world.queue(operation="read")
-    content = {"kind": "singleResource", "id": 5700, "type": "STRING", "value": "\ud800"}
+    id_ = world.queue(operation="read", path="/3303/0/5701")
+    content = {"kind": "singleResource", "id": 5701, "type": "STRING", "value": "\ud800"}
     settlement = Settlement(Status.CONFIRMED, result={"content": content}, content=content)
     put_back(world, telemetry, take(world), settlement)
     assert world.status(id_) == ("CONFIRMED", 1)

@@ -176,14 +176,24 @@ def test_without_nats_an_operation_is_queued_all_the_same(
     assert world.status(1) == ("QUEUED", 0)
 
 
-def test_a_value_alone_takes_the_type_that_was_seen(client: FlaskClient, world: World) -> None:
+def test_a_value_alone_takes_the_type_of_the_object_model(client: FlaskClient, world: World) -> None:
     world.endpoint()
     write = body(operation="write", path="/3303/0/5601", value=5)
+    assert client.post("/", json=write).get_json()["value"] == {"type": "FLOAT", "value": "5.0"}
+    world.execute(
+        "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (3303, 5601, 'OPAQUE')"
+    )
+    assert client.post("/", json=write).get_json()["value"] == {"type": "FLOAT", "value": "5.0"}
+
+
+def test_a_value_alone_takes_the_type_that_was_seen(client: FlaskClient, world: World) -> None:
+    world.endpoint()
+    write = body(operation="write", path="/40000/0/5601", value=5)
     response = client.post("/", json=write)
     assert response.status_code == 422
     assert "has not been seen yet" in response.get_json()["detail"]
     world.execute(
-        "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (3303, 5601, 'FLOAT')"
+        "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (40000, 5601, 'FLOAT')"
     )
     assert client.post("/", json=write).get_json()["value"] == {"type": "FLOAT", "value": "5.0"}
     response = client.post("/", json=write | {"value": "warm"})

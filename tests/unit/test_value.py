@@ -1,5 +1,6 @@
 import math
 import re
+import struct
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flownexus.lwm2m.value import BadValueError, DataType, from_json, to_json
+from flownexus.lwm2m.value import BadValueError, DataType, converted, from_json, to_json
 
 VALUES = {
     DataType.INTEGER: st.integers(-(2**63), 2**63 - 1),
@@ -90,3 +91,124 @@ def test_a_value_that_does_not_fit_its_type_is_refused_with_both(data_type: Data
 def test_a_value_that_does_not_fit_is_shown_as_it_was_sent(raw: object, written: str) -> None:
     with pytest.raises(BadValueError, match=f"^{re.escape(written)} is not TIME: "):
         from_json(DataType.TIME, raw)
+
+
+# Values of another type than the model's
+
+_YEAR_2026 = datetime(2026, 11, 22, 10, 45, 35, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given_type", "value", "result"),
+    [
+        (DataType.INTEGER, DataType.UNSIGNED_INTEGER, 2**63 - 1, 2**63 - 1),
+        (DataType.INTEGER, DataType.FLOAT, -3.0, -3),
+        (DataType.INTEGER, DataType.STRING, "-42", -42),
+        (DataType.INTEGER, DataType.OPAQUE, b"\xff", -1),
+        (DataType.INTEGER, DataType.OPAQUE, b"\x01\x00", 256),
+        (DataType.UNSIGNED_INTEGER, DataType.INTEGER, 5, 5),
+        (DataType.UNSIGNED_INTEGER, DataType.FLOAT, 2.0**63, 2**63),
+        (DataType.UNSIGNED_INTEGER, DataType.OPAQUE, b"\xff", 255),
+        (DataType.UNSIGNED_INTEGER, DataType.OPAQUE, b"\xff" * 8, 2**64 - 1),
+        (DataType.FLOAT, DataType.INTEGER, 24, 24.0),
+        (DataType.FLOAT, DataType.UNSIGNED_INTEGER, 2**63, 2.0**63),
+        (DataType.FLOAT, DataType.STRING, "24.5", 24.5),
+        (DataType.FLOAT, DataType.STRING, "-1e3", -1000.0),
+        (DataType.FLOAT, DataType.OPAQUE, bytes.fromhex("41c40000"), 24.5),
+        (DataType.FLOAT, DataType.OPAQUE, bytes.fromhex("4038800000000000"), 24.5),
+        (DataType.STRING, DataType.OPAQUE, "21 °C".encode(), "21 °C"),
+        (DataType.STRING, DataType.INTEGER, -7, "-7"),
+        (DataType.STRING, DataType.CORELINK, "</3/0>", "</3/0>"),
+        (DataType.CORELINK, DataType.STRING, "</3/0>", "</3/0>"),
+        (DataType.CORELINK, DataType.OPAQUE, b"</3/0>", "</3/0>"),
+        (DataType.BOOLEAN, DataType.OPAQUE, b"\x01", True),
+        (DataType.BOOLEAN, DataType.INTEGER, 0, False),
+        (DataType.BOOLEAN, DataType.FLOAT, 1.0, True),
+        (DataType.BOOLEAN, DataType.STRING, "1", True),
+        (DataType.BOOLEAN, DataType.STRING, "false", False),
+        (DataType.TIME, DataType.INTEGER, 1795344335, _YEAR_2026),
+        (DataType.TIME, DataType.FLOAT, 1795344335.0, _YEAR_2026),
+        (DataType.TIME, DataType.OPAQUE, (1795344335).to_bytes(4, "big"), _YEAR_2026),
+        (DataType.TIME, DataType.STRING, "1795344335", _YEAR_2026),
+        (DataType.OBJLNK, DataType.OPAQUE, b"\x00\x03\xff\xff", "3:65535"),
+        (DataType.OBJLNK, DataType.STRING, "3:0", "3:0"),
+    ],
+)
+def test_a_value_of_another_type_is_converted(
+    wanted: DataType, given_type: DataType, value: Any, result: object
+) -> None:
+    found = converted(wanted, given_type, value)
+    assert (type(found), found) == (type(result), result)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given_type", "value"),
+    [
+        (DataType.INTEGER, DataType.UNSIGNED_INTEGER, 2**63),
+        (DataType.INTEGER, DataType.FLOAT, 1.5),
+        (DataType.INTEGER, DataType.FLOAT, 1e300),
+        (DataType.INTEGER, DataType.STRING, "1.0"),
+        (DataType.INTEGER, DataType.STRING, "9" * 5000),
+        (DataType.INTEGER, DataType.OPAQUE, b"\0\0\0"),
+        (DataType.INTEGER, DataType.OPAQUE, b""),
+        (DataType.INTEGER, DataType.TIME, _YEAR_2026),
+        (DataType.INTEGER, DataType.BOOLEAN, True),
+        (DataType.UNSIGNED_INTEGER, DataType.INTEGER, -1),
+        (DataType.FLOAT, DataType.INTEGER, 2**53 + 1),
+        (DataType.FLOAT, DataType.STRING, "9007199254740993"),
+        (DataType.FLOAT, DataType.STRING, "nan"),
+        (DataType.FLOAT, DataType.STRING, "1e999"),
+        (DataType.FLOAT, DataType.STRING, "1_0"),
+        (DataType.FLOAT, DataType.STRING, " 1"),
+        (DataType.FLOAT, DataType.OPAQUE, bytes.fromhex("7fc00000")),
+        (DataType.FLOAT, DataType.OPAQUE, bytes.fromhex("7ff0000000000000")),
+        (DataType.FLOAT, DataType.OPAQUE, b"\0\1"),
+        (DataType.STRING, DataType.OPAQUE, b"\xff"),
+        (DataType.STRING, DataType.OPAQUE, b"a\0"),
+        (DataType.STRING, DataType.FLOAT, 1.1),
+        (DataType.BOOLEAN, DataType.INTEGER, 2),
+        (DataType.BOOLEAN, DataType.OPAQUE, b"\0\1"),
+        (DataType.BOOLEAN, DataType.STRING, "yes"),
+        (DataType.TIME, DataType.INTEGER, 1795344335000),  # milliseconds
+        (DataType.TIME, DataType.FLOAT, 0.5),
+        (DataType.OPAQUE, DataType.STRING, "00ff"),
+        (DataType.OPAQUE, DataType.INTEGER, 1),
+        (DataType.OBJLNK, DataType.OPAQUE, b"\0\3"),
+        (DataType.OBJLNK, DataType.STRING, "70000:0"),
+        (DataType.OBJLNK, DataType.INTEGER, 3),
+        (DataType.CORELINK, DataType.INTEGER, 3),
+    ],
+)
+def test_a_value_that_the_type_cannot_hold_is_refused_with_both_types(
+    wanted: DataType, given_type: DataType, value: Any
+) -> None:
+    with pytest.raises(
+        BadValueError, match=f"of the type {given_type} is not {wanted}, the type in the .*: "
+    ):
+        converted(wanted, given_type, value)
+
+
+@pytest.mark.parametrize("wanted", DataType)
+@pytest.mark.parametrize("given_type", DataType)
+def test_a_conversion_gives_a_value_of_the_wanted_type_that_loses_nothing(
+    wanted: DataType, given_type: DataType
+) -> None:
+    @given(VALUES[given_type])
+    def check(value: Any) -> None:
+        try:
+            result = converted(wanted, given_type, value)
+        except BadValueError:
+            return
+        assert from_json(wanted, to_json(wanted, result)) == result
+        if isinstance(value, int | float) and isinstance(result, int | float):
+            assert result == value
+
+    if wanted is not given_type:
+        check()
+
+
+@given(VALUES[DataType.FLOAT], VALUES[DataType.INTEGER], VALUES[DataType.UNSIGNED_INTEGER])
+def test_tlvs_bytes_are_read_as_the_numbers_they_were(number: float, signed: int, unsigned: int) -> None:
+    assert converted(DataType.FLOAT, DataType.OPAQUE, struct.pack(">d", number)) == number
+    assert converted(DataType.INTEGER, DataType.OPAQUE, struct.pack(">q", signed)) == signed
+    assert converted(DataType.UNSIGNED_INTEGER, DataType.OPAQUE, struct.pack(">Q", unsigned)) == unsigned
