@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from flownexus.errors import MissingSettingError
 
@@ -82,6 +83,10 @@ def secret(name: str) -> str:
     return tokens(name)[0]
 
 
+LEASE_TERM: Final = 60.0
+"""Seconds for which an operation is leased at most, before its lease is renewed."""
+
+
 @dataclass(frozen=True)
 class Timeouts:
     """The nested timeouts of one operation, in seconds, each shorter than the next."""
@@ -93,13 +98,18 @@ class Timeouts:
     execution: float
     """exec_timeout of the function."""
     lease: float
-    """How long a claim holds without a result."""
+    """How long a claim holds without a result, all renewals of its lease included."""
     upstream: float
     """The gateway's upstream_timeout."""
     gateway: float
     """The gateway's read_timeout and write_timeout."""
     connector: float
     """The connector's call of the gateway."""
+
+    @property
+    def lease_term(self) -> float:
+        """Return how long a lease holds unless it is renewed, as none of a dead worker is."""
+        return min(self.lease, LEASE_TERM)
 
     @classmethod
     def of(cls, long_poll: float) -> Timeouts:

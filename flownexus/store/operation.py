@@ -340,6 +340,18 @@ def _claim_of(endpoint: str, row: tuple[Any, ...] | None) -> Claim | None:
     )
 
 
+def renew(pool: ConnectionPool, claims: Sequence[Claim], lease: float) -> set[tuple[int, int]]:
+    """Let claims hold for `lease` seconds from now; return id and fence of each that does.
+
+    One that is not the newest of its operation does not, nor one whose row somebody else holds.
+    """
+    ids, fences = [claimed.id for claimed in claims], [claimed.fence for claimed in claims]
+    return transaction(
+        pool,
+        lambda connection: set(queries.renew_leases(connection, ids=ids, fences=fences, lease=lease)),
+    )
+
+
 class End(NamedTuple):
     """How an attempt ended: to be recorded."""
 

@@ -333,6 +333,21 @@ RETURNING o.id, o.fence, o.endpoint_id, chosen.presence, o.operation_type, o.pat
           (SELECT write_format FROM endpoint WHERE id = :endpoint_id),
           (SELECT content_formats FROM endpoint WHERE id = :endpoint_id), o.formats_refused;
 
+-- name: renew_leases(ids, fences, lease)
+-- Of claims that are the newest. Who holds a row is about to settle it, and is not waited for.
+WITH held AS MATERIALIZED (
+    SELECT o.id
+    FROM unnest(:ids::bigint[], :fences::bigint[]) AS mine(id, fence)
+    JOIN endpoint_operation o ON o.id = mine.id
+    WHERE o.fence = mine.fence AND coalesce(o.status = 'SENDING', false)
+    FOR NO KEY UPDATE OF o SKIP LOCKED
+)
+UPDATE endpoint_operation o
+SET lease_expires_at = clock_timestamp() + make_interval(secs => :lease)
+FROM held
+WHERE o.id = held.id
+RETURNING o.id, o.fence;
+
 -- name: has_eligible_operation(endpoint_id)$
 SELECT EXISTS (SELECT FROM next_operation(:endpoint_id));
 

@@ -27,6 +27,7 @@ from starlette.requests import Request
 
 from flownexus.asgi import Json, starlette_app
 from flownexus.errors import BadRequestError, LockedError, UnavailableError
+from flownexus.leases import Lease, Leases
 from flownexus.leshan import Leshan, call_of
 from flownexus.lwm2m.operation import Outcome, Verdict, judge, settle, settle_unanswered
 from flownexus.messaging import Kind, Publisher, Wake
@@ -41,6 +42,7 @@ from flownexus.store.operation import (
     claim,
     concerns_all,
     record,
+    renew,
 )
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry, time_of
@@ -102,6 +104,7 @@ class Dispatcher:
         # Apart, so that an end never waits until all that begin have begun.
         self._claims = AsyncGathering(self._threads, self._claim_all, concerns_all, lanes, TOGETHER)
         self._ends = AsyncGathering(self._threads, self._record_all, concerns_all, lanes, TOGETHER)
+        self._leases = Leases(timeouts.lease_term, timeouts.lease, self._renew)
         self._leshan_is_away = False
         self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
 
@@ -115,6 +118,7 @@ class Dispatcher:
     async def close(self) -> None:
         """Wait for the operations under way."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._leases.close()
         self._threads.shutdown(wait=False)
 
     async def _dispatch(self, endpoint: str) -> dict[str, Any]:
@@ -125,14 +129,18 @@ class Dispatcher:
             raise
         if claimed is None:
             return {"operation": None}
-        until = asyncio.get_running_loop().time() + self._timeouts.lease
+        with self._leases.hold(claimed) as lease:
+            return await self._end(claimed, lease)
+
+    async def _end(self, claimed: Claim, lease: Lease) -> dict[str, Any]:
+        """Take what was claimed to its end."""
         with _OPEN.track_inprogress():
             outcome = await self._send(claimed)
         received = time_of(outcome.time_ms, datetime.now(UTC), self._telemetry.retention)
         _ENDED.labels(outcome.verdict).inc()
         settlement = settle(claimed.attempt, outcome)
         self._tell_of_leshan(outcome)
-        recorded = await self._record(End(claimed, settlement, received), until)
+        recorded = await self._record(End(claimed, settlement, received), lease)
         if recorded is Recorded.LATE:
             _LATE.inc()
             log.warning("operation %d: came back too late with %s", claimed.id, settlement.status)
@@ -170,9 +178,10 @@ class Dispatcher:
 
     async def _give_back(self, claims: Sequence[Claim]) -> None:
         """Queue again what was perhaps claimed, before the caller is told to come again."""
-        until = asyncio.get_running_loop().time() + self._timeouts.lease
+        until = asyncio.get_running_loop().time() + self._timeouts.lease_term
         for claimed in claims:
-            recorded = await self._record(End(claimed, settle_unanswered(), datetime.now(UTC)), until)
+            end = End(claimed, settle_unanswered(), datetime.now(UTC))
+            recorded = await self._record(end, Lease(claimed, until, until))
             if recorded is not Recorded.LATE:
                 log.warning("operation %d: given back, since its claim was not answered", claimed.id)
 
@@ -192,14 +201,14 @@ class Dispatcher:
             raise LockedError
         return recorded
 
-    async def _record(self, end: End, until: float) -> Recorded:
+    async def _record(self, end: End, lease: Lease) -> Recorded:
         """Record the end; as long as the lease holds, PostgreSQL and who holds the row are waited for."""
         loop = asyncio.get_running_loop()
         while True:
             try:
                 return await self._record_once(end)
             except UnavailableError as error:
-                if loop.time() + RECORD_PAUSE > until:
+                if loop.time() + RECORD_PAUSE > lease.until:
                     log.error(  # noqa: TRY400  # the reason says it all
                         "operation %d: %s could not be recorded: %s",
                         end.claim.id, end.settlement.status, error,
@@ -207,10 +216,15 @@ class Dispatcher:
                     raise
             await asyncio.sleep(_jittered(RECORD_PAUSE))
 
+    async def _renew(self, claims: Sequence[Claim]) -> set[tuple[int, int]]:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, renew, self._pool, claims, self._timeouts.lease_term
+        )
+
     # What follows runs in a thread of the store.
 
     def _claim_all(self, endpoints: Sequence[str]) -> Sequence[Claim | Held | None]:
-        return claim(self._pool, endpoints, self._timeouts.lease)
+        return claim(self._pool, endpoints, self._timeouts.lease_term)
 
     def _record_all(self, ends: Sequence[End]) -> Sequence[Recorded]:
         return record(self._pool, self._telemetry, ends)

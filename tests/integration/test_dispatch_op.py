@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from aiohttp import web
 
+from flownexus import settings
 from flownexus.leshan import Leshan
 from flownexus.lwm2m.operation import NOT_OBSERVED
 from flownexus.lwm2m.path import Path as LwM2mPath
@@ -27,6 +28,7 @@ from flownexus.lwm2m.value import DataType, Reading
 from flownexus.lwm2m.webhook import Item
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.settings import Timeouts
+from flownexus.store.operation import revive_expired
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
 from local.ports import free_port
@@ -618,6 +620,43 @@ async def test_without_postgresql_the_caller_is_asked_to_come_again(
             response = await post()
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"
+
+
+async def test_a_device_may_take_an_hour_and_the_lease_is_a_minute(
+    world: World, no_nats: Publisher, leshan: LeshanDouble
+) -> None:
+    """It was 100 minutes: so long an operation waited when its dispatcher had died."""
+    world.endpoint()
+    leshan.default = answer("CHANGED(204)", after=0.2)
+    id_ = world.queue()
+    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(3600)) as post:
+        call = asyncio.create_task(post())
+        await until(lambda: len(leshan.seen) == 1)
+        row = world.operation(id_)
+        assert row["lease_expires_at"] - row["last_attempt_at"] <= timedelta(seconds=61)
+        assert (await dispatched(await call))["status"] == "CONFIRMED"
+
+
+async def test_a_lease_is_renewed_while_the_device_takes_its_time_and_no_longer(
+    world: World, no_nats: Publisher, leshan: LeshanDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "LEASE_TERM", 2.0)
+    world.endpoint()
+    leshan.default = answer("CHANGED(204)", after=5)
+    id_ = world.queue(operation="execute")
+    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(12)) as post:
+        call = asyncio.create_task(post())
+        await until(lambda: len(leshan.seen) == 1)
+        first = world.operation(id_)["lease_expires_at"]
+        while not call.done():
+            with world.pool.connection() as connection:
+                assert revive_expired(connection, 100) == []
+            assert await dispatched(await post()) is None
+            await asyncio.sleep(0.2)
+        assert (await dispatched(await call))["status"] == "CONFIRMED"
+    row = world.operation(id_)
+    assert (row["status"], row["attempts"], row["lease_expires_at"]) == ("CONFIRMED", 1, None)
+    assert row["finished_at"] > first  # one lease was not enough
 
 
 @pytest.mark.parametrize("done", [True, False])

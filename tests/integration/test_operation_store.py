@@ -24,6 +24,7 @@ from flownexus.store.operation import (
     claim,
     concerns_all,
     record,
+    renew,
 )
 from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
@@ -116,6 +117,7 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
                 "fence": 1,
             },
         ),
+        ("renew_leases", {"ids": [1], "fences": [1], "lease": LEASE}),
         ("has_eligible_operation", {"endpoint_id": 1}),
         ("cancel_operation", {"id": 1}),
         ("drop_older_plan", {"endpoint_id": 1, "registration_id": "a"}),
@@ -418,6 +420,8 @@ def test_a_fence_is_of_one_claim_also_of_one_that_was_rolled_back(world: World, 
     ):
         claim(pool, ["sim-0001"], LEASE)
     [unanswered] = raised.value.claims
+    with world.pool.connection() as connection:  # waits until the server has rolled it back
+        connection.execute("SELECT FROM endpoint FOR UPDATE")
     another = take(world)
     assert (unanswered.id, another.id) == (id_, id_)
     end = End(unanswered, settle_unanswered(), datetime.now(UTC))
@@ -439,6 +443,27 @@ def test_whether_a_claim_was_committed_is_known_when_its_transaction_has_ended(
     assert world.status(id_) == ("SENDING", 1)
     assert record(world.pool, telemetry, [end]) == [Recorded.MORE]
     assert world.status(id_) == ("QUEUED", 0)
+
+
+def test_leases_of_the_newest_claims_are_renewed_and_who_settles_is_not_waited_for(
+    world: World, telemetry: Telemetry
+) -> None:
+    names = ["good", "late", "ended", "held"]
+    ids = [world.queue(world.endpoint(name)) for name in names]
+    claims = [take(world, name) for name in names]
+    good, late, ended, held = ids
+    for id_ in ids:
+        world.expire_lease(id_)
+    newer = take(world, "late")
+    put_back(world, telemetry, claims[2], CONFIRMED)
+    with psycopg.connect(world.database.functions) as connection:
+        connection.execute("SELECT FROM endpoint_operation WHERE id = %s FOR UPDATE", [held])
+        assert renew(world.pool, claims, LEASE) == {(good, claims[0].fence)}
+    leases = {id_: world.operation(id_)["lease_expires_at"] for id_ in ids}
+    assert leases[good] > datetime.now(UTC) > leases[held]
+    assert leases[ended] is None
+    assert renew(world.pool, [newer, claims[3]], LEASE) == {(late, newer.fence), (held, claims[3].fence)}
+    assert renew(world.pool, claims[1:2], LEASE) == set()
 
 
 def test_values_are_stored_like_any_others(world: World, telemetry: Telemetry) -> None:
