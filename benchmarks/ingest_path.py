@@ -38,6 +38,7 @@ CLIENTS = 2
 SINGLES = 400  # of each client
 SINGLE_CLIENTS = 16
 PARTS = frozenset({"postgres", "nats", "gateway"})
+FIRST = 5800  # of the resources of a composite, none of which the object's model types
 TABLES = "resource, resource_latest, event, event_resource, delivery_mark"
 
 Body = Callable[[str, int, int], bytes]
@@ -110,7 +111,7 @@ def _composites(source: str, lane: int, number: int) -> bytes:
         {
             "ep": f"sim-{(number * count + n) % ENDPOINTS:04}",
             "ts": now + n,
-            "val": {f"/3303/0/{5700 + r}": _node(n + r, 5700 + r) for r in range(RESOURCES)},
+            "val": {f"/3303/0/{FIRST + r}": _node(n + r, FIRST + r) for r in range(RESOURCES)},
         }
         for n in range(count)
     ]
