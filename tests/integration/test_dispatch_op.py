@@ -473,9 +473,9 @@ async def test_what_a_device_says_cannot_break_the_record(
     post: Post, world: World, leshan: LeshanDouble
 ) -> None:
     world.endpoint()
-    odd = {"kind": "singleResource", "id": 5700, "type": "STRING", "value": "a\0b"}
+    odd = {"kind": "singleResource", "id": 5701, "type": "STRING", "value": "a\0b"}
     leshan.default = answer("CONTENT(205)", odd)
-    id_ = world.queue(operation="read")
+    id_ = world.queue(operation="read", path="/3303/0/5701")
     await post()
     assert world.status(id_) == ("CONFIRMED", 1)
     assert world.execute("SELECT value FROM telemetry") == [{"value": "a�b"}]
