@@ -121,8 +121,12 @@ def _show(home: Path) -> None:
         ("values of devices", f"{host}/leshan_api/resource/single", "flownexus-webhook-token"),
         ("", f"{host}/leshan_api/resource/composite", "flownexus-webhook-token"),
         ("Leshan's REST API", f"{values['FLOWNEXUS_LESHAN_URL']}/api", "flownexus-leshan-token"),
-        ("devices", values["FLOWNEXUS_COAPS"], "registered at Leshan"),
-        *([("", values["FLOWNEXUS_COAP"], "")] if "FLOWNEXUS_COAP" in values else []),
+        ("devices", values["FLOWNEXUS_COAPS"], "a key that you put at Leshan"),
+        *(
+            [("", values["FLOWNEXUS_COAP"], "none: simulated devices, and PLAIN_COAP")]
+            if "FLOWNEXUS_COAP" in values
+            else []
+        ),
         ("PostgreSQL", _without_password(values["FLOWNEXUS_DATABASE_URL"]), "to read: . env, psql"),
         ("NATS", _without_password(values["FLOWNEXUS_NATS_URL"]), "FLOWNEXUS_NATS_URL in env"),
     ):
