@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +19,9 @@ import psycopg
 from benchmarks.processes import groups
 from chaos import trial
 from chaos.audit import Value
-from local import web
+from local import java, web
 from local.options import Options, Ports
+from local.process import tethered
 from local.world import World
 
 OBSERVED = "/3303/0/5700"
@@ -199,3 +202,20 @@ def wait(condition: Callable[[], bool], interval: float = 0.5, timeout: float = 
         if time.monotonic() > deadline:
             raise TimeoutError("the system does not get to where it can be measured")
         time.sleep(interval)
+
+
+@contextlib.contextmanager
+def simulator(coap_url: str, group: str) -> Iterator[None]:
+    """Run a simulator of one group of devices for a server, which the world does not know of."""
+    arguments = [
+        *(java.java(), "-Xmx2g", "-XX:+UseSerialGC", "-jar", str(java.SIMULATOR_JAR)),
+        *("--server", coap_url, "--group", group),
+    ]
+    process = subprocess.Popen(
+        tethered(arguments, signal.SIGKILL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()

@@ -9,7 +9,6 @@ ten thousand each, which the files that a process may have open allow.
 from __future__ import annotations
 
 import contextlib
-import signal
 import statistics
 import subprocess
 import tempfile
@@ -19,11 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import nothing
-from benchmarks.fleet import Fleet, wait
+from benchmarks.fleet import Fleet, simulator, wait
 from benchmarks.results import Result
 from local import java
 from local.options import Options, Ports
-from local.process import tethered
 from local.world import World
 
 FLEETS = (1_000, 20_000)
@@ -84,28 +82,12 @@ def _devices(world: World, devices: int) -> Iterator[None]:
         for first in range(0, devices, MOST_OF_A_SIMULATOR):
             count = min(MOST_OF_A_SIMULATOR, devices - first)
             simulators.enter_context(
-                _simulator(
-                    world,
+                simulator(
+                    world.coap_url,
                     f"prefix=heap{first}-,count={count},notify={devices / RATE:g}s,lifetime=36000",
                 )
             )
         yield
-
-
-@contextlib.contextmanager
-def _simulator(world: World, group: str) -> Iterator[None]:
-    arguments = [
-        *(java.java(), "-Xmx2g", "-XX:+UseSerialGC", "-jar", str(java.SIMULATOR_JAR)),
-        *("--server", world.coap_url, "--group", group),
-    ]
-    process = subprocess.Popen(
-        tethered(arguments, signal.SIGKILL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _kept(world: World) -> int:

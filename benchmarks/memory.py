@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -22,13 +21,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.fleet import simulator
 from benchmarks.processes import Group
 from benchmarks.results import Result
-from local import java, web
+from local import web
 from local.credentials import SecretFolder
 from local.instance import running
 from local.options import REPOSITORY, STATUS_FILE, read_environment_file
-from local.process import tethered
 
 REST = 10.0  # seconds
 LOAD = 20.0
@@ -63,7 +62,9 @@ def _run_once() -> tuple[Pss, Pss]:
     with _stack() as home:
         time.sleep(REST)
         rest = _measure(home)
-        with _devices(home):
+        # From a simulator that is not the stack's.
+        coap = read_environment_file(home)["FLOWNEXUS_COAP"]
+        with simulator(coap, f"prefix=load-,count={DEVICES},notify=max,lifetime=300"):
             time.sleep(LOAD)
             return rest, _measure(home)
 
@@ -77,6 +78,8 @@ def _stack() -> Iterator[Path]:
             "FLOWNEXUS_HOME": str(home),
             "PORTS": "free",
             "DEVICES": "3",
+            "PLAIN_COAP": "load-*",
+            "NEW_ENDPOINTS": str(DEVICES),
         }
 
         def local(command: str) -> None:
@@ -95,24 +98,6 @@ def _stack() -> Iterator[Path]:
             yield home
         finally:
             local("down")
-
-
-@contextlib.contextmanager
-def _devices(home: Path) -> Iterator[None]:
-    """Let devices notify, from a simulator that is not the stack's."""
-    arguments = [
-        *(java.java(), "-jar", str(java.SIMULATOR_JAR)),
-        *("--server", read_environment_file(home)["FLOWNEXUS_COAP"]),
-        *("--group", f"prefix=load-,count={DEVICES},notify=max,lifetime=300"),
-    ]
-    process = subprocess.Popen(
-        tethered(arguments, signal.SIGKILL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _measure(home: Path) -> Pss:

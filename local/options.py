@@ -105,7 +105,7 @@ class Options:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Options:
-        """Read the options from FLOWNEXUS_*, DEVICES, MODELS, PLAIN_COAP, PORTS and LONG_POLL_TIMEOUT."""
+        """Read the options from FLOWNEXUS_* and from what the Makefile has for `make up`."""
         home = Path(environment.get("FLOWNEXUS_HOME") or REPOSITORY / ".flownexus").resolve()
         if environment.get("PORTS", "") not in {"", "free"}:
             raise OptionError(f"PORTS can only be 'free', not {environment['PORTS']!r}")
@@ -140,6 +140,7 @@ class Options:
             long_poll_timeout=_duration(environment, "LONG_POLL_TIMEOUT", "30s", *LONG_POLLS),
             models=models,
             plain_coap=tuple(filter(None, environment.get("PLAIN_COAP", "").split(","))),
+            new_endpoints=_number(environment, "NEW_ENDPOINTS", 20, 1_000_000),
             database_url=urls["DATABASE_URL"],
             nats_url=urls["NATS_URL"],
             stack_environment={name: environment[name] for name in STACK_SETTINGS if environment.get(name)},

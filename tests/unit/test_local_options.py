@@ -242,3 +242,10 @@ def test_a_line_of_libpq_s_password_file_names_the_place_and_escapes_the_passwor
     url: str, line: str
 ) -> None:
     assert password_line(url, "reader", "p:w\\d") == line
+
+
+def test_how_many_new_endpoints_may_come_in_a_minute_can_be_chosen() -> None:
+    assert Options.from_environment({}).new_endpoints == 20
+    assert Options.from_environment({"NEW_ENDPOINTS": "300"}).new_endpoints == 300
+    with pytest.raises(OptionError, match="NEW_ENDPOINTS must be a number"):
+        Options.from_environment({"NEW_ENDPOINTS": "many"})
