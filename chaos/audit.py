@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from flownexus.lwm2m.operation import MAX_ATTEMPTS
+from flownexus.operations.lifecycle import MAX_ATTEMPTS
 
 EXAMPLES: Final = 5
 """How many of what was found are shown."""

@@ -1,1 +1,1 @@
-"""What LwM2M itself says: paths, values, nodes, webhook bodies, operations. Pure: no I/O."""
+"""What OMA LwM2M itself says: paths, data types, values. Pure: no I/O."""

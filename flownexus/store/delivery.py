@@ -21,11 +21,11 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import FlowNexusError, StatementTimeoutError, TooMuchError, UnavailableError
-from flownexus.lwm2m.node import Rejection
-from flownexus.lwm2m.webhook import Envelope, EventType, Item, Kind, parse_body, parse_items
+from flownexus.leshan.nodes import Rejection
+from flownexus.leshan.webhook import Envelope, EventType, Item, Kind, parse_body, parse_items
 from flownexus.store import queries
 from flownexus.store.endpoint import PresenceEvent, apply_presence
-from flownexus.store.gathering import Gathering
+from flownexus.store.group_commit import GroupCommit
 from flownexus.store.pool import REFUSALS, hurry, transaction
 from flownexus.store.telemetry import CLOCK_SKEW, FEW, Stored, Telemetry
 
@@ -86,7 +86,7 @@ class Deliveries:
         self._pool = pool
         self._telemetry = telemetry
         self._kind = kind
-        self._gathering = Gathering(self._store_together, most=FEW)
+        self._group_commit = GroupCommit(self._store_together, most=FEW)
 
     def deliver(self, raw_body: bytes) -> Outcome:
         """Store a webhook's body: what is new of it, once, and all of it or nothing.
@@ -100,7 +100,7 @@ class Deliveries:
         if body.envelope is not None or weight > FEW:
             outcome = self._store(entries, body.envelope)
         else:
-            together = self._gathering.do(entries, max(weight, 1))
+            together = self._group_commit.do(entries, max(weight, 1))
             if isinstance(together, FlowNexusError):
                 raise together
             outcome = together

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from psycopg import Connection
 
-from flownexus.lwm2m.plan import PlanRow, planned_operations
-from flownexus.lwm2m.reconcile import first_look
-from flownexus.lwm2m.webhook import EventType, Registration
+from flownexus.leshan.webhook import EventType, Registration
+from flownexus.operations.plan import PlanRow, planned_operations
+from flownexus.operations.reconciliation import first_look
 from flownexus.store import queries
 
 log = logging.getLogger(__name__)

@@ -29,8 +29,11 @@ from flownexus.errors import (
     UnavailableError,
     ValidationFailedError,
 )
-from flownexus.lwm2m.node import readings
-from flownexus.lwm2m.operation import (
+from flownexus.leshan.nodes import readings
+from flownexus.leshan.webhook import EventType, Item
+from flownexus.lwm2m.path import Path
+from flownexus.lwm2m.value import DataType
+from flownexus.operations.lifecycle import (
     Attempt,
     NewOperation,
     OperationType,
@@ -42,9 +45,6 @@ from flownexus.lwm2m.operation import (
     typed_value,
     write_formats,
 )
-from flownexus.lwm2m.path import Path
-from flownexus.lwm2m.value import DataType
-from flownexus.lwm2m.webhook import EventType, Item
 from flownexus.store import queries, send
 from flownexus.store.pool import REFUSALS, transaction
 from flownexus.store.telemetry import Telemetry

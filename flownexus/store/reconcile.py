@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from psycopg import Connection
 
-from flownexus.lwm2m.operation import Status
 from flownexus.lwm2m.path import Path
-from flownexus.lwm2m.plan import PlanRow, planned
-from flownexus.lwm2m.reconcile import Known, renewal
+from flownexus.operations.lifecycle import Status
+from flownexus.operations.plan import PlanRow, planned
+from flownexus.operations.reconciliation import Known, renewal
 from flownexus.store import queries
 from flownexus.store.endpoint import enabled_plan
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from psycopg import Connection, Cursor
 
-from flownexus.lwm2m.node import Rejection, resource_node
+from flownexus.leshan.nodes import Rejection, resource_node
+from flownexus.leshan.webhook import Item
 from flownexus.lwm2m.value import BadValueError, DataType, Reading, converted, time_from_milliseconds
-from flownexus.lwm2m.webhook import Item
 from flownexus.store import queries, send
 from flownexus.store.catalog import Catalog, ResourceType, TypeKey
 from flownexus.store.pool import TryAgainError

@@ -25,14 +25,13 @@ from psycopg_pool import ConnectionPool
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from flownexus.asgi import Json, starlette_app
 from flownexus.errors import BadRequestError, LockedError, UnavailableError
 from flownexus.leases import Lease, Leases
-from flownexus.leshan import Leshan, call_of
-from flownexus.lwm2m.operation import Outcome, Verdict, judge, settle, settle_unanswered
+from flownexus.leshan.client import Leshan, call_of
 from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.operations.lifecycle import Outcome, Verdict, judge, settle, settle_unanswered
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
-from flownexus.store.gathering import AsyncGathering
+from flownexus.store.group_commit import AsyncGroupCommit
 from flownexus.store.operation import (
     Claim,
     End,
@@ -46,7 +45,9 @@ from flownexus.store.operation import (
 )
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry, time_of
-from flownexus.web import Guard, problem
+from flownexus.web.guard import Guard
+from flownexus.web.problem import problem
+from flownexus.web.starlette import Json, starlette_app
 
 log = logging.getLogger("dispatch-op")
 
@@ -102,8 +103,8 @@ class Dispatcher:
         self._threads = ThreadPoolExecutor(pool.max_size, thread_name_prefix="store")
         lanes = max(1, pool.max_size // 2)
         # Apart, so that an end never waits until all that begin have begun.
-        self._claims = AsyncGathering(self._threads, self._claim_all, concerns_all, lanes, TOGETHER)
-        self._ends = AsyncGathering(self._threads, self._record_all, concerns_all, lanes, TOGETHER)
+        self._claims = AsyncGroupCommit(self._threads, self._claim_all, concerns_all, lanes, TOGETHER)
+        self._ends = AsyncGroupCommit(self._threads, self._record_all, concerns_all, lanes, TOGETHER)
         self._leases = Leases(timeouts.lease_term, timeouts.lease, self._renew)
         self._leshan_is_away = False
         self._under_way: set[asyncio.Task[dict[str, Any]]] = set()

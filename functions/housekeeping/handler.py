@@ -37,8 +37,8 @@ from flownexus.store.partition import (
 )
 from flownexus.store.pool import Pool, pool_from_environment, transaction
 from flownexus.store.reconcile import reconcile
-from flownexus.web import Guard
-from flownexus.wsgi import flask_app
+from flownexus.web.flask import flask_app
+from flownexus.web.guard import Guard
 
 log = logging.getLogger("housekeeping")
 T = TypeVar("T")

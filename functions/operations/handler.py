@@ -22,13 +22,15 @@ import msgspec
 from flask import Flask, request
 
 from flownexus.errors import BadRequestError, MissingSettingError, NotFoundError, ValidationFailedError
-from flownexus.lwm2m.operation import NewOperation, Status, parse_operation
 from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.operations.lifecycle import NewOperation, Status, parse_operation
 from flownexus.settings import integer_setting, secret, tokens
 from flownexus.store.operation import MAX_QUEUED_OPERATIONS, cancel, create, list_newest, show
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web import Guard, Response, idempotency_key
-from flownexus.wsgi import flask_app
+from flownexus.web.flask import flask_app
+from flownexus.web.guard import Guard
+from flownexus.web.idempotency import idempotency_key
+from flownexus.web.problem import Response
 
 NAME: Final = "operations"
 URL: Final = f"/function/{NAME}"

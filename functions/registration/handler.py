@@ -1,6 +1,6 @@
 """Take Leshan's webhook of registration events."""
 
-from flownexus.ingest import app_from_environment
-from flownexus.lwm2m.webhook import Kind
+from flownexus.leshan.webhook import Kind
+from flownexus.web.ingest import app_from_environment
 
 app = app_from_environment(Kind.REGISTRATION)

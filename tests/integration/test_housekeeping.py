@@ -14,12 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from flownexus.ingest import create_app as create_ingest
-from flownexus.lwm2m.webhook import Kind as Webhook
+from flownexus.leshan.webhook import Kind as Webhook
 from flownexus.messaging import Kind, Publisher, Wake
 from flownexus.store.operation import claim
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Stored, Telemetry, _Rows
+from flownexus.web.ingest import create_app as create_ingest
 from local.nats import Server
 from local.ports import free_port
 from tests.fixtures.handler import load_handler

@@ -18,11 +18,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from flownexus.ingest import create_app
-from flownexus.lwm2m.webhook import Kind
+from flownexus.leshan.webhook import Kind
 from flownexus.store.delivery import Deliveries, Entries
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
+from flownexus.web.ingest import create_app
 from local.migrate import SQL_FOLDER, migrate
 from local.postgres import binaries
 from tests.fixtures import postgres

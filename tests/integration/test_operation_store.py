@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from flownexus.lwm2m.operation import OperationType, Settlement, Status, Wait, settle_unanswered
 from flownexus.lwm2m.path import Path
+from flownexus.operations.lifecycle import OperationType, Settlement, Status, Wait, settle_unanswered
 from flownexus.store import queries
 from flownexus.store.operation import (
     HELD,

@@ -11,13 +11,13 @@ import pytest
 from flask.testing import FlaskClient
 from psycopg import Cursor
 
-from flownexus.ingest import create_app
-from flownexus.lwm2m.webhook import Kind
+from flownexus.leshan.webhook import Kind
 from flownexus.messaging import Kind as WakeKind
 from flownexus.messaging import Wake
 from flownexus.store import queries
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
+from flownexus.web.ingest import create_app
 from tests.fixtures.handler import load_handler
 from tests.fixtures.world import World
 

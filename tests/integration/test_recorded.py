@@ -14,10 +14,10 @@ import pytest
 from flask.testing import FlaskClient
 from psycopg.rows import dict_row
 
-from flownexus.ingest import create_app
-from flownexus.lwm2m.webhook import Kind
+from flownexus.leshan.webhook import Kind
 from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
+from flownexus.web.ingest import create_app
 from tests.fixtures.postgres import Database
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"

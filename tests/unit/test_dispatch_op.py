@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from flownexus.errors import LockedError, UnavailableError
-from flownexus.leshan import Call
-from flownexus.lwm2m.operation import Answered, Exchange, NotSent, OperationType, Settlement, Status
+from flownexus.leshan.client import Call
 from flownexus.lwm2m.path import Path
 from flownexus.messaging import Kind, Wake
+from flownexus.operations.lifecycle import Answered, Exchange, NotSent, OperationType, Settlement, Status
 from flownexus.settings import Timeouts
 from flownexus.store.operation import HELD, Claim, End, Held, Recorded, UnansweredClaimError
 from flownexus.store.telemetry import Telemetry

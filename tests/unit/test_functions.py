@@ -11,11 +11,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from flownexus.errors import MissingSettingError
-from flownexus.ingest import app_from_environment, create_app
-from flownexus.lwm2m.webhook import Kind
+from flownexus.leshan.webhook import Kind
 from flownexus.store.pool import Pool
 from flownexus.store.telemetry import Telemetry
-from flownexus.web import Guard
+from flownexus.web.guard import Guard
+from flownexus.web.ingest import app_from_environment, create_app
 from tests.fixtures.handler import FUNCTIONS, load_handler
 
 SECRETS = {

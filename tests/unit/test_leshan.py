@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flownexus.leshan import Call, call_of, storable
-from flownexus.lwm2m.operation import OperationType
+from flownexus.leshan.client import Call, call_of, storable
 from flownexus.lwm2m.path import Path
+from flownexus.operations.lifecycle import OperationType
 
 RESOURCE = Path(3, 0, 15)
 

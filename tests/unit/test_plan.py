@@ -1,5 +1,5 @@
-from flownexus.lwm2m.node import content_formats, iter_object_links
-from flownexus.lwm2m.plan import PlanRow, planned_operations
+from flownexus.leshan.nodes import content_formats, iter_object_links
+from flownexus.operations.plan import PlanRow, planned_operations
 
 PLAN = [
     PlanRow("read", 3, None, None),

@@ -2,9 +2,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flownexus.lwm2m.operation import Status
-from flownexus.lwm2m.plan import PlanRow
-from flownexus.lwm2m.reconcile import FIRST_LOOK, Known, first_look, renewal
+from flownexus.operations.lifecycle import Status
+from flownexus.operations.plan import PlanRow
+from flownexus.operations.reconciliation import FIRST_LOOK, Known, first_look, renewal
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 REFRESH = timedelta(hours=6)

@@ -10,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownexus.errors import BadRequestError
-from flownexus.lwm2m.node import Rejection
-from flownexus.lwm2m.path import Path
-from flownexus.lwm2m.value import DataType, Reading
-from flownexus.lwm2m.webhook import (
+from flownexus.leshan.nodes import Rejection
+from flownexus.leshan.webhook import (
     BadItemError,
     Envelope,
     EventType,
@@ -23,6 +21,8 @@ from flownexus.lwm2m.webhook import (
     parse_body,
     parse_items,
 )
+from flownexus.lwm2m.path import Path
+from flownexus.lwm2m.value import DataType, Reading
 
 SINGLE: dict[str, Any] = {
     "ep": "qemu_x86",

@@ -10,7 +10,7 @@ from queue import Queue
 
 import pytest
 
-from flownexus.store.gathering import AsyncGathering, Gathering
+from flownexus.store.group_commit import AsyncGroupCommit, GroupCommit
 
 WAIT = 5.0
 
@@ -36,7 +36,7 @@ class Worker:
         self.released.put(None)
 
 
-def start(threads: ThreadPoolExecutor, gathering: Gathering[int, int], item: int) -> Future[int]:
+def start(threads: ThreadPoolExecutor, gathering: GroupCommit[int, int], item: int) -> Future[int]:
     """Bring an item; returns once it waits or is being worked on."""
     entered = threading.Event()
 
@@ -51,7 +51,7 @@ def start(threads: ThreadPoolExecutor, gathering: Gathering[int, int], item: int
 
 def test_who_comes_while_another_is_at_work_goes_together_with_those_who_wait() -> None:
     worker = Worker()
-    gathering = Gathering(worker, most=3)
+    gathering = GroupCommit(worker, most=3)
     with ThreadPoolExecutor(8) as threads:
         futures = [start(threads, gathering, 1)]
         assert worker.next() == [1]  # at once, alone
@@ -70,7 +70,7 @@ def test_who_comes_while_another_is_at_work_goes_together_with_those_who_wait() 
 
 def test_what_the_work_raises_each_of_them_gets_and_nobody_else() -> None:
     worker = Worker()
-    gathering = Gathering(worker, most=3)
+    gathering = GroupCommit(worker, most=3)
     with ThreadPoolExecutor(8) as threads:
         first = start(threads, gathering, 1)
         assert worker.next() == [1]
@@ -103,7 +103,7 @@ def test_each_gets_its_own_result_and_none_is_too_much() -> None:
             with lock:
                 at_once -= 1
 
-    gathering = Gathering(work, most=5)
+    gathering = GroupCommit(work, most=5)
     with ThreadPoolExecutor(16) as threads:
         assert list(threads.map(lambda item: gathering.do(item, 1), range(3000))) == [-n for n in range(3000)]
     assert sum(sizes) == 3000
@@ -115,7 +115,7 @@ def test_one_that_is_too_heavy_goes_alone() -> None:
     def work(items: Sequence[int]) -> Sequence[int]:
         return items
 
-    assert Gathering(work, most=3).do(7, weight=100) == 7
+    assert GroupCommit(work, most=3).do(7, weight=100) == 7
 
 
 def for_all(error: Exception) -> bool:
@@ -129,7 +129,7 @@ def for_one(error: Exception) -> bool:
 async def test_tasks_that_come_while_all_lanes_are_at_work_go_together() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGathering(threads, worker, for_all, lanes=2, most=3)
+        gathering = AsyncGroupCommit(threads, worker, for_all, lanes=2, most=3)
         tasks = [asyncio.create_task(gathering.do(item)) for item in range(1, 8)]
         seen = [await asyncio.to_thread(worker.next) for _ in range(2)]
         while sum(map(len, seen)) < len(tasks):
@@ -145,7 +145,7 @@ async def test_tasks_that_come_while_all_lanes_are_at_work_go_together() -> None
 async def test_what_the_work_of_tasks_raises_each_of_its_own_gets_and_no_other() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGathering(threads, worker, for_all, lanes=1, most=2)
+        gathering = AsyncGroupCommit(threads, worker, for_all, lanes=1, most=2)
         tasks = [asyncio.create_task(gathering.do(item)) for item in (-1, 2, 3)]
         for _ in range(2):
             worker.release()
@@ -158,7 +158,7 @@ async def test_what_the_work_of_tasks_raises_each_of_its_own_gets_and_no_other()
 async def test_a_task_that_went_away_holds_up_nobody() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGathering(threads, worker, for_all, lanes=1, most=3)
+        gathering = AsyncGroupCommit(threads, worker, for_all, lanes=1, most=3)
         gone, other = (asyncio.create_task(gathering.do(item)) for item in (1, 2))
         assert await asyncio.to_thread(worker.next) in ([1], [1, 2])
         gone.cancel()
@@ -171,7 +171,7 @@ async def test_a_task_that_went_away_holds_up_nobody() -> None:
 async def test_what_one_brings_upon_all_is_its_own_where_that_may_be() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGathering(threads, worker, for_one, lanes=1, most=3)
+        gathering = AsyncGroupCommit(threads, worker, for_one, lanes=1, most=3)
         tasks = [asyncio.create_task(gathering.do(item)) for item in (1, 2, -1, 3)]
         seen = []
         for _ in range(5):

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from flownexus.lwm2m.operation import OperationType, Status
-from flownexus.lwm2m.plan import PlanRow
+from flownexus.operations.lifecycle import OperationType, Status
+from flownexus.operations.plan import PlanRow
 
 FIRST_LOOK: Final = timedelta(seconds=60)
 """After a registration, unless a pmax proves silence sooner."""

@@ -9,15 +9,15 @@ from flask import request
 from prometheus_client import Counter
 
 from flownexus.errors import ValidationFailedError
-from flownexus.lwm2m.webhook import EventType, Kind
+from flownexus.leshan.webhook import EventType, Kind
 from flownexus.messaging import Kind as WakeKind
 from flownexus.messaging import Publisher, Wake
 from flownexus.settings import duration_setting, optional_tokens, secret, tokens
 from flownexus.store.delivery import Deliveries
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
-from flownexus.web import HOOK, Guard
-from flownexus.wsgi import FunctionApp, flask_app
+from flownexus.web.flask import FunctionApp, flask_app
+from flownexus.web.guard import HOOK, Guard
 
 DOCUMENTED_PATHS = {
     Kind.SINGLE: "/leshan_api/resource/single",

@@ -1,7 +1,7 @@
 """Operations on devices: what a user may ask for, and what an attempt's end means for the operation.
 
 An operation goes QUEUED -> SENDING -> CONFIRMED | FAILED | back to QUEUED. Everything here is decided from
-values alone; the store keeps it, flownexus.leshan sends it.
+values alone; the store keeps it, flownexus.leshan.client sends it.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from flownexus.lwm2m.node import multiple_node, resource_node
-from flownexus.lwm2m.operation import Answered, Exchange, Lost, NotSent, OperationType, WriteFormat
+from flownexus.leshan.nodes import multiple_node, resource_node
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, from_json
+from flownexus.operations.lifecycle import Answered, Exchange, Lost, NotSent, OperationType, WriteFormat
 from flownexus.settings import Timeouts
 
 log = logging.getLogger(__name__)

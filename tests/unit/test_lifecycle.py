@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownexus.errors import ValidationFailedError
-from flownexus.lwm2m.operation import (
+from flownexus.lwm2m.path import Path
+from flownexus.lwm2m.value import DataType
+from flownexus.operations.lifecycle import (
     MAX_ANSWERED_ATTEMPTS,
     MAX_ATTEMPTS,
     NOT_OBSERVED,
@@ -34,8 +36,6 @@ from flownexus.lwm2m.operation import (
     settle_unanswered,
     typed_value,
 )
-from flownexus.lwm2m.path import Path
-from flownexus.lwm2m.value import DataType
 
 READ = {"endpoint": "sim-0001", "operation": "read", "path": "/3/0/0"}
 WRITE = READ | {"operation": "write", "path": "/3/0/15", "value": {"type": "STRING", "value": "UTC+2"}}

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from flownexus.lwm2m.node import readings, readings_by_path, resource_node
+from flownexus.leshan.nodes import readings, readings_by_path, resource_node
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, Reading
 

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flownexus import web
+from flownexus.web.guard import Guard
+from flownexus.web.problem import problem, problem_of
 
 Json: TypeAlias = dict[str, Any] | list[dict[str, Any]]
 Handler: TypeAlias = Callable[[Request], Awaitable[Json]]
@@ -27,14 +28,12 @@ _HEADERS: Final = {"Content-Type": "application/json"}
 class FunctionApp(Starlette):
     """A Starlette app with what the function's server asks of it."""
 
-    guard: web.Guard
+    guard: Guard
     ready: Callable[[], bool]
     """Says whether the function has what it needs; may block."""
 
 
-def starlette_app(
-    post: Handler, lifespan: Lifespan, guard: web.Guard, ready: Callable[[], bool]
-) -> FunctionApp:
+def starlette_app(post: Handler, lifespan: Lifespan, guard: Guard, ready: Callable[[], bool]) -> FunctionApp:
     """Make a function's Starlette app that answers POST /, in which every error becomes a problem.
 
     `lifespan` is entered before the first request and left after the last.
@@ -44,7 +43,7 @@ def starlette_app(
         try:
             return _response(await post(request), HTTPStatus.OK, _HEADERS)
         except Exception as error:  # noqa: BLE001  # Starlette would answer it, and raise it all the same
-            return _response(*web.problem(error))
+            return _response(*problem(error))
 
     app = FunctionApp(
         routes=[Route("/", answer, methods=["POST"])],
@@ -59,7 +58,7 @@ def starlette_app(
 async def _http_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # for the type checker: registered for it
     status = HTTPStatus(error.status_code)
-    return _response(*web.problem_of(status, status.phrase, status.description, dict(error.headers or {})))
+    return _response(*problem_of(status, status.phrase, status.description, dict(error.headers or {})))
 
 
 def _response(body: Json, status: int, headers: Mapping[str, str]) -> Response:

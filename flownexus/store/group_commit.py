@@ -22,7 +22,7 @@ class _Ticket(Generic[T, R]):
     leads: bool = False
 
 
-class Gathering(Generic[T, R]):
+class GroupCommit(Generic[T, R]):
     """Calls `work` with what several threads bring, so that they share the cost of a call.
 
     Nobody waits for others to come: who comes first goes at once. While it is at work the next ones gather;
@@ -83,8 +83,8 @@ class Gathering(Generic[T, R]):
         return together
 
 
-class AsyncGathering(Generic[T, R]):
-    """Does for the tasks of an event loop what Gathering does for threads; `work` runs in an executor.
+class AsyncGroupCommit(Generic[T, R]):
+    """Does for the tasks of an event loop what GroupCommit does for threads; `work` runs in an executor.
 
     Up to `lanes` calls of `work` are under way at once, each with at most `most` items. What a call raises
     all of its items get where it `concerns_all`; otherwise they are done again, one by one.

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException, NotFound
 
-from flownexus.web import HOOK, Guard, Response, problem, problem_of
+from flownexus.web.guard import HOOK, Guard
+from flownexus.web.problem import Response, problem, problem_of
 
 _TOLD = frozenset({"allow", "location"})
 """Headers of an HTTP error that the caller has to see."""

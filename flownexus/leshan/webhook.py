@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 
 from flownexus.errors import TooMuchError, UnreadableDeliveryError
-from flownexus.lwm2m.node import (
+from flownexus.leshan.nodes import (
     Rejection,
     content_formats,
     iter_object_links,

@@ -1,0 +1,1 @@
+"""All that knows Leshan: its REST API, its JSON, its webhook bodies."""

@@ -1,0 +1,1 @@
+"""What an operation is and what becomes of it. Pure: no I/O."""

@@ -1,0 +1,1 @@
+"""The HTTP edge that functions share: who may call, bodies, errors as responses."""
