@@ -88,7 +88,7 @@ full-disk: $(STAMP) ## fill the disk of Leshan's spool, a small tmpfs, then audi
 	$(RUN) -m chaos full-disk $(ARGS)
 
 .PHONY: check format
-TYPED := flownexus connector deploy local benchmarks chaos tests
+TYPED := flownexus connector deploy local tools benchmarks chaos tests
 check: $(STAMP) ## lint and types, Python and Java
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -110,14 +110,14 @@ requirements: $(STAMP) ## write the template's requirements.txt from uv.lock
 .PHONY: requirements
 
 schema: $(STAMP) ## draw docs/schema.md from the migrations
-	$(RUN) -m local.diagram
+	$(RUN) -m tools.diagram
 .PHONY: schema
 
 MODELS_JAR := leshan/server/target/leshan-server.jar
 object-models: $(STAMP) ## write a migration of the object models in Leshan's jar: MIGRATION=sql/migrations/NNN_object_models.sql
 	@[ -n "$(MIGRATION)" ] || { echo "error: name the new file: MIGRATION=sql/migrations/NNN_object_models.sql" >&2; exit 1; }
 	$(MVN) -pl server -am package -DskipTests
-	$(RUN) -m local.models $(MIGRATION) $(MODELS_JAR)
+	$(RUN) -m tools.models $(MIGRATION) $(MODELS_JAR)
 .PHONY: object-models
 
 dashboards: $(STAMP) ## write Grafana's dashboards, deploy/grafana/dashboards

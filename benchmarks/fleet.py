@@ -19,9 +19,10 @@ import psycopg
 from benchmarks.processes import groups
 from chaos import trial
 from chaos.audit import Value
-from local import java, web
+from local import web
 from local.options import Options, Ports
-from local.process import tethered
+from local.servers import java
+from local.supervise.process import tethered
 from local.world import World
 
 OBSERVED = "/3303/0/5700"

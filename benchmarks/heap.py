@@ -20,8 +20,8 @@ from pathlib import Path
 from benchmarks import nothing
 from benchmarks.fleet import Fleet, simulator, wait
 from benchmarks.results import Result
-from local import java
 from local.options import Options, Ports
+from local.servers import java
 from local.world import World
 
 FLEETS = (1_000, 20_000)

@@ -27,7 +27,7 @@ from benchmarks import nothing
 from benchmarks.results import Result
 from chaos.trial import assert_durable
 from local.options import Options, Ports
-from local.ports import LOOPBACK
+from local.servers.ports import LOOPBACK
 from local.world import World
 
 ENDPOINTS = 200

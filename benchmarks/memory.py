@@ -24,10 +24,10 @@ from urllib.parse import urlsplit
 from benchmarks.fleet import simulator
 from benchmarks.processes import Group
 from benchmarks.results import Result
-from local import web
-from local.credentials import SecretFolder
-from local.instance import running
-from local.options import REPOSITORY, STATUS_FILE, read_environment_file
+from flownexus.credentials import SecretFolder
+from local import REPOSITORY, web
+from local.options import STATUS_FILE, read_environment_file
+from local.supervise.instance import running
 
 REST = 10.0  # seconds
 LOAD = 20.0

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from local import java, nats, postgres
+from local.servers import java, nats, postgres
 
 FOLDER = Path(__file__).resolve().parent
 REPOSITORY = FOLDER.parent

@@ -31,7 +31,7 @@ from benchmarks.level import Limits, Series
 from benchmarks.processes import groups
 from benchmarks.results import write_page
 from chaos.audit import Balance, Finding
-from local import java
+from local.servers import java
 
 SHARE = 0.5
 """Of saturation."""

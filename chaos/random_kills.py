@@ -17,8 +17,8 @@ from chaos.audit import Asked, Finding, Lane
 from chaos.kills import PATIENCE, POLL_INTERVAL, kill, schedule
 from chaos.load import Load
 from chaos.trial import DRAIN, PREFIX, Report, Say, audit_uplink, prepare, silence
-from local.instance import leftovers
 from local.options import Options, Ports
+from local.supervise.instance import leftovers
 from local.world import World, WorldError
 
 LIFETIME: Final = 600  # seconds, of registrations

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from flownexus.credentials import SecretError
 from flownexus.errors import MissingSettingError
 from local import commands
-from local.credentials import SecretError
 from local.options import OptionError, Options
 
 

@@ -19,19 +19,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from local import web
-from local.credentials import SecretFolder
-from local.instance import end, leftovers, running
-from local.logfile import Entry, Follower, read
+from flownexus.credentials import SecretFolder
+from local import REPOSITORY, web
 from local.options import (
     ENVIRONMENT_FILE,
     PASSWORD_FILE,
-    REPOSITORY,
     STATUS_FILE,
     Options,
     read_environment_file,
 )
-from local.ports import LOOPBACK
+from local.servers.ports import LOOPBACK
+from local.supervise.instance import end, leftovers, running
+from local.supervise.logfile import Entry, Follower, read
 
 DOWN_TIMEOUT = 150.0
 PART_URLS = {"postgres": "DATABASE_URL", "nats": "NATS_URL", "gateway": "GATEWAY", "leshan": "LESHAN_URL"}

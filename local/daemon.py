@@ -12,15 +12,15 @@ from types import FrameType
 
 import psycopg
 
+from flownexus.credentials import SecretError
 from flownexus.errors import MissingSettingError
-from local.credentials import SecretError
-from local.instance import AlreadyRunningError, take
-from local.java import JavaError
-from local.migrate import MigrationError
-from local.nats import NatsServerError
+from flownexus.migrate import MigrationError
 from local.options import OptionError, Options
-from local.postgres import PostgresError
-from local.process import ProcessError
+from local.servers.java import JavaError
+from local.servers.nats import NatsServerError
+from local.servers.postgres import PostgresError
+from local.supervise.instance import AlreadyRunningError, take
+from local.supervise.process import ProcessError
 from local.world import World, WorldError
 
 EXPECTED = (

@@ -10,11 +10,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
+from flownexus.credentials import SecretFolder, write_private
 from flownexus.settings import Timeouts
-from local import nats, postgres
-from local.credentials import SecretFolder, write_private
 from local.options import ENVIRONMENT_FILE, PASSWORD_FILE, Options, Ports
-from local.ports import LOOPBACK
+from local.servers import nats, postgres
+from local.servers.ports import LOOPBACK
 
 DATABASE = "flownexus"
 ROLES = {

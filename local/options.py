@@ -11,9 +11,9 @@ from pathlib import Path
 
 from flownexus.errors import MissingSettingError
 from flownexus.settings import duration
-from local.ports import free_port
+from local import REPOSITORY
+from local.servers.ports import free_port
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 PARTS = ("postgres", "nats", "gateway", "leshan", "connector", "simulator")  # in the order of their start
 AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spoken
 ENVIRONMENT_FILE = "env"

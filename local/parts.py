@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import java, web
+from local import REPOSITORY, web
 from local.layout import Layout
-from local.logfile import LogFile
-from local.nats import Server
-from local.options import REPOSITORY
-from local.ports import LOOPBACK
-from local.postgres import Cluster
-from local.process import MARK, Command, Process
+from local.servers import java
+from local.servers.nats import Server
+from local.servers.ports import LOOPBACK
+from local.servers.postgres import Cluster
+from local.supervise.logfile import LogFile
+from local.supervise.process import MARK, Command, Process
 
 DOWNLINK_NICE = 3  # as far as stack.yml has the functions of operations stand back
 STOP_TIMEOUT = 20.0  # seconds
@@ -58,7 +58,7 @@ def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) ->
     """Return the gateway, which runs the functions; `answers` says whether they do."""
     long_poll_timeout = milliseconds(layout.timeouts.leshan)
     arguments = [
-        *(sys.executable, "-m", "local.provider"),
+        *(sys.executable, "-m", "local.openfaas.provider"),
         *("--port", str(layout.ports.gateway)),
         *("--stack", str(layout.options.stack)),
         *("--secrets", str(layout.secrets.folder)),

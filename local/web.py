@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from local.ports import LOOPBACK
+from local.servers.ports import LOOPBACK
 
 
 def request(

@@ -14,15 +14,16 @@ from typing import Any
 
 import psycopg
 
-from local import java, nats, parts, web
-from local.credentials import write_private
+from flownexus.credentials import write_private
+from flownexus.migrate import migrate
+from local import parts, web
 from local.layout import DATABASE, Layout
-from local.logfile import read
-from local.migrate import migrate
 from local.options import PARTS, STATUS_FILE, Options, Ports
 from local.parts import Part
-from local.ports import holder, is_free
-from local.process import Process
+from local.servers import java, nats
+from local.servers.ports import holder, is_free
+from local.supervise.logfile import read
+from local.supervise.process import Process
 
 POLL_INTERVAL = 0.05
 READY_TIMEOUT = 60.0  # seconds

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from chaos.trial import await_true
-from local import web
-from local.options import REPOSITORY
-from local.ports import LOOPBACK, free_port
+from local import REPOSITORY, web
+from local.servers.ports import LOOPBACK, free_port
 
 STARTED_IN: Final = 20.0
 """Seconds."""

@@ -10,7 +10,7 @@ import pytest
 
 from chaos import __main__ as chaos
 from chaos import outage
-from local.options import REPOSITORY
+from local import REPOSITORY
 
 OUTAGE = outage.Settings(seconds=12, devices=50, rate=250, saturated=1)
 FULL_DISK = ("--seconds", "5", "--megabytes", "8", "--rate", "1000")

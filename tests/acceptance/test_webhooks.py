@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
-from local.ports import LOOPBACK
+from local.servers.ports import LOOPBACK
 from tests.fixtures.nexus import Answer, Nexus, wait_for
 
 GROUPS = ("prefix=hook-,count=3,notify=200ms,lifetime=600,update=600s",)

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from local.connections import follow, listen
-from local.ports import LOOPBACK
+from local.openfaas.connections import follow, listen
+from local.servers.ports import LOOPBACK
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -27,8 +27,8 @@ from aiohttp import web
 from connector.service import Service
 from connector.settings import Settings
 from flownexus.messaging import STREAM, Kind, Publisher, Servers, Wake
-from local.nats import Server
-from local.ports import LOOPBACK, free_port
+from local.servers.nats import Server
+from local.servers.ports import LOOPBACK, free_port
 
 TOKEN = "connector-token"
 ROOT = Path(__file__).parents[2]

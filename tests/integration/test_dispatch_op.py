@@ -31,7 +31,7 @@ from flownexus.settings import Timeouts
 from flownexus.store.operation import revive_expired
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
-from local.ports import free_port
+from local.servers.ports import free_port
 from tests.fixtures.handler import FUNCTIONS, load_handler
 from tests.fixtures.leshan import LeshanDouble, answer, asleep, broken, never, plain
 from tests.fixtures.relay import Relay

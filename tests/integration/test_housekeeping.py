@@ -20,8 +20,8 @@ from flownexus.store.operation import claim
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Stored, Telemetry, _Rows
 from flownexus.web.ingest import create_app as create_ingest
-from local.nats import Server
-from local.ports import free_port
+from local.servers.nats import Server
+from local.servers.ports import free_port
 from tests.fixtures.handler import load_handler
 from tests.fixtures.world import World
 

@@ -19,12 +19,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from flownexus.leshan.webhook import Kind
+from flownexus.migrate import SQL_FOLDER, migrate
 from flownexus.store.delivery import Deliveries, Entries
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.ingest import create_app
-from local.migrate import SQL_FOLDER, migrate
-from local.postgres import binaries
+from local.servers.postgres import binaries
 from tests.fixtures import postgres
 from tests.fixtures.postgres import Database
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from local import java
 from local.parts import LESHAN_JVM
+from local.servers import java
 
 # Its thread dies of the error and everything else goes on, as a server's does.
 PROGRAM = """

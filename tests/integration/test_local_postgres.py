@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local.migrate import MigrationError, migrate
-from local.postgres import Cluster, PostgresError
+from flownexus.migrate import MigrationError, migrate
+from local.servers.postgres import Cluster, PostgresError
 from tests.fixtures.postgres import Database
 
 

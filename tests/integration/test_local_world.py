@@ -17,10 +17,10 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
-from local.credentials import SecretFolder
-from local.instance import leftovers, running
+from flownexus.credentials import SecretFolder
 from local.options import Options, Ports, read_environment_file
-from local.postgres import SUPERUSER
+from local.servers.postgres import SUPERUSER
+from local.supervise.instance import leftovers, running
 from local.world import World
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

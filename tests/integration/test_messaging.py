@@ -24,9 +24,9 @@ from nats.js import JetStreamContext
 
 from flownexus import messaging
 from flownexus.messaging import STREAM, Kind, Publisher, Servers, Wake, connect, endpoint_name, token
-from local.nats import NatsServerError, Server
-from local.options import REPOSITORY
-from local.ports import LOOPBACK, free_port
+from local import REPOSITORY
+from local.servers.nats import NatsServerError, Server
+from local.servers.ports import LOOPBACK, free_port
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from flownexus.messaging import STREAM, Kind, Publisher, Wake
-from local.nats import Server
+from local.servers.nats import Server
 from tests.fixtures.handler import load_handler
 from tests.fixtures.world import World
 

@@ -26,7 +26,7 @@ import aiohttp
 import pytest
 
 from local import web
-from local.ports import free_port
+from local.servers.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 LOGIN = web.basic("admin", "right")
@@ -114,7 +114,7 @@ class Gateway:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "local.provider", "--port", str(self.port)),
+                    *(sys.executable, "-m", "local.openfaas.provider", "--port", str(self.port)),
                     *("--stack", str(self.folder / "stack.yml"), "--secrets", str(self.folder / "secrets")),
                     *("--state", str(self.folder / "state"), "--logs", str(self.folder / "logs")),
                     *("--long-poll-timeout", "3s"),

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from local.diagram import SCHEMA_DOCUMENT, schema_document
 from tests.fixtures.postgres import Database
+from tools.diagram import SCHEMA_DOCUMENT, schema_document
 
 NOW = datetime.now(UTC)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local.credentials import SecretFolder
-from local.ports import free_port
+from flownexus.credentials import SecretFolder
+from local.servers.ports import free_port
 from tests.fixtures.nexus import wait_for
 from tests.fixtures.postgres import Database
 from tests.fixtures.relay import Relay

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from local import java
-from local.credentials import SecretError, SecretFolder
+from flownexus.credentials import SecretError, SecretFolder
 from local.layout import password_line
 from local.options import OptionError, Options, Ports, read_environment_file
-from local.ports import free_port, holder, is_free
-from local.process import Backoff
+from local.servers import java
+from local.servers.ports import free_port, holder, is_free
+from local.supervise.process import Backoff
 
 
 def test_the_defaults_are_the_documented_ones() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from local.logfile import Follower, LogFile, read
-from local.process import MAX_NICE, Backoff, Command, Process
+from local.supervise.logfile import Follower, LogFile, read
+from local.supervise.process import MAX_NICE, Backoff, Command, Process
 
 QUICK = Backoff(0.01, 0.05)
 
@@ -136,8 +136,8 @@ def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         """
         import sys, time
         from pathlib import Path
-        from local.logfile import LogFile
-        from local.process import Command, Process
+        from local.supervise.logfile import LogFile
+        from local.supervise.process import Command, Process
         command = Command([sys.executable, "-c", "import time; time.sleep(60)"])
         p = Process("x", lambda: command, LogFile(Path("log")))
         p.start()

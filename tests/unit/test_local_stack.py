@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import StackError, nice_levels, read_stack, substitute
+from local.openfaas.stack import StackError, nice_levels, read_stack, substitute
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 STACK = """

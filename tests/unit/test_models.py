@@ -1,4 +1,4 @@
-from local.models import migration
+from tools.models import migration
 
 NOTICE = """<!-- BSD-3 Clause License
 Copyright 2019 {holder}.

@@ -26,28 +26,28 @@ import uvloop
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from flownexus.credentials import SecretError, SecretFolder
 from flownexus.settings import Timeouts, duration
-from local.connections import follow, listen
-from local.credentials import SecretError, SecretFolder
-from local.functions import (
+from local.openfaas.connections import follow, listen
+from local.openfaas.functions import (
     NAMESPACE,
     RESERVED_SECRETS,
     DeployError,
     Deployment,
     Functions,
+    InstanceContext,
     NotFoundError,
-    Surroundings,
 )
-from local.logfile import Entry, Follower, read
-from local.ports import LOOPBACK
-from local.proxy import Proxy, problem
-from local.stack import StackError
+from local.openfaas.proxy import Proxy, problem
+from local.openfaas.stack import StackError
+from local.servers.ports import LOOPBACK
+from local.supervise.logfile import Entry, Follower, read
 
 FOLLOW_INTERVAL = 0.25
 MINIMUM_GRACE = 20.0  # seconds: the ingest functions' exec_timeout does not follow from the long poll's
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_log = logging.getLogger("local.provider")
+_log = logging.getLogger("local.openfaas.provider")
 
 
 class Provider:
@@ -297,7 +297,7 @@ async def run(arguments: argparse.Namespace) -> None:
     timeouts = Timeouts.of(arguments.long_poll_timeout)
     secrets = SecretFolder(arguments.secrets)
     functions = Functions(
-        Surroundings(
+        InstanceContext(
             stack=arguments.stack.resolve(),
             state=arguments.state,
             logs=arguments.logs,
@@ -330,7 +330,7 @@ async def run(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Parse the command line and serve."""
-    parser = argparse.ArgumentParser(prog="python -m local.provider", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m local.openfaas.provider", description=__doc__)
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--stack", type=Path, default=Path("stack.yml"))
     parser.add_argument("--secrets", type=Path, required=True, help="folder, one file a secret")

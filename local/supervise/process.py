@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from local.logfile import MAX_LINE, LogFile
+from local.supervise.logfile import MAX_LINE, LogFile
 
 State = Literal["stopped", "running", "waiting"]
 

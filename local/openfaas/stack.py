@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from local.process import MAX_NICE
+from local.supervise.process import MAX_NICE
 
 LANGUAGE = "python3-flownexus"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

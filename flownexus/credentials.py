@@ -1,4 +1,4 @@
-"""The world's secrets: random, made once, in files that only their owner can read."""
+"""Secrets: random, made once, in files that only their owner can read."""
 
 from __future__ import annotations
 

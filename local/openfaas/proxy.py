@@ -17,7 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from local.functions import NAMESPACE, Functions, NotFoundError, Replica
+from local.openfaas.functions import NAMESPACE, Functions, NotFoundError, Replica
 
 REPLICA_WAIT = 5.0  # seconds for a replica that is being restarted
 WHOLE = 64 * 1024

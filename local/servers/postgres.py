@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import psycopg
 
-from local.ports import LOOPBACK, free_port
-from local.process import end_child, tethered
+from local.servers.ports import LOOPBACK, free_port
+from local.supervise.process import end_child, tethered
 
 SUPERUSER = "postgres"
 START_TIMEOUT = 60.0  # seconds; replaying the log after a crash takes a while

@@ -9,8 +9,8 @@ from pathlib import Path
 import aiosql
 import psycopg
 
-from local.migrate import SQL_FOLDER, migrate
-from local.postgres import Cluster
+from flownexus.migrate import SQL_FOLDER, migrate
+from local.servers.postgres import Cluster
 
 SCHEMA_DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "schema.md"
 

@@ -9,7 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from local import REPOSITORY
+
 LESHAN = REPOSITORY / "leshan"
 SERVER_JAR = LESHAN / "server" / "target" / "leshan-server.jar"
 SIMULATOR_JAR = LESHAN / "simulator" / "target" / "leshan-simulator.jar"

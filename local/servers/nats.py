@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-from local.credentials import write_private
-from local.ports import LOOPBACK, free_port
-from local.process import end_child
+from flownexus.credentials import write_private
+from local.servers.ports import LOOPBACK, free_port
+from local.supervise.process import end_child
 
 USER = "flownexus"
 START_TIMEOUT = 20.0  # seconds; a big store is read back before the server listens

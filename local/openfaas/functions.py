@@ -13,16 +13,17 @@ from pathlib import Path
 
 import aiohttp
 
-from local.credentials import SecretFolder
-from local.logfile import LogFile
-from local.ports import LOOPBACK, free_port
-from local.process import MARK, Command, Process
-from local.stack import Function, read_stack
+from flownexus.credentials import SecretFolder
+from local import REPOSITORY
+from local.openfaas.stack import Function, read_stack
+from local.servers.ports import LOOPBACK, free_port
+from local.supervise.logfile import LogFile
+from local.supervise.process import MARK, Command, Process
 
 MAX_REPLICAS = 5  # as OpenFaaS Community Edition has it
 NAMESPACE = "openfaas-fn"
 PROBE_INTERVAL = 0.05
-INDEX = Path(__file__).resolve().parent.parent / "template" / "python3-flownexus" / "index.py"
+INDEX = REPOSITORY / "template" / "python3-flownexus" / "index.py"
 RESERVED_SECRETS = "basic-auth-"
 
 
@@ -35,7 +36,7 @@ class NotFoundError(KeyError):
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class InstanceContext:
     """What all functions share."""
 
     stack: Path
@@ -50,21 +51,21 @@ class Surroundings:
 class Replica:
     """One process of a function."""
 
-    def __init__(self, function: Function, number: int, around: Surroundings) -> None:
+    def __init__(self, function: Function, number: int, context: InstanceContext) -> None:
         self.name = f"{function.name}-{number}"
         self.function = function
         self.port = 0
         self.ready = False
         self.inflight = 0
-        self._around = around
+        self._context = context
         self._loop = asyncio.get_running_loop()
         self._probing: asyncio.Task[None] | None = None
-        self.log_path = around.logs / f"{self.name}.log"
+        self.log_path = context.logs / f"{self.name}.log"
         self.process = Process(
             self.name,
             self._command,
             LogFile(self.log_path),
-            stop_timeout=around.stop_timeout,
+            stop_timeout=context.stop_timeout,
             on_change=self._tell,
         )
 
@@ -87,29 +88,29 @@ class Replica:
 
     @property
     def _folder(self) -> Path:
-        return self._around.state / self.name
+        return self._context.state / self.name
 
     def _command(self) -> Command:
         """Return how to run it; asked at each start, on the process's thread."""
         self.port = free_port()
         secrets = SecretFolder(self._folder / "secrets")
         for name in self.function.secrets:
-            secrets.write(name, self._around.secrets.path(name).read_text(encoding="utf-8"))
+            secrets.write(name, self._context.secrets.path(name).read_text(encoding="utf-8"))
         environment = {
             **self.function.environment,
             "host": LOOPBACK,
             "port": str(self.port),
             "function_dir": str(self.function.handler),
             "secret_mount_path": str(secrets.folder),
-            "PYTHONPATH": str(self._around.stack.parent),
+            "PYTHONPATH": str(self._context.stack.parent),
             "PYTHONUNBUFFERED": "1",
             "OPENFAAS_NAME": self.function.name,
             "OPENFAAS_NAMESPACE": NAMESPACE,
         }
-        if MARK in self._around.environment:
-            environment[MARK] = self._around.environment[MARK]
+        if MARK in self._context.environment:
+            environment[MARK] = self._context.environment[MARK]
         return Command(
-            [sys.executable, str(INDEX)], environment, self._around.stack.parent, self.function.nice
+            [sys.executable, str(INDEX)], environment, self._context.stack.parent, self.function.nice
         )
 
     def _tell(self, _: Process) -> None:
@@ -142,12 +143,12 @@ class Replica:
 class Deployment:
     """A function with its replicas."""
 
-    def __init__(self, function: Function, around: Surroundings) -> None:
+    def __init__(self, function: Function, context: InstanceContext) -> None:
         self.function = function
         self.replicas: list[Replica] = []
         self.invocations = 0
         self.created = time.time()
-        self._around = around
+        self._context = context
         self._turn = itertools.count()
         self._scaling = asyncio.Lock()
 
@@ -164,7 +165,7 @@ class Deployment:
             while len(self.replicas) < number:
                 taken = {replica.name for replica in self.replicas}
                 free = next(n for n in itertools.count(1) if f"{self.function.name}-{n}" not in taken)
-                replica = Replica(self.function, free, self._around)
+                replica = Replica(self.function, free, self._context)
                 replica.start()
                 self.replicas.append(replica)
             surplus, self.replicas = self.replicas[number:], self.replicas[:number]
@@ -178,7 +179,7 @@ class Deployment:
             for index, old in enumerate(self.replicas):
                 await old.stop()
                 number = int(old.name.rpartition("-")[2])
-                self.replicas[index] = Replica(function, number, self._around)
+                self.replicas[index] = Replica(function, number, self._context)
                 self.replicas[index].start()
 
     async def stop(self) -> None:
@@ -202,8 +203,8 @@ class Deployment:
 class Functions:
     """All functions that are deployed."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self.around = around
+    def __init__(self, context: InstanceContext) -> None:
+        self.context = context
         self.deployed: dict[str, Deployment] = {}
 
     def __getitem__(self, name: str) -> Deployment:
@@ -223,18 +224,18 @@ class Functions:
 
     def read(self) -> dict[str, Function]:
         """Read stack.yml as it is now."""
-        return read_stack(self.around.stack, self.around.environment)
+        return read_stack(self.context.stack, self.context.environment)
 
     async def deploy(self, name: str) -> None:
         """Start a function of stack.yml, or restart it as stack.yml describes it now."""
         function = self.read().get(name)
         if function is None:
             raise DeployError(
-                f"{name} is not in {self.around.stack}: the local provider serves the functions of that file "
-                "from their folders, not images; add it there"
+                f"{name} is not in {self.context.stack}: the local provider serves the functions of that "
+                "file from their folders, not images; add it there"
             )
         for secret in function.secrets:
-            if secret.startswith(RESERVED_SECRETS) or secret not in self.around.secrets:
+            if secret.startswith(RESERVED_SECRETS) or secret not in self.context.secrets:
                 raise DeployError(
                     f"function {name} asks for secret {secret}, which does not exist: "
                     f"faas-cli secret create {secret}"
@@ -242,7 +243,7 @@ class Functions:
         if name in self.deployed:
             await self.deployed[name].replace(function)
         else:
-            deployment = Deployment(function, self.around)
+            deployment = Deployment(function, self.context)
             await deployment.scale(function.scale_min)
             self.deployed[name] = deployment
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from local.process import MARK
+from local.supervise.process import MARK
 
 LOCK_FILE = "run/lock"
 

@@ -1,0 +1,1 @@
+"""Developers' tools: what writes files of this repository from its sources."""
