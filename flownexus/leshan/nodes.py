@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, below, check_id
@@ -188,26 +187,6 @@ def resource_node(path: Path, data_type: DataType, value: Value) -> dict[str, An
     return {"kind": kind, "id": own_id, "type": str(data_type), "value": to_json(data_type, value)}
 
 
-_FORMATS = re.compile(r'"?(\d{1,5}(?: +\d{1,5})*)"?', re.ASCII)
-MAX_FORMATS = 32
-
-
-def content_formats(links: object) -> tuple[int, ...] | None:
-    """Return the numbers that the root link's ct names (OMA LwM2M Core 1.1, 6.4.3), None where it names none.
-
-    The root is the link with rt="oma.lwm2m", or "/". More than 32 are cut.
-    """
-    for link in links if isinstance(links, list) else []:
-        attributes = link.get("attributes") if isinstance(link, Mapping) else None
-        if not isinstance(link, Mapping) or not isinstance(attributes, Mapping):
-            continue
-        if link.get("url") == "/" or str(attributes.get("rt")).strip('"') == "oma.lwm2m":
-            found = _FORMATS.fullmatch(str(attributes.get("ct", "")))
-            if found:
-                return tuple(map(int, found[1].split()))[:MAX_FORMATS]
-    return None
-
-
 def multiple_node(path: Path, data_type: DataType, values: Mapping[str, Value]) -> dict[str, Any]:
     """Write the node of a multiple resource from the values of its instances by id."""
     return {
@@ -216,21 +195,3 @@ def multiple_node(path: Path, data_type: DataType, values: Mapping[str, Value]) 
         "type": str(data_type),
         "values": {key: to_json(data_type, value) for key, value in values.items()},
     }
-
-
-def iter_object_links(links: object) -> Iterator[str]:
-    """Yield the object and instance paths of a registration's links, such as /3/0.
-
-    Takes the demo's objectLinks ([{"url": "/3/0", "attributes": {...}}, ...]) or plain paths. What is no such
-    path (an alternate root, "/") is passed over.
-    """
-    for link in links if isinstance(links, list) else []:
-        url = link.get("url") if isinstance(link, Mapping) else link
-        if not isinstance(url, str):
-            continue
-        try:
-            path = Path.parse(url)
-        except BadPathError:
-            continue
-        if path.depth <= 2:
-            yield str(path)

@@ -21,13 +21,8 @@ from uuid import UUID
 import msgspec
 
 from flownexus.errors import TooMuchError, UnreadableDeliveryError
-from flownexus.leshan.nodes import (
-    Rejection,
-    content_formats,
-    iter_object_links,
-    readings,
-    readings_by_path,
-)
+from flownexus.leshan.links import content_formats, iter_object_links
+from flownexus.leshan.nodes import Rejection, readings, readings_by_path
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, check_id
 from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading, time_from_milliseconds
 

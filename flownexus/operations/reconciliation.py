@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from flownexus.operations.lifecycle import OperationType, Status
+from flownexus.operations.catalogue import OperationType
+from flownexus.operations.lifecycle import Status
 from flownexus.operations.plan import PlanRow
 
 FIRST_LOOK: Final = timedelta(seconds=60)

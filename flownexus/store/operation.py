@@ -33,18 +33,9 @@ from flownexus.leshan.nodes import readings
 from flownexus.leshan.webhook import EventType, Item
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
-from flownexus.operations.lifecycle import (
-    Attempt,
-    NewOperation,
-    OperationType,
-    Settlement,
-    Status,
-    Wait,
-    WriteFormat,
-    settle_expired,
-    typed_value,
-    write_formats,
-)
+from flownexus.operations.catalogue import NewOperation, OperationType, typed_value
+from flownexus.operations.lifecycle import Attempt, Settlement, Status, Wait, settle_expired
+from flownexus.operations.write_format import WriteFormat, write_formats
 from flownexus.store import queries, send
 from flownexus.store.pool import REFUSALS, transaction
 from flownexus.store.telemetry import Telemetry

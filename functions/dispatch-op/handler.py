@@ -27,9 +27,11 @@ from starlette.requests import Request
 
 from flownexus.errors import BadRequestError, LockedError, UnavailableError
 from flownexus.leases import Lease, Leases
-from flownexus.leshan.client import Leshan, call_of
+from flownexus.leshan.answers import judge
+from flownexus.leshan.client import Leshan
+from flownexus.leshan.requests import call_of
 from flownexus.messaging import Kind, Publisher, Wake
-from flownexus.operations.lifecycle import Outcome, Verdict, judge, settle, settle_unanswered
+from flownexus.operations.lifecycle import Outcome, Verdict, settle, settle_unanswered
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
 from flownexus.store.group_commit import AsyncGroupCommit
 from flownexus.store.operation import (

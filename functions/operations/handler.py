@@ -23,7 +23,8 @@ from flask import Flask, request
 
 from flownexus.errors import BadRequestError, MissingSettingError, NotFoundError, ValidationFailedError
 from flownexus.messaging import Kind, Publisher, Wake
-from flownexus.operations.lifecycle import NewOperation, Status, parse_operation
+from flownexus.operations.catalogue import NewOperation, parse_operation
+from flownexus.operations.lifecycle import Status
 from flownexus.settings import integer_setting, secret, tokens
 from flownexus.store.operation import MAX_QUEUED_OPERATIONS, cancel, create, list_newest, show
 from flownexus.store.pool import Pool, pool_from_environment

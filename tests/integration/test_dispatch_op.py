@@ -21,12 +21,12 @@ import pytest
 from aiohttp import web
 
 from flownexus import settings
+from flownexus.leshan.answers import NOT_OBSERVED
 from flownexus.leshan.client import Leshan
 from flownexus.leshan.webhook import Item
 from flownexus.lwm2m.path import Path as LwM2mPath
 from flownexus.lwm2m.value import DataType, Reading
 from flownexus.messaging import Kind, Publisher, Wake
-from flownexus.operations.lifecycle import NOT_OBSERVED
 from flownexus.settings import Timeouts
 from flownexus.store.operation import revive_expired
 from flownexus.store.pool import Pool, open_pool

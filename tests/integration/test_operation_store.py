@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from flownexus.lwm2m.path import Path
-from flownexus.operations.lifecycle import OperationType, Settlement, Status, Wait, settle_unanswered
+from flownexus.operations.catalogue import OperationType
+from flownexus.operations.lifecycle import Settlement, Status, Wait, settle_unanswered
 from flownexus.store import queries
 from flownexus.store.operation import (
     HELD,

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from flownexus.errors import LockedError, UnavailableError
-from flownexus.leshan.client import Call
+from flownexus.leshan.answers import Answered, Exchange, NotSent
+from flownexus.leshan.requests import Call
 from flownexus.lwm2m.path import Path
 from flownexus.messaging import Kind, Wake
-from flownexus.operations.lifecycle import Answered, Exchange, NotSent, OperationType, Settlement, Status
+from flownexus.operations.catalogue import OperationType
+from flownexus.operations.lifecycle import Settlement, Status
 from flownexus.settings import Timeouts
 from flownexus.store.operation import HELD, Claim, End, Held, Recorded, UnansweredClaimError
 from flownexus.store.telemetry import Telemetry

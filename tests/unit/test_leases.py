@@ -12,7 +12,7 @@ import pytest
 from flownexus.errors import UnavailableError
 from flownexus.leases import AT_ONCE, Leases
 from flownexus.lwm2m.path import Path
-from flownexus.operations.lifecycle import OperationType
+from flownexus.operations.catalogue import OperationType
 from flownexus.store.operation import Claim
 
 CLAIM = Claim(

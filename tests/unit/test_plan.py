@@ -1,4 +1,5 @@
-from flownexus.leshan.nodes import content_formats, iter_object_links
+"""What the observe plan asks for."""
+
 from flownexus.operations.plan import PlanRow, planned_operations
 
 PLAN = [
@@ -16,28 +17,3 @@ def test_the_plan_asks_for_what_the_device_has_and_nothing_else() -> None:
     ]
     assert list(planned_operations(PLAN, ["/5/0"])) == [("observe", "/5/0/3")]
     assert list(planned_operations(PLAN, [])) == []
-
-
-def test_links_of_a_registration_give_its_objects_and_instances() -> None:
-    links = [
-        {"url": "/", "attributes": {"rt": '"oma.lwm2m"'}},
-        {"url": "/3/0"},
-        {"url": "/5"},
-        "/3303/0",
-        7,
-        {},
-    ]
-    assert list(iter_object_links(links)) == ["/3/0", "/5", "/3303/0"]
-    assert list(iter_object_links("nonsense")) == []
-
-
-def test_the_root_link_of_a_registration_gives_its_content_formats() -> None:
-    def root(url: str, **attributes: str) -> list[object]:
-        return [{"url": "/3/0", "attributes": {"ct": "1"}}, 7, {}, {"url": url, "attributes": attributes}]
-
-    assert content_formats(root("/", ct='"60 110 112 11542"')) == (60, 110, 112, 11542)
-    assert content_formats(root("/lwm2m", rt='"oma.lwm2m"', ct="110")) == (110,)
-    assert content_formats(root("/lwm2m", ct="110")) is None
-    for nonsense in ('"', "x", '"60,110"', "-1", "9" * 6):
-        assert content_formats(root("/", ct=nonsense)) is None
-    assert content_formats("nonsense") is None

@@ -1,12 +1,12 @@
-"""Operations as Leshan's requests, and what its answers can hold."""
+"""Operations as Leshan's requests."""
 
 from __future__ import annotations
 
 import pytest
 
-from flownexus.leshan.client import Call, call_of, storable
+from flownexus.leshan.requests import Call, call_of
 from flownexus.lwm2m.path import Path
-from flownexus.operations.lifecycle import OperationType
+from flownexus.operations.catalogue import OperationType
 
 RESOURCE = Path(3, 0, 15)
 
@@ -36,10 +36,6 @@ def test_the_instance_of_a_resource_is_not_lost_on_the_way() -> None:
     call = call_of(OperationType.WRITE, Path(3, 1, 7, 2), {"type": "INTEGER", "value": "5"}, None)
     assert call.path == "/3/1/7/2"
     assert call.json == {"kind": "resourceInstance", "id": 2, "type": "INTEGER", "value": "5"}
-
-
-def test_nul_characters_do_not_reach_the_database() -> None:
-    assert storable({"a\0": ["b\0", 1, None, {"c": "\0"}]}) == {"a�": ["b�", 1, None, {"c": "�"}]}
 
 
 @pytest.mark.parametrize(("replace", "word"), [(True, "true"), (False, "false")])
