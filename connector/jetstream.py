@@ -25,7 +25,8 @@ from connector.logs import Repeated
 from connector.metrics import Metrics
 from connector.settings import Settings
 from connector.tasks import end
-from flownexus.messaging import STREAM, Connection, backoff, connections, ensure_stream
+from flownexus.messaging.connection import Connection, backoff, connections, ensure_stream
+from flownexus.messaging.subjects import STREAM
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from connector.jetstream import Bus
 from connector.metrics import Metrics
 from connector.settings import Settings
 from connector.tasks import end
-from flownexus.messaging import SUBJECTS
+from flownexus.messaging.subjects import SUBJECTS
 
 log = logging.getLogger(__name__)
 

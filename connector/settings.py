@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from flownexus.errors import MissingSettingError
-from flownexus.messaging import Servers
+from flownexus.messaging.connection import Servers
 from flownexus.settings import Timeouts, duration_setting, integer_setting, secret
 
 

@@ -10,8 +10,8 @@ from prometheus_client import Counter
 
 from flownexus.errors import ValidationFailedError
 from flownexus.leshan.webhook import EventType, Kind
-from flownexus.messaging import Kind as WakeKind
-from flownexus.messaging import Publisher, Wake
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.settings import duration_setting, optional_tokens, secret, tokens
 from flownexus.store.delivery import Deliveries
 from flownexus.store.pool import Pool, pool_from_environment
@@ -26,10 +26,10 @@ DOCUMENTED_PATHS = {
 """Where Leshan servers post that know nothing of functions."""
 PUBLISH_TIMEOUT = 1.0
 
-_WAKES = {
-    EventType.REGISTERED: WakeKind.REGISTERED,
-    EventType.UPDATED: WakeKind.UPDATED,
-    EventType.UNREGISTERED: WakeKind.UNREGISTERED,
+_HINTS = {
+    EventType.REGISTERED: HintKind.REGISTERED,
+    EventType.UPDATED: HintKind.UPDATED,
+    EventType.UNREGISTERED: HintKind.UNREGISTERED,
 }
 _ITEMS = Counter("webhook_items", "Items by what became of them.", ["kind", "result"])
 
@@ -74,8 +74,8 @@ def create_app(
             _ITEMS.labels(of, "skipped").inc(outcome.skipped)
             _ITEMS.labels(of, "rejected").inc(len(outcome.rejected))
             if publisher is not None and outcome.presence:
-                wakes = [Wake(_WAKES[event_type], endpoint) for _, event_type, endpoint in outcome.presence]
-                publisher.publish(wakes, PUBLISH_TIMEOUT)
+                hints = [Hint(_HINTS[event_type], endpoint) for _, event_type, endpoint in outcome.presence]
+                publisher.publish(hints, PUBLISH_TIMEOUT)
             if outcome.alone and outcome.rejected and not outcome.stored:
                 raise ValidationFailedError(f"it is kept as a dead letter: {outcome.rejected[0][1].reason}")
             return outcome.as_json()

@@ -1,9 +1,9 @@
 """Send the operation of an endpoint that is to go next, wait for its end, record it.
 
-POST / with {"ep": "<endpoint name>"}, as wake-ups have it. Answers 200 {"operation": {"id", "status",
+POST / with {"ep": "<endpoint name>"}, as hints have it. Answers 200 {"operation": {"id", "status",
 "attempts", "reason"}}, or {"operation": null} where nothing is to be sent now; 400, 401, 503.
 
-An array of wake-ups is answered 200 with an array: for each what it would have been answered alone, with the
+An array of hints is answered 200 with an array: for each what it would have been answered alone, with the
 "status" of that.
 """
 
@@ -30,7 +30,8 @@ from flownexus.leases import Lease, Leases
 from flownexus.leshan.answers import judge
 from flownexus.leshan.client import Leshan
 from flownexus.leshan.requests import call_of
-from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.lifecycle import Outcome, Verdict, settle, settle_unanswered
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
 from flownexus.store.group_commit import AsyncGroupCommit
@@ -60,7 +61,7 @@ TOGETHER: Final = 100
 RECORD_PAUSE: Final = 0.5
 """Seconds between attempts to record an end, while PostgreSQL is away or the endpoint's row held."""
 HELD_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds between attempts to claim while somebody holds the endpoint's row; then the wake-up comes again."""
+"""Seconds between attempts to claim while somebody holds the endpoint's row; then the hint comes again."""
 
 _ENDED = Counter("dispatch_attempts", "Attempts by what they meant.", ["verdict"])
 _OPEN = Gauge("dispatch_open", "Operations that wait for their device.")
@@ -71,16 +72,16 @@ def _jittered(seconds: float) -> float:
     return seconds * random.uniform(0.7, 1.0)  # noqa: S311  # jitter, not a secret
 
 
-class _Wake(msgspec.Struct):
+class _Hint(msgspec.Struct):
     ep: str
 
 
-def _endpoint(wake: Any) -> str:
-    """Return whom a wake-up names; raise BadRequestError where it names nobody."""
+def _endpoint(hint: Any) -> str:
+    """Return whom a hint names; raise BadRequestError where it names nobody."""
     try:
-        ep = msgspec.convert(wake, _Wake).ep
+        ep = msgspec.convert(hint, _Hint).ep
     except msgspec.ValidationError as error:
-        raise BadRequestError(f'a wake-up is {{"ep": "<endpoint name>"}}: {error}') from None
+        raise BadRequestError(f'a hint is {{"ep": "<endpoint name>"}}: {error}') from None
     if not ep or "\0" in ep:
         raise BadRequestError("ep is an endpoint name: not empty, no NUL characters")
     return ep
@@ -150,7 +151,7 @@ class Dispatcher:
             return {"operation": None}
         if recorded is Recorded.MORE and not settlement.leshan_is_away:
             # Where this fails, or Leshan is away, housekeeping's rounds are soon enough.
-            await self._publisher.publish_async([Wake(Kind.QUEUED, claimed.endpoint)], PUBLISH_TIMEOUT)
+            await self._publisher.publish_async([Hint(HintKind.QUEUED, claimed.endpoint)], PUBLISH_TIMEOUT)
         attempts = claimed.attempts if settlement.attempt_counts else claimed.attempts - 1
         return {
             "operation": {
@@ -256,16 +257,16 @@ def create_app(
     async def dispatch(request: Request) -> Json:
         guard.admit(request.url.path, request.headers.get("Authorization"))
         try:
-            wake = msgspec.json.decode(await request.body())
+            hint = msgspec.json.decode(await request.body())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequestError(f"the body is not JSON: {error}") from None
-        if isinstance(wake, list) and wake:
-            return await asyncio.gather(*map(dispatch_one, wake))
-        return await dispatcher.dispatch(_endpoint(wake))
+        if isinstance(hint, list) and hint:
+            return await asyncio.gather(*map(dispatch_one, hint))
+        return await dispatcher.dispatch(_endpoint(hint))
 
-    async def dispatch_one(wake: Any) -> dict[str, Any]:
+    async def dispatch_one(hint: Any) -> dict[str, Any]:
         try:
-            return {"status": HTTPStatus.OK, **await dispatcher.dispatch(_endpoint(wake))}
+            return {"status": HTTPStatus.OK, **await dispatcher.dispatch(_endpoint(hint))}
         except Exception as error:  # noqa: BLE001  # it becomes this one's answer
             body, _, _ = problem(error)
             return body

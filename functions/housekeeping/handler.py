@@ -18,7 +18,8 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import MissingSettingError, UnavailableError
-from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.settings import duration_setting, secret, tokens
 from flownexus.store import queries
 from flownexus.store.operation import (
@@ -48,11 +49,11 @@ PUBLISH_TIMEOUT: Final = 3.0
 BATCH: Final = 1000
 """How many rows one step takes in one round; the rest waits for the next."""
 UNTOUCHED: Final = 8.0
-"""Seconds in which an operation was neither queued nor tried before its wake-up counts as lost."""
+"""Seconds in which an operation was neither queued nor tried before its hint counts as lost."""
 REPEATED: Final = 20.0
-"""Seconds after which a wake-up is sent once more that JetStream has taken.
+"""Seconds after which a hint that JetStream has taken is published once more.
 
-Of thousands that were queued at once most only wait their turn: waking them in each round would slow them.
+Of thousands that were queued at once most only wait their turn: a hint for each in each round slows them.
 """
 RECONCILED: Final = 250
 """How many endpoints' observations are compared to the plan in one round, at most.
@@ -73,7 +74,7 @@ LOCK: Final = 0x464C4F57
 
 _REVIVED = Counter("operations_revived", "Operations whose worker did not come back.")
 _RENEWED = Counter("operations_renewed", "Operations of the observe plan that were queued anew.")
-_WOKEN = Counter("endpoints_woken", "Endpoints whose wake-up was sent again.")
+_HINTED = Counter("endpoints_hinted", "Endpoints whose hint was published again.")
 
 
 class Forgetting(NamedTuple):
@@ -122,8 +123,8 @@ class Housekeeper:
         self._refresh = timedelta(seconds=refresh)
         self._operation_retention = operation_retention
         self._maintained_at = -MAINTENANCE_PERIOD
-        self._woken: dict[int, float] = {}
-        """For which operations endpoints were woken lately, and when, by the monotonic clock."""
+        self._hinted: dict[int, float] = {}
+        """The operations whose endpoints got a hint lately, and when, by the monotonic clock."""
 
     def do_round(self) -> dict[str, int | None]:
         """Do one round and return what was done; None stands for what was left for the next one.
@@ -137,7 +138,7 @@ class Housekeeper:
             "revived": None if revived is None else len(revived),
             "forgotten": forgotten,
             "renewed": self._reconcile(),
-            **self._wake(),
+            **self._hint_waiting(),
             "operations_forgotten": self._step(
                 10, lambda connection: forget_finished(connection, self._operation_retention, BATCH)
             ),
@@ -150,28 +151,30 @@ class Housekeeper:
         return summary
 
     def _reconcile(self) -> int | None:
-        """Queue the plan's operations that are missing, and wake their endpoints."""
+        """Queue the plan's operations that are missing, and publish a hint for each of their endpoints."""
         queued = self._step(0, lambda connection: reconcile(connection, self._refresh, RECONCILED))
         if queued is None:
             return None
-        # What fails here is woken as a lost wake-up.
-        self._publisher.publish([Wake(Kind.QUEUED, endpoint) for endpoint in queued], PUBLISH_TIMEOUT)
+        # What fails here is repaired as a lost hint.
+        self._publisher.publish([Hint(HintKind.QUEUED, endpoint) for endpoint in queued], PUBLISH_TIMEOUT)
         _RENEWED.inc(sum(queued.values()))
         return sum(queued.values())
 
-    def _wake(self) -> dict[str, int | None]:
-        """Wake the endpoints that wait although they need not."""
+    def _hint_waiting(self) -> dict[str, int | None]:
+        """Publish a hint for each endpoint that waits although it need not."""
         now = time.monotonic()
-        lately = {id_: at for id_, at in self._woken.items() if now - at < REPEATED}
+        lately = {id_: at for id_, at in self._hinted.items() if now - at < REPEATED}
         waiting = transaction(
             self._pool, lambda connection: endpoints_to_wake(connection, UNTOUCHED, list(lately), BATCH)
         )
         failed = self._publisher.publish(
-            [Wake(Kind.QUEUED, endpoint) for endpoint in waiting], PUBLISH_TIMEOUT
+            [Hint(HintKind.QUEUED, endpoint) for endpoint in waiting], PUBLISH_TIMEOUT
         )
-        self._woken = lately if failed else lately | dict.fromkeys(chain.from_iterable(waiting.values()), now)
-        _WOKEN.inc(len(waiting) - failed)
-        return {"woken": len(waiting) - failed, "wakes_failed": failed}
+        self._hinted = (
+            lately if failed else lately | dict.fromkeys(chain.from_iterable(waiting.values()), now)
+        )
+        _HINTED.inc(len(waiting) - failed)
+        return {"hinted": len(waiting) - failed, "hints_failed": failed}
 
     def _maintain(self) -> dict[str, int | None]:
         """Make partitions ahead, drop old ones and old marks; what writers hold is left for the next time."""

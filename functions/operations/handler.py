@@ -22,7 +22,8 @@ import msgspec
 from flask import Flask, request
 
 from flownexus.errors import BadRequestError, MissingSettingError, NotFoundError, ValidationFailedError
-from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.catalogue import NewOperation, parse_operation
 from flownexus.operations.lifecycle import Status
 from flownexus.settings import integer_setting, secret, tokens
@@ -55,8 +56,8 @@ def create_app(
     guard = Guard(accepted)
     app = flask_app(NAME, guard, pool.ready)
 
-    def wake(endpoint: str) -> None:
-        publisher.publish([Wake(Kind.QUEUED, endpoint)], PUBLISH_TIMEOUT)
+    def hint(endpoint: str) -> None:
+        publisher.publish([Hint(HintKind.QUEUED, endpoint)], PUBLISH_TIMEOUT)
 
     @app.before_request
     def let_in() -> None:
@@ -66,7 +67,7 @@ def create_app(
     def queue() -> Response:
         key = idempotency_key(request.headers.get("Idempotency-Key"))
         operation = create(pool, _parse(request.get_data(cache=False)), key, max_queued)
-        wake(operation.endpoint)
+        hint(operation.endpoint)
         return operation.as_json(), 201, {"Location": f"{URL}/{operation.id}"}
 
     @app.get("/")
@@ -91,7 +92,7 @@ def create_app(
     @app.delete("/<int:id_>")
     def delete(id_: int) -> dict[str, Any]:
         operation = cancel(pool, _known(id_))
-        wake(operation.endpoint)  # those behind it need not wait any more for what it waited for
+        hint(operation.endpoint)  # those behind it need not wait any more for what it waited for
         return operation.as_json()
 
     return app

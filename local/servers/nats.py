@@ -202,7 +202,7 @@ class Server:
 def reach(url: str) -> None:
     """Connect to a server of the user's once; raise NatsServerError with the reason, without credentials."""
     # 12 MB of memory that only those need who have a NATS of their own.
-    from flownexus.messaging import Servers, connect
+    from flownexus.messaging.connection import Servers, connect
 
     async def once() -> None:
         connection = await connect(Servers.of(url), "flownexus local")

@@ -177,13 +177,13 @@ def test_a_device_that_answers_an_error_is_asked_again_after_a_growing_delay_and
     row = tried(1)
     assert (row["status"], row["result"]) == ("QUEUED", {"status": "INTERNAL_SERVER_ERROR(500)"})
     assert "5.00" in row["reason"]
-    # Neither a wake-up nor an update sends it again before its delay is over.
+    # Neither a hint nor an update sends it again before its delay is over.
     for _ in range(3):
         nexus.request("POST", "/function/dispatch-op", {"ep": endpoint}, token=nexus.token("connector"))
     update(nexus, endpoint)
     [waits] = nexus.sql("SELECT not_before > now() AS waits FROM endpoint_operation WHERE id = %s", operation)
     assert nexus.status(operation) == ("QUEUED", 1) or not waits["waits"]
-    # Housekeeping sends it then, without an update; it repeats a wake-up of its own after 20 s at most.
+    # Housekeeping sends it then, without an update; it repeats a hint of its own after 20 s at most.
     wait_for(lambda: nexus.status(operation) == ("QUEUED", 2), 40, "the second attempt")
     for attempt in (3, 4):  # the delays are 30 s and 120 s by now
         nexus.sql("UPDATE endpoint_operation SET not_before = now() WHERE id = %s", operation)
@@ -324,7 +324,7 @@ def test_order_is_kept_when_updates_come_at_once_and_two_replicas_dispatch(nexus
             wait_for(lambda endpoint=endpoint: nexus.state(endpoint) == "registered", 5, "it on")  # type: ignore[misc]
         for endpoint in endpoints * 2:
             threads.submit(nexus.control, endpoint, "update")
-        # What the connector does when wake-ups come at the same moment, and more of it.
+        # What the connector does when hints come at the same moment, and more of it.
         answers = list(
             threads.map(
                 lambda endpoint: nexus.request(

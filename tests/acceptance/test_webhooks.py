@@ -271,7 +271,7 @@ def test_any_endpoint_name_can_have_values_and_operations(nexus: Nexus, endpoint
         nexus.webhook([single(endpoint, 20.5), {"ep": endpoint, "obj_id": 10240, "val": node}]).status == 200
     )
     assert nexus.latest(endpoint, TEMPERATURE) == "20.5"
-    # It is online, by its own word: the wake-up comes through NATS, and Leshan is asked for this very name.
+    # It is online, by its own word: the hint comes through NATS, and Leshan is asked for this very name.
     operation = nexus.queue(endpoint, "read", TEMPERATURE)
     row = wait_for(
         lambda: row if (row := nexus.operation(operation))["reason"] else {},

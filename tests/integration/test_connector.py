@@ -26,7 +26,9 @@ from aiohttp import web
 
 from connector.service import Service
 from connector.settings import Settings
-from flownexus.messaging import STREAM, Kind, Publisher, Servers, Wake
+from flownexus.messaging.connection import Servers
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import STREAM, Hint, HintKind
 from local.servers.nats import Server
 from local.servers.ports import LOOPBACK, free_port
 
@@ -200,8 +202,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         yield service
 
 
-def queued(*names: str) -> list[Wake]:
-    return [Wake(Kind.QUEUED, name) for name in names]
+def queued(*names: str) -> list[Hint]:
+    return [Hint(HintKind.QUEUED, name) for name in names]
 
 
 async def consumers(url: str) -> dict[str, int]:
@@ -233,7 +235,7 @@ def metric(service: Service, name: str, **labels: str) -> float:
 async def test_a_message_becomes_a_call_with_the_connector_s_headers(
     service: Service, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
-    assert await publisher.publish_async([Wake(Kind.REGISTERED, "it's a.name")]) == 0
+    assert await publisher.publish_async([Hint(HintKind.REGISTERED, "it's a.name")]) == 0
     (call,) = await gateway.called(1)
     assert call.path == "dispatch-op.fn"
     assert call.body == b'{"ep": "it\'s a.name"}'
@@ -434,7 +436,7 @@ SEVERAL = function("dispatch-op", topic="lwm2m.>", batch=str(BATCH))
 def named(call: Call) -> list[str]:
     """Return the endpoints that a call names."""
     body = json.loads(call.body)
-    return [wake["ep"] for wake in (body if isinstance(body, list) else [body])]
+    return [hint["ep"] for hint in (body if isinstance(body, list) else [body])]
 
 
 def taken(call: Call) -> web.Response:
@@ -680,7 +682,7 @@ async def test_a_function_that_comes_is_called_and_one_that_goes_is_not(
         ),
     ]
     await until(lambda: len(service.bus._consumers) == 2 and service.ready)
-    await publisher.publish_async([*queued("a", "b"), Wake(Kind.UPDATED, "c")])
+    await publisher.publish_async([*queued("a", "b"), Hint(HintKind.UPDATED, "c")])
     await gateway.called(5)
     await answered(nats_url)
     assert sorted(call.headers["X-Topic"] for call in gateway.calls if call.path == "audit.fn") == [
@@ -701,7 +703,7 @@ async def test_a_topic_that_changes_changes_the_consumer(
     gateway.functions = [function("dispatch-op", topic="lwm2m.registration.>")]
     await until(lambda: [f.subjects for f in service.bus._consumers] == [("lwm2m.registration.>",)])
     await until(lambda: service.ready)
-    await publisher.publish_async([*queued("a"), Wake(Kind.UPDATED, "b")])
+    await publisher.publish_async([*queued("a"), Hint(HintKind.UPDATED, "b")])
     await gateway.called(1)
     await answered(nats_url)
     assert [call.headers["X-Topic"] for call in gateway.calls] == ["lwm2m.registration.updated.b"]

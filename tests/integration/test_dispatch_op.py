@@ -26,7 +26,8 @@ from flownexus.leshan.client import Leshan
 from flownexus.leshan.webhook import Item
 from flownexus.lwm2m.path import Path as LwM2mPath
 from flownexus.lwm2m.value import DataType, Reading
-from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.settings import Timeouts
 from flownexus.store.operation import revive_expired
 from flownexus.store.pool import Pool, open_pool
@@ -111,7 +112,7 @@ async def test_who_is_not_the_connector_is_refused(
     "body",
     [b"", b"ep", b"[]", b"{}", b'{"ep": ""}', b'{"ep": 3}', b'{"ep": "a\\u0000"}', b"\xff", b"[" * 10_000],
 )
-async def test_what_is_no_wake_up_is_refused(post: Post, body: bytes) -> None:
+async def test_what_is_no_hint_is_refused(post: Post, body: bytes) -> None:
     response = await post(body)
     assert response.status_code == 400
     assert response.json()["status"] == 400
@@ -122,9 +123,7 @@ async def test_an_endpoint_without_anything_is_no_error(post: Post, endpoint: st
     assert await dispatched(await post({"ep": endpoint})) is None
 
 
-async def test_several_wake_ups_are_answered_one_by_one(
-    post: Post, world: World, leshan: LeshanDouble
-) -> None:
+async def test_several_hints_are_answered_one_by_one(post: Post, world: World, leshan: LeshanDouble) -> None:
     endpoints = ("one", "another")
     ids = [world.queue(world.endpoint(name)) for name in endpoints]
     response = await post([{"ep": "one"}, {"ep": ""}, {"ep": "nobody"}, {"ep": "another"}, 3])
@@ -486,7 +485,7 @@ async def test_what_a_device_says_cannot_break_the_record(
 
 
 async def drain(post: Post, endpoint: str = "sim-0001") -> None:
-    """Do what the wake-ups do: dispatch until nothing is left."""
+    """Do what the hints do: dispatch until nothing is left."""
     while await dispatched(await post({"ep": endpoint})):
         pass
 
@@ -505,12 +504,12 @@ async def test_ten_operations_go_in_order_and_one_at_a_time_through_two_replicas
             pool = stack.enter_context(open_pool(world.database.functions, 4, f"replica {number}"))
             posts.append(await stack.enter_async_context(replica(pool, no_nats, leshan.url)))
 
-        async def wake_up_again_and_again(post: Post) -> None:
+        async def hint_again_and_again(post: Post) -> None:
             while any(world.status(id_)[0] != "CONFIRMED" for id_ in ids):
                 await asyncio.gather(*(post() for _ in range(3)))
 
         async with asyncio.timeout(30):
-            await asyncio.gather(*(wake_up_again_and_again(post) for post in posts))
+            await asyncio.gather(*(hint_again_and_again(post) for post in posts))
     assert [seen.json["value"] for seen in leshan.seen] == values
     assert leshan.most_open["sim-0001"] == 1
     assert [world.status(id_) for id_ in ids] == [("CONFIRMED", 1)] * 10
@@ -550,7 +549,9 @@ async def test_five_hundred_wait_at_once_with_four_connections(
     assert world.pool.get_stats()["pool_max"] == 4
 
 
-async def test_the_next_operation_is_woken(world: World, leshan: LeshanDouble, nats_url: str) -> None:
+async def test_a_hint_is_published_for_the_next_operation(
+    world: World, leshan: LeshanDouble, nats_url: str
+) -> None:
     world.endpoint()
     world.queue()
     world.queue()
@@ -559,14 +560,14 @@ async def test_the_next_operation_is_woken(world: World, leshan: LeshanDouble, n
         async with replica(world.pool, publisher, leshan.url) as post:
             client = await nats.connect(nats_url)
             try:
-                woken = await client.subscribe(Wake(Kind.QUEUED, "sim-0001").subject)
+                hints = await client.subscribe(Hint(HintKind.QUEUED, "sim-0001").subject)
                 await client.flush()
                 await post()
-                message = await woken.next_msg(timeout=5)
+                message = await hints.next_msg(timeout=5)
                 assert json.loads(message.data) == {"ep": "sim-0001"}
-                await post()  # nothing is left: no wake-up
+                await post()  # nothing is left: no hint
                 with pytest.raises(nats.errors.TimeoutError):
-                    await woken.next_msg(timeout=0.3)
+                    await hints.next_msg(timeout=0.3)
             finally:
                 await client.close()
 
@@ -712,10 +713,10 @@ async def test_kill_9_in_mid_long_poll_neither_loses_nor_repeats_the_record(
     leshan.answers["sim-0001"] = [never, answer("CONTENT(205)", TEMPERATURE)]
     id_ = world.queue(operation="read")
     first, second = serve_dispatch(), serve_dispatch()
-    wake = json.dumps({"ep": "sim-0001"}).encode()
+    hint = json.dumps({"ep": "sim-0001"}).encode()
 
     def post(served: Served) -> Any:
-        status, body, _ = served.request("POST", "/", wake, HEADERS)
+        status, body, _ = served.request("POST", "/", hint, HEADERS)
         assert status == 200, body
         return json.loads(body)["operation"]
 
@@ -740,8 +741,8 @@ async def test_sigterm_lets_operations_end(
     leshan.default = answer("CHANGED(204)", after=1)
     id_ = world.queue(operation="execute")
     served = serve_dispatch()
-    wake = json.dumps({"ep": "sim-0001"}).encode()
-    call = asyncio.create_task(asyncio.to_thread(served.request, "POST", "/", wake, HEADERS))
+    hint = json.dumps({"ep": "sim-0001"}).encode()
+    call = asyncio.create_task(asyncio.to_thread(served.request, "POST", "/", hint, HEADERS))
     await until(lambda: len(leshan.seen) == 1)
     assert await asyncio.to_thread(served.terminate) == 0
     assert (await call)[0] == 200

@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from flownexus.leshan.webhook import Kind as Webhook
-from flownexus.messaging import Kind, Publisher, Wake
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.store.operation import claim
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Stored, Telemetry, _Rows
@@ -30,15 +31,15 @@ YEAR = 365 * 24 * 3600.0
 REFRESH = 6 * 3600.0
 
 
-class Wakes:
-    """Takes wake-ups in NATS's place; `away` of them fail."""
+class Hints:
+    """Takes hints in NATS's place; `away` of them fail."""
 
     def __init__(self) -> None:
-        self.published: list[Wake] = []
+        self.published: list[Hint] = []
         self.away = False
 
-    def publish(self, wakes: Iterable[Wake], timeout: float) -> int:
-        batch = list(wakes)
+    def publish(self, hints: Iterable[Hint], timeout: float) -> int:
+        batch = list(hints)
         self.published += batch
         return len(batch) if self.away else 0
 
@@ -50,13 +51,13 @@ def pool(world: World) -> Iterator[Pool]:
 
 
 @pytest.fixture
-def wakes() -> Wakes:
-    return Wakes()
+def hints() -> Hints:
+    return Hints()
 
 
 @pytest.fixture
-def client(pool: Pool, wakes: Wakes) -> Any:
-    return load_handler("housekeeping").create_app(pool, wakes, YEAR, REFRESH, ("connector",)).test_client()
+def client(pool: Pool, hints: Hints) -> Any:
+    return load_handler("housekeeping").create_app(pool, hints, YEAR, REFRESH, ("connector",)).test_client()
 
 
 def do_round(client: Any) -> dict[str, Any]:
@@ -94,8 +95,8 @@ def test_nothing_to_do_is_no_error(client: Any) -> None:
         "revived": 0,
         "forgotten": 0,
         "renewed": 0,
-        "woken": 0,
-        "wakes_failed": 0,
+        "hinted": 0,
+        "hints_failed": 0,
         "operations_forgotten": 0,
         "partitions_made": 0,
         "partitions_dropped": 0,
@@ -106,7 +107,7 @@ def test_nothing_to_do_is_no_error(client: Any) -> None:
     assert "partitions_made" not in do_round(client)  # an hour later again
 
 
-def test_expired_leases_are_revived_and_woken(client: Any, world: World, wakes: Wakes) -> None:
+def test_expired_leases_are_revived_and_get_a_hint(client: Any, world: World, hints: Hints) -> None:
     """The peer left operations SENDING for ever."""
     for name in ("a", "b", "c"):
         world.endpoint(name)
@@ -121,10 +122,10 @@ def test_expired_leases_are_revived_and_woken(client: Any, world: World, wakes: 
     assert world.status(execute) == ("FAILED", 1)
     assert world.operation(execute)["reason"].startswith("outcome unknown")
     assert world.status(fresh) == ("SENDING", 1)
-    assert wakes.published == [Wake(Kind.QUEUED, "a")]
+    assert hints.published == [Hint(HintKind.QUEUED, "a")]
 
 
-def test_lost_wake_ups_are_sent_again(client: Any, world: World, wakes: Wakes) -> None:
+def test_lost_hints_are_sent_again(client: Any, world: World, hints: Hints) -> None:
     for name in ("late", "first", "fresh", "offline", "over", "waiting", "busy"):
         world.endpoint(name, registered=name != "offline", lifetime=-1 if name == "over" else 300)
         world.queue(name)
@@ -136,32 +137,32 @@ def test_lost_wake_ups_are_sent_again(client: Any, world: World, wakes: Wakes) -
     age(world)
     world.execute("UPDATE endpoint_operation SET created_at = now() WHERE endpoint_id = 3")
     claim(world.pool, ["busy"], 50)
-    wakes.away = True
-    assert do_round(client)["wakes_failed"] == 2
-    wakes.away = False
-    assert do_round(client)["woken"] == 2
-    assert [wake.ep for wake in wakes.published][-2:] == ["first", "late"]
+    hints.away = True
+    assert do_round(client)["hints_failed"] == 2
+    hints.away = False
+    assert do_round(client)["hinted"] == 2
+    assert [hint.ep for hint in hints.published][-2:] == ["first", "late"]
 
 
-def test_a_wake_up_that_jetstream_has_is_not_repeated_in_every_round(
+def test_a_hint_that_jetstream_has_is_not_repeated_in_every_round(
     client: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Thousands that only waited their turn were woken again and again, which slowed them further."""
+    """Thousands that only waited their turn got hints again and again, which slowed them further."""
     for name in ("a", "b"):
         world.endpoint(name)
         world.queue(name)
     age(world)
-    assert [do_round(client)["woken"] for _ in range(2)] == [2, 0]
+    assert [do_round(client)["hinted"] for _ in range(2)] == [2, 0]
     world.endpoint("c")
     world.queue("c")
     age(world)
-    assert do_round(client)["woken"] == 1
+    assert do_round(client)["hinted"] == 1
     monkeypatch.setattr(load_handler("housekeeping"), "REPEATED", 0.0)
-    assert do_round(client)["woken"] == 3
+    assert do_round(client)["hinted"] == 3
 
 
-def test_one_whose_delay_is_over_is_woken_at_once_and_not_before(
-    client: Any, world: World, wakes: Wakes
+def test_one_whose_delay_is_over_gets_a_hint_at_once_and_not_before(
+    client: Any, world: World, hints: Hints
 ) -> None:
     """Nobody else tells of it."""
     for name in ("over", "not yet"):
@@ -171,13 +172,13 @@ def test_one_whose_delay_is_over_is_woken_at_once_and_not_before(
     world.execute(
         "UPDATE endpoint_operation SET not_before = now() + interval '5 s', last_attempt_at = now()"
     )
-    assert do_round(client)["woken"] == 0
+    assert do_round(client)["hinted"] == 0
     world.execute("UPDATE endpoint_operation SET not_before = now() WHERE endpoint_id = 1")
-    assert do_round(client)["woken"] == 1
-    assert wakes.published == [Wake(Kind.QUEUED, "over")]
+    assert do_round(client)["hinted"] == 1
+    assert hints.published == [Hint(HintKind.QUEUED, "over")]
 
 
-def test_an_endpoint_that_somebody_holds_stops_no_round(client: Any, world: World, wakes: Wakes) -> None:
+def test_an_endpoint_that_somebody_holds_stops_no_round(client: Any, world: World, hints: Hints) -> None:
     for name in ("held", "free"):
         world.endpoint(name)
         id_ = world.queue(name)
@@ -187,19 +188,19 @@ def test_an_endpoint_that_somebody_holds_stops_no_round(client: Any, world: Worl
     with psycopg.connect(world.database.owner) as other:
         other.execute("SELECT FROM endpoint WHERE name = 'held' FOR UPDATE")
         assert do_round(client)["revived"] == 1
-    assert wakes.published == [Wake(Kind.QUEUED, "free")]
+    assert hints.published == [Hint(HintKind.QUEUED, "free")]
     assert do_round(client)["revived"] == 1
 
 
-def test_one_that_waits_holds_back_those_behind_it(client: Any, world: World, wakes: Wakes) -> None:
+def test_one_that_waits_holds_back_those_behind_it(client: Any, world: World, hints: Hints) -> None:
     world.endpoint()
     head = world.queue()
     world.queue()
     world.execute("UPDATE endpoint_operation SET waits_for_presence = 2 WHERE id = %s", head)
     age(world)
-    assert do_round(client)["woken"] == 0
+    assert do_round(client)["hinted"] == 0
     world.update()
-    assert do_round(client)["woken"] == 1
+    assert do_round(client)["hinted"] == 1
 
 
 def test_a_device_that_went_without_a_word_is_marked_gone(client: Any, world: World) -> None:
@@ -242,7 +243,7 @@ def test_partitions_that_writers_hold_are_left_for_the_next_round(client: Any, w
         )
         summary = do_round(client)
         assert summary["partitions_made"] is None
-        assert (summary["revived"], summary["woken"]) == (0, 0)
+        assert (summary["revived"], summary["hinted"]) == (0, 0)
     assert do_round(client)["partitions_made"] == 1
     assert months(world, "resource")[-1] == last
 
@@ -287,14 +288,14 @@ def test_a_retention_of_operations_below_a_day_is_refused(pool: Pool, world: Wor
         connection.execute("SELECT forget_operations('23 hours', 1)")
 
 
-def test_a_mark_outlives_values_that_are_kept_for_a_day(pool: Pool, wakes: Wakes, world: World) -> None:
+def test_a_mark_outlives_values_that_are_kept_for_a_day(pool: Pool, hints: Hints, world: World) -> None:
     """A sender whose spool held items for two days was told that it had never sent them."""
     world.execute(
         "INSERT INTO delivery_mark (source, kind, lane, mark, moved_at)"
         " VALUES (gen_random_uuid(), 'single', 0, 1, now() - interval '2 days')"
     )
     make = load_handler("housekeeping").create_app
-    client = make(pool, wakes, 24 * 3600.0, REFRESH, ("connector",)).test_client()
+    client = make(pool, hints, 24 * 3600.0, REFRESH, ("connector",)).test_client()
     assert do_round(client)["marks_forgotten"] == 0
     assert world.execute("SELECT mark FROM delivery_mark") == [{"mark": 1}]
 
@@ -446,7 +447,7 @@ def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None
     start = threading.Barrier(2)
 
     def round_() -> int:
-        app = load_handler("housekeeping").create_app(pool, Wakes(), YEAR, REFRESH, ("connector",))
+        app = load_handler("housekeeping").create_app(pool, Hints(), YEAR, REFRESH, ("connector",))
         client = app.test_client()
         start.wait()
         return do_round(client)["revived"] or 0
@@ -459,7 +460,9 @@ def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None
     ]
 
 
-def test_what_was_queued_while_nats_was_away_is_woken(pool: Pool, world: World, nats_server: Server) -> None:
+def test_what_was_queued_while_nats_was_away_gets_a_hint(
+    pool: Pool, world: World, nats_server: Server
+) -> None:
     world.endpoint()
     with Publisher(nats_server.url) as publisher:
         assert publisher.wait_connected(5)
@@ -471,19 +474,19 @@ def test_what_was_queued_while_nats_was_away_is_woken(pool: Pool, world: World, 
         nats_server.kill()
         world.queue()
         age(world)
-        assert do_round(client)["wakes_failed"] == 1
+        assert do_round(client)["hints_failed"] == 1
         nats_server.erase()
         nats_server.start()
         deadline = time.monotonic() + 10
         while not publisher.connected and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert do_round(client)["woken"] == 1
+        assert do_round(client)["hinted"] == 1
 
 
-def test_without_postgresql_the_caller_is_asked_to_come_again(wakes: Wakes) -> None:
+def test_without_postgresql_the_caller_is_asked_to_come_again(hints: Hints) -> None:
     with open_pool(f"postgresql://nobody@127.0.0.1:{free_port()}/x", 2, "test") as pool:
         client = (
-            load_handler("housekeeping").create_app(pool, wakes, YEAR, REFRESH, ("connector",)).test_client()
+            load_handler("housekeeping").create_app(pool, hints, YEAR, REFRESH, ("connector",)).test_client()
         )
         assert client.post("/", headers=HEADERS).status_code == 503
 

@@ -1,4 +1,4 @@
-"""Publishing wake-ups to a real NATS server."""
+"""Publishing hints to a real NATS server."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from flownexus import messaging
-from flownexus.messaging import STREAM, Kind, Publisher, Servers, Wake, connect, endpoint_name, token
+from flownexus.messaging import connection
+from flownexus.messaging.connection import Servers, connect
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import STREAM, Hint, HintKind, endpoint_name, token
 from local import REPOSITORY
 from local.servers.nats import NatsServerError, Server
 from local.servers.ports import LOOPBACK, free_port
@@ -85,9 +87,9 @@ def _state(task: Path) -> str:
     return (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
-def test_a_wake_up_is_in_the_stream_under_its_subject(publisher: Publisher, nats_url: str) -> None:
+def test_a_hint_is_in_the_stream_under_its_subject(publisher: Publisher, nats_url: str) -> None:
     names = ["sim-0001", "it's a.name * > 😀", "😀" * 320, "", "\ud800"]
-    assert publisher.publish([Wake(Kind.REGISTERED, name) for name in names]) == 0
+    assert publisher.publish([Hint(HintKind.REGISTERED, name) for name in names]) == 0
     found = in_stream(nats_url)
     assert {subject: json.loads(body) for subject, body in found.items()} == {
         f"lwm2m.registration.registered.{token(name)}": {"ep": name} for name in names
@@ -95,23 +97,26 @@ def test_a_wake_up_is_in_the_stream_under_its_subject(publisher: Publisher, nats
     assert sorted(endpoint_name(subject.split(".")[3]) for subject in found) == sorted(names)
 
 
-def test_wake_ups_for_one_endpoint_coalesce(publisher: Publisher, nats_url: str) -> None:
+def test_hints_for_one_endpoint_coalesce(publisher: Publisher, nats_url: str) -> None:
     for _ in range(5):
         assert (
-            publisher.publish([Wake(Kind.QUEUED, "a"), Wake(Kind.QUEUED, "b"), Wake(Kind.UPDATED, "a")]) == 0
+            publisher.publish(
+                [Hint(HintKind.QUEUED, "a"), Hint(HintKind.QUEUED, "b"), Hint(HintKind.UPDATED, "a")]
+            )
+            == 0
         )
     assert len(in_stream(nats_url)) == 3
 
 
 def test_a_thousand_are_published_at_once(publisher: Publisher, nats_url: str) -> None:
     began = time.monotonic()
-    assert publisher.publish([Wake(Kind.QUEUED, f"ep-{n}") for n in range(1000)], timeout=10) == 0
+    assert publisher.publish([Hint(HintKind.QUEUED, f"ep-{n}") for n in range(1000)], timeout=10) == 0
     assert time.monotonic() - began < 5
     assert len(in_stream(nats_url)) == 1000
 
 
 def test_a_name_too_long_for_the_server_is_a_failure_and_harms_no_other(publisher: Publisher) -> None:
-    assert publisher.publish([Wake(Kind.QUEUED, "😀" * 2000), Wake(Kind.QUEUED, "a")]) == 1
+    assert publisher.publish([Hint(HintKind.QUEUED, "😀" * 2000), Hint(HintKind.QUEUED, "a")]) == 1
     assert publisher.connected
 
 
@@ -124,7 +129,7 @@ def test_many_threads_publish_at_once(publisher: Publisher, nats_url: str) -> No
     threads = [
         threading.Thread(
             target=lambda n=n: failures.append(
-                publisher.publish([Wake(Kind.QUEUED, f"{n}-{m}") for m in range(10)], 5)
+                publisher.publish([Hint(HintKind.QUEUED, f"{n}-{m}") for m in range(10)], 5)
             )
         )
         for n in range(20)
@@ -138,35 +143,35 @@ def test_many_threads_publish_at_once(publisher: Publisher, nats_url: str) -> No
 
 
 async def test_an_event_loop_publishes_without_being_blocked(publisher: Publisher) -> None:
-    wakes = [Wake(Kind.QUEUED, f"ep-{n}") for n in range(50)]
-    assert await asyncio.gather(*(publisher.publish_async(wakes, 5) for _ in range(5))) == [0] * 5
+    hints = [Hint(HintKind.QUEUED, f"ep-{n}") for n in range(50)]
+    assert await asyncio.gather(*(publisher.publish_async(hints, 5) for _ in range(5))) == [0] * 5
 
 
 def test_an_absent_server_fails_fast_and_is_found_when_it_comes(nats_server: Server) -> None:
     nats_server.stop()
     with Publisher(nats_server.url) as publisher:
         began = time.monotonic()
-        assert publisher.publish([Wake(Kind.QUEUED, "a")], timeout=5) == 1
+        assert publisher.publish([Hint(HintKind.QUEUED, "a")], timeout=5) == 1
         assert time.monotonic() - began < 2.5
         assert not publisher.connected
         nats_server.start()
         assert publisher.wait_connected(5)
-        assert publisher.publish([Wake(Kind.QUEUED, "a")]) == 0
+        assert publisher.publish([Hint(HintKind.QUEUED, "a")]) == 0
 
 
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_server_that_went_and_came_back_is_used_again(
     publisher: Publisher, nats_server: Server, empty: bool
 ) -> None:
-    assert publisher.publish([Wake(Kind.QUEUED, "a")]) == 0
+    assert publisher.publish([Hint(HintKind.QUEUED, "a")]) == 0
     nats_server.stop()
     until(lambda: not publisher.connected)
-    assert publisher.publish([Wake(Kind.QUEUED, "b")], timeout=5) == 1
+    assert publisher.publish([Hint(HintKind.QUEUED, "b")], timeout=5) == 1
     if empty:
         nats_server.erase()
     nats_server.start()
     assert publisher.wait_connected(5)
-    assert publisher.publish([Wake(Kind.QUEUED, "c")]) == 0
+    assert publisher.publish([Hint(HintKind.QUEUED, "c")]) == 0
     assert len(in_stream(nats_server.url)) == (1 if empty else 2)
 
 
@@ -179,7 +184,7 @@ def test_a_killed_server_is_no_error_to_who_publishes(publisher: Publisher, nats
         n = 0
         while not stop.is_set():
             began = time.monotonic()
-            publisher.publish([Wake(Kind.QUEUED, f"ep-{n}")], timeout=1)
+            publisher.publish([Hint(HintKind.QUEUED, f"ep-{n}")], timeout=1)
             slowest = max(slowest, time.monotonic() - began)
             n += 1
 
@@ -196,16 +201,14 @@ def test_a_killed_server_is_no_error_to_who_publishes(publisher: Publisher, nats
     assert slowest < 1.3
 
 
-def test_a_stream_that_was_removed_is_made_anew_by_the_next_wake_up(
-    publisher: Publisher, nats_url: str
-) -> None:
+def test_a_stream_that_was_removed_is_made_anew_by_the_next_hint(publisher: Publisher, nats_url: str) -> None:
     async def remove() -> None:
         client, js = await jetstream(nats_url)
         await js.delete_stream(STREAM)
         await client.close()
 
     asyncio.run(remove())
-    assert publisher.publish([Wake(Kind.QUEUED, f"ep-{n}") for n in range(10)], timeout=3) == 0
+    assert publisher.publish([Hint(HintKind.QUEUED, f"ep-{n}") for n in range(10)], timeout=3) == 0
     assert len(in_stream(nats_url)) == 10
 
 
@@ -235,12 +238,12 @@ def test_a_server_that_says_nothing_costs_no_more_than_the_timeout() -> None:
         Publisher(f"nats://u:p@{LOOPBACK}:{mute.getsockname()[1]}") as it,
     ):
         began = time.monotonic()
-        assert it.publish([Wake(Kind.QUEUED, "a")], timeout=0.5) == 1
+        assert it.publish([Hint(HintKind.QUEUED, "a")], timeout=0.5) == 1
         assert time.monotonic() - began < 2.5
 
 
 async def test_connecting_to_a_server_that_says_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messaging, "CONNECT_WITHIN", 0.5)
+    monkeypatch.setattr(connection, "CONNECT_WITHIN_S", 0.5)
     with socket.create_server((LOOPBACK, 0)) as mute:
         servers = Servers.of(f"nats://u:p@{LOOPBACK}:{mute.getsockname()[1]}")
         with pytest.raises(TimeoutError, match=r"not connected within 0\.5 s"):
@@ -253,7 +256,7 @@ def test_a_server_that_stops_answering_costs_no_more_than_the_timeout(
     assert nats_server.pid
     with stopped(nats_server.pid):
         began = time.monotonic()
-        assert publisher.publish([Wake(Kind.QUEUED, "a")], timeout=0.5) == 1
+        assert publisher.publish([Hint(HintKind.QUEUED, "a")], timeout=0.5) == 1
         assert time.monotonic() - began < 2.5
 
 
@@ -273,8 +276,8 @@ def test_left_open_it_ends_before_the_interpreter_does() -> None:
     """A function crashed in the end: uvloop called back into an interpreter that was gone."""
     program = """
         import atexit, sys, threading
+        from flownexus.messaging.publisher import Publisher
         atexit.register(lambda: print([thread.name for thread in threading.enumerate()]))
-        from flownexus.messaging import Publisher
         Publisher(f"nats://127.0.0.1:{sys.argv[1]}")
     """
     done = subprocess.run(
@@ -298,7 +301,7 @@ def test_once_closed_it_fails_at_once(nats_url: str) -> None:
     publisher = Publisher(nats_url)
     publisher.close()
     publisher.close()
-    assert publisher.publish([Wake(Kind.QUEUED, "a")]) == 1
+    assert publisher.publish([Hint(HintKind.QUEUED, "a")]) == 1
     assert not [thread for thread in threading.enumerate() if thread.name == "nats-publisher"]
 
 

@@ -341,7 +341,7 @@ def test_two_replicas_at_once_claim_one(world: World) -> None:
 def test_who_claims_while_an_end_is_being_recorded_is_told_to_ask_again_and_gets_the_next(
     world: World,
 ) -> None:
-    """It would go without, and its wake-up be lost, if it were told that there is none."""
+    """It would go without, and its hint be lost, if it were told that there is none."""
     world.endpoint()
     first, second = world.queue(operation="read"), world.queue()
     claimed = take(world)

@@ -13,7 +13,8 @@ import nats
 import pytest
 from flask.testing import FlaskClient
 
-from flownexus.messaging import STREAM, Kind, Publisher, Wake
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import STREAM, Hint, HintKind
 from local.servers.nats import Server
 from tests.fixtures.handler import load_handler
 from tests.fixtures.world import World
@@ -40,13 +41,13 @@ def body(**more: Any) -> dict[str, Any]:
     return {"endpoint": "sim-0001", "operation": "read", "path": "/3/0", **more}
 
 
-def woken(nats_url: str, endpoint: str) -> bytes | None:
-    """Return the body of the endpoint's wake-up in the stream."""
+def hint_of(nats_url: str, endpoint: str) -> bytes | None:
+    """Return the body of the endpoint's hint in the stream."""
 
     async def read() -> bytes | None:
         connection = await nats.connect(nats_url)
         try:
-            subject = Wake(Kind.QUEUED, endpoint).subject
+            subject = Hint(HintKind.QUEUED, endpoint).subject
             return (await connection.jetstream().get_last_msg(STREAM, subject)).data
         except nats.js.errors.NotFoundError:
             return None
@@ -56,7 +57,7 @@ def woken(nats_url: str, endpoint: str) -> bytes | None:
     return asyncio.run(read())
 
 
-def test_an_operation_is_queued_and_its_endpoint_woken(
+def test_an_operation_is_queued_and_its_endpoint_gets_a_hint(
     client: FlaskClient, world: World, nats_url: str
 ) -> None:
     world.endpoint("it's.*> \N{GRINNING FACE}")
@@ -84,7 +85,7 @@ def test_an_operation_is_queued_and_its_endpoint_woken(
         "last_attempt_at": None,
         "finished_at": None,
     }
-    assert json.loads(woken(nats_url, made["endpoint"]) or b"") == {"ep": made["endpoint"]}
+    assert json.loads(hint_of(nats_url, made["endpoint"]) or b"") == {"ep": made["endpoint"]}
     shown = client.get("/1").get_json()
     assert shown | {"created_at": None} == made | {"created_at": None}
 

@@ -12,8 +12,7 @@ from flask.testing import FlaskClient
 from psycopg import Cursor
 
 from flownexus.leshan.webhook import Kind
-from flownexus.messaging import Kind as WakeKind
-from flownexus.messaging import Wake
+from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.store import queries
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
@@ -31,7 +30,7 @@ class Fleet:
 
     def __init__(self, world: World, housekeeping: Pool) -> None:
         self.world = world
-        self.published: list[Wake] = []
+        self.published: list[Hint] = []
         telemetry = Telemetry(timedelta(days=365))
         self._registration = self._app(Kind.REGISTRATION, telemetry)
         self._single = self._app(Kind.SINGLE, telemetry)
@@ -43,8 +42,8 @@ class Fleet:
     def _app(self, kind: Kind, telemetry: Telemetry) -> FlaskClient:
         return create_app(kind, self.world.pool, telemetry, None, ("secret",)).test_client()
 
-    def publish(self, wakes: Any, timeout: float) -> int:
-        self.published += wakes
+    def publish(self, hints: Any, timeout: float) -> int:
+        self.published += hints
         return 0
 
     def round(self) -> dict[str, Any]:
@@ -119,7 +118,7 @@ def test_an_observation_that_brought_nothing_for_the_refresh_interval_is_asked_f
     fleet.tell(2, "a")
     assert fleet.round()["renewed"] == 1
     assert fleet.queued() == OBSERVED
-    assert Wake(WakeKind.QUEUED, "a") in fleet.published
+    assert Hint(HintKind.QUEUED, "a") in fleet.published
     [row] = fleet.world.execute("SELECT * FROM endpoint_operation WHERE status = 'QUEUED'")
     assert (row["attempts"], row["waits_for_presence"], row["last_attempt_at"], row["finished_at"]) == (
         0, 0, None, None,
@@ -245,7 +244,7 @@ def test_thousands_that_are_due_at_once_are_looked_at_a_few_hundred_a_round(flee
     fleet.confirm(ago=100)
     fleet.tell(2, *names, heard_since=milliseconds(60))
     assert [fleet.round()["renewed"] for _ in range(4)] == [250, 250, 100, 0]
-    assert {wake.ep for wake in fleet.published} == set(names)
+    assert {hint.ep for hint in fleet.published} == set(names)
 
 
 @contextmanager

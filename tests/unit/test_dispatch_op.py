@@ -13,7 +13,7 @@ from flownexus.errors import LockedError, UnavailableError
 from flownexus.leshan.answers import Answered, Exchange, NotSent
 from flownexus.leshan.requests import Call
 from flownexus.lwm2m.path import Path
-from flownexus.messaging import Kind, Wake
+from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.catalogue import OperationType
 from flownexus.operations.lifecycle import Settlement, Status
 from flownexus.settings import Timeouts
@@ -89,10 +89,10 @@ class Leshan:
 
 class Publisher:
     def __init__(self) -> None:
-        self.published: list[Wake] = []
+        self.published: list[Hint] = []
 
-    async def publish_async(self, wakes: Iterable[Wake], within: float) -> int:
-        self.published += wakes
+    async def publish_async(self, hints: Iterable[Hint], within: float) -> int:
+        self.published += hints
         return 0
 
 
@@ -123,13 +123,13 @@ async def test_the_end_is_recorded_and_told(store: Store, publisher: Publisher) 
     assert [settlement.status for settlement in store.recorded] == [Status.CONFIRMED]
 
 
-async def test_the_next_one_is_woken_where_there_is_one(store: Store, publisher: Publisher) -> None:
+async def test_the_next_one_gets_a_hint_where_there_is_one(store: Store, publisher: Publisher) -> None:
     store.answer = Recorded.MORE
     await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
-    assert publisher.published == [Wake(Kind.QUEUED, "sim-0001")]
+    assert publisher.published == [Hint(HintKind.QUEUED, "sim-0001")]
 
 
-async def test_nobody_is_woken_for_a_leshan_that_is_away(store: Store, publisher: Publisher) -> None:
+async def test_nobody_gets_a_hint_for_a_leshan_that_is_away(store: Store, publisher: Publisher) -> None:
     store.answer = Recorded.MORE
     answer = await dispatcher(store, publisher, Leshan(NotSent("refused"))).dispatch("sim-0001")
     assert (answer["operation"]["status"], answer["operation"]["attempts"]) == (Status.QUEUED, 0)
@@ -150,7 +150,7 @@ async def test_a_leshan_that_is_away_is_told_of_once(
     assert told == ["operations stay queued: refused", "Leshan takes requests again"]
 
 
-async def test_who_holds_the_endpoint_is_waited_for_and_then_the_wake_up_comes_again(
+async def test_who_holds_the_endpoint_is_waited_for_and_then_the_hint_comes_again(
     store: Store, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handler, "HELD_PAUSES", (0.01,) * 3)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flownexus.errors import MissingSettingError, UnavailableError
-from flownexus.messaging import Kind, Wake
+from flownexus.messaging.subjects import Hint, HintKind
 from tests.fixtures.handler import load_handler
 
 handler = load_handler("housekeeping")
@@ -19,10 +19,10 @@ REFRESH = 6 * 3600.0
 class Publisher:
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures
-        self.published: list[Wake] = []
+        self.published: list[Hint] = []
 
-    def publish(self, wakes: Iterable[Wake], timeout: float) -> int:
-        self.published += wakes
+    def publish(self, hints: Iterable[Hint], timeout: float) -> int:
+        self.published += hints
         return self.failures
 
 
@@ -70,8 +70,8 @@ def test_a_round_says_what_it_did(asked: list[str]) -> None:
         "revived": 2,
         "forgotten": 3,
         "renewed": 2,
-        "woken": 1,
-        "wakes_failed": 1,
+        "hinted": 1,
+        "hints_failed": 1,
         "operations_forgotten": 4,
         "partitions_made": 0,
         "partitions_dropped": 1,
@@ -79,10 +79,10 @@ def test_a_round_says_what_it_did(asked: list[str]) -> None:
         "endpoints_forgotten": 5,
         "dead_letters_forgotten": 6,
     }
-    assert publisher.published == [Wake(Kind.QUEUED, each) for each in "dac"]
+    assert publisher.published == [Hint(HintKind.QUEUED, each) for each in "dac"]
 
 
-def test_leases_come_before_wake_ups_and_maintenance_comes_last_and_hourly(asked: list[str]) -> None:
+def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(asked: list[str]) -> None:
     housekeeper = handler.Housekeeper(None, Publisher(), YEAR, REFRESH, YEAR, handler.Forgetting())
     housekeeper.do_round()
     first = len(asked)

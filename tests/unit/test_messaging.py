@@ -1,4 +1,4 @@
-"""Endpoint names as subject tokens, wake-ups, and how the NATS URL is read."""
+"""Endpoint names as subject tokens, hints, and how the NATS URL is read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownexus.errors import MissingSettingError
-from flownexus.messaging import MAX_TOKEN, Kind, Publisher, Servers, Wake, backoff, endpoint_name, token
+from flownexus.messaging.connection import Servers, backoff
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import MAX_TOKEN, Hint, HintKind, endpoint_name, token
 
 any_text = st.text(st.characters(codec=None), max_size=400)  # lone surrogates included: JSON can say them
 
@@ -73,11 +75,11 @@ def test_what_is_not_a_token_is_refused(text: str) -> None:
         endpoint_name(text)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_a_wake_up_has_a_subject_and_says_the_endpoint(kind: Kind) -> None:
-    wake = Wake(kind, "a.b 😀")
-    assert wake.subject == f"lwm2m.{kind.value}.a%2Eb%20%F0%9F%98%80"
-    assert json.loads(wake.payload) == {"ep": "a.b 😀"}
+@pytest.mark.parametrize("kind", list(HintKind))
+def test_a_hint_has_a_subject_and_says_the_endpoint(kind: HintKind) -> None:
+    hint = Hint(kind, "a.b 😀")
+    assert hint.subject == f"lwm2m.{kind.value}.a%2Eb%20%F0%9F%98%80"
+    assert json.loads(hint.payload) == {"ep": "a.b 😀"}
 
 
 def test_the_url_s_credentials_are_read_but_not_shown() -> None:
