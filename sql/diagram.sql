@@ -7,6 +7,12 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NO
   AND c.relname !~ '^_?yoyo'
 ORDER BY c.relname;
 
+-- name: views()
+SELECT c.relname, coalesce(obj_description(c.oid), ''), c.oid
+FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v'
+ORDER BY c.relname;
+
 -- name: columns(table_oid)
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
        coalesce(col_description(a.attrelid, a.attnum), ''),

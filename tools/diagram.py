@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+import textwrap
 from pathlib import Path
 
 import aiosql
@@ -47,21 +48,51 @@ def schema_document(dsn: str) -> str:
     notes: list[str] = []
     with psycopg.connect(dsn) as connection:
         for table, comment, oid in queries.tables(connection):
+            columns = list(queries.columns(connection, table_oid=oid))
             lines.append(f"    {table} {{")
-            notes.append(f"\n## {table}\n" + (f"\n{comment}\n" if comment else ""))
-            bullets = []
-            for name, type_name, required, remark, is_key in queries.columns(connection, table_oid=oid):
-                short = _TYPE_NAMES.get(type_name, type_name).replace("[]", "_array")
-                lines.append(f"        {short} {name}" + (" PK" if is_key else ""))
-                if remark:
-                    bullets.append(f"- `{name}`{'' if required else ' (may be null)'}: {remark}")
-            if bullets:
-                notes.append("\n" + "\n".join(bullets) + "\n")
+            lines += [
+                f"        {_short(type_name)} {name}" + (" PK" if is_key else "")
+                for name, type_name, _, _, is_key in columns
+            ]
             lines.append("    }")
+            remarks = [
+                _bullet(f"`{name}`{'' if required else ' (may be null)'}: {remark}")
+                for name, _, required, remark, _ in columns
+                if remark
+            ]
+            notes.append(_section("##", table, comment, remarks))
         checked = [(*row, "is of") for row in queries.foreign_keys(connection)]
+        notes.append(_section("#", "Views", "", []))
+        for view, comment, oid in queries.views(connection):
+            described = [
+                _bullet(f"`{name}` ({_short(type_name)})" + (f": {remark}" if remark else ""))
+                for name, type_name, _, remark, _ in queries.columns(connection, table_oid=oid)
+            ]
+            notes.append(_section("##", view, comment, described))
     for parent, child, verb in [*checked, *_UNCHECKED]:
         lines.append(f'    {parent} ||--o{{ {child} : "{verb}"')
     return _HEAD + "\n".join(lines) + "\n```\n" + "".join(notes)
+
+
+def _short(type_name: str) -> str:
+    return _TYPE_NAMES.get(type_name, type_name).replace("[]", "_array")
+
+
+def _bullet(text: str) -> str:
+    return _wrapped(text, "- ", "  ")
+
+
+def _section(level: str, name: str, comment: str, bullets: list[str]) -> str:
+    body = [_wrapped(comment)] if comment else []
+    if bullets:
+        body.append("\n".join(bullets))
+    return f"\n{level} {name}\n" + "".join(f"\n{part}\n" for part in body)
+
+
+def _wrapped(text: str, first: str = "", rest: str = "") -> str:
+    return textwrap.fill(
+        text, 98, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def main() -> None:
