@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from flownexus.store.operation import Claim
+from flownexus.store.operation_claims import Claim
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: one module a noun; every statement stands in queries.sql."""
+"""PostgreSQL: one module a noun; every statement stands in sql/, by noun."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import aiosql
 from psycopg import Connection, Cursor
 
-queries = aiosql.from_path(Path(__file__).with_name("queries.sql"), "psycopg")
-"""The named queries of queries.sql; each takes a connection and its parameters by name."""
+queries = aiosql.from_path(Path(__file__).with_name("sql"), "psycopg")
+"""The named queries of sql/; each takes a connection and its parameters by name."""
 
 
 def send(connection: Connection, query: Any, **parameters: Any) -> Cursor:

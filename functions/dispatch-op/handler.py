@@ -35,17 +35,8 @@ from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.lifecycle import Outcome, Verdict, settle, settle_unanswered
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
 from flownexus.store.group_commit import AsyncGroupCommit
-from flownexus.store.operation import (
-    Claim,
-    End,
-    Held,
-    Recorded,
-    UnansweredClaimError,
-    claim,
-    concerns_all,
-    record,
-    renew,
-)
+from flownexus.store.operation_claims import Claim, Held, UnansweredClaimError, claim, concerns_all, renew
+from flownexus.store.operation_results import End, Recorded, record
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry, time_of
 from flownexus.web.guard import Guard

@@ -22,22 +22,19 @@ from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.settings import duration_setting, secret, tokens
 from flownexus.store import queries
-from flownexus.store.operation import (
-    endpoints_to_wake,
-    forget_expired,
-    forget_finished,
-    revive_expired,
-)
-from flownexus.store.partition import (
+from flownexus.store.operation_repair import endpoints_to_wake, revive_expired
+from flownexus.store.pool import Pool, pool_from_environment, transaction
+from flownexus.store.reconcile import reconcile
+from flownexus.store.retention import (
     LEAST_RETENTION,
     drop_partitions,
     forget_dead_letters,
     forget_endpoints,
+    forget_expired,
+    forget_finished,
     forget_marks,
     make_partitions,
 )
-from flownexus.store.pool import Pool, pool_from_environment, transaction
-from flownexus.store.reconcile import reconcile
 from flownexus.web.flask import flask_app
 from flownexus.web.guard import Guard
 

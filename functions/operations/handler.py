@@ -27,7 +27,7 @@ from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.catalogue import NewOperation, parse_operation
 from flownexus.operations.lifecycle import Status
 from flownexus.settings import integer_setting, secret, tokens
-from flownexus.store.operation import MAX_QUEUED_OPERATIONS, cancel, create, list_newest, show
+from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS, cancel, create, list_newest, show
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.flask import flask_app
 from flownexus.web.guard import Guard

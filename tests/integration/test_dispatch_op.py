@@ -29,7 +29,7 @@ from flownexus.lwm2m.value import DataType, Reading
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.settings import Timeouts
-from flownexus.store.operation import revive_expired
+from flownexus.store.operation_repair import revive_expired
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
 from local.servers.ports import free_port

@@ -15,18 +15,16 @@ from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import OperationType
 from flownexus.operations.lifecycle import Settlement, Status, Wait, settle_unanswered
 from flownexus.store import queries
-from flownexus.store.operation import (
+from flownexus.store.operation_claims import (
     HELD,
     Claim,
-    End,
     Held,
-    Recorded,
     UnansweredClaimError,
     claim,
     concerns_all,
-    record,
     renew,
 )
+from flownexus.store.operation_results import End, Recorded, record
 from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.relay import Relay

@@ -17,7 +17,8 @@ from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.catalogue import OperationType
 from flownexus.operations.lifecycle import Settlement, Status
 from flownexus.settings import Timeouts
-from flownexus.store.operation import HELD, Claim, End, Held, Recorded, UnansweredClaimError
+from flownexus.store.operation_claims import HELD, Claim, Held, UnansweredClaimError
+from flownexus.store.operation_results import End, Recorded
 from flownexus.store.telemetry import Telemetry
 from tests.fixtures.handler import load_handler
 

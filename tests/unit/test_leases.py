@@ -13,7 +13,7 @@ from flownexus.errors import UnavailableError
 from flownexus.leases import AT_ONCE, Leases
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import OperationType
-from flownexus.store.operation import Claim
+from flownexus.store.operation_claims import Claim
 
 CLAIM = Claim(
     id=7,

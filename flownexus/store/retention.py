@@ -1,4 +1,4 @@
-"""Partitions and other things that age: made ahead and dropped by housekeeping, never by ingest."""
+"""What ages: partitions made ahead and dropped, rows forgotten, by housekeeping and never by ingest."""
 
 from __future__ import annotations
 
@@ -59,6 +59,16 @@ def forget_marks(connection: Connection, retention: float, limit: int) -> int:
             connection, retention=retention, most=MOST_MARKS, least=LEAST_RETENTION, limit=limit
         )
     )
+
+
+def forget_expired(connection: Connection, grace: float, limit: int) -> int:
+    """Mark up to `limit` endpoints as not registered whose lifetime ended over `grace` seconds ago."""
+    return int(queries.forget_expired_endpoints(connection, grace=grace, limit=limit))
+
+
+def forget_finished(connection: Connection, retention: float, limit: int) -> int:
+    """Delete up to `limit` operations that ended over `retention` seconds ago; return how many."""
+    return int(queries.forget_operations(connection, retention=retention, limit=limit))
 
 
 def _allow_time(connection: Connection) -> None:

@@ -1,0 +1,151 @@
+"""Record what attempts at operations ended as, and the values that devices answered with."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from psycopg import Connection, Cursor
+from psycopg_pool import ConnectionPool
+
+from flownexus.leshan.nodes import readings
+from flownexus.leshan.webhook import EventType, Item
+from flownexus.operations.catalogue import OperationType
+from flownexus.operations.lifecycle import Settlement, Status
+from flownexus.store import queries, send
+from flownexus.store.operation_claims import Claim
+from flownexus.store.operation_settlement import write_settlement
+from flownexus.store.pool import REFUSALS, transaction
+from flownexus.store.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+_WITH_VALUES = frozenset({OperationType.READ, OperationType.OBSERVE})
+
+
+class End(NamedTuple):
+    """How an attempt ended: to be recorded."""
+
+    claim: Claim
+    settlement: Settlement
+    received: datetime
+
+
+class Recorded(Enum):
+    """What became of the record of an attempt's end."""
+
+    HELD = "nothing was stored: somebody else holds the endpoint's row"
+    LATE = "nothing was stored: the claim is not the newest any more"
+    LAST = "stored; no other operation of the endpoint could be sent now"
+    MORE = "stored; another one could be sent"
+
+
+_STORED: Final = (Recorded.LAST, Recorded.MORE)
+
+
+def record(pool: ConnectionPool, telemetry: Telemetry, ends: Sequence[End]) -> list[Recorded]:
+    """Record the ends of attempts and the values that came with them, in one transaction.
+
+    Values that cannot be stored end in dead_letter and do not change what the operation ends as. An endpoint
+    whose row somebody else holds is not waited for. Raises what concerns_all() tells apart.
+    """
+
+    def work(connection: Connection) -> tuple[list[Recorded], Callable[[], None]]:
+        recorded = _end(connection, ends)
+        current = [end for end, what in zip(ends, recorded, strict=True) if what in _STORED]
+        return recorded, _store_values(connection, telemetry, current)
+
+    try:
+        recorded, committed = transaction(pool, work)
+    except REFUSALS:
+        if len(ends) > 1:
+            raise
+        log.exception("the values of operation %d cannot be stored", ends[0].claim.id)
+        return transaction(pool, lambda connection: _end_without_values(connection, ends[0]))
+    committed()
+    return recorded
+
+
+def _end(connection: Connection, ends: Sequence[End]) -> list[Recorded]:
+    """Settle, and look for what is next, in one round trip; the endpoints stay locked until the commit."""
+    wanted = [end.claim.endpoint_id for end in ends]
+    locked = {id_ for (id_,) in queries.try_lock_endpoints(connection, ids=wanted)}
+    with connection.pipeline():
+        cursors = [_send_end(connection, end) if end.claim.endpoint_id in locked else None for end in ends]
+    return [
+        _recorded(found[0].rowcount, found[1].fetchone()) if found else Recorded.HELD for found in cursors
+    ]
+
+
+def _send_end(connection: Connection, end: End) -> tuple[Cursor, Cursor]:
+    claimed = end.claim
+    settled = write_settlement(connection, claimed.id, claimed.fence, claimed.presence, end.settlement)
+    if end.settlement.status is Status.CONFIRMED and claimed.formats and claimed.formats_refused:
+        send(
+            connection,
+            queries.learn_write_format,
+            endpoint_id=claimed.endpoint_id,
+            format=str(claimed.formats[0]),
+        )
+    if end.settlement.device_is_absent:
+        send(connection, queries.mark_absent, endpoint_id=claimed.endpoint_id, presence=claimed.presence)
+    return settled, send(connection, queries.has_eligible_operation, endpoint_id=claimed.endpoint_id)
+
+
+def _recorded(settled: int, more: tuple[bool] | None) -> Recorded:
+    if settled != 1:
+        return Recorded.LATE
+    return Recorded.MORE if more == (True,) else Recorded.LAST
+
+
+def _end_without_values(connection: Connection, end: End) -> list[Recorded]:
+    recorded = _end(connection, [end._replace(settlement=replace(end.settlement, result=None))])
+    if recorded[0] in _STORED:
+        _reject(connection, end.claim, "PostgreSQL refuses the values", end.settlement.content)
+    return recorded
+
+
+def _nothing() -> None:
+    """Do nothing after a commit."""
+
+
+def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[End]) -> Callable[[], None]:
+    items: list[Item] = []
+    claims: list[Claim] = []
+    for claim_, settlement, received in ends:
+        if settlement.content is None or claim_.operation not in _WITH_VALUES:
+            continue
+        found = readings(settlement.content, claim_.path)
+        for rejection in found.rejected:
+            _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
+        if found.good:
+            # The answer's own time: what ended at other times is stored together. A notification of the same
+            # millisecond is newer than the answer that it follows, and is stored before it.
+            time_ms = round(received.timestamp() * 1000) - (claim_.operation is OperationType.OBSERVE)
+            items.append(Item(claim_.endpoint, time_ms, EventType.READ, found.good))
+            claims.append(claim_)
+    if not items:
+        return _nothing
+    stored = telemetry.store(connection, items)
+    for place, rejection in stored.rejected:
+        _reject(connection, claims[place], f"{rejection.path}: {rejection.reason}", rejection.node)
+    stored.check()
+    return stored.committed
+
+
+def _reject(connection: Connection, claim_: Claim, reason: str, node: Any) -> None:
+    item = {"ep": claim_.endpoint, "operation": claim_.id, "path": str(claim_.path), "node": node}
+    queries.add_dead_letters(
+        connection,
+        kind="read",
+        source=None,
+        lane=None,
+        reasons=[reason.replace("\0", "\\0")],
+        items=[json.dumps(item)],
+        seqs=[None],
+    )

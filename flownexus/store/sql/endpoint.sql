@@ -1,0 +1,58 @@
+-- name: lock_endpoints(ids)!
+-- In id order, so that writers never wait for each other in a circle.
+SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: register(registration_id, address, lifetime, binding, version, objects, heard_since, look_after, date, default_lifetime, endpoint_id, content_formats)!
+-- Times are by PostgreSQL's clock, which they are compared to; dates of registrations by their sender's.
+UPDATE endpoint SET
+    registered = true, registration_id = :registration_id::text, address = :address::text, lifetime = :lifetime::bigint,
+    binding = :binding::text, lwm2m_version = :version::text, content_formats = coalesce(:content_formats::integer[], content_formats),
+    objects = coalesce(:objects::text[], objects),
+    presence = presence + 1, last_seen_at = statement_timestamp(), expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, :default_lifetime)),
+    heard_since = coalesce(:heard_since::timestamptz, heard_since), reconcile_at = statement_timestamp() + :look_after::interval,
+    registered_at = greatest(registered_at, :date::timestamptz)
+WHERE id = :endpoint_id;
+
+-- name: update_registration(registration_id, address, lifetime, binding, version, objects, heard_since, default_lifetime, endpoint_id, content_formats)!
+-- What an update does not say stays as it was. Other objects, and a gap in what Leshan heard, are looked at soon;
+-- as a rule the time stays, and its index with it.
+UPDATE endpoint SET
+    registered = true, registration_id = coalesce(:registration_id::text, registration_id),
+    address = coalesce(:address::text, address), lifetime = coalesce(:lifetime::bigint, lifetime),
+    binding = coalesce(:binding::text, binding), lwm2m_version = coalesce(:version::text, lwm2m_version),
+    content_formats = coalesce(:content_formats::integer[], content_formats),
+    objects = coalesce(:objects::text[], objects), presence = presence + 1, last_seen_at = statement_timestamp(),
+    expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, lifetime, :default_lifetime)),
+    heard_since = coalesce(:heard_since::timestamptz, heard_since),
+    reconcile_at = CASE
+        WHEN reconcile_at IS NULL OR registration_id IS NULL OR :registration_id::text <> registration_id
+             OR :objects::text[] <> coalesce(objects, '{}') OR :heard_since::timestamptz > coalesce(heard_since, '-infinity')
+        THEN least(reconcile_at, statement_timestamp())
+        ELSE reconcile_at
+    END
+WHERE id = :endpoint_id;
+
+-- name: unregister(endpoint_id, registration_id, date)!
+-- Only for the current registration: Leshan tells of the old one's end after a re-registration too, and may be
+-- overtaken. Who tells no ids tells the date of the registration that ended.
+UPDATE endpoint SET registered = false, expires_at = NULL
+WHERE id = :endpoint_id
+  AND CASE WHEN :registration_id::text IS NULL OR registration_id IS NULL
+           THEN coalesce(:date::timestamptz >= registered_at, true)
+           ELSE registration_id = :registration_id::text END;
+
+-- name: enabled_plan()
+SELECT operation_type, object_id, object_instance_id, resource_id, pmax FROM observe_plan WHERE enabled ORDER BY id;
+
+-- name: add_planned_operations(endpoint_id, registration_id, operation_types, paths)!
+INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)
+SELECT :endpoint_id::integer, planned.operation_type, planned.path, 0, :registration_id::text
+FROM unnest(:operation_types::text[], :paths::text[]) WITH ORDINALITY AS planned(operation_type, path, place)
+ORDER BY place
+ON CONFLICT (endpoint_id, operation_type, path, registration_id) WHERE registration_id IS NOT NULL DO NOTHING;
+
+-- name: drop_older_plan(endpoint_id, registration_id)!
+-- What an earlier registration's plan still waits with is asked for again by the new one.
+UPDATE endpoint_operation
+SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'the device has registered anew'
+WHERE endpoint_id = :endpoint_id AND status = 'QUEUED' AND registration_id <> :registration_id;
