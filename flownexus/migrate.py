@@ -1,16 +1,29 @@
-"""Bring a PostgreSQL database to the schema that sql/ describes; forward only."""
+"""Bring a PostgreSQL database to the schema that sql/ describes; forward only.
+
+python -m flownexus.migrate does it with secrets, as a Job of a production image.
+"""
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import aiosql
 import psycopg
-from psycopg import sql
-from yoyo import get_backend, read_migrations
+from psycopg import Connection, sql
+from psycopg.conninfo import conninfo_to_dict
+
+from flownexus.errors import MissingSettingError
+from flownexus.settings import secret
 
 SQL_FOLDER = Path(__file__).resolve().parent.parent / "sql"
 MINIMUM_VERSION = 150000  # PostgreSQL 15, as server_version_num has it
+CONNECT_TIMEOUT_S = 10
+
+queries = aiosql.from_path(SQL_FOLDER / "migrate.sql", "psycopg")
 
 
 class MigrationError(RuntimeError):
@@ -21,50 +34,92 @@ def migrate(dsn: str, passwords: Mapping[str, str] | None = None, folder: Path =
     """Create the roles, set their passwords and apply the migrations that are missing.
 
     `dsn` is of a role that may create roles; it becomes the owner of the tables. `passwords` are by role
-    name. Returns the names of the migrations applied now.
+    name. Returns the names of the migrations applied now. Raises MigrationError where the files are not
+    those that were applied before, psycopg.Error where PostgreSQL refuses one.
     """
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    files = {path.stem: path.read_bytes() for path in sorted((folder / "migrations").glob("*.sql"))}
+    if not files:
+        raise MigrationError(f"no migrations in {folder / 'migrations'}")
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
         if connection.info.server_version < MINIMUM_VERSION:
             raise MigrationError(
                 f"PostgreSQL {connection.info.server_version // 10000} is too old: 15 or newer is needed"
             )
-        # Ours and not yoyo's own, which is a row: that of a process that was killed stays locked for ever.
-        connection.execute("SELECT pg_advisory_lock(hashtext('flownexus migrations'))")
-        if connection.execute("SELECT to_regclass('yoyo_lock')").fetchone() != (None,):
-            connection.execute("DELETE FROM yoyo_lock")
+        queries.lock(connection)
         connection.execute((folder / "roles.sql").read_bytes())
         for role, password in (passwords or {}).items():
             _set_password(connection, role, password)
-        return _apply(dsn, folder / "migrations")
+        with connection.transaction():
+            queries.create_table(connection)
+            if queries.has_yoyo(connection):
+                _take_over_from_yoyo(connection, files)
+            missing = _missing(dict(queries.applied(connection)), files)
+        for name in missing:
+            with connection.transaction():
+                connection.execute(files[name])
+                queries.note(connection, name=name, sha256=_sha256(files[name]))
+    return missing
 
 
-def _set_password(connection: psycopg.Connection, role: str, password: str) -> None:
+def _missing(applied: Mapping[str, str], files: Mapping[str, bytes]) -> list[str]:
+    """Return the files still to be applied, by name; raise MigrationError where history was changed."""
+    for name, sha256 in applied.items():
+        if name not in files:
+            raise MigrationError(f"migration {name} was applied to this database, but its file is missing")
+        if sha256 != _sha256(files[name]):
+            raise MigrationError(
+                f"migration {name} was changed after it was applied: write a new one instead"
+            )
+    missing = [name for name in files if name not in applied]
+    if applied and missing and missing[0] < (last := max(applied)):
+        raise MigrationError(f"migration {missing[0]} comes before {last}, which is applied: renumber it")
+    return missing
+
+
+def _sha256(file: bytes) -> str:
+    return hashlib.sha256(file).hexdigest()
+
+
+def _take_over_from_yoyo(connection: Connection, files: Mapping[str, bytes]) -> None:
+    """Note what yoyo-migrations has applied, and remove its tables."""
+    for name, applied_at in list(queries.applied_by_yoyo(connection)):
+        # yoyo kept no hash of a file: what is there counts as what was applied.
+        sha256 = _sha256(files.get(name, b""))
+        queries.take_over(connection, name=name, sha256=sha256, applied_at=applied_at)
+    queries.drop_yoyo(connection)
+
+
+def _set_password(connection: Connection, role: str, password: str) -> None:
     """Set a role's password, sent as a verifier so that no server log can hold it."""
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
     statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier))
     connection.execute(statement)
 
 
-def _apply(dsn: str, folder: Path) -> list[str]:
-    """Apply what is missing, each migration in a transaction of its own."""
-    scheme, _, rest = dsn.partition("://")
-    if scheme not in {"postgresql", "postgres"}:
-        raise MigrationError(
-            "the database's address must be a URL: postgresql://user:password@host:port/database"
-        )
-    migrations = read_migrations(str(folder))
-    if not migrations:
-        raise MigrationError(f"no migrations in {folder}")
-    backend = get_backend(f"postgresql+psycopg://{rest}")
+def main() -> int:
+    """Migrate the database that secrets name."""
+    parser = argparse.ArgumentParser(prog="python -m flownexus.migrate", description=main.__doc__)
+    parser.add_argument("owner", metavar="OWNER", help="the secret with the owner's URL of the database")
+    parser.add_argument(
+        "roles", metavar="ROLE", nargs="*", help="a secret with a role's URL, whose password the role gets"
+    )
+    given = parser.parse_args()
     try:
-        with backend.lock():
-            missing = list(backend.to_apply(migrations))
-            for migration in missing:
-                # Not apply_migrations(): it applies and notes down on two connections, and whoever is
-                # killed between the two is stuck.
-                with backend.transaction():
-                    migration.process_steps(backend, "apply")
-                    backend.mark_one(migration, log=False)
-    finally:
-        backend.connection.close()
-    return [migration.id for migration in missing]
+        roles = [conninfo_to_dict(secret(name)) for name in given.roles]
+        passwords = {str(role["user"]): str(role["password"]) for role in roles}
+        applied = migrate(secret(given.owner), passwords)
+    except KeyError as error:
+        return _fail(f"a role's URL has no {error.args[0]}")
+    except (MigrationError, MissingSettingError, psycopg.Error) as error:
+        return _fail(str(error))
+    sys.stdout.write("".join(f"applied {name}\n" for name in applied) or "the database is up to date\n")
+    return 0
+
+
+def _fail(text: str) -> int:
+    sys.stderr.write(f"error: {text}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

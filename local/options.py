@@ -120,6 +120,10 @@ class Options:
             given = environment.get(f"FLOWNEXUS_{what}", "")
             embedded = environment.get(f"FLOWNEXUS_EMBEDDED_{what}", "")
             urls[what] = "" if given == embedded else given
+        if urls["DATABASE_URL"] and not urls["DATABASE_URL"].startswith(("postgresql://", "postgres://")):
+            raise OptionError(
+                "FLOWNEXUS_DATABASE_URL must be a URL: postgresql://user:password@host:port/database"
+            )
         parts = frozenset(filter(None, environment.get("FLOWNEXUS_PARTS", "").split(","))) or frozenset(PARTS)
         if not parts <= set(PARTS):
             raise OptionError(

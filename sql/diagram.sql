@@ -4,7 +4,7 @@
 SELECT c.relname, coalesce(obj_description(c.oid), ''), c.oid
 FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND c.relname !~ '^_?yoyo'
+  AND c.relname <> 'schema_migration'
 ORDER BY c.relname;
 
 -- name: views()

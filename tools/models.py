@@ -83,7 +83,7 @@ def _text(item: ElementTree.Element, tag: str) -> str | None:
     return " ".join((item.findtext(tag) or "").split()) or None
 
 
-def migration(files: Sequence[str], depends: str) -> str:
+def migration(files: Sequence[str]) -> str:
     """Return the migration's text: the notice, then the rows."""
     licenses = {file: found[0] for file in files if (found := _LICENSE.search(file))}
     holders = sorted({" ".join(line.split()) for file in licenses for line in _COPYRIGHT.findall(file)})
@@ -96,8 +96,7 @@ def migration(files: Sequence[str], depends: str) -> str:
     )
     comment = "".join(f"-- {line}".rstrip() + "\n" for line in head.splitlines())
     values = ",\n".join(map(_values, resource_models(files)))
-    return f"""{comment}-- depends: {depends}
-
+    return f"""{comment}
 INSERT INTO resource_model (object_id, resource_id, data_type, name, units) VALUES
 {values}
 ON CONFLICT (object_id, resource_id) DO UPDATE
@@ -122,12 +121,11 @@ def _quoted(text: str | None) -> str:
 def main() -> None:
     """Write the migration at the path given first, from the jar given second."""
     target, jar = Path(sys.argv[1]), Path(sys.argv[2])
-    before = max(path.stem for path in target.parent.glob("*.sql") if path.stem < target.stem)
     with ZipFile(jar) as archive:
         files = [
             archive.read(name).decode("utf-8-sig") for name in archive.namelist() if _FILE.fullmatch(name)
         ]
-    target.write_text(migration(files, before), encoding="utf-8")
+    target.write_text(migration(files), encoding="utf-8")
 
 
 if __name__ == "__main__":

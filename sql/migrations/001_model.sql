@@ -1,6 +1,5 @@
 -- The documented model (endpoint, resource_type, resource, event, event_resource, endpoint_operation, firmware)
 -- and what stands beside it (delivery_mark, dead_letter, resource_latest, observe_plan).
--- depends:
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 

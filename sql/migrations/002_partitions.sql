@@ -1,5 +1,4 @@
 -- Monthly partitions, made ahead and dropped by the housekeeping function, which owns no table.
--- depends: 001_model
 
 CREATE FUNCTION make_partitions(months_ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '2s' SET timezone = 'UTC'

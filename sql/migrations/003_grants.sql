@@ -1,5 +1,4 @@
 -- Least privilege: what each role may do, and nothing else.
--- depends: 002_partitions
 
 GRANT USAGE ON SCHEMA public TO flownexus_functions, flownexus_housekeeping, flownexus_grafana;
 

@@ -1,5 +1,4 @@
 -- What dashboards and charts read: a series in at most so many buckets, and the indexes that they need.
--- depends: 004_leases_index
 
 CREATE FUNCTION series(
     endpoints text[], paths text[], from_time timestamptz, to_time timestamptz, buckets integer DEFAULT 300

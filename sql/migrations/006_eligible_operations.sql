@@ -1,6 +1,5 @@
 -- Which operation of an endpoint goes next: what was answered is asked again after a delay, and only what has the same
 -- target waits for it.
--- depends: 005_series
 
 ALTER TABLE endpoint ADD COLUMN absent_at_presence bigint NOT NULL DEFAULT -1;
 COMMENT ON COLUMN endpoint.absent_at_presence IS

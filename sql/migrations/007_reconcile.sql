@@ -1,5 +1,4 @@
 -- What is to be observed is looked at again: an observation that its device gave up is asked for anew.
--- depends: 006_eligible_operations
 
 ALTER TABLE observe_plan ADD COLUMN pmax integer CHECK (pmax > 0);
 COMMENT ON COLUMN observe_plan.pmax IS

@@ -1,5 +1,4 @@
 -- What tells functions that ids which they know from before are not those of this catalog any more.
--- depends: 007_reconcile
 
 CREATE TABLE catalog_generation (
     only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),

@@ -1,5 +1,4 @@
 -- A POST that is sent again for want of an answer queues its operation once.
--- depends: 008_catalog_identity
 
 ALTER TABLE endpoint_operation
     ADD COLUMN idempotency_key text CHECK (length(idempotency_key) BETWEEN 1 AND 255),

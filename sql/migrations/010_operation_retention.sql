@@ -1,5 +1,4 @@
 -- What has ended is kept for a time; what deletes it can delete nothing else.
--- depends: 009_idempotency_key
 
 CREATE INDEX endpoint_operation_finished ON endpoint_operation (finished_at) WHERE finished_at IS NOT NULL;
 

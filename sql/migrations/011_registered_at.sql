@@ -1,5 +1,4 @@
 -- When a registration began, by its sender's clock: what its end is compared to where no registration id is told.
--- depends: 010_operation_retention
 
 ALTER TABLE endpoint ADD COLUMN registered_at timestamptz;
 COMMENT ON COLUMN endpoint.registered_at IS 'Date of the newest registration, as its registered event told it; an older unregistered event does not count.';

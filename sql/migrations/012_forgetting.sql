@@ -1,5 +1,4 @@
 -- Endpoints that told nothing and did not come back, and dead letters, are forgotten by housekeeping.
--- depends: 011_registered_at
 
 CREATE FUNCTION forget_endpoints(unseen interval, most integer, at_once integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '2s' SET timezone = 'UTC'

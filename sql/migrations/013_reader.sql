@@ -1,5 +1,4 @@
 -- Who looks at values by hand, with psql or a tool, needs to change nothing.
--- depends: 012_forgetting
 
 GRANT USAGE ON SCHEMA public TO flownexus_reader;
 GRANT SELECT ON endpoint, resource_type, resource, event, event_resource, resource_latest, endpoint_operation,

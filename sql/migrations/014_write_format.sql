@@ -1,5 +1,4 @@
 -- In which content format a device takes what is written to it.
--- depends: 013_reader
 
 ALTER TABLE endpoint ADD COLUMN content_formats integer[], ADD COLUMN write_format text;
 COMMENT ON COLUMN endpoint.content_formats IS

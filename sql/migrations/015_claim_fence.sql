@@ -1,5 +1,4 @@
 -- A fence is of one claim, also of one that was rolled back: a sequence gives no number twice.
--- depends: 014_write_format
 
 CREATE SEQUENCE claim_fence;
 DO $$

@@ -1,5 +1,4 @@
 -- What the object models say of resources: their data types, names and units.
--- depends: 015_claim_fence
 
 CREATE TABLE resource_model (
     object_id   integer NOT NULL CHECK (object_id BETWEEN 0 AND 65534),

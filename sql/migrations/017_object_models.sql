@@ -55,7 +55,6 @@
 -- LIABILITY, OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN
 -- ANY WAY OUT OF THE USE OF THIS SOFTWARE, EVEN IF ADVISED OF THE
 -- POSSIBILITY OF SUCH DAMAGE.
--- depends: 016_resource_model
 
 INSERT INTO resource_model (object_id, resource_id, data_type, name, units) VALUES
     (0, 0, 'STRING', 'LWM2M Server URI', NULL),

@@ -50,6 +50,7 @@ def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> 
         ("OPERATION_RETENTION", "1h"),
         ("MAX_QUEUED_OPERATIONS", "many"),
         ("MODELS", "/no/such/folder"),
+        ("FLOWNEXUS_DATABASE_URL", "host=127.0.0.1"),
     ],
 )
 def test_what_makes_no_sense_is_named(name: str, value: str) -> None:

@@ -19,7 +19,7 @@ def model(object_id: int, version: str, *resources: tuple[int, str, str], holder
 
 
 def rows(*files: str) -> list[str]:
-    return [line for line in migration(files, "014").splitlines() if line.startswith("    (")]
+    return [line for line in migration(files).splitlines() if line.startswith("    (")]
 
 
 def test_a_migration_has_the_newest_version_of_each_resource_with_a_type() -> None:
@@ -50,9 +50,7 @@ def test_our_own_object_and_files_without_the_notice_are_left_out() -> None:
 
 
 def test_a_migration_holds_the_notice_with_all_holders() -> None:
-    text = migration(
-        [model(1, "1.0", (0, "A", "Time")), model(2, "1.0", (0, "B", "Time"), holder="ARM")], "014"
-    )
+    text = migration([model(1, "1.0", (0, "A", "Time")), model(2, "1.0", (0, "B", "Time"), holder="ARM")])
     head = text[: text.index("INSERT")]
     assert "-- Copyright 2019 ARM.\n-- Copyright 2019 OMA.\n--\n-- Redistribution and use" in head
-    assert head.endswith("-- modification. POSSIBILITY OF SUCH DAMAGE.\n-- depends: 014\n\n")
+    assert head.endswith("-- modification. POSSIBILITY OF SUCH DAMAGE.\n\n")
