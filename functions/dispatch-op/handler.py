@@ -10,57 +10,28 @@ An array of hints is answered 200 with an array: for each what it would have bee
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
-from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from prometheus_client import Counter, Gauge
-from psycopg_pool import ConnectionPool
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from flownexus.errors import BadRequestError, LockedError, UnavailableError
-from flownexus.leases import Lease, Leases
-from flownexus.leshan.answers import judge
+from flownexus.dispatch.dispatcher import Dispatcher
+from flownexus.errors import BadRequestError
 from flownexus.leshan.client import Leshan
-from flownexus.leshan.requests import call_of
 from flownexus.messaging.publisher import Publisher
-from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.operations.lifecycle import Outcome, Verdict, settle, settle_unanswered
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
-from flownexus.store.group_commit import AsyncGroupCommit
-from flownexus.store.operation_claims import Claim, Held, UnansweredClaimError, claim, concerns_all, renew
-from flownexus.store.operation_results import End, Recorded, record
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.store.telemetry import Telemetry, time_of
+from flownexus.store.telemetry import Telemetry
 from flownexus.web.guard import Guard
 from flownexus.web.problem import problem
 from flownexus.web.starlette import Json, starlette_app
 
-log = logging.getLogger("dispatch-op")
-
 NAME: Final = "dispatch-op"
-PUBLISH_TIMEOUT: Final = 1.0
-TOGETHER: Final = 100
-"""How many operations are claimed, or recorded, in one transaction at most."""
-RECORD_PAUSE: Final = 0.5
-"""Seconds between attempts to record an end, while PostgreSQL is away or the endpoint's row held."""
-HELD_PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds between attempts to claim while somebody holds the endpoint's row; then the hint comes again."""
-
-_ENDED = Counter("dispatch_attempts", "Attempts by what they meant.", ["verdict"])
-_OPEN = Gauge("dispatch_open", "Operations that wait for their device.")
-_LATE = Counter("dispatch_late", "Ends thrown away since the claim was not the newest any more.")
-
-
-def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.7, 1.0)  # noqa: S311  # jitter, not a secret
 
 
 class _Hint(msgspec.Struct):
@@ -76,153 +47,6 @@ def _endpoint(hint: Any) -> str:
     if not ep or "\0" in ep:
         raise BadRequestError("ep is an endpoint name: not empty, no NUL characters")
     return ep
-
-
-class Dispatcher:
-    """Takes operations from claim to record; those that come at once share transactions."""
-
-    def __init__(
-        self,
-        pool: ConnectionPool,
-        telemetry: Telemetry,
-        publisher: Publisher,
-        leshan: Leshan,
-        timeouts: Timeouts,
-    ) -> None:
-        self._pool = pool
-        self._telemetry = telemetry
-        self._publisher = publisher
-        self._leshan = leshan
-        self._timeouts = timeouts
-        self._threads = ThreadPoolExecutor(pool.max_size, thread_name_prefix="store")
-        lanes = max(1, pool.max_size // 2)
-        # Apart, so that an end never waits until all that begin have begun.
-        self._claims = AsyncGroupCommit(self._threads, self._claim_all, concerns_all, lanes, TOGETHER)
-        self._ends = AsyncGroupCommit(self._threads, self._record_all, concerns_all, lanes, TOGETHER)
-        self._leases = Leases(timeouts.lease_term, timeouts.lease, self._renew)
-        self._leshan_is_away = False
-        self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
-
-    async def dispatch(self, endpoint: str) -> dict[str, Any]:
-        """Do one operation of the endpoint; it is done to its end also when the caller goes away."""
-        task = asyncio.create_task(self._dispatch(endpoint))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
-
-    async def close(self) -> None:
-        """Wait for the operations under way."""
-        await asyncio.gather(*self._under_way, return_exceptions=True)
-        await self._leases.close()
-        self._threads.shutdown(wait=False)
-
-    async def _dispatch(self, endpoint: str) -> dict[str, Any]:
-        try:
-            claimed = await self._claim(endpoint)
-        except UnansweredClaimError as error:
-            await self._give_back([claimed for claimed in error.claims if claimed.endpoint == endpoint])
-            raise
-        if claimed is None:
-            return {"operation": None}
-        with self._leases.hold(claimed) as lease:
-            return await self._end(claimed, lease)
-
-    async def _end(self, claimed: Claim, lease: Lease) -> dict[str, Any]:
-        """Take what was claimed to its end."""
-        with _OPEN.track_inprogress():
-            outcome = await self._send(claimed)
-        received = time_of(outcome.time_ms, datetime.now(UTC), self._telemetry.retention)
-        _ENDED.labels(outcome.verdict).inc()
-        settlement = settle(claimed.attempt, outcome)
-        self._tell_of_leshan(outcome)
-        recorded = await self._record(End(claimed, settlement, received), lease)
-        if recorded is Recorded.LATE:
-            _LATE.inc()
-            log.warning("operation %d: came back too late with %s", claimed.id, settlement.status)
-            return {"operation": None}
-        if recorded is Recorded.MORE and not settlement.leshan_is_away:
-            # Where this fails, or Leshan is away, housekeeping's rounds are soon enough.
-            await self._publisher.publish_async([Hint(HintKind.QUEUED, claimed.endpoint)], PUBLISH_TIMEOUT)
-        attempts = claimed.attempts if settlement.attempt_counts else claimed.attempts - 1
-        return {
-            "operation": {
-                "id": claimed.id,
-                "status": settlement.status,
-                "attempts": attempts,
-                "reason": settlement.reason,
-            }
-        }
-
-    def _tell_of_leshan(self, outcome: Outcome) -> None:
-        """Log that Leshan went away, and that it came back, once: thousands of operations may find out."""
-        away = outcome.verdict is Verdict.AWAY
-        if away and not self._leshan_is_away:
-            log.error("operations stay queued: %s", outcome.reason)
-        elif self._leshan_is_away and not away:
-            log.info("Leshan takes requests again")
-        self._leshan_is_away = away
-
-    async def _claim(self, endpoint: str) -> Claim | None:
-        """Claim what is next; who holds the endpoint's row is waited for without a thread or a connection."""
-        for pause in HELD_PAUSES:
-            claimed = await self._claims.do(endpoint)
-            if not isinstance(claimed, Held):
-                return claimed
-            await asyncio.sleep(_jittered(pause))
-        raise LockedError
-
-    async def _give_back(self, claims: Sequence[Claim]) -> None:
-        """Queue again what was perhaps claimed, before the caller is told to come again."""
-        until = asyncio.get_running_loop().time() + self._timeouts.lease_term
-        for claimed in claims:
-            end = End(claimed, settle_unanswered(), datetime.now(UTC))
-            recorded = await self._record(end, Lease(claimed, until, until))
-            if recorded is not Recorded.LATE:
-                log.warning("operation %d: given back, since its claim was not answered", claimed.id)
-
-    async def _send(self, claimed: Claim) -> Outcome:
-        try:
-            call = call_of(
-                claimed.operation, claimed.path, claimed.value, claimed.arguments, *claimed.formats[:1]
-            )
-        except (ValueError, TypeError, KeyError) as error:
-            # What did not come through the operations function is not checked.
-            return Outcome(Verdict.INVALID, f"it cannot be sent: {error}")
-        return judge(await self._leshan.send(claimed.endpoint, call))
-
-    async def _record_once(self, end: End) -> Recorded:
-        recorded = await self._ends.do(end)
-        if recorded is Recorded.HELD:
-            raise LockedError
-        return recorded
-
-    async def _record(self, end: End, lease: Lease) -> Recorded:
-        """Record the end; as long as the lease holds, PostgreSQL and who holds the row are waited for."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                return await self._record_once(end)
-            except UnavailableError as error:
-                if loop.time() + RECORD_PAUSE > lease.until:
-                    log.error(  # noqa: TRY400  # the reason says it all
-                        "operation %d: %s could not be recorded: %s",
-                        end.claim.id, end.settlement.status, error,
-                    )  # fmt: skip
-                    raise
-            await asyncio.sleep(_jittered(RECORD_PAUSE))
-
-    async def _renew(self, claims: Sequence[Claim]) -> set[tuple[int, int]]:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, renew, self._pool, claims, self._timeouts.lease_term
-        )
-
-    # What follows runs in a thread of the store.
-
-    def _claim_all(self, endpoints: Sequence[str]) -> Sequence[Claim | Held | None]:
-        return claim(self._pool, endpoints, self._timeouts.lease_term)
-
-    def _record_all(self, ends: Sequence[End]) -> Sequence[Recorded]:
-        return record(self._pool, self._telemetry, ends)
 
 
 def create_app(

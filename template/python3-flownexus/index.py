@@ -27,7 +27,7 @@ from typing import Any
 import uvicorn
 from function_server.connection import Connection
 from function_server.edge import Application, Edge
-from function_server.settings import SettingError, Settings
+from function_server.settings import FunctionServerSettings, SettingError
 from function_server.wsgi import WsgiAdapter
 
 BACKLOG = 4096
@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def load(settings: Settings) -> Any:
+def load(settings: FunctionServerSettings) -> Any:
     """Import the function's handler and return its application."""
     sys.path.insert(0, str(settings.function_dir))
     try:
@@ -63,7 +63,7 @@ def load(settings: Settings) -> Any:
         sys.exit(f"cannot start: {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})")
 
 
-def adapt(application: Any, settings: Settings) -> Application:
+def adapt(application: Any, settings: FunctionServerSettings) -> Application:
     """Return an ASGI application, whichever kind the handler has."""
     if is_asgi(application):
         asgi: Application = application
@@ -76,7 +76,7 @@ def is_asgi(application: Any) -> bool:
     return inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(application.__call__)
 
 
-def serve(application: Any, settings: Settings) -> None:
+def serve(application: Any, settings: FunctionServerSettings) -> None:
     """Serve until a signal ends it."""
     try:
         listener = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
@@ -114,7 +114,7 @@ def serve(application: Any, settings: Settings) -> None:
 def main() -> None:
     """Read the settings, load the handler, serve it."""
     try:
-        settings = Settings.from_environment(os.environ)
+        settings = FunctionServerSettings.from_environment(os.environ)
     except SettingError as error:
         sys.exit(f"cannot start: {error}")
     logging.basicConfig(

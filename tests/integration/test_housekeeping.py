@@ -14,6 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from flownexus.housekeeping import rounds
+from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.leshan.webhook import Kind as Webhook
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
@@ -27,8 +29,6 @@ from tests.fixtures.handler import load_handler
 from tests.fixtures.world import World
 
 HEADERS = {"Authorization": "Bearer connector"}
-YEAR = 365 * 24 * 3600.0
-REFRESH = 6 * 3600.0
 
 
 class Hints:
@@ -57,7 +57,11 @@ def hints() -> Hints:
 
 @pytest.fixture
 def client(pool: Pool, hints: Hints) -> Any:
-    return load_handler("housekeeping").create_app(pool, hints, YEAR, REFRESH, ("connector",)).test_client()
+    return (
+        load_handler("housekeeping")
+        .create_app(pool, hints, ("connector",), HousekeepingSettings())
+        .test_client()
+    )
 
 
 def do_round(client: Any) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def test_a_hint_that_jetstream_has_is_not_repeated_in_every_round(
     world.queue("c")
     age(world)
     assert do_round(client)["hinted"] == 1
-    monkeypatch.setattr(load_handler("housekeeping"), "REPEATED", 0.0)
+    monkeypatch.setattr(rounds, "REPEAT_HINT_AFTER_S", 0.0)
     assert do_round(client)["hinted"] == 3
 
 
@@ -277,7 +281,7 @@ def test_operations_that_ended_long_ago_are_forgotten_a_batch_a_round(
         " SELECT 1, type, '/3303', 'CONFIRMED', now() - interval '1 year', registration, 0"
         " FROM (VALUES ('observe', 'now'), ('cancel-observe', NULL)) AS needed (type, registration)"
     )
-    monkeypatch.setattr(load_handler("housekeeping"), "BATCH", 2)
+    monkeypatch.setattr(rounds, "MAX_ROWS_PER_STEP", 2)
     assert [do_round(client)["operations_forgotten"] for _ in range(3)] == [2, 1, 0]
     rows = world.execute("SELECT status FROM endpoint_operation ORDER BY id")
     assert [row["status"] for row in rows] == ["CONFIRMED", "QUEUED", "CONFIRMED", "CONFIRMED"]
@@ -295,7 +299,7 @@ def test_a_mark_outlives_values_that_are_kept_for_a_day(pool: Pool, hints: Hints
         " VALUES (gen_random_uuid(), 'single', 0, 1, now() - interval '2 days')"
     )
     make = load_handler("housekeeping").create_app
-    client = make(pool, hints, 24 * 3600.0, REFRESH, ("connector",)).test_client()
+    client = make(pool, hints, ("connector",), HousekeepingSettings(retention=24 * 3600.0)).test_client()
     assert do_round(client)["marks_forgotten"] == 0
     assert world.execute("SELECT mark FROM delivery_mark") == [{"mark": 1}]
 
@@ -427,14 +431,14 @@ def test_dead_letters_are_forgotten_by_age_and_by_number_in_batches(
     client: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flownexus.store.retention.MOST_DEAD_LETTERS", 50)
-    monkeypatch.setattr(load_handler("housekeeping"), "BATCH", 40)
+    monkeypatch.setattr(rounds, "MAX_ROWS_PER_STEP", 40)
     world.execute(
         "INSERT INTO dead_letter (kind, reason, item, received_at)"
         " SELECT 'single', 'bad', '7', now() - make_interval(days => 100 - number)"
         " FROM generate_series(1, 100) AS number"
     )
-    rounds = [do_round(client).get("dead_letters_forgotten") for _ in range(3)]
-    assert rounds == [40, 10, None]
+    forgotten = [do_round(client).get("dead_letters_forgotten") for _ in range(3)]
+    assert forgotten == [40, 10, None]
     assert world.execute("SELECT min(id), count(*) FROM dead_letter") == [{"min": 51, "count": 50}]
 
 
@@ -447,7 +451,7 @@ def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None
     start = threading.Barrier(2)
 
     def round_() -> int:
-        app = load_handler("housekeeping").create_app(pool, Hints(), YEAR, REFRESH, ("connector",))
+        app = load_handler("housekeeping").create_app(pool, Hints(), ("connector",), HousekeepingSettings())
         client = app.test_client()
         start.wait()
         return do_round(client)["revived"] or 0
@@ -468,7 +472,7 @@ def test_what_was_queued_while_nats_was_away_gets_a_hint(
         assert publisher.wait_connected(5)
         client = (
             load_handler("housekeeping")
-            .create_app(pool, publisher, YEAR, REFRESH, ("connector",))
+            .create_app(pool, publisher, ("connector",), HousekeepingSettings())
             .test_client()
         )
         nats_server.kill()
@@ -486,7 +490,9 @@ def test_what_was_queued_while_nats_was_away_gets_a_hint(
 def test_without_postgresql_the_caller_is_asked_to_come_again(hints: Hints) -> None:
     with open_pool(f"postgresql://nobody@127.0.0.1:{free_port()}/x", 2, "test") as pool:
         client = (
-            load_handler("housekeeping").create_app(pool, hints, YEAR, REFRESH, ("connector",)).test_client()
+            load_handler("housekeeping")
+            .create_app(pool, hints, ("connector",), HousekeepingSettings())
+            .test_client()
         )
         assert client.post("/", headers=HEADERS).status_code == 503
 

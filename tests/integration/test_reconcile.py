@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from psycopg import Cursor
 
+from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.store import queries
@@ -35,7 +36,7 @@ class Fleet:
         self._registration = self._app(Kind.REGISTRATION, telemetry)
         self._single = self._app(Kind.SINGLE, telemetry)
         app = load_handler("housekeeping").create_app(
-            housekeeping, self, 365 * 24 * 3600.0, REFRESH, ("connector",)
+            housekeeping, self, ("connector",), HousekeepingSettings(refresh=REFRESH)
         )
         self._housekeeping = app.test_client()
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from flownexus.dispatch.leases import MAX_RENEWALS_PER_TRANSACTION, Leases
 from flownexus.errors import UnavailableError
-from flownexus.leases import AT_ONCE, Leases
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import OperationType
 from flownexus.store.operation_claims import Claim
@@ -64,12 +64,19 @@ async def test_all_that_are_held_are_renewed_by_one_task_in_batches_and_then_it_
     leases = Leases(TERM, 1000, renewal)
     before = asyncio.all_tasks()
     with ExitStack() as stack:
-        for number in range(2 * AT_ONCE + 1):
+        for number in range(2 * MAX_RENEWALS_PER_TRANSACTION + 1):
             stack.enter_context(leases.hold(replace(CLAIM, id=number)))
         [task] = asyncio.all_tasks() - before
         await until(lambda: len(renewal.asked) >= 3)
-    assert [len(claims) for claims in renewal.asked[:3]] == [AT_ONCE, AT_ONCE, 1]
-    assert len({claimed.id for claims in renewal.asked[:3] for claimed in claims}) == 2 * AT_ONCE + 1
+    assert [len(claims) for claims in renewal.asked[:3]] == [
+        MAX_RENEWALS_PER_TRANSACTION,
+        MAX_RENEWALS_PER_TRANSACTION,
+        1,
+    ]
+    assert (
+        len({claimed.id for claims in renewal.asked[:3] for claimed in claims})
+        == 2 * MAX_RENEWALS_PER_TRANSACTION + 1
+    )
     await asyncio.wait_for(task, 10)
     with leases.hold(CLAIM):  # and begins again
         rounds = len(renewal.asked)

@@ -11,7 +11,7 @@ from typing import Any
 
 import prometheus_client
 
-from function_server.settings import Settings
+from function_server.settings import FunctionServerSettings
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -120,7 +120,7 @@ class Edge:
     def __init__(
         self,
         application: Application,
-        settings: Settings,
+        settings: FunctionServerSettings,
         stopping: Callable[[], bool],
         ready: Callable[[], bool] = lambda: True,
         guard: Guard = lambda path, headers: None,  # noqa: ARG005 - it lets everybody in

@@ -17,7 +17,7 @@ class SettingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Settings:
+class FunctionServerSettings:
     """How a function is served. Durations are in seconds, None where there is no bound."""
 
     host: str = "0.0.0.0"  # noqa: S104 - a container's only service, reached from outside it
@@ -35,7 +35,7 @@ class Settings:
     threads: int = 16  # of a WSGI application
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str]) -> FunctionServerSettings:
         """Read the settings; raise SettingError, naming the variable, if one makes no sense."""
         read = _Reader(environment)
         max_inflight = read.integer("max_inflight", cls.max_inflight)

@@ -18,9 +18,9 @@ from flownexus.store.operation_claims import Claim
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 1000
+MAX_RENEWALS_PER_TRANSACTION: Final = 1000
 """How many leases are renewed in one transaction at most."""
-_ROUNDS: Final = 4  # in a term: three may fail
+_RENEWALS_PER_TERM: Final = 4  # in a term: three may fail
 
 
 @dataclass(eq=False)
@@ -80,11 +80,11 @@ class Leases:
 
     async def _renew_while_held(self) -> None:
         while self._held:
-            await asyncio.sleep(self._term / _ROUNDS * random.uniform(0.8, 1.0))  # noqa: S311  # jitter
+            await asyncio.sleep(self._term / _RENEWALS_PER_TERM * random.uniform(0.8, 1.0))  # noqa: S311  # jitter
             now = asyncio.get_running_loop().time()
             due = [lease for lease in self._held if now < lease.last]
-            for first in range(0, len(due), AT_ONCE):
-                await self._renew_some(due[first : first + AT_ONCE])
+            for first in range(0, len(due), MAX_RENEWALS_PER_TRANSACTION):
+                await self._renew_some(due[first : first + MAX_RENEWALS_PER_TRANSACTION])
 
     async def _renew_some(self, leases: Sequence[Lease]) -> None:
         until = asyncio.get_running_loop().time() + self._term

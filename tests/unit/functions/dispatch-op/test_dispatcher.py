@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from flownexus.dispatch import dispatcher as module
+from flownexus.dispatch.dispatcher import Dispatcher
 from flownexus.errors import LockedError, UnavailableError
 from flownexus.leshan.answers import Answered, Exchange, NotSent
 from flownexus.leshan.requests import Call
@@ -20,9 +22,7 @@ from flownexus.settings import Timeouts
 from flownexus.store.operation_claims import HELD, Claim, Held, UnansweredClaimError
 from flownexus.store.operation_results import End, Recorded
 from flownexus.store.telemetry import Telemetry
-from tests.fixtures.handler import load_handler
 
-handler = load_handler("dispatch-op")
 CLAIM = Claim(
     id=7,
     fence=1,
@@ -52,9 +52,9 @@ class Store:
         self.answers: list[Recorded] = []
         self.held = 0
         self.unanswered: list[Claim] = []
-        monkeypatch.setattr(handler, "claim", self.claim)
-        monkeypatch.setattr(handler, "record", self.record)
-        monkeypatch.setattr(handler, "RECORD_PAUSE", 0.01)
+        monkeypatch.setattr(module, "claim", self.claim)
+        monkeypatch.setattr(module, "record", self.record)
+        monkeypatch.setattr(module, "RECORD_PAUSE_S", 0.01)
 
     def claim(self, pool: object, endpoints: Sequence[str], lease: float) -> list[Claim | Held | None]:
         if self.unanswered:
@@ -107,8 +107,8 @@ def publisher() -> Publisher:
     return Publisher()
 
 
-def dispatcher(store: Store, publisher: Publisher, leshan: Leshan, long_poll: float = 0.3) -> Any:
-    return handler.Dispatcher(store, Telemetry(timedelta(1)), publisher, leshan, Timeouts.of(long_poll))
+def dispatcher(store: Any, publisher: Any, leshan: Any, long_poll: float = 0.3) -> Dispatcher:
+    return Dispatcher(store, Telemetry(timedelta(1)), publisher, leshan, Timeouts.of(long_poll))
 
 
 async def test_nothing_to_send_is_no_error(store: Store, publisher: Publisher) -> None:
@@ -147,14 +147,14 @@ async def test_a_leshan_that_is_away_is_told_of_once(
     for exchange in (NotSent("refused"), NotSent("refused"), DONE, DONE):
         leshan.exchange = exchange
         await subject.dispatch("sim-0001")
-    told = [entry.message for entry in caplog.records if entry.name == "dispatch-op"]
+    told = [entry.message for entry in caplog.records if entry.name == module.__name__]
     assert told == ["operations stay queued: refused", "Leshan takes requests again"]
 
 
 async def test_who_holds_the_endpoint_is_waited_for_and_then_the_hint_comes_again(
     store: Store, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler, "HELD_PAUSES", (0.01,) * 3)
+    monkeypatch.setattr(module, "HELD_PAUSES_S", (0.01,) * 3)
     store.held = 2
     answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
     assert (answer["operation"]["id"], store.held) == (7, 0)

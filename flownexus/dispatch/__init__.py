@@ -1,0 +1,1 @@
+"""Sends operations to devices through Leshan: claims, leases, records."""

@@ -1,0 +1,1 @@
+"""Repairs what was left behind and forgets what is old."""

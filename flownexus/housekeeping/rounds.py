@@ -1,0 +1,176 @@
+"""One round of housekeeping: repair what was left behind, make and drop partitions, forget what is old."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import chain
+from typing import Final, TypeVar
+
+from prometheus_client import Counter
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from flownexus.errors import UnavailableError
+from flownexus.housekeeping.settings import HousekeepingSettings
+from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.store import queries
+from flownexus.store.operation_repair import endpoints_to_wake, revive_expired
+from flownexus.store.pool import transaction
+from flownexus.store.reconcile import reconcile
+from flownexus.store.retention import (
+    drop_partitions,
+    forget_dead_letters,
+    forget_endpoints,
+    forget_expired,
+    forget_finished,
+    forget_marks,
+    make_partitions,
+)
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+PUBLISH_TIMEOUT_S: Final = 3.0
+MAX_ROWS_PER_STEP: Final = 1000
+"""How many rows one step takes in one round; the rest waits for the next."""
+STALE_AFTER_S: Final = 8.0
+"""Seconds in which an operation was neither queued nor tried before its hint counts as lost."""
+REPEAT_HINT_AFTER_S: Final = 20.0
+"""Seconds after which a hint that JetStream has taken is published once more.
+
+Of thousands that were queued at once most only wait their turn: a hint for each in each round slows them.
+"""
+MAX_ENDPOINTS_RECONCILED: Final = 250
+"""How many endpoints' observations are compared to the plan in one round, at most.
+
+Thousands of devices are due at once when Leshan was away: so many a round keep operations flowing without
+holding up those of users, and the rest waits.
+"""
+EXPIRY_GRACE_S: Final = 60.0
+"""Seconds after its lifetime before a device counts as gone although Leshan did not say so."""
+PARTITION_MONTHS_AHEAD: Final = 2
+MAINTENANCE_PERIOD_S: Final = 3600.0
+ADVISORY_LOCK: Final = 0x464C4F57
+"""Our advisory locks' first number; the second is the step's."""
+
+_REVIVED = Counter("operations_revived", "Operations whose worker did not come back.")
+_RENEWED = Counter("operations_renewed", "Operations of the observe plan that were queued anew.")
+_HINTED = Counter("endpoints_hinted", "Endpoints whose hint was published again.")
+
+
+class Housekeeper:
+    """Does the rounds."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        publisher: Publisher,
+        settings: HousekeepingSettings,
+    ) -> None:
+        self._pool = pool
+        self._publisher = publisher
+        self._settings = settings
+        self._maintained_at = -MAINTENANCE_PERIOD_S
+        self._hinted: dict[int, float] = {}
+        """The operations whose endpoints got a hint lately, and when, by the monotonic clock."""
+
+    def do_round(self) -> dict[str, int | None]:
+        """Do one round and return what was done; None stands for what was left for the next one.
+
+        Raises UnavailableError where PostgreSQL is away.
+        """
+        revived = self._step(1, lambda connection: revive_expired(connection, MAX_ROWS_PER_STEP))
+        _REVIVED.inc(len(revived or ()))
+        forgotten = self._step(
+            2, lambda connection: forget_expired(connection, EXPIRY_GRACE_S, MAX_ROWS_PER_STEP)
+        )
+        summary: dict[str, int | None] = {
+            "revived": None if revived is None else len(revived),
+            "forgotten": forgotten,
+            "renewed": self._reconcile(),
+            **self._hint_waiting(),
+            "operations_forgotten": self._step(
+                10,
+                lambda connection: forget_finished(
+                    connection, self._settings.operation_retention, MAX_ROWS_PER_STEP
+                ),
+            ),
+        }
+        if time.monotonic() - self._maintained_at >= MAINTENANCE_PERIOD_S:
+            done = self._maintain()
+            if not {None, MAX_ROWS_PER_STEP} & set(done.values()):  # a whole batch: more of it waits
+                self._maintained_at = time.monotonic()
+            summary |= done
+        return summary
+
+    def _reconcile(self) -> int | None:
+        """Queue the plan's operations that are missing, and publish a hint for each of their endpoints."""
+        queued = self._step(
+            0,
+            lambda connection: reconcile(
+                connection, timedelta(seconds=self._settings.refresh), MAX_ENDPOINTS_RECONCILED
+            ),
+        )
+        if queued is None:
+            return None
+        # What fails here is repaired as a lost hint.
+        self._publisher.publish([Hint(HintKind.QUEUED, endpoint) for endpoint in queued], PUBLISH_TIMEOUT_S)
+        _RENEWED.inc(sum(queued.values()))
+        return sum(queued.values())
+
+    def _hint_waiting(self) -> dict[str, int | None]:
+        """Publish a hint for each endpoint that waits although it need not."""
+        now = time.monotonic()
+        lately = {id_: at for id_, at in self._hinted.items() if now - at < REPEAT_HINT_AFTER_S}
+        waiting = transaction(
+            self._pool,
+            lambda connection: endpoints_to_wake(connection, STALE_AFTER_S, list(lately), MAX_ROWS_PER_STEP),
+        )
+        failed = self._publisher.publish(
+            [Hint(HintKind.QUEUED, endpoint) for endpoint in waiting], PUBLISH_TIMEOUT_S
+        )
+        self._hinted = (
+            lately if failed else lately | dict.fromkeys(chain.from_iterable(waiting.values()), now)
+        )
+        _HINTED.inc(len(waiting) - failed)
+        return {"hinted": len(waiting) - failed, "hints_failed": failed}
+
+    def _maintain(self) -> dict[str, int | None]:
+        """Make partitions ahead, drop old ones and old marks; what writers hold is left for the next time."""
+        steps: dict[str, Callable[[Connection], int]] = {
+            "partitions_made": lambda connection: make_partitions(connection, PARTITION_MONTHS_AHEAD),
+            "partitions_dropped": lambda connection: drop_partitions(connection, self._settings.retention),
+            "marks_forgotten": lambda connection: forget_marks(
+                connection, self._settings.mark_retention, MAX_ROWS_PER_STEP
+            ),
+            "endpoints_forgotten": lambda connection: forget_endpoints(
+                connection, self._settings.endpoint_retention, MAX_ROWS_PER_STEP
+            ),
+            "dead_letters_forgotten": lambda connection: forget_dead_letters(
+                connection, self._settings.dead_letter_retention, MAX_ROWS_PER_STEP
+            ),
+        }
+        done: dict[str, int | None] = {}
+        for number, (name, work) in enumerate(steps.items(), start=3):
+            try:
+                done[name] = self._step(number, work)
+            except UnavailableError as error:
+                log.warning("%s: left for the next round: %s", name, error)
+                done[name] = None
+        return done
+
+    def _step(self, number: int, work: Callable[[Connection], T]) -> T | None:
+        """Do a step in a transaction; None where another round is at it."""
+
+        def locked(connection: Connection) -> T | None:
+            return (
+                work(connection)
+                if queries.try_housekeeping_lock(connection, lock=ADVISORY_LOCK, step=number)
+                else None
+            )
+
+        return transaction(self._pool, locked)

@@ -1,0 +1,140 @@
+"""housekeeping's own decisions, without any service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from flownexus.errors import MissingSettingError, UnavailableError
+from flownexus.housekeeping import rounds
+from flownexus.housekeeping.rounds import Housekeeper
+from flownexus.housekeeping.settings import HousekeepingSettings
+from flownexus.messaging.subjects import Hint, HintKind
+
+SETTINGS = HousekeepingSettings()
+
+
+class Publisher:
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.published: list[Hint] = []
+
+    def publish(self, hints: Iterable[Hint], timeout: float) -> int:
+        self.published += hints
+        return self.failures
+
+
+class Store:
+    """Stands for the store: what its functions answer, and in which order they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.locked = False
+        self.answers: dict[str, Any] = {
+            "revive_expired": ["a", "b"],
+            "forget_expired": 3,
+            "reconcile": {"d": 2},
+            "endpoints_to_wake": {"a": [1], "c": [2, 3]},
+            "make_partitions": 0,
+            "drop_partitions": 1,
+            "forget_finished": 4,
+            "forget_marks": 2,
+            "forget_endpoints": 5,
+            "forget_dead_letters": 6,
+        }
+
+    def function(self, name: str) -> Callable[..., Any]:
+        def call(*_: Any) -> Any:
+            self.asked.append(name)
+            answer = self.answers[name]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+    def try_housekeeping_lock(self, connection: object, lock: int, step: int) -> bool:
+        return not self.locked
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    store = Store()
+    monkeypatch.setattr(rounds, "queries", store)
+    monkeypatch.setattr(rounds, "transaction", lambda pool, work: work(None))
+    for name in store.answers:
+        monkeypatch.setattr(rounds, name, store.function(name))
+    return store
+
+
+def housekeeper_with(publisher: Any) -> Housekeeper:
+    pool: Any = None
+    return Housekeeper(pool, publisher, SETTINGS)
+
+
+def test_a_round_says_what_it_did(store: Store) -> None:
+    publisher = Publisher(failures=1)
+    assert housekeeper_with(publisher).do_round() == {
+        "revived": 2,
+        "forgotten": 3,
+        "renewed": 2,
+        "hinted": 1,
+        "hints_failed": 1,
+        "operations_forgotten": 4,
+        "partitions_made": 0,
+        "partitions_dropped": 1,
+        "marks_forgotten": 2,
+        "endpoints_forgotten": 5,
+        "dead_letters_forgotten": 6,
+    }
+    assert publisher.published == [Hint(HintKind.QUEUED, each) for each in "dac"]
+
+
+def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(store: Store) -> None:
+    housekeeper = housekeeper_with(Publisher())
+    housekeeper.do_round()
+    first = len(store.asked)
+    housekeeper.do_round()
+    often = ["revive_expired", "forget_expired", "reconcile", "endpoints_to_wake", "forget_finished"]
+    seldom = ["make_partitions", "drop_partitions", "forget_marks", "forget_endpoints", "forget_dead_letters"]
+    assert store.asked[:first] == [*often, *seldom]
+    assert store.asked[first:] == often
+
+
+def test_maintenance_that_was_left_is_tried_again(store: Store) -> None:
+    housekeeper = housekeeper_with(Publisher())
+    store.answers["make_partitions"] = UnavailableError("held")
+    summary = housekeeper.do_round()
+    assert (summary["partitions_made"], summary["partitions_dropped"]) == (None, 1)
+    housekeeper.do_round()
+    assert store.asked.count("make_partitions") == 2
+
+
+def test_what_another_round_is_at_is_left_to_it(store: Store) -> None:
+    store.locked = True
+    summary = housekeeper_with(Publisher()).do_round()
+    assert (summary["revived"], summary["forgotten"], summary["marks_forgotten"]) == (None, None, None)
+    assert store.asked == ["endpoints_to_wake"]
+
+
+def test_a_retention_below_a_day_is_a_refusal_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("retention", "operation_retention"):
+        monkeypatch.setenv(name, "23h")
+        with pytest.raises(MissingSettingError, match=f"variable {name}: at least 24h"):
+            HousekeepingSettings.from_environment()
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("mark_retention", 720), ("endpoint_retention", 24), ("dead_letter_retention", 24)],
+)
+def test_a_retention_that_is_too_short_is_a_refusal_to_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, least: int
+) -> None:
+    assert HousekeepingSettings.from_environment() == SETTINGS
+    monkeypatch.setenv(name, f"{least - 1}h")
+    with pytest.raises(MissingSettingError, match=f"{name}: at least {least}h"):
+        HousekeepingSettings.from_environment()
