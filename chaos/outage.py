@@ -133,7 +133,7 @@ class _Spool:
 
 
 def _item(line: evidence.Row) -> str:
-    """Return the item that a notification becomes, as docs/architecture.md has it."""
+    """Return the item that a notification becomes, as docs/webhooks.md has it."""
     value = {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": str(line["value"])}
     item = {"ep": line["ep"], "obj_id": 3303, "inst_id": 0, "ts": line["t"], "val": value}
     return json.dumps(item, separators=(",", ":"))

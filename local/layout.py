@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import shlex
@@ -54,14 +55,22 @@ class Layout:
         return f"http://{LOOPBACK}:{self.ports.leshan}"
 
     @property
+    def _coap_host(self) -> str:
+        """Return the address by which devices on this machine reach Leshan, as a URL has it."""
+        address = ipaddress.ip_address(self.options.coap_host)
+        if address.is_unspecified:
+            return LOOPBACK
+        return f"[{address}]" if address.version == 6 else str(address)
+
+    @property
     def coap_url(self) -> str:
         """Return where devices register in the clear, if any may."""
-        return f"coap://{LOOPBACK}:{self.ports.coap}"
+        return f"coap://{self._coap_host}:{self.ports.coap}"
 
     @property
     def coaps_url(self) -> str:
         """Return where devices register over DTLS."""
-        return f"coaps://{LOOPBACK}:{self.ports.coaps}"
+        return f"coaps://{self._coap_host}:{self.ports.coaps}"
 
     @property
     def own_database(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shlex
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 from flownexus.errors import MissingSettingError
 from flownexus.settings import duration
 from local import REPOSITORY
-from local.servers.ports import free_port
+from local.servers.ports import LOOPBACK, free_port
 
 PARTS = ("postgres", "nats", "gateway", "leshan", "connector", "simulator")  # in the order of their start
 AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spoken
@@ -92,6 +93,8 @@ class Options:
     """A NATS of the user's; then none is started."""
     durable: bool = True
     """Whether PostgreSQL survives a power cut; tests that throw their data away need not care."""
+    coap_host: str = LOOPBACK
+    """The address on which Leshan listens for CoAP and CoAPS; all else is on the loopback interface."""
     plain_coap: tuple[str, ...] = ()
     """Endpoint names, or prefixes and `*`, that may come over plain CoAP beside the simulated devices."""
     models: Path | None = None
@@ -143,6 +146,7 @@ class Options:
             devices=devices,
             long_poll_timeout=_duration(environment, "LONG_POLL_TIMEOUT", "30s", *LONG_POLLS),
             models=models,
+            coap_host=_address(environment, "COAP_HOST", LOOPBACK),
             plain_coap=tuple(filter(None, environment.get("PLAIN_COAP", "").split(","))),
             new_endpoints=_number(environment, "NEW_ENDPOINTS", 20, 1_000_000),
             database_url=urls["DATABASE_URL"],
@@ -203,6 +207,14 @@ def _duration(environment: Mapping[str, str], name: str, default: str, least: st
     if not duration(least) <= seconds <= duration(most):
         raise OptionError(f"{name} must be from {least} to {most}, not {text}")
     return seconds
+
+
+def _address(environment: Mapping[str, str], name: str, default: str) -> str:
+    text = environment.get(name) or default
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise OptionError(f"{name} is an IP address, such as 0.0.0.0, not {text!r}") from None
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, most: int) -> int:

@@ -90,7 +90,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
     new_endpoints = layout.options.new_endpoints + layout.options.device_count()
     arguments = [
         *(java.java(), *LESHAN_JVM, "-jar", str(java.SERVER_JAR)),
-        *("--coap-host", LOOPBACK, "--coap-port", str(layout.ports.coap)),
+        *("--coap-host", layout.options.coap_host, "--coap-port", str(layout.ports.coap)),
         *("--coaps-port", str(layout.ports.coaps)),
         *(f"--plain-coap={pattern}" for pattern in layout.options.plain_endpoints()),
         *("--new-endpoints-per-address", str(new_endpoints), "--new-endpoints", str(new_endpoints)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flownexus.credentials import SecretError, SecretFolder
-from local.layout import password_line
+from local.layout import Layout, password_line
 from local.options import OptionError, Options, Ports, read_environment_file
 from local.servers import java
 from local.servers.ports import free_port, holder, is_free
@@ -92,6 +92,28 @@ def test_only_simulated_and_chosen_endpoints_may_come_over_plain_coap(
     environment: dict[str, str], patterns: tuple[str, ...]
 ) -> None:
     assert Options.from_environment(environment).plain_endpoints() == patterns
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "url"),
+    [
+        ("", "127.0.0.1", "coaps://127.0.0.1:5684"),
+        ("0.0.0.0", "0.0.0.0", "coaps://127.0.0.1:5684"),
+        ("192.0.2.10", "192.0.2.10", "coaps://192.0.2.10:5684"),
+        ("2001:db8::1", "2001:db8::1", "coaps://[2001:db8::1]:5684"),
+    ],
+)
+def test_devices_outside_reach_leshan_where_it_is_told_to_listen(
+    tmp_path: Path, given: str, host: str, url: str
+) -> None:
+    options = Options.from_environment({"COAP_HOST": given, "FLOWNEXUS_HOME": str(tmp_path)})
+    assert options.coap_host == host
+    assert Layout(options).coaps_url == url
+
+
+def test_an_address_to_listen_on_is_one() -> None:
+    with pytest.raises(OptionError, match=r"COAP_HOST is an IP address, such as 0\.0\.0\.0, not 'eth0'"):
+        Options.from_environment({"COAP_HOST": "eth0"})
 
 
 def test_a_database_is_the_user_s_own_unless_a_world_s_env_file_named_it(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 package io.flownexus.leshan.server;
 
-import io.flownexus.leshan.server.base.Metrics;
-import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.coap.EndedObservations;
 import io.flownexus.leshan.server.coap.Gatekeeper;
 import io.flownexus.leshan.server.coap.Transport;
@@ -37,7 +35,7 @@ public final class Application {
 
   private static final Logger LOG = LoggerFactory.getLogger(Application.class);
 
-  private final ServerSettings settings;
+  private final Settings settings;
   private final Delivery delivery;
   private final Transport transport;
   private final LeshanServer lwm2m;
@@ -45,7 +43,7 @@ public final class Application {
   private volatile boolean ready;
 
   /** Put the parts together, without opening any port. */
-  public Application(ServerSettings settings) {
+  public Application(Settings settings) {
     this.settings = settings;
     Metrics metrics = new Metrics();
     ObjectModels models = ObjectModels.load(settings.models());

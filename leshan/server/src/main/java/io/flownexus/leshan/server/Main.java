@@ -1,14 +1,11 @@
 package io.flownexus.leshan.server;
 
-import io.flownexus.leshan.server.base.AtomicFile;
-import io.flownexus.leshan.server.base.StartupException;
-import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
-import io.flownexus.leshan.server.webhook.WebhookKind;
-import io.flownexus.leshan.server.webhook.WebhookSettings;
+import io.flownexus.leshan.server.webhook.Kind;
+import io.flownexus.leshan.server.webhook.Webhooks;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
@@ -204,11 +201,11 @@ public final class Main implements Callable<Integer> {
     return 0;
   }
 
-  private ServerSettings settings() {
+  private Settings settings() {
     if (newEndpointsPerAddress < 1 || newEndpoints < 1) {
       throw new StartupException("--new-endpoints-per-address and --new-endpoints are 1 or more");
     }
-    return new ServerSettings(
+    return new Settings(
         coapHost,
         coapPort,
         coapsPort,
@@ -228,7 +225,7 @@ public final class Main implements Callable<Integer> {
         bridgedGap);
   }
 
-  private WebhookSettings webhooks() {
+  private Webhooks.Settings webhooks() {
     if (lanes < 1 || batchItems < 1 || maxPendingItems < 1 || maxSpoolBytes < 1) {
       throw new StartupException(
           "--lanes, --batch-items, --max-pending-items and --max-spool-bytes are 1 or more");
@@ -236,11 +233,11 @@ public final class Main implements Callable<Integer> {
     if (webhookTokenFile == null) {
       throw new StartupException("--webhook-token-file is needed, or --count-only");
     }
-    return new WebhookSettings(
+    return new Webhooks.Settings(
         Map.of(
-            WebhookKind.SINGLE, http("--webhook-single", webhookSingle),
-            WebhookKind.COMPOSITE, http("--webhook-composite", webhookComposite),
-            WebhookKind.REGISTRATION, http("--webhook-registration", webhookRegistration)),
+            Kind.SINGLE, http("--webhook-single", webhookSingle),
+            Kind.COMPOSITE, http("--webhook-composite", webhookComposite),
+            Kind.REGISTRATION, http("--webhook-registration", webhookRegistration)),
         Tokens.read(webhookTokenFile),
         lanes,
         batchItems,

@@ -1,6 +1,5 @@
 package io.flownexus.leshan.server;
 
-import io.flownexus.leshan.server.base.StartupException;
 import java.io.File;
 import java.io.FileInputStream;
 import java.io.IOException;

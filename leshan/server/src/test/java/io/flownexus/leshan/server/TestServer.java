@@ -2,12 +2,11 @@ package io.flownexus.leshan.server;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
-import io.flownexus.leshan.server.webhook.WebhookKind;
-import io.flownexus.leshan.server.webhook.WebhookSettings;
+import io.flownexus.leshan.server.webhook.Kind;
+import io.flownexus.leshan.server.webhook.Webhooks;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -52,12 +51,12 @@ final class TestServer implements AutoCloseable {
       throws IOException {
     Tokens api = Tokens.read(Files.writeString(folder.resolve("api"), "api-token\nolder\n"));
     Tokens hook = Tokens.read(Files.writeString(folder.resolve("hook"), "hook-token\n"));
-    WebhookSettings settings =
-        new WebhookSettings(
+    Webhooks.Settings settings =
+        new Webhooks.Settings(
             Map.of(
-                WebhookKind.SINGLE, webhooks.uri("/single"),
-                WebhookKind.COMPOSITE, webhooks.uri("/composite"),
-                WebhookKind.REGISTRATION, webhooks.uri("/registration")),
+                Kind.SINGLE, webhooks.uri("/single"),
+                Kind.COMPOSITE, webhooks.uri("/composite"),
+                Kind.REGISTRATION, webhooks.uri("/registration")),
             hook,
             4,
             500,
@@ -66,7 +65,7 @@ final class TestServer implements AutoCloseable {
             Duration.ofMillis(200));
     application =
         new Application(
-            new ServerSettings(
+            new Settings(
                 "127.0.0.1",
                 0,
                 0,

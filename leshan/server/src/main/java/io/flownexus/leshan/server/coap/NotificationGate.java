@@ -1,17 +1,20 @@
 package io.flownexus.leshan.server.coap;
 
-import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.Metrics;
 import io.flownexus.leshan.server.webhook.Spool;
 import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.californium.core.coap.CoAP.Type;
+import org.eclipse.californium.core.coap.EmptyMessage;
+import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.core.coap.Response;
+import org.eclipse.californium.core.network.interceptors.MessageInterceptor;
 
 /**
  * Drops notifications unacknowledged while the spool is full, so that devices send them again.
  *
- * <p>It sees a message before {@link Deduplicator} does: a retransmission is looked at anew.
+ * <p>It sees a message before {@link Repetitions} does: a retransmission is looked at anew.
  */
-final class NotificationGate extends InterceptorAdapter {
+final class NotificationGate implements MessageInterceptor {
 
   private final Spool spool;
   private final LongAdder refused;
@@ -33,4 +36,19 @@ final class NotificationGate extends InterceptorAdapter {
       response.setCanceled(true);
     }
   }
+
+  @Override
+  public void sendRequest(Request request) {}
+
+  @Override
+  public void sendResponse(Response response) {}
+
+  @Override
+  public void sendEmptyMessage(EmptyMessage message) {}
+
+  @Override
+  public void receiveRequest(Request request) {}
+
+  @Override
+  public void receiveEmptyMessage(EmptyMessage message) {}
 }

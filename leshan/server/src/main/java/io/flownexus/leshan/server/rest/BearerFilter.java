@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.rest;
 
-import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.Tokens;
 import jakarta.servlet.FilterChain;
 import jakarta.servlet.ServletException;
 import jakarta.servlet.http.HttpFilter;
@@ -28,7 +28,7 @@ final class BearerFilter extends HttpFilter {
     } else {
       response.setHeader("WWW-Authenticate", "Bearer");
       OpenRequest.respond(
-          response, HttpAnswer.text(401, "Unauthorized: a bearer token is required", true));
+          response, Outcome.text(401, "Unauthorized: a bearer token is required", true));
     }
   }
 }

@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server.rest;
 
-import io.flownexus.leshan.server.base.Metrics;
-import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.Tokens;
 import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.webhook.Spool;
 import jakarta.servlet.DispatcherType;

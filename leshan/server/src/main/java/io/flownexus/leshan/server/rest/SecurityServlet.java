@@ -33,28 +33,28 @@ final class SecurityServlet extends HttpServlet {
     try {
       OpenRequest.respond(response, handle(ApiRequest.of(httpRequest)));
     } catch (HttpError e) {
-      OpenRequest.respond(response, HttpAnswer.text(e.status(), e.getMessage(), true));
+      OpenRequest.respond(response, Outcome.text(e.status(), e.getMessage(), true));
     } catch (IllegalArgumentException e) {
       OpenRequest.respond(
-          response, HttpAnswer.text(400, "Invalid request body: " + e.getMessage(), true));
+          response, Outcome.text(400, "Invalid request body: " + e.getMessage(), true));
     } catch (NonUniqueSecurityInfoException e) {
-      OpenRequest.respond(response, HttpAnswer.text(400, e.getMessage(), true));
+      OpenRequest.respond(response, Outcome.text(400, e.getMessage(), true));
     } catch (UncheckedIOException e) {
-      OpenRequest.respond(response, HttpAnswer.text(500, e.getMessage(), true));
+      OpenRequest.respond(response, Outcome.text(500, e.getMessage(), true));
     }
   }
 
-  private HttpAnswer handle(ApiRequest request) throws NonUniqueSecurityInfoException {
+  private Outcome handle(ApiRequest request) throws NonUniqueSecurityInfoException {
     int size = request.segments().size();
     if (size == 0 || size > 2 || !request.segments().get(0).equals("clients")) {
       throw new HttpError(400, "Invalid path");
     }
     if (request.method().equals("GET") && size == 1) {
-      return new HttpAnswer(200, "application/json", SecurityJson.write(store.entries()), true);
+      return new Outcome(200, "application/json", SecurityJson.write(store.entries()), true);
     }
     if (request.method().equals("PUT") && size == 1) {
       put(SecurityJson.read(request.body()));
-      return HttpAnswer.empty();
+      return Outcome.empty();
     }
     if (request.method().equals("DELETE") && size == 2) {
       return revoke(request.segments().get(1));
@@ -76,12 +76,12 @@ final class SecurityServlet extends HttpServlet {
   }
 
   // What is denied already stays so, and is found.
-  private HttpAnswer revoke(String endpoint) {
+  private Outcome revoke(String endpoint) {
     if (store.remove(endpoint, true) == null && !store.isDenied(endpoint)) {
       byte[] notFound = "{\"message\":\"not_found\"}".getBytes(StandardCharsets.UTF_8);
-      return new HttpAnswer(200, "application/json", notFound, true);
+      return new Outcome(200, "application/json", notFound, true);
     }
     changed.accept(endpoint);
-    return HttpAnswer.empty();
+    return Outcome.empty();
   }
 }

@@ -16,20 +16,20 @@ import org.eclipse.leshan.core.request.exception.UnconnectedPeerException;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 
 /** How an HTTP request about a device ends; unsent says that nothing left for the device. */
-record HttpAnswer(int status, String contentType, byte[] body, boolean unsent) {
+record Outcome(int status, String contentType, byte[] body, boolean unsent) {
 
   private static final String JSON = "application/json";
   private static final String TEXT = "text/plain;charset=utf-8";
 
   /** The device answered, an error of its own too. */
-  static HttpAnswer answered(LwM2mResponse response) {
+  static Outcome answered(LwM2mResponse response) {
     long time = Receipt.millis(response.getCoapResponse());
-    return new HttpAnswer(
+    return new Outcome(
         200, JSON, Json.bytes(out -> ResponseWriter.write(out, response, time)), false);
   }
 
   /** The device sleeps: nothing was sent, and nothing is queued here. */
-  static HttpAnswer asleep(String endpoint) {
+  static Outcome asleep(String endpoint) {
     byte[] body =
         Json.bytes(
             out -> {
@@ -38,23 +38,23 @@ record HttpAnswer(int status, String contentType, byte[] body, boolean unsent) {
               out.writeBooleanField("delayed", true);
               out.writeEndObject();
             });
-    return new HttpAnswer(200, JSON, body, true);
+    return new Outcome(200, JSON, body, true);
   }
 
-  static HttpAnswer json(Json.Content content) {
-    return new HttpAnswer(200, JSON, Json.bytes(content), true);
+  static Outcome json(Json.Content content) {
+    return new Outcome(200, JSON, Json.bytes(content), true);
   }
 
-  static HttpAnswer empty() {
-    return new HttpAnswer(200, TEXT, new byte[0], true);
+  static Outcome empty() {
+    return new Outcome(200, TEXT, new byte[0], true);
   }
 
-  static HttpAnswer text(int status, String text, boolean unsent) {
-    return new HttpAnswer(status, TEXT, text.getBytes(StandardCharsets.UTF_8), unsent);
+  static Outcome text(int status, String text, boolean unsent) {
+    return new Outcome(status, TEXT, text.getBytes(StandardCharsets.UTF_8), unsent);
   }
 
   /** What an exception means, before the request left or after. */
-  static HttpAnswer failed(Throwable error, String endpoint) {
+  static Outcome failed(Throwable error, String endpoint) {
     if (error instanceof HttpError http) {
       return text(http.status(), http.getMessage(), true);
     }

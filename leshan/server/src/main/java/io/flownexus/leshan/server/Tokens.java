@@ -1,4 +1,4 @@
-package io.flownexus.leshan.server.base;
+package io.flownexus.leshan.server;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;

@@ -1,4 +1,4 @@
-package io.flownexus.leshan.server.base;
+package io.flownexus.leshan.server;
 
 import java.util.Map;
 import java.util.concurrent.ConcurrentSkipListMap;

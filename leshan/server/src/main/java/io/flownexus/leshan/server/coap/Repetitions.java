@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.coap;
 
-import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.Metrics;
 import java.net.InetSocketAddress;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -15,6 +15,7 @@ import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.coap.Token;
 import org.eclipse.californium.core.network.CoapEndpoint;
+import org.eclipse.californium.core.network.interceptors.MessageInterceptor;
 import org.eclipse.californium.core.network.serialization.DataSerializer;
 import org.eclipse.californium.core.network.serialization.UdpDataSerializer;
 import org.eclipse.californium.elements.RawData;
@@ -29,7 +30,7 @@ import org.eclipse.californium.elements.RawData;
  * responses with a payload, are not remembered: such a request is harmless anew. So a peer that is
  * refused leaves nothing behind.
  */
-final class Deduplicator extends InterceptorAdapter {
+final class Repetitions implements MessageInterceptor {
 
   private static final int MAX_PEERS = 100_000;
   private static final int MAX_ENTRIES = 1 << 23; // 64 MB
@@ -44,7 +45,7 @@ final class Deduplicator extends InterceptorAdapter {
   private volatile CoapEndpoint endpoint;
 
   /** Begin to remember; the protocol is a label of the metrics. */
-  Deduplicator(String protocol, Metrics metrics) {
+  Repetitions(String protocol, Metrics metrics) {
     String label = "protocol=\"" + protocol + '"';
     repeated = metrics.counter("repetitions_total", label, "Messages that came again.");
     unremembered =
@@ -56,7 +57,7 @@ final class Deduplicator extends InterceptorAdapter {
   void attach(CoapEndpoint attached) {
     endpoint = attached;
     attached.addInterceptor(this);
-    attached.addPostProcessInterceptor(new ForgetUntaken());
+    attached.addPostProcessInterceptor(new Outcome());
   }
 
   /** Take a message for one that never came: it is looked at anew when it comes again. */
@@ -127,6 +128,12 @@ final class Deduplicator extends InterceptorAdapter {
       forget(peer, message.getMID());
     }
   }
+
+  @Override
+  public void sendRequest(Request request) {}
+
+  @Override
+  public void receiveEmptyMessage(EmptyMessage message) {}
 
   private int take(Message message) {
     InetSocketAddress peer = message.getSourceContext().getPeerAddress();
@@ -264,7 +271,7 @@ final class Deduplicator extends InterceptorAdapter {
   }
 
   /** Sees responses when they were looked at: one that nothing took was never there. */
-  private final class ForgetUntaken extends InterceptorAdapter {
+  private final class Outcome implements MessageInterceptor {
 
     @Override
     public void receiveResponse(Response response) {
@@ -272,5 +279,20 @@ final class Deduplicator extends InterceptorAdapter {
         forget(response);
       }
     }
+
+    @Override
+    public void sendRequest(Request request) {}
+
+    @Override
+    public void sendResponse(Response response) {}
+
+    @Override
+    public void sendEmptyMessage(EmptyMessage message) {}
+
+    @Override
+    public void receiveRequest(Request request) {}
+
+    @Override
+    public void receiveEmptyMessage(EmptyMessage message) {}
   }
 }

@@ -1,10 +1,9 @@
 package io.flownexus.leshan.server;
 
-import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
-import io.flownexus.leshan.server.webhook.WebhookSettings;
+import io.flownexus.leshan.server.webhook.Webhooks;
 import java.nio.file.Path;
 import java.time.Duration;
 
@@ -14,7 +13,7 @@ import java.time.Duration;
  * <p>Port 0 is any free one; a CoAP port is opened where somebody may use it; paths that are null
  * are not used; without webhooks it only counts.
  */
-public record ServerSettings(
+public record Settings(
     String coapHost,
     int coapPort,
     int coapsPort,
@@ -23,7 +22,7 @@ public record ServerSettings(
     String httpHost,
     int httpPort,
     Tokens apiTokens,
-    WebhookSettings webhooks,
+    Webhooks.Settings webhooks,
     long maxPendingItems,
     Path spool,
     long maxSpoolBytes,
