@@ -154,9 +154,7 @@ class Dispatcher:
 
     async def _send(self, claimed: Claim) -> Outcome:
         try:
-            call = call_of(
-                claimed.operation, claimed.path, claimed.value, claimed.arguments, *claimed.formats[:1]
-            )
+            call = call_of(claimed.operation, *claimed.formats[:1])
         except (ValueError, TypeError, KeyError) as error:
             # What did not come through the operations function is not checked.
             return Outcome(Verdict.INVALID, f"it cannot be sent: {error}")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from flownexus.operations.catalogue import OperationType
 from flownexus.operations.write_format import WriteFormat
 
 MAX_ATTEMPTS: Final = 3
@@ -82,8 +81,8 @@ class Wait(StrEnum):
 class Attempt:
     """What of an operation under way decides about its end; `attempts` counts this one."""
 
-    operation: OperationType
-    repeatable: bool
+    may_repeat: bool
+    """It may be sent again when nobody knows whether it was done."""
     attempts: int
     formats: Sequence[WriteFormat] = ()
     """Of a write: the format it went in, and then those in which it has not gone yet."""
@@ -113,8 +112,7 @@ def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
 
     An attempt counts unless nothing left for the device. A device that answered is awake: it is asked again
     after a growing delay. One that did not is asked again after its next sign of life, and for the third time
-    in vain. What nobody knows to have happened is not done twice, unless doing it twice is harmless: all but
-    an execute are, and an execute that is marked repeatable.
+    in vain. What nobody knows to have happened is not done twice, unless it may be.
     """
     reason = _reason(outcome.reason)
     result: dict[str, Any] | None = {"status": outcome.coap_status} if outcome.coap_status else None
@@ -139,7 +137,7 @@ def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
             )
         case Verdict.AWAY:
             return Settlement(Status.QUEUED, reason, attempt_counts=False, leshan_is_away=True)
-        case Verdict.UNKNOWN | Verdict.INTERRUPTED if not _may_repeat(attempt):
+        case Verdict.UNKNOWN | Verdict.INTERRUPTED if not attempt.may_repeat:
             return Settlement(Status.FAILED, _reason(f"outcome unknown: {outcome.reason}"))
         case Verdict.FAILED:
             if attempt.attempts >= MAX_ANSWERED_ATTEMPTS:
@@ -170,15 +168,11 @@ def settle_expired(attempt: Attempt) -> Settlement:
     failure was not the device's.
     """
     reason = "the worker that sent it did not come back"
-    if not _may_repeat(attempt):
+    if not attempt.may_repeat:
         return Settlement(Status.FAILED, f"outcome unknown: {reason}")
     if attempt.attempts >= MAX_ATTEMPTS:
         return Settlement(Status.FAILED, reason)
     return Settlement(Status.QUEUED, reason)
-
-
-def _may_repeat(attempt: Attempt) -> bool:
-    return attempt.repeatable or attempt.operation is not OperationType.EXECUTE
 
 
 def _reason(text: str | None) -> str | None:

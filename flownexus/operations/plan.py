@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from flownexus.lwm2m.path import Path
+from flownexus.operations.catalogue import KINDS
 
 
 class PlanRow(NamedTuple):
@@ -32,7 +33,7 @@ def planned(plan: Iterable[PlanRow], objects: Collection[str]) -> Iterator[tuple
     `objects` are the paths of the registration: /3/0 for an instance, /5 for an object without one.
     """
     has = {Path.parse(path) for path in objects}
-    for row in sorted(plan, key=lambda row: row.operation_type != "observe"):
+    for row in sorted(plan, key=lambda row: not KINDS[row.operation_type].observes):
         if row.object_instance_id is not None:
             instances = [row.object_instance_id] if Path(row.object_id, row.object_instance_id) in has else []
         else:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from flownexus.operations.catalogue import OperationType
+from flownexus.operations.catalogue import KINDS
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.plan import PlanRow
 
@@ -56,7 +56,7 @@ def renewal(
     """
     if known.status is None:
         return now
-    if row.operation_type != OperationType.OBSERVE or known.taken_back:
+    if not KINDS[row.operation_type].observes or known.taken_back:
         return None
     silence = longest_silence(row, refresh)
     match known.status:

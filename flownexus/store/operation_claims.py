@@ -18,8 +18,7 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import LockedError, StatementTimeoutError, UnavailableError
-from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import OperationType
+from flownexus.operations.catalogue import Operation, stored_operation
 from flownexus.operations.lifecycle import Attempt
 from flownexus.operations.write_format import WriteFormat, write_formats
 from flownexus.store import queries, send
@@ -38,11 +37,7 @@ class Claim:
     endpoint_id: int
     endpoint: str
     presence: int
-    operation: OperationType
-    path: Path
-    value: dict[str, Any] | None
-    arguments: str | None
-    repeatable: bool
+    operation: Operation
     attempts: int
     formats: Sequence[WriteFormat] = ()
     """Of a write: the format it is to go in, and then those in which it has not gone yet."""
@@ -51,7 +46,7 @@ class Claim:
     @property
     def attempt(self) -> Attempt:
         """Return what of it decides about its end."""
-        return Attempt(self.operation, self.repeatable, self.attempts, self.formats)
+        return Attempt(self.operation.may_repeat, self.attempts, self.formats)
 
 
 def concerns_all(error: Exception) -> bool:
@@ -150,21 +145,17 @@ def _held(connection: Connection, not_locked: Sequence[str]) -> set[str]:
 def _claim_of(endpoint: str, row: tuple[Any, ...] | None) -> Claim | None:
     if row is None:
         return None
-    id_, fence, endpoint_id, presence, operation, path, value, arguments, repeatable, attempts, *formats = row
-    learned, supported, refused = formats
+    id_, fence, endpoint_id, presence, *columns, attempts, learned, supported, refused = row
+    operation = stored_operation(*columns)
     return Claim(
         id=id_,
         fence=fence,
         endpoint_id=endpoint_id,
         endpoint=endpoint,
         presence=presence,
-        operation=OperationType(operation),
-        path=Path.parse(path),
-        value=value,
-        arguments=arguments,
-        repeatable=repeatable,
+        operation=operation,
         attempts=attempts,
-        formats=write_formats(learned, supported or (), refused) if operation == OperationType.WRITE else (),
+        formats=write_formats(learned, supported or (), refused) if operation.has_content else (),
         formats_refused=refused,
     )
 

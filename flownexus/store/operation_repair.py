@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from flownexus.operations.catalogue import OperationType
+from flownexus.operations.catalogue import Operation, stored_operation
 from flownexus.operations.lifecycle import Attempt, Settlement, settle_expired
 from flownexus.store import queries
 from flownexus.store.operation_settlement import write_settlement
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 def _revive_one(
-    connection: Connection, id_: int, fence: int, operation: str, repeatable: bool, attempts: int
+    connection: Connection, id_: int, fence: int, operation: Operation, attempts: int
 ) -> Settlement:
     """Settle an operation whose lease is over; its row is locked."""
-    settlement = settle_expired(Attempt(OperationType(operation), repeatable, attempts))
+    settlement = settle_expired(Attempt(operation.may_repeat, attempts))
     write_settlement(connection, id_, fence, None, settlement)
     log.warning("operation %d: %s; it is %s", id_, settlement.reason, settlement.status)
     return settlement
@@ -29,8 +29,8 @@ def _revive_one(
 def revive(connection: Connection, expired: Iterable[tuple[Any, ...]]) -> list[str]:
     """Settle operations whose lease is over; their rows are locked. Return the endpoint of each."""
     endpoints = []
-    for *operation, endpoint in list(expired):
-        _revive_one(connection, *operation)
+    for id_, fence, *columns, attempts, endpoint in list(expired):
+        _revive_one(connection, id_, fence, stored_operation(*columns), attempts)
         endpoints.append(endpoint)
     return endpoints
 

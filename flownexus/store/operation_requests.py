@@ -16,8 +16,10 @@ from flownexus.errors import (
     ValidationFailedError,
 )
 from flownexus.lwm2m.value import DataType
-from flownexus.operations.catalogue import NewOperation, OperationType, typed_value
+from flownexus.operations import catalogue
 from flownexus.operations.lifecycle import Status
+from flownexus.operations.new_operation import NewOperation
+from flownexus.operations.typed_value import typed_value
 from flownexus.store import queries
 from flownexus.store.pool import transaction
 
@@ -79,11 +81,8 @@ def create(
         row = queries.add_operation(
             connection,
             endpoint=new.endpoint,
-            operation=str(new.operation),
-            path=str(new.path),
-            value=_value(connection, new),
-            arguments=new.arguments,
-            repeatable=new.repeatable,
+            operation=new.operation.kind,
+            **_columns(connection, new.operation),
             priority=new.priority,
             idempotency_key=key,
             fingerprint=None if key is None else new.fingerprint,
@@ -110,16 +109,27 @@ def create(
     return transaction(pool, work)
 
 
-def _value(connection: Connection, new: NewOperation) -> Jsonb | None:
-    if new.operation is not OperationType.WRITE:
+def _columns(connection: Connection, operation: catalogue.Operation) -> dict[str, Any]:
+    """Return the columns that a kind may have a field for."""
+    value = getattr(operation, "value", None)
+    if isinstance(operation, catalogue.Write):
+        value = typed_value(value, _seen_type(connection, operation))
+    return {
+        "path": str(operation.path),
+        "value": None if value is None else Jsonb(value),
+        "arguments": getattr(operation, "arguments", None),
+        "repeatable": getattr(operation, "repeatable", False),
+    }
+
+
+def _seen_type(connection: Connection, write: catalogue.Write) -> DataType | None:
+    """Return the data type of the resource where the value came without one, if it is known."""
+    if not write.needs_type:
         return None
-    seen: DataType | None = None
-    if new.needs_type:
-        name = queries.seen_data_type(
-            connection, object_id=new.path.object_id, resource_id=new.path.resource_id
-        )
-        seen = DataType(name) if name else None
-    return Jsonb(typed_value(new.value, seen))
+    name = queries.seen_data_type(
+        connection, object_id=write.path.object_id, resource_id=write.path.resource_id
+    )
+    return DataType(name) if name else None
 
 
 def show(pool: ConnectionPool, id_: int) -> Operation:

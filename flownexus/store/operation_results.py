@@ -15,7 +15,6 @@ from psycopg_pool import ConnectionPool
 
 from flownexus.leshan.nodes import readings
 from flownexus.leshan.webhook import EventType, Item
-from flownexus.operations.catalogue import OperationType
 from flownexus.operations.lifecycle import Settlement, Status
 from flownexus.store import queries, send
 from flownexus.store.operation_claims import Claim
@@ -24,8 +23,6 @@ from flownexus.store.pool import REFUSALS, transaction
 from flownexus.store.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
-
-_WITH_VALUES = frozenset({OperationType.READ, OperationType.OBSERVE})
 
 
 class End(NamedTuple):
@@ -118,15 +115,15 @@ def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[E
     items: list[Item] = []
     claims: list[Claim] = []
     for claim_, settlement, received in ends:
-        if settlement.content is None or claim_.operation not in _WITH_VALUES:
+        if settlement.content is None or not claim_.operation.brings_values:
             continue
-        found = readings(settlement.content, claim_.path)
+        found = readings(settlement.content, claim_.operation.path)
         for rejection in found.rejected:
             _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
         if found.good:
             # The answer's own time: what ended at other times is stored together. A notification of the same
             # millisecond is newer than the answer that it follows, and is stored before it.
-            time_ms = round(received.timestamp() * 1000) - (claim_.operation is OperationType.OBSERVE)
+            time_ms = round(received.timestamp() * 1000) - claim_.operation.observes
             items.append(Item(claim_.endpoint, time_ms, EventType.READ, found.good))
             claims.append(claim_)
     if not items:
@@ -139,7 +136,8 @@ def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[E
 
 
 def _reject(connection: Connection, claim_: Claim, reason: str, node: Any) -> None:
-    item = {"ep": claim_.endpoint, "operation": claim_.id, "path": str(claim_.path), "node": node}
+    path = ",".join(map(str, claim_.operation.targets))
+    item = {"ep": claim_.endpoint, "operation": claim_.id, "path": path, "node": node}
     queries.add_dead_letters(
         connection,
         kind="read",

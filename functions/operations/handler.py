@@ -24,8 +24,8 @@ from flask import Flask, request
 from flownexus.errors import BadRequestError, MissingSettingError, NotFoundError, ValidationFailedError
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.operations.catalogue import NewOperation, parse_operation
 from flownexus.operations.lifecycle import Status
+from flownexus.operations.new_operation import NewOperation, parse_operation
 from flownexus.settings import integer_setting, secret, tokens
 from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS, cancel, create, list_newest, show
 from flownexus.store.pool import Pool, pool_from_environment

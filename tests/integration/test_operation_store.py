@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import OperationType
+from flownexus.operations.catalogue import Execute, Write
 from flownexus.operations.lifecycle import Settlement, Status, Wait, settle_unanswered
 from flownexus.store import queries
 from flownexus.store.operation_claims import (
@@ -59,11 +59,7 @@ def claim_of(id_: int, endpoint_id: int, fence: int) -> Claim:
         endpoint_id=endpoint_id,
         endpoint="sim-0001",
         presence=1,
-        operation=OperationType.EXECUTE,
-        path=Path(3, 0, 4),
-        value=None,
-        arguments=None,
-        repeatable=False,
+        operation=Execute(path=Path(3, 0, 4)),
         attempts=1,
     )
 
@@ -84,7 +80,7 @@ def test_a_claim_is_a_lease_and_counts_the_attempt(world: World) -> None:
     claimed = take(world)
     row = world.operation(id_)
     assert (claimed.id, claimed.fence, claimed.attempts) == (id_, 1, 1)
-    assert claimed.value == {"type": "STRING", "value": "UTC+2"}
+    assert claimed.operation == Write(path=Path(3, 0, 15), value={"type": "STRING", "value": "UTC+2"})
     assert (row["status"], row["attempts"]) == ("SENDING", 1)
     assert timedelta(seconds=48) < row["lease_expires_at"] - datetime.now(UTC) < timedelta(seconds=52)
 
@@ -288,7 +284,7 @@ def test_the_plan_s_operations_do_not_wait_for_each_other(
         " VALUES (1, 'read', '/3', 0, 'a'), (1, 'observe', '/3/0/9', 0, 'a'), (1, 'observe', '/3303', 0, 'a')"
     )
     assert put_back(world, telemetry, take(world), failed) is Recorded.MORE
-    assert str(take(world).path) == "/3/0/9"
+    assert str(take(world).operation.path) == "/3/0/9"
 
 
 def test_a_device_that_sleeps_is_sent_nothing_else_before_its_next_update(

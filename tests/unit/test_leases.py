@@ -12,7 +12,7 @@ import pytest
 from flownexus.dispatch.leases import MAX_RENEWALS_PER_TRANSACTION, Leases
 from flownexus.errors import UnavailableError
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import OperationType
+from flownexus.operations.catalogue import Read
 from flownexus.store.operation_claims import Claim
 
 CLAIM = Claim(
@@ -21,11 +21,7 @@ CLAIM = Claim(
     endpoint_id=1,
     endpoint="sim-0001",
     presence=1,
-    operation=OperationType.READ,
-    path=Path(3, 0, 0),
-    value=None,
-    arguments=None,
-    repeatable=False,
+    operation=Read(path=Path(3, 0, 0)),
     attempts=1,
 )
 OTHER = replace(CLAIM, fence=2)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownexus.leshan.answers import NOT_OBSERVED, Answered, Exchange, Lost, judge
-from flownexus.operations.catalogue import OperationType
 from flownexus.operations.lifecycle import Attempt, Outcome, Status, Verdict, settle
 
 
@@ -79,8 +78,8 @@ class TestJudge:
         self, text: str, reason: str
     ) -> None:
         """It was taken for unknown: younger operations waited for three updates."""
-        for operation in (OperationType.READ, OperationType.EXECUTE):
-            settled = settle(Attempt(operation, False, 1), judge(Answered(500, text)))
+        for may_repeat in (True, False):
+            settled = settle(Attempt(may_repeat, 1), judge(Answered(500, text)))
             assert settled.status is Status.FAILED
             assert (settled.reason or "").startswith(reason)
 

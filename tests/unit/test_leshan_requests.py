@@ -6,24 +6,20 @@ import pytest
 
 from flownexus.leshan.requests import Call, call_of
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import OperationType
+from flownexus.operations.catalogue import CancelObserve, Execute, Observe, Read, Write
 
 RESOURCE = Path(3, 0, 15)
 
 
 def test_each_operation_is_the_demo_s_request() -> None:
-    assert call_of(OperationType.READ, RESOURCE, None, None) == Call("GET", "/3/0/15", {})
-    assert call_of(OperationType.OBSERVE, RESOURCE, None, None) == Call("POST", "/3/0/15/observe", {})
-    assert call_of(OperationType.CANCEL_OBSERVE, RESOURCE, None, None) == Call(
-        "DELETE", "/3/0/15/observe", {"active": "true"}
-    )
-    assert call_of(OperationType.EXECUTE, Path(3, 0, 4), None, "0='x'") == Call(
-        "POST", "/3/0/4", {}, text="0='x'"
-    )
+    assert call_of(Read(path=RESOURCE)) == Call("GET", "/3/0/15", {})
+    assert call_of(Observe(path=RESOURCE)) == Call("POST", "/3/0/15/observe", {})
+    assert call_of(CancelObserve(path=RESOURCE)) == Call("DELETE", "/3/0/15/observe", {"active": "true"})
+    assert call_of(Execute(path=Path(3, 0, 4), arguments="0='x'")) == Call("POST", "/3/0/4", {}, text="0='x'")
 
 
 def test_a_write_replaces_the_resource_by_its_node() -> None:
-    call = call_of(OperationType.WRITE, RESOURCE, {"type": "STRING", "value": "UTC"}, None)
+    call = call_of(Write(path=RESOURCE, value={"type": "STRING", "value": "UTC"}))
     assert call == Call(
         "PUT",
         "/3/0/15",
@@ -33,7 +29,7 @@ def test_a_write_replaces_the_resource_by_its_node() -> None:
 
 
 def test_the_instance_of_a_resource_is_not_lost_on_the_way() -> None:
-    call = call_of(OperationType.WRITE, Path(3, 1, 7, 2), {"type": "INTEGER", "value": "5"}, None)
+    call = call_of(Write(path=Path(3, 1, 7, 2), value={"type": "INTEGER", "value": "5"}))
     assert call.path == "/3/1/7/2"
     assert call.json == {"kind": "resourceInstance", "id": 2, "type": "INTEGER", "value": "5"}
 
@@ -41,7 +37,7 @@ def test_the_instance_of_a_resource_is_not_lost_on_the_way() -> None:
 @pytest.mark.parametrize(("replace", "word"), [(True, "true"), (False, "false")])
 def test_instances_of_a_multiple_resource_go_as_one_node(replace: bool, word: str) -> None:
     value = {"type": "INTEGER", "values": {"0": "5", "65534": "-1"}, "replace": replace}
-    assert call_of(OperationType.WRITE, Path(3, 0, 7), value, None) == Call(
+    assert call_of(Write(path=Path(3, 0, 7), value=value)) == Call(
         "PUT",
         "/3/0/7",
         {"replace": word},

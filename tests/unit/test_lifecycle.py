@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownexus.leshan.answers import Answered, Exchange, Lost, NotSent, judge
-from flownexus.operations.catalogue import OperationType
+from flownexus.lwm2m.path import Path
+from flownexus.operations.catalogue import CancelObserve, Execute, Observe, Operation, Read, Write
 from flownexus.operations.lifecycle import (
     MAX_ANSWERED_ATTEMPTS,
     MAX_ATTEMPTS,
@@ -24,6 +25,13 @@ from flownexus.operations.lifecycle import (
     settle_unanswered,
 )
 
+READ = Read(path=Path(3, 0, 0))
+WRITE = Write(path=Path(3, 0, 15), value={"type": "STRING", "value": "UTC"})
+EXECUTE = Execute(path=Path(3, 0, 4))
+REPEATABLE = Execute(path=Path(3, 0, 4), repeatable=True)
+OBSERVE = Observe(path=Path(3303, 0, 5700))
+CANCEL_OBSERVE = CancelObserve(path=Path(3303, 0, 5700))
+
 
 def success(status: str = "CONTENT(205)", **more: Any) -> Answered:
     return Answered(200, {"status": status, "valid": True, "success": True, "failure": False, **more})
@@ -35,18 +43,16 @@ def failure(status: str, **more: Any) -> Answered:
 
 def end(
     exchange: Exchange,
-    operation: OperationType = OperationType.WRITE,
+    operation: Operation = WRITE,
     attempts: int = 1,
-    *,
-    repeatable: bool = False,
 ) -> Settlement:
-    return settle(Attempt(operation, repeatable, attempts), judge(exchange))
+    return settle(Attempt(operation.may_repeat, attempts), judge(exchange))
 
 
 class TestSettle:
     def test_success_confirms_with_the_content_as_result(self) -> None:
         node = {"kind": "singleResource", "id": 0, "type": "STRING", "value": "x"}
-        settled = end(success(content=node), OperationType.READ)
+        settled = end(success(content=node), READ)
         assert settled.status is Status.CONFIRMED
         assert settled.result == {"status": "CONTENT(205)", "content": node}
         assert settled.content == node
@@ -77,9 +83,9 @@ class TestSettle:
     @pytest.mark.parametrize(
         "exchange", [Answered(200, {"delayed": True}), Answered(400, "no registered client")]
     )
-    @pytest.mark.parametrize("operation", list(OperationType))
+    @pytest.mark.parametrize("operation", [READ, WRITE, EXECUTE, OBSERVE, CANCEL_OBSERVE])
     def test_no_attempt_is_burnt_on_a_device_that_is_not_there(
-        self, exchange: Exchange, operation: OperationType
+        self, exchange: Exchange, operation: Operation
     ) -> None:
         """The peer burnt one for each."""
         settled = end(exchange, operation, MAX_ATTEMPTS)
@@ -89,7 +95,7 @@ class TestSettle:
 
     @pytest.mark.parametrize("exchange", [NotSent("refused"), Answered(401, ""), Answered(503, "")])
     def test_a_leshan_that_is_away_costs_nothing(self, exchange: Exchange) -> None:
-        settled = end(exchange, OperationType.EXECUTE, MAX_ATTEMPTS)
+        settled = end(exchange, EXECUTE, MAX_ATTEMPTS)
         assert (settled.status, settled.attempt_counts) == (Status.QUEUED, False)
         assert settled.wait is Wait.NOTHING
         assert settled.leshan_is_away
@@ -98,23 +104,23 @@ class TestSettle:
         "exchange", [Lost("x"), Answered(504, ""), Answered(500, ""), Answered(200, "?")]
     )
     def test_an_execute_of_unknown_outcome_is_not_sent_again(self, exchange: Exchange) -> None:
-        settled = end(exchange, OperationType.EXECUTE)
+        settled = end(exchange, EXECUTE)
         assert settled.status is Status.FAILED
         assert settled.reason is not None
         assert settled.reason.startswith("outcome unknown: ")
-        assert end(exchange, OperationType.EXECUTE, repeatable=True).status is Status.QUEUED
+        assert end(exchange, REPEATABLE).status is Status.QUEUED
 
     def test_what_a_new_registration_interrupts_goes_out_again_after_that_very_registration(self) -> None:
         interrupted = Answered(500, "Request cancelled: registration replaced")
-        settled = end(interrupted, OperationType.WRITE)
+        settled = end(interrupted, WRITE)
         assert (settled.status, settled.attempt_counts) == (Status.QUEUED, True)
         assert settled.wait is Wait.NEWER_THAN_CLAIM
-        assert end(interrupted, OperationType.WRITE, MAX_ATTEMPTS).status is Status.FAILED
-        executed = end(interrupted, OperationType.EXECUTE)
+        assert end(interrupted, WRITE, MAX_ATTEMPTS).status is Status.FAILED
+        executed = end(interrupted, EXECUTE)
         assert (executed.status, (executed.reason or "")[:15]) == (Status.FAILED, "outcome unknown")
 
     def test_an_execute_that_the_device_failed_at_is_sent_again(self) -> None:
-        assert end(failure("X(500)"), OperationType.EXECUTE).status is Status.QUEUED
+        assert end(failure("X(500)"), EXECUTE).status is Status.QUEUED
 
     def test_what_was_perhaps_claimed_goes_out_as_if_it_had_not_been(self) -> None:
         settled = settle_unanswered()
@@ -122,31 +128,28 @@ class TestSettle:
         assert (settled.wait, settled.delay_s) == (Wait.NOTHING, None)
 
     def test_an_expired_lease_goes_out_again_without_waiting_for_the_device(self) -> None:
-        settled = settle_expired(Attempt(OperationType.WRITE, repeatable=False, attempts=1))
+        settled = settle_expired(Attempt(WRITE.may_repeat, attempts=1))
         assert (settled.status, settled.wait, settled.attempt_counts) == (Status.QUEUED, Wait.NOTHING, True)
-        assert (
-            settle_expired(Attempt(OperationType.WRITE, repeatable=False, attempts=3)).status is Status.FAILED
-        )
+        assert settle_expired(Attempt(WRITE.may_repeat, attempts=3)).status is Status.FAILED
 
     def test_an_expired_lease_of_an_execute_ends_it(self) -> None:
-        settled = settle_expired(Attempt(OperationType.EXECUTE, repeatable=False, attempts=1))
+        settled = settle_expired(Attempt(EXECUTE.may_repeat, attempts=1))
         assert (settled.status, settled.reason) == (
             Status.FAILED,
             "outcome unknown: the worker that sent it did not come back",
         )
-        again = settle_expired(Attempt(OperationType.EXECUTE, repeatable=True, attempts=1))
+        again = settle_expired(Attempt(REPEATABLE.may_repeat, attempts=1))
         assert again.status is Status.QUEUED
 
     @given(
-        st.sampled_from(OperationType),
         st.booleans(),
         st.integers(1, 5),
         st.builds(Outcome, st.sampled_from(Verdict), st.text(), st.none() | st.text()),
     )
     def test_every_end_is_one_the_model_allows(
-        self, operation: OperationType, repeatable: bool, attempts: int, outcome: Outcome
+        self, may_repeat: bool, attempts: int, outcome: Outcome
     ) -> None:
-        settled = settle(Attempt(operation, repeatable, attempts), outcome)
+        settled = settle(Attempt(may_repeat, attempts), outcome)
         assert settled.status in (Status.CONFIRMED, Status.FAILED, Status.QUEUED)
         if settled.status is Status.QUEUED and settled.attempt_counts:
             if outcome.verdict is Verdict.FAILED:

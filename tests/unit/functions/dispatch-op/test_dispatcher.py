@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from flownexus.leshan.answers import Answered, Exchange, NotSent
 from flownexus.leshan.requests import Call
 from flownexus.lwm2m.path import Path
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.operations.catalogue import OperationType
+from flownexus.operations.catalogue import Read, Write
 from flownexus.operations.lifecycle import Settlement, Status
 from flownexus.settings import Timeouts
 from flownexus.store.operation_claims import HELD, Claim, Held, UnansweredClaimError
@@ -29,11 +30,7 @@ CLAIM = Claim(
     endpoint_id=1,
     endpoint="sim-0001",
     presence=1,
-    operation=OperationType.READ,
-    path=Path(3, 0, 0),
-    value=None,
-    arguments=None,
-    repeatable=False,
+    operation=Read(path=Path(3, 0, 0)),
     attempts=1,
 )
 DONE = Answered(200, {"status": "CONTENT(205)", "success": True})
@@ -214,8 +211,8 @@ async def test_and_no_longer(store: Store, publisher: Publisher) -> None:
 
 
 async def test_what_cannot_be_sent_fails_instead_of_staying(store: Store, publisher: Publisher) -> None:
-    broken = {"operation": OperationType.WRITE, "value": {"type": "NONSENSE", "value": 1}}
-    store.claims = [Claim(**{**CLAIM.__dict__, **broken})]
+    broken = Write(path=Path(3, 0, 0), value={"type": "NONSENSE", "value": 1})
+    store.claims = [replace(CLAIM, operation=broken)]
     leshan = Leshan()
     await dispatcher(store, publisher, leshan).dispatch("sim-0001")
     assert leshan.calls == []
