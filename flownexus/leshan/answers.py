@@ -5,21 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from flownexus.operations.lifecycle import Outcome, Verdict
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Leshan answered: its HTTP status and its body, decoded where it was JSON, else as text.
+    """Leshan answered: its HTTP status and its body: of a 200 decoded where it was JSON, else as text.
 
-    `unsent` is its word that nothing left for the device.
+    `unsent` is its word that nothing left for the device. `code` is our Leshan's word of what is wrong; a
+    foreign one has none.
     """
 
     status: int
     body: Any
     unsent: bool = False
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,22 +45,79 @@ class Lost:
 Exchange: TypeAlias = Answered | NotSent | Lost
 
 
-_CODE: Final = re.compile(r"\((\d)(\d\d)\)$")
-# Those of 4.xx that a later attempt may see differently: 4.08 Request Entity Incomplete and 4.13 Request
-# Entity Too Large speak of one block-wise transfer (RFC 7959, 2.9), 4.09 Conflict of a state (RFC 8132, 3.4),
-# 4.29 Too Many Requests of the moment (RFC 8516). All others say that the same request stays wrong
-# (RFC 7252, 5.9.2).
-_PASSING: Final = frozenset({"4.08", "4.09", "4.13", "4.29"})
-# 5.01 Not Implemented speaks of the device, which has that or not (RFC 7252, 5.9.3.2).
-_LASTING: Final = frozenset({"5.01"})
-_NOT_REGISTERED: Final = re.compile(r"no registered client|not registered", re.IGNORECASE)
-NOT_OBSERVED: Final = "the device answered the value, but will not notify: no Observe option in its answer"
-_SLEEPING: Final = re.compile(r"client is sleeping", re.IGNORECASE)
-"""What Leshan's own demo answers for a device in queue mode that it takes for asleep."""
-_CLOSED: Final = frozenset({401, 403, 429, 503})
-"""HTTP statuses by which Leshan, or what stands before it, takes no request of ours at this time."""
-_NOT_LESHAN: Final = frozenset({404, 405})
-"""HTTP statuses by which something else than Leshan says that it knows nothing of this URL."""
+class _Error(msgspec.Struct):
+    code: str
+    message: str = ""
+
+
+_decode_error = msgspec.json.Decoder(_Error).decode
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+MAX_TEXT_BYTES: Final = 1000
+"""What is read of a body that is no JSON."""
+
+
+def answered(status: int, raw: bytes, *, unsent: bool) -> Answered:
+    """Read Leshan's answer: its HTTP status, its body, and its word that nothing left for the device."""
+    try:
+        if status == HTTPStatus.OK:
+            return Answered(status, storable(msgspec.json.decode(raw)), unsent)
+        error = _decode_error(raw)
+        return Answered(status, error.message, unsent, error.code)
+    except _UNREADABLE:
+        return Answered(status, raw[:MAX_TEXT_BYTES].decode("utf-8", "replace"), unsent)
+
+
+def storable(value: Any) -> Any:
+    """Return JSON that PostgreSQL's jsonb can hold: NUL characters become U+FFFD."""
+    match value:
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case list():
+            return [storable(item) for item in value]
+        case dict():
+            return {storable(key): storable(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+class Code(StrEnum):
+    """What is wrong, as our Leshan says it in an answer that is an error."""
+
+    NOT_REGISTERED = "not-registered"
+    ASLEEP = "asleep"
+    UNSENT = "unsent"
+    """Nothing left for the device."""
+    CANCELLED = "cancelled"
+    """It was given up: the device registered anew meanwhile."""
+    TIMEOUT = "timeout"
+    """The device did not answer."""
+    REJECTED = "rejected"
+    """The device answered with a reset."""
+    UNREADABLE = "unreadable"
+    """The device's answer cannot be decoded."""
+    BAD_REQUEST = "bad-request"
+    NOT_FOUND = "not-found"
+    TOO_LARGE = "too-large"
+    UNAUTHORIZED = "unauthorized"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+_MEANINGS: Final[Mapping[Code, tuple[Verdict, str]]] = {
+    Code.NOT_REGISTERED: (Verdict.ABSENT, "the device is not registered at Leshan"),
+    Code.ASLEEP: (Verdict.ABSENT, "the device sleeps"),
+    Code.UNSENT: (Verdict.ABSENT, "nothing was sent: {text}"),
+    Code.CANCELLED: (Verdict.INTERRUPTED, "Leshan gave it up: {text}"),
+    Code.TIMEOUT: (Verdict.UNKNOWN, "the device did not answer in time"),
+    Code.REJECTED: (Verdict.REFUSED, "the device reset the request (RST): {text}"),
+    Code.UNREADABLE: (Verdict.REFUSED, "the device's answer cannot be read: {text}"),
+    Code.BAD_REQUEST: (Verdict.INVALID, "Leshan refuses the request: HTTP {status} {text}"),
+    Code.NOT_FOUND: (Verdict.INVALID, "Leshan refuses the request: HTTP {status} {text}"),
+    Code.TOO_LARGE: (Verdict.INVALID, "Leshan refuses the request: HTTP {status} {text}"),
+    Code.UNAUTHORIZED: (Verdict.AWAY, "Leshan takes no request: HTTP {status} {text}"),
+    Code.UNAVAILABLE: (Verdict.AWAY, "Leshan takes no request: HTTP {status} {text}"),
+    Code.INTERNAL: (Verdict.UNKNOWN, "Leshan failed: HTTP {status} {text}"),
+}
 
 
 def judge(exchange: Exchange) -> Outcome:
@@ -69,28 +132,62 @@ def judge(exchange: Exchange) -> Outcome:
             return Outcome(Verdict.UNKNOWN, reason)
         case Answered(200, body):
             return _judge_answer(body)
-        case Answered(504, _):
-            return Outcome(Verdict.UNKNOWN, "the device did not answer in time")
-        case Answered(400, body) if _NOT_REGISTERED.search(_text(body)):
-            return Outcome(Verdict.ABSENT, "the device is not registered at Leshan")
-        case Answered(400, body) if _SLEEPING.search(_text(body)):
-            return Outcome(Verdict.ABSENT, "the device sleeps")
-        case Answered(status, body, unsent) if status in _CLOSED or (status in _NOT_LESHAN and not unsent):
-            return Outcome(Verdict.AWAY, f"Leshan takes no request: HTTP {status} {_text(body)}".rstrip())
-        case Answered(status, body) if 400 <= status < 500:
-            return Outcome(
-                Verdict.INVALID, f"Leshan refuses the request: HTTP {status} {_text(body)}".rstrip()
-            )
-        case Answered(_, body, True):
-            return Outcome(Verdict.ABSENT, f"nothing was sent: {_text(body)}")
-        case Answered(500, body) if _text(body).startswith("Request rejected"):
-            return Outcome(Verdict.REFUSED, f"the device reset the request (RST): {_text(body)}")
-        case Answered(500, body) if _text(body).startswith("Invalid response"):
-            return Outcome(Verdict.REFUSED, f"the device's answer cannot be read: {_text(body)}")
-        case Answered(500, body) if _text(body).startswith("Request cancelled"):
-            return Outcome(Verdict.INTERRUPTED, f"Leshan gave it up: {_text(body)}")
         case Answered(status, body):
-            return Outcome(Verdict.UNKNOWN, f"Leshan failed: HTTP {status} {_text(body)}".rstrip())
+            verdict, reason = _MEANINGS[_code(exchange)]
+            return Outcome(verdict, reason.format(status=status, text=_text(body)).rstrip())
+
+
+def _code(error: Answered) -> Code:
+    code = (
+        Code(error.code)
+        if error.code in list(Code)
+        else _foreign_code(error.status, _text(error.body), error.unsent)
+    )
+    return Code.UNSENT if code is Code.INTERNAL and error.unsent else code
+
+
+_NOT_REGISTERED: Final = re.compile(r"no registered client|not registered", re.IGNORECASE)
+_SLEEPING: Final = re.compile(r"client is sleeping", re.IGNORECASE)
+"""What Leshan's own demo answers for a device in queue mode that it takes for asleep."""
+_CLOSED: Final = frozenset({401, 403, 429, 503})
+"""HTTP statuses by which Leshan, or what stands before it, takes no request of ours at this time."""
+_NOT_LESHAN: Final = frozenset({404, 405})
+"""HTTP statuses by which something else than Leshan says that it knows nothing of this URL."""
+_FAILURES: Final = {
+    "Request rejected": Code.REJECTED,
+    "Invalid response": Code.UNREADABLE,
+    "Request cancelled": Code.CANCELLED,
+}
+"""How the text of a 500 begins."""
+
+
+def _foreign_code(status: int, text: str, unsent: bool) -> Code:
+    """Return what is wrong where Leshan gives no code: its HTTP status and its English say it."""
+    if status == 504:
+        return Code.TIMEOUT
+    if status == 400 and _NOT_REGISTERED.search(text):
+        return Code.NOT_REGISTERED
+    if status == 400 and _SLEEPING.search(text):
+        return Code.ASLEEP
+    if status in _CLOSED or (status in _NOT_LESHAN and not unsent):
+        return Code.UNAVAILABLE
+    if 400 <= status < 500:
+        return Code.BAD_REQUEST
+    failed = (code for beginning, code in _FAILURES.items() if status == 500 and text.startswith(beginning))
+    return Code.UNSENT if unsent else next(failed, Code.INTERNAL)
+
+
+# Those of 4.xx that a later attempt may see differently: 4.08 Request Entity Incomplete and 4.13 Request
+# Entity Too Large speak of one block-wise transfer (RFC 7959, 2.9), 4.09 Conflict of a state (RFC 8132, 3.4),
+# 4.29 Too Many Requests of the moment (RFC 8516). All others say that the same request stays wrong
+# (RFC 7252, 5.9.2).
+_PASSING: Final = frozenset({"4.08", "4.09", "4.13", "4.29"})
+# 5.01 Not Implemented speaks of the device, which has that or not (RFC 7252, 5.9.3.2).
+_LASTING: Final = frozenset({"5.01"})
+_COAP_CODE: Final = re.compile(r"\((\d)(\d\d)\)$")
+NOT_OBSERVED: Final = "the device answered the value, but will not notify: no Observe option in its answer"
+_CONTENT: Final = ("content", "objectLinks", "location")
+"""Under which of these keys Leshan's demo has what the device sent, by the request."""
 
 
 def _judge_answer(body: Any) -> Outcome:
@@ -98,7 +195,7 @@ def _judge_answer(body: Any) -> Outcome:
         if body.get("delayed") is True:
             return Outcome(Verdict.ABSENT, "the device sleeps")
         status, success = body.get("status"), body.get("success")
-        code = _CODE.search(status) if isinstance(status, str) else None
+        code = _COAP_CODE.search(status) if isinstance(status, str) else None
         if code is not None and isinstance(success, bool) and success == (code[1] == "2"):
             return _judge_code(f"{code[1]}.{code[2]}", str(status), body)
     return Outcome(Verdict.UNKNOWN, f"Leshan's answer makes no sense: {_text(body)}")
@@ -110,14 +207,18 @@ def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:
         time_ms = time if isinstance(time, int) and not isinstance(time, bool) else None
         if body.get("observed") is False:
             # The answer to a plain read (RFC 7641, 4.1): its value counts all the same.
-            return Outcome(Verdict.REFUSED, NOT_OBSERVED, status, body.get("content"), time_ms)
-        return Outcome(Verdict.CONFIRMED, None, status, body.get("content"), time_ms)
+            return Outcome(Verdict.REFUSED, NOT_OBSERVED, status, _content(body), time_ms)
+        return Outcome(Verdict.CONFIRMED, None, status, _content(body), time_ms)
     message = body.get("errormessage")
     reason = f"the device answered {code} {status.partition('(')[0]}"
     if isinstance(message, str) and message:
         reason += f": {message}"
     final = code in _LASTING or (code.startswith("4") and code not in _PASSING)
     return Outcome(Verdict.REFUSED if final else Verdict.FAILED, reason, status)
+
+
+def _content(body: Mapping[str, Any]) -> Any:
+    return next((body[key] for key in _CONTENT if key in body), None)
 
 
 def _text(body: object) -> str:

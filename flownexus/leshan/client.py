@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from flownexus.leshan.answers import Answered, Exchange, Lost, NotSent
+from flownexus.leshan.answers import Exchange, Lost, NotSent, answered
 from flownexus.leshan.requests import Call
 from flownexus.settings import Timeouts
 
@@ -95,7 +95,7 @@ class Leshan:
             return Lost(f"the connection to Leshan broke: {_name(error)}")
         if raw is None:
             return Lost(f"Leshan's answer is longer than {MAX_ANSWER} bytes")
-        return Answered(response.status, _decode(response, raw), response.headers.get(UNSENT) == "true")
+        return answered(response.status, raw, unsent=response.headers.get(UNSENT) == "true")
 
 
 def _segment(endpoint: str) -> str:
@@ -117,26 +117,3 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
             return None
         parts.append(part)
     return b"".join(parts)
-
-
-def _decode(response: aiohttp.ClientResponse, raw: bytes) -> Any:
-    """Return the JSON of an answer; the text where it is none."""
-    if response.status == 200:
-        try:
-            return storable(msgspec.json.decode(raw))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
-    return raw[:1000].decode("utf-8", "replace")
-
-
-def storable(value: Any) -> Any:
-    """Return JSON that PostgreSQL's jsonb can hold: NUL characters become U+FFFD."""
-    match value:
-        case str():
-            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        case list():
-            return [storable(item) for item in value]
-        case dict():
-            return {storable(key): storable(item) for key, item in value.items()}
-        case _:
-            return value

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flownexus.leshan.answers import NOT_OBSERVED, Answered, Exchange, Lost, judge
+from flownexus.leshan.answers import NOT_OBSERVED, Answered, Code, Exchange, Lost, answered, judge, storable
 from flownexus.operations.lifecycle import Attempt, Outcome, Status, Verdict, settle
 
 
@@ -138,3 +138,71 @@ class TestJudge:
         outcome = judge(Answered(status, body))
         confirmed = outcome.verdict is Verdict.CONFIRMED
         assert not confirmed or (status == 200 and isinstance(body, dict) and body["success"] is True)
+
+
+class TestCodes:
+    """Our Leshan says by a code what is wrong; each code means what the English of a foreign one does."""
+
+    @pytest.mark.parametrize(
+        ("code", "foreign", "verdict"),
+        [
+            ("not-registered", Answered(400, "No registered client with id 'x'"), Verdict.ABSENT),
+            ("asleep", Answered(400, "The destination client is sleeping"), Verdict.ABSENT),
+            ("unsent", Answered(500, "Not connected: x", unsent=True), Verdict.ABSENT),
+            ("cancelled", Answered(500, "Request cancelled: x"), Verdict.INTERRUPTED),
+            ("timeout", Answered(504, "Request timeout"), Verdict.UNKNOWN),
+            ("rejected", Answered(500, "Request rejected: x"), Verdict.REFUSED),
+            ("unreadable", Answered(500, "Invalid response: x"), Verdict.REFUSED),
+            ("bad-request", Answered(400, "Invalid request: x"), Verdict.INVALID),
+            ("not-found", Answered(404, "No such observation", unsent=True), Verdict.INVALID),
+            ("too-large", Answered(413, "x"), Verdict.INVALID),
+            ("unauthorized", Answered(401, "x"), Verdict.AWAY),
+            ("unavailable", Answered(503, "x"), Verdict.AWAY),
+            ("internal", Answered(500, "Unexpected exception: x"), Verdict.UNKNOWN),
+        ],
+    )
+    def test_a_code_means_what_the_words_of_a_foreign_leshan_do(
+        self, code: str, foreign: Answered, verdict: Verdict
+    ) -> None:
+        ours = Answered(foreign.status, foreign.body, foreign.unsent, code)
+        assert judge(ours) == judge(foreign)
+        assert judge(ours).verdict is verdict
+        # Neither its English nor its HTTP status is looked at.
+        assert judge(Answered(500, "in other words", code=code)).verdict is verdict
+
+    def test_each_code_has_a_meaning(self) -> None:
+        assert all(judge(Answered(500, "", code=code)).reason for code in Code)
+
+    def test_a_code_that_is_not_known_is_as_none(self) -> None:
+        assert judge(Answered(503, "x", code="melted")) == judge(Answered(503, "x"))
+
+    def test_what_was_not_sent_is_absent_whatever_failed(self) -> None:
+        assert judge(Answered(500, "x", unsent=True, code="internal")).verdict is Verdict.ABSENT
+
+    def test_the_reason_names_what_leshan_says(self) -> None:
+        assert judge(Answered(404, "No such observation", code="not-found")).reason == (
+            "Leshan refuses the request: HTTP 404 No such observation"
+        )
+
+
+class TestRead:
+    def test_an_error_has_a_code_and_a_message(self) -> None:
+        raw = b'{"code": "timeout", "message": "Request timeout"}'
+        assert answered(504, raw, unsent=False) == Answered(504, "Request timeout", False, "timeout")
+
+    @pytest.mark.parametrize("raw", [b"No registered client", b'{"message": "x", "status": 404}', b"[", b"7"])
+    def test_an_error_of_a_foreign_leshan_is_its_text(self, raw: bytes) -> None:
+        assert answered(400, raw, unsent=True) == Answered(400, raw.decode(), True)
+
+    def test_a_200_is_json_and_else_text(self) -> None:
+        assert answered(200, b'{"delayed": true}', unsent=True).body == {"delayed": True}
+        assert answered(200, b"<html>", unsent=False).body == "<html>"
+        assert answered(200, b"[" * 100_000, unsent=False).body == "[" * 1000
+
+    @pytest.mark.parametrize("key", ["content", "objectLinks", "location"])
+    def test_what_the_device_sent_stands_under_the_key_of_its_request(self, key: str) -> None:
+        assert judge(success("CREATED(201)", **{key: ["x"]})).content == ["x"]
+
+
+def test_nul_characters_do_not_reach_the_database() -> None:
+    assert storable({"a\0": ["b\0", 1, None, {"c": "\0"}]}) == {"a�": ["b�", 1, None, {"c": "�"}]}
