@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from flownexus.credentials import write_private
 from flownexus.migrate import migrate
 from local import parts, web
 from local.layout import DATABASE, Layout
-from local.options import PARTS, STATUS_FILE, Options, Ports
+from local.options import STATUS_FILE, Options, Ports
 from local.parts import Part
 from local.servers import java, nats
 from local.servers.ports import holder, is_free
@@ -27,6 +28,9 @@ from local.supervise.process import Process
 
 POLL_INTERVAL = 0.05
 READY_TIMEOUT = 60.0  # seconds
+STOP_ORDER = (("simulator",), ("connector", "leshan"), ("gateway",), ("nats",), ("postgres",))
+"""Which parts are stopped at once. Leshan's end ends the long polls that the connector and the functions
+would wait for; what Leshan still has it hands in while the gateway is there."""
 
 Progress = Callable[[str], None]
 
@@ -107,14 +111,14 @@ class World(Layout):
             raise
 
     def stop(self) -> None:
-        """Stop all parts, the last one first."""
+        """Stop all parts."""
         self.ready = False
-        # Leshan goes before the gateway: it hands in what it has, and its end ends the long polls that
-        # dispatch-op would wait for.
-        for name in reversed(PARTS):
-            if name in self.parts:
-                self._progress(f"stopping {name}")
-                self.parts[name].process.stop()
+        with ThreadPoolExecutor() as pool:
+            for names in STOP_ORDER:
+                stopping = [self.parts[name] for name in names if name in self.parts]
+                for part in stopping:
+                    self._progress(f"stopping {part.name}")
+                list(pool.map(lambda part: part.process.stop(), stopping))
         self.parts.clear()
 
     def start_part(self, name: str) -> None:

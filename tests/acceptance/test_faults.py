@@ -14,7 +14,7 @@ import pytest
 from chaos.audit import Telemetry
 from chaos.evidence import TEMPERATURES, Reading, temperatures
 from local.world import World
-from tests.fixtures.nexus import Nexus, wait_for
+from tests.fixtures.nexus import Nexus, StartNexus, wait_for
 
 LOADED = 50
 TEMPERATURE = "/3303/0/5700"
@@ -295,3 +295,22 @@ def test_operations_queued_while_nats_is_away_are_delivered_when_it_is_back(nexu
     for name in ("sim-0001", "sim-0002"):
         wait_for(lambda name=name: f"{store} 1" in written(nexus, name), 5)  # type: ignore[misc]
         assert written(nexus, name)[-2:] == [f"{store} 0", f"{store} 1"]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The end
+
+
+def test_a_world_whose_devices_are_gone_stops_without_waiting_for_their_answers(
+    start_nexus: StartNexus,
+) -> None:
+    nexus = start_nexus(groups=("prefix=sim-,count=1,notify=0,lifetime=300",), long_poll_timeout=30.0)
+    nexus.await_idle("sim-0001")
+    nexus.world.stop_part("simulator")
+    id_ = nexus.write("sim-0001", TIMEZONE, "Europe/Berlin")
+    nexus.await_status(id_, "SENDING")
+
+    began = time.monotonic()
+    nexus.world.stop()
+
+    assert time.monotonic() - began < 8  # the connector alone would wait for ten seconds
