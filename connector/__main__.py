@@ -11,11 +11,11 @@ import sys
 import uvloop
 
 from connector.service import Service
-from connector.settings import Settings
+from connector.settings import ConnectorSettings
 from flownexus.errors import MissingSettingError
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: ConnectorSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -34,7 +34,7 @@ def main() -> int:
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     log = logging.getLogger("connector")
     try:
-        settings = Settings.from_environment()
+        settings = ConnectorSettings.from_environment()
     except MissingSettingError as error:
         log.error("%s", error)  # noqa: TRY400  # one line, no traceback
         return 1

@@ -9,18 +9,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from connector.deliver import Ack, Policy
 from connector.functions import CRON_TOPIC, Function
 from connector.gateway import Gateway
-from connector.logs import Repeated
+from connector.logs import RateLimitedLog
 from connector.metrics import Metrics
+from connector.results import Ack, RetryPolicy
 from connector.schedule import Schedule, ScheduleError
 from connector.tasks import end
 
 log = logging.getLogger(__name__)
 
-NAP: Final = 30.0
-"""The longest sleep, in seconds: by then a clock that was set is noticed."""
+MAX_SLEEP_S: Final = 30.0
+"""By then a clock that was set is noticed."""
 
 
 class Cron:
@@ -29,7 +29,7 @@ class Cron:
     def __init__(self, gateway: Gateway, metrics: Metrics) -> None:
         self._gateway = gateway
         self._metrics = metrics
-        self._repeated = Repeated(log)
+        self._log = RateLimitedLog(log)
         self._clocks: dict[Function, asyncio.Task[None] | None] = {}
         self._calls: dict[str, asyncio.Task[None]] = {}
 
@@ -87,7 +87,7 @@ class Cron:
     def _call(self, function: Function) -> None:
         if function.path in self._calls:
             self._metrics.calls.labels(function.path, "skipped").inc()
-            self._repeated.warning(
+            self._log.warning(
                 (function.path, "skipped"), "function %s still runs, this time is skipped", function.path
             )
             return
@@ -100,19 +100,19 @@ class Cron:
         began = asyncio.get_running_loop().time()
         self._metrics.in_flight.labels(path).inc()
         try:
-            outcome = await self._gateway.call(function, CRON_TOPIC, b"", {})
+            result = await self._gateway.call(function, CRON_TOPIC, b"", {})
         finally:
             self._metrics.in_flight.labels(path).dec()
             self._metrics.seconds.labels(path).observe(asyncio.get_running_loop().time() - began)
-        if isinstance(Policy().decide(outcome, 1, 0), Ack):
+        if isinstance(RetryPolicy().decide(result, 1, 0), Ack):
             self._metrics.calls.labels(path, "ok").inc()
             return
         self._metrics.calls.labels(path, "failed").inc()
-        self._repeated.warning((path, str(outcome)[:40]), "function %s, by schedule: %s", path, outcome)
+        self._log.warning((path, str(result)[:40]), "function %s, by schedule: %s", path, result)
 
 
 async def _sleep_until(moment: datetime) -> None:
     wait = (moment - datetime.now(UTC)).total_seconds()
     while wait > 0:
-        await asyncio.sleep(min(wait, NAP))
+        await asyncio.sleep(min(wait, MAX_SLEEP_S))
         wait = (moment - datetime.now(UTC)).total_seconds()

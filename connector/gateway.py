@@ -11,16 +11,16 @@ from urllib.parse import quote
 
 import aiohttp
 
-from connector.deliver import Outcome, outcomes, retry_after, shown
 from connector.functions import Function, Listing, read_listing
-from connector.settings import Settings
+from connector.results import CallResult, batch_results, one_line, retry_after
+from connector.settings import ConnectorSettings
 
 log = logging.getLogger(__name__)
 
 CONNECTOR: Final = "flownexus-connector"
-LIST_TIMEOUT: Final = 10.0  # seconds
-CONNECT_TIMEOUT: Final = 10.0
-MAX_ANSWER: Final = 1024 * 1024
+LIST_TIMEOUT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 10.0
+MAX_ANSWER_BYTES: Final = 1024 * 1024
 """An answer is read to its end so that its connection can be used again, but not for ever."""
 
 
@@ -31,12 +31,12 @@ class GatewayError(RuntimeError):
 class Gateway:
     """A client of the gateway, for one event loop; use it as a context manager."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ConnectorSettings) -> None:
         self._url = settings.gateway_url
         basic = base64.b64encode(f"{settings.gateway_user}:{settings.gateway_password}".encode()).decode()
         self._auth = {"Authorization": f"Basic {basic}"}
         self._headers = {"Authorization": f"Bearer {settings.token}", "X-Connector": CONNECTOR}
-        self._timeout = aiohttp.ClientTimeout(total=settings.call_timeout, sock_connect=CONNECT_TIMEOUT)
+        self._timeout = aiohttp.ClientTimeout(total=settings.call_timeout, sock_connect=CONNECT_TIMEOUT_S)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Gateway:
@@ -63,7 +63,7 @@ class Gateway:
 
     async def functions(self, under: str) -> Listing:
         """Return the functions that want to be called; raises GatewayError."""
-        timeout = aiohttp.ClientTimeout(total=LIST_TIMEOUT)
+        timeout = aiohttp.ClientTimeout(total=LIST_TIMEOUT_S)
         try:
             async with self._client.get(
                 f"{self._url}/system/functions", headers=self._auth, timeout=timeout, allow_redirects=False
@@ -76,26 +76,28 @@ class Gateway:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise GatewayError(_reason(error)) from error
 
-    async def call(self, function: Function, topic: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    async def call(
+        self, function: Function, topic: str, body: bytes, headers: Mapping[str, str]
+    ) -> CallResult:
         """Call a function and wait for its answer; never raises but when cancelled."""
-        outcome, _ = await self._post(function, topic, body, headers)
-        return outcome
+        result, _ = await self._post(function, topic, body, headers)
+        return result
 
-    async def call_with_several(
+    async def call_with_batch(
         self, function: Function, bodies: Sequence[bytes]
-    ) -> Sequence[Outcome] | None:
+    ) -> Sequence[CallResult] | None:
         """Call a function with messages of JSON in an array; return what became of each.
 
         None where it does not take these together; never raises but when cancelled.
         """
         headers = {"Content-Type": "application/json"}
         body = b"[" + b",".join(bodies) + b"]"
-        outcome, answer = await self._post(function, ", ".join(function.subjects), body, headers)
-        return outcomes(outcome, answer, len(bodies))
+        whole, answer = await self._post(function, ", ".join(function.subjects), body, headers)
+        return batch_results(whole, answer, len(bodies))
 
     async def _post(
         self, function: Function, topic: str, body: bytes, headers: Mapping[str, str]
-    ) -> tuple[Outcome, bytes]:
+    ) -> tuple[CallResult, bytes]:
         url = f"{self._url}/function/{quote(function.path, safe='')}"
         try:
             async with self._client.post(
@@ -106,20 +108,20 @@ class Gateway:
                 allow_redirects=False,
             ) as answer:
                 text = await _read(answer)
-                reason = "" if answer.ok else shown(text.decode(errors="replace"))
+                reason = "" if answer.ok else one_line(text.decode(errors="replace"))
                 after = retry_after(answer.headers.get("Retry-After"))
-                return Outcome(answer.status, reason, after), text
+                return CallResult(answer.status, reason, after), text
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return Outcome(None, _reason(error)), b""
+            return CallResult(None, _reason(error)), b""
         except Exception as error:
             log.exception("the call of %s could not be made", function.path)
-            return Outcome(None, _reason(error)), b""
+            return CallResult(None, _reason(error)), b""
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
     text = b""
-    while len(text) < MAX_ANSWER:
-        chunk = await answer.content.read(MAX_ANSWER)
+    while len(text) < MAX_ANSWER_BYTES:
+        chunk = await answer.content.read(MAX_ANSWER_BYTES)
         if not chunk:
             return text
         text += chunk

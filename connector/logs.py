@@ -8,8 +8,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-WINDOW: Final = 10.0  # seconds
-BURST: Final = 10
+WINDOW_S: Final = 10.0
+MAX_LINES_PER_WINDOW: Final = 10
 MAX_KEYS: Final = 1000
 
 
@@ -20,7 +20,7 @@ class _Window:
     more: int = 0
 
 
-class Repeated:
+class RateLimitedLog:
     """Logs at most ten lines of one key in ten seconds; the next one says how many were left out."""
 
     def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,12 +40,12 @@ class Repeated:
         now = self._clock()
         window = self._windows.get(key)
         left_out = 0
-        if window is None or now - window.began >= WINDOW:
+        if window is None or now - window.began >= WINDOW_S:
             left_out = window.more if window is not None else 0
             if len(self._windows) >= MAX_KEYS:
                 self._windows.clear()
             window = self._windows[key] = _Window(now)
-        if window.lines >= BURST:
+        if window.lines >= MAX_LINES_PER_WINDOW:
             window.more += 1
             return
         window.lines += 1

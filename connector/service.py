@@ -10,20 +10,20 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from connector.bus import Bus
 from connector.cron import Cron
 from connector.functions import Listing
 from connector.gateway import Gateway, GatewayError
-from connector.jetstream import Bus
 from connector.metrics import Metrics
-from connector.settings import Settings
+from connector.settings import ConnectorSettings
 from connector.tasks import end
 from flownexus.messaging.subjects import SUBJECTS
 
 log = logging.getLogger(__name__)
 
-SPARE_FILES = 200
+FILES_BESIDE_CALLS = 200
 """Descriptors that are not calls: NATS, metrics, the list of functions, what Python has open."""
-UNDER = SUBJECTS.partition(".")[0]
+SUBJECT_PREFIX = SUBJECTS.partition(".")[0]
 
 
 def raise_file_limit(wanted: int) -> int:
@@ -35,12 +35,12 @@ def raise_file_limit(wanted: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return wanted
     # Twice, as calls that end and calls that begin overlap, and more than one function may be busy.
-    most = max(soft, 2 * wanted + SPARE_FILES)
+    most = max(soft, 2 * wanted + FILES_BESIDE_CALLS)
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)
     if soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    room = max(1, most - SPARE_FILES)
+    room = max(1, most - FILES_BESIDE_CALLS)
     if room < wanted:
         log.warning(
             "only %d calls at once instead of %d: raise the limit of open files (%d)", room, wanted, most
@@ -51,7 +51,7 @@ def raise_file_limit(wanted: int) -> int:
 class Service:
     """One running connector."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ConnectorSettings) -> None:
         self.settings = replace(settings, max_open_calls=raise_file_limit(settings.max_open_calls))
         self.metrics = Metrics()
         self.gateway = Gateway(self.settings)
@@ -75,7 +75,7 @@ class Service:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.gateway)
             await self._serve(stack)
-            watch = asyncio.create_task(self._watch())
+            watch = asyncio.create_task(self._watch_functions())
             tasks = [*self.bus.start(), watch]
             stopped = asyncio.create_task(stop.wait())
             try:
@@ -98,11 +98,11 @@ class Service:
                 await self.bus.idle()
                 await self.cron.idle()
 
-    async def _watch(self) -> None:
+    async def _watch_functions(self) -> None:
         """Ask the gateway for its functions every few seconds; while it is away what was known stands."""
         while True:
             try:
-                listing = await self.gateway.functions(UNDER)
+                listing = await self.gateway.functions(SUBJECT_PREFIX)
             except GatewayError as error:
                 if self._reachable is not False:
                     log.warning("no list of functions from %s: %s", self.settings.gateway_url, error)
@@ -140,7 +140,7 @@ class Service:
     def _state(self) -> dict[str, bool]:
         return {
             "gateway": bool(self._reachable),
-            "nats": self.bus.connection is not None,
+            "nats": self.bus.connected,
             "consuming": self.bus.consuming,
         }
 

@@ -12,7 +12,7 @@ from flownexus.settings import Timeouts, duration_setting, integer_setting, secr
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConnectorSettings:
     """Everything that can be set. Durations are in seconds."""
 
     gateway_url: str
@@ -38,7 +38,7 @@ class Settings:
     retry_cap: float = 30.0
 
     @classmethod
-    def from_environment(cls) -> Settings:
+    def from_environment(cls) -> ConnectorSettings:
         """Read all settings; raises MissingSettingError for one that is missing or makes no sense."""
         gateway_url = (os.environ.get("gateway_url") or "http://127.0.0.1:8080").rstrip("/")
         url = urlsplit(gateway_url)

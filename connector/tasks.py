@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-INSIST = 0.5
-"""Seconds after which a task that goes on is cancelled again."""
+CANCEL_AGAIN_AFTER_S = 0.5
+"""After which a task that goes on is cancelled again."""
 
 
 async def end(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
@@ -20,7 +20,7 @@ async def end(tasks: Iterable[asyncio.Task[Any] | None]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        done, pending = await asyncio.wait(pending, timeout=INSIST)
+        done, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_AFTER_S)
         for task in done:
             if not task.cancelled():
                 task.exception()  # seen: nobody is to be told that it never was

@@ -18,7 +18,7 @@ from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.store import queries
-from flownexus.store.operation_repair import endpoints_to_wake, revive_expired
+from flownexus.store.operation_repair import endpoints_to_hint, revive_expired
 from flownexus.store.pool import transaction
 from flownexus.store.reconcile import reconcile
 from flownexus.store.retention import (
@@ -128,7 +128,7 @@ class Housekeeper:
         lately = {id_: at for id_, at in self._hinted.items() if now - at < REPEAT_HINT_AFTER_S}
         waiting = transaction(
             self._pool,
-            lambda connection: endpoints_to_wake(connection, STALE_AFTER_S, list(lately), MAX_ROWS_PER_STEP),
+            lambda connection: endpoints_to_hint(connection, STALE_AFTER_S, list(lately), MAX_ROWS_PER_STEP),
         )
         failed = self._publisher.publish(
             [Hint(HintKind.QUEUED, endpoint) for endpoint in waiting], PUBLISH_TIMEOUT_S

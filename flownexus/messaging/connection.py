@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -106,7 +106,7 @@ def backoff(attempt: int, base: float = 0.1, cap: float = BACKOFF_CAP_S) -> floa
 async def connect(servers: Servers, name: str) -> Connection:
     """Connect once and see to the stream.
 
-    A connection does not mend itself: connections() makes a new one, so that nothing waits unseen in the
+    A connection does not mend itself: Reconnector makes a new one, so that nothing waits unseen in the
     buffer of a broken one. Raises what nats-py raises, OSError, nats.errors.Error and others, and
     TimeoutError where all of it has taken more than CONNECT_WITHIN_S seconds.
     """
@@ -161,34 +161,68 @@ async def _connect(servers: Servers, name: str) -> Connection:
     return connection
 
 
-async def connections(servers: Servers, name: str) -> AsyncGenerator[Connection, None]:
-    """Yield an open connection, and for ever a new one when the last has closed.
+class Reconnector:
+    """Keeps one connection to NATS open, in one event loop; makes it anew whenever it has closed."""
 
-    Between attempts it waits, longer each time up to two seconds. An outage is logged once, and its end.
-    """
-    attempt = 0
-    away = False
-    while True:
-        try:
-            connection = await connect(servers, name)
-        except Exception as error:  # noqa: BLE001  # whatever a half-dead server makes of nats-py: try again
-            level = logging.DEBUG if away else logging.WARNING
-            log.log(level, "NATS at %s is away, will keep trying: %s", servers, reason(error))
-            away = True
-        else:
-            log.info("connected to NATS at %s", servers)
-            began = time.monotonic()
+    def __init__(
+        self, servers: Servers, name: str, on_change: Callable[[bool], None] = lambda _connected: None
+    ) -> None:
+        self._servers = servers
+        self._name = name
+        self._on_change = on_change
+        self._connection: Connection | None = None
+        self._opened = asyncio.Event()
+
+    @property
+    def connection(self) -> Connection | None:
+        """Return the connection while messages can be sent by it; any thread may ask."""
+        connection = self._connection
+        return connection if connection is not None and connection.is_open else None
+
+    async def opened(self) -> Connection:
+        """Wait for an open connection."""
+        while True:
+            await self._opened.wait()
+            if (connection := self.connection) is not None:
+                return connection
+            # Closed, and the event not yet cleared.
+            await asyncio.sleep(0.01)
+
+    async def run(self) -> None:
+        """Stay connected until cancelled.
+
+        Between attempts it waits, longer each time up to two seconds. An outage is logged once, and its end.
+        """
+        attempt = 0
+        away = False
+        while True:
             try:
-                yield connection
-                await connection.closed.wait()
-            finally:
-                await connection.close()
-            log.warning("the connection to NATS at %s is closed", servers)
-            away = False
-            if time.monotonic() - began > BACKOFF_CAP_S:
-                attempt = 0
-        await asyncio.sleep(backoff(attempt))
-        attempt += 1
+                connection = await connect(self._servers, self._name)
+            except Exception as error:  # noqa: BLE001  # whatever a half-dead server makes of nats-py: try again
+                level = logging.DEBUG if away else logging.WARNING
+                log.log(level, "NATS at %s is away, will keep trying: %s", self._servers, reason(error))
+                away = True
+            else:
+                log.info("connected to NATS at %s", self._servers)
+                began = time.monotonic()
+                await self._use(connection)
+                log.warning("the connection to NATS at %s is closed", self._servers)
+                away = False
+                if time.monotonic() - began > BACKOFF_CAP_S:
+                    attempt = 0
+            await asyncio.sleep(backoff(attempt))
+            attempt += 1
+
+    async def _use(self, connection: Connection) -> None:
+        self._connection = connection
+        self._opened.set()
+        self._on_change(True)
+        try:
+            await connection.closed.wait()
+        finally:
+            self._opened.clear()
+            self._on_change(False)
+            await connection.close()
 
 
 def reason(error: BaseException) -> str:

@@ -17,8 +17,8 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError
 from prometheus_client import Counter
 
-from flownexus.messaging.connection import Connection, Servers, connections, ensure_stream, reason
-from flownexus.messaging.subjects import MAX_TOKEN, STREAM, Hint
+from flownexus.messaging.connection import Connection, Reconnector, Servers, ensure_stream, reason
+from flownexus.messaging.subjects import MAX_SUBJECT_LENGTH, STREAM, Hint
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,12 @@ class Publisher:
     """
 
     def __init__(self, url: str, *, name: str = "flownexus") -> None:
-        self._servers = Servers.of(url)
-        self._name = name
-        self._connection: Connection | None = None
         self._connected = threading.Event()
+        self._nats = Reconnector(Servers.of(url), name, self._note_connected)
         self._loop = uvloop.new_event_loop()
         self._lock = threading.Lock()
         self._ended = False
-        self._repair = asyncio.Lock()
+        self._stream_repair = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="nats-publisher", daemon=True)
         self._thread.start()
@@ -54,8 +52,7 @@ class Publisher:
     @property
     def connected(self) -> bool:
         """Say whether publishing has a chance at this moment."""
-        connection = self._connection
-        return connection is not None and connection.is_open
+        return self._nats.connection is not None
 
     def wait_connected(self, timeout: float) -> bool:
         """Wait until connected, at most `timeout` seconds, and say whether it is."""
@@ -116,7 +113,7 @@ class Publisher:
         with self._lock:
             if self._ended:
                 return None
-            return asyncio.run_coroutine_threadsafe(self._publish_all(batch, timeout), self._loop)
+            return asyncio.run_coroutine_threadsafe(self._publish_batch(batch, timeout), self._loop)
 
     # What follows runs in the publisher's own thread.
 
@@ -135,55 +132,54 @@ class Publisher:
         self._task = asyncio.current_task()
         if self._ended:
             return
-        endless = connections(self._servers, self._name)
-        try:
-            async for connection in endless:
-                self._connection = connection
-                self._connected.set()
-                await connection.closed.wait()
-                self._connected.clear()
-        finally:
-            self._connected.clear()
-            await endless.aclose()
+        await self._nats.run()
 
-    async def _publish_all(self, batch: _Batch, timeout: float) -> None:  # noqa: ASYNC109
+    def _note_connected(self, connected: bool) -> None:
+        if connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
+
+    async def _publish_batch(self, batch: _Batch, timeout: float) -> None:  # noqa: ASYNC109
         # Cancelled by close(), it just ends: in the caller's loop a cancellation would mean the caller's own.
         with suppress(asyncio.CancelledError):
             await self._publish(batch, timeout)
 
     async def _publish(self, batch: _Batch, timeout: float) -> None:  # noqa: ASYNC109
-        connection = self._connection
-        if connection is None or not connection.is_open:
+        connection = self._nats.connection
+        if connection is None:
             return
         deadline = self._loop.time() + timeout
-        await self._all(connection, batch, deadline, batch.hints)
+        await self._publish_each(connection, batch, deadline, batch.hints)
         if batch.unpublished:
             # The stream is gone (JetStream came back empty, or somebody removed it): make it anew.
             unpublished, batch.unpublished = batch.unpublished, []
-            async with self._repair:
+            async with self._stream_repair:
                 try:
                     await ensure_stream(connection.jetstream)
                 except (NatsError, OSError, TimeoutError) as error:
                     log.warning("the stream %s is missing and could not be created: %s", STREAM, error)
                     return
-            await self._all(connection, batch, deadline, unpublished)
+            await self._publish_each(connection, batch, deadline, unpublished)
 
-    async def _all(self, connection: Connection, batch: _Batch, deadline: float, hints: list[Hint]) -> None:
-        work = asyncio.gather(*(self._one(connection, batch, deadline, hint) for hint in hints))
+    async def _publish_each(
+        self, connection: Connection, batch: _Batch, deadline: float, hints: list[Hint]
+    ) -> None:
+        published = asyncio.gather(*(self._publish_one(connection, batch, deadline, hint) for hint in hints))
         lost = self._loop.create_task(connection.closed.wait())
-        either: set[asyncio.Future[Any]] = {work, lost}
+        either: set[asyncio.Future[Any]] = {published, lost}
         try:
             left = max(0.0, deadline - self._loop.time())
             await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             lost.cancel()
-            work.cancel()
+            published.cancel()
             with suppress(asyncio.CancelledError):
-                await work
+                await published
 
-    async def _one(self, connection: Connection, batch: _Batch, deadline: float, hint: Hint) -> None:
+    async def _publish_one(self, connection: Connection, batch: _Batch, deadline: float, hint: Hint) -> None:
         subject = hint.subject
-        if len(subject) > MAX_TOKEN:
+        if len(subject) > MAX_SUBJECT_LENGTH:
             log.warning("no hint for an endpoint whose name has %d characters: too long", len(hint.ep))
             return
         try:
@@ -195,7 +191,7 @@ class Publisher:
         except (NatsError, OSError, TimeoutError) as error:
             log.debug("a hint was not published to %s: %s", subject, reason(error))
         else:
-            batch.done += 1
+            batch.confirmed += 1
 
 
 def _counted(failures: int) -> int:
@@ -204,13 +200,14 @@ def _counted(failures: int) -> int:
 
 
 class _Batch:
-    """The hints of one call and how far they got: the publisher's thread writes, the caller reads."""
+    """The hints of one call and what became of them: the publisher's thread writes, the caller reads."""
 
     def __init__(self, hints: Iterable[Hint]) -> None:
         self.hints = list(dict.fromkeys(hints))
-        self.done = 0
+        self.confirmed = 0
         self.unpublished: list[Hint] = []
+        """Those for which there was no stream."""
 
     def failures(self) -> int:
         """Return how many were not confirmed so far."""
-        return len(self.hints) - self.done
+        return len(self.hints) - self.confirmed

@@ -16,8 +16,8 @@ SUBJECTS: Final = "lwm2m.>"
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_:")
 _MAX_READABLE: Final = 400
 _LONG: Final = "~"
-MAX_TOKEN: Final = 3500
-"""A longer token could exceed the server's max_control_line (4,096), for which it ends the connection."""
+MAX_SUBJECT_LENGTH: Final = 3500
+"""A longer subject could exceed the server's max_control_line (4,096), for which it ends the connection."""
 
 
 def token(ep: str) -> str:

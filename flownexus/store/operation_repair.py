@@ -1,4 +1,4 @@
-"""Repair operations that a worker has dropped, and find those that no wake-up has reached."""
+"""Repair operations that a worker has dropped, and find those that no hint has reached."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def revive_expired(connection: Connection, limit: int) -> list[str]:
     return revive(connection, queries.expired_operations(connection, limit=limit))
 
 
-def endpoints_to_wake(
+def endpoints_to_hint(
     connection: Connection, untouched: float, but: Sequence[int], limit: int
 ) -> dict[str, list[int]]:
     """Return up to `limit` endpoints, and their operations that could have been sent for `untouched` seconds.
 
     Operations `but` these count; the endpoints come first that have waited longest.
     """
-    rows = queries.endpoints_to_wake(connection, untouched=untouched, but=list(but), limit=limit)
+    rows = queries.endpoints_to_hint(connection, untouched=untouched, but=list(but), limit=limit)
     return dict(rows)

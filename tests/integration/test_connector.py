@@ -25,7 +25,7 @@ import pytest
 from aiohttp import web
 
 from connector.service import Service
-from connector.settings import Settings
+from connector.settings import ConnectorSettings
 from flownexus.messaging.connection import Servers
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import STREAM, Hint, HintKind
@@ -165,8 +165,8 @@ async def publisher(nats_server: Server) -> AsyncIterator[Publisher]:
 
 
 @pytest.fixture
-def settings(nats_server: Server, gateway: Gateway) -> Settings:
-    return Settings(
+def settings(nats_server: Server, gateway: Gateway) -> ConnectorSettings:
+    return ConnectorSettings(
         gateway_url=gateway.url,
         gateway_user="admin",
         gateway_password="password",
@@ -184,7 +184,7 @@ def settings(nats_server: Server, gateway: Gateway) -> Settings:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Service]:
+async def running(settings: ConnectorSettings) -> AsyncIterator[Service]:
     stop = asyncio.Event()
     service = Service(settings)
     task = asyncio.create_task(service.run(stop))
@@ -197,7 +197,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
 
 
 @pytest.fixture
-async def service(settings: Settings) -> AsyncIterator[Service]:
+async def service(settings: ConnectorSettings) -> AsyncIterator[Service]:
     async with running(settings) as service:
         yield service
 
@@ -249,7 +249,7 @@ async def test_a_message_becomes_a_call_with_the_connector_s_headers(
 
 
 async def test_what_waited_before_the_consumer_was_made_is_delivered(
-    settings: Settings, gateway: Gateway, publisher: Publisher
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher
 ) -> None:
     assert await publisher.publish_async(queued("a", "b")) == 0
     async with running(settings):
@@ -330,7 +330,7 @@ async def test_after_so_many_deliveries_it_is_given_up(
 
 
 async def test_a_call_that_is_never_answered_times_out_and_is_tried_again(
-    settings: Settings, gateway: Gateway, publisher: Publisher
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher
 ) -> None:
     async def stuck(call: Call) -> web.Response:
         if len(gateway.calls) == 1:
@@ -376,7 +376,7 @@ async def test_two_messages_for_one_function_are_open_at_once(
 
 
 async def test_a_thousand_slow_calls_are_open_at_once_and_a_fast_one_passes(
-    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
     release = asyncio.Event()
 
@@ -405,7 +405,7 @@ async def test_a_thousand_slow_calls_are_open_at_once_and_a_fast_one_passes(
 
 
 async def test_no_more_calls_are_open_than_allowed(
-    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
     gateway.answer = after(0.05)
     async with running(replace(settings, max_open_calls=7)):
@@ -416,7 +416,7 @@ async def test_no_more_calls_are_open_than_allowed(
 
 
 async def test_heartbeats_keep_a_long_call_from_a_second_delivery(
-    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
     gateway.answer = after(5)
     async with running(replace(settings, ack_wait=2)) as service:
@@ -445,7 +445,7 @@ def taken(call: Call) -> web.Response:
 
 
 async def test_messages_that_come_together_go_in_one_call(
-    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
     async def each(call: Call) -> web.Response:
         answers = [{"status": 200, "operation": None} for _ in named(call)]
@@ -469,7 +469,7 @@ async def test_messages_that_come_together_go_in_one_call(
 
 
 async def test_each_message_of_a_call_has_an_end_of_its_own(
-    settings: Settings,
+    settings: ConnectorSettings,
     gateway: Gateway,
     publisher: Publisher,
     nats_url: str,
@@ -498,7 +498,7 @@ async def test_each_message_of_a_call_has_an_end_of_its_own(
 
 @pytest.mark.parametrize("spoilt", [b"no JSON", b'{"ep": "x"}, {"ep": "y"}', b""])
 async def test_a_message_that_spoils_the_others_call_is_refused_alone(
-    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str, spoilt: bytes
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher, nats_url: str, spoilt: bytes
 ) -> None:
     async def strict(call: Call) -> web.Response:
         try:
@@ -520,7 +520,7 @@ async def test_a_message_that_spoils_the_others_call_is_refused_alone(
 
 
 async def test_messages_of_a_call_that_failed_are_all_delivered_again(
-    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
     async def away_at_first(call: Call) -> web.Response:
         return web.Response(status=503) if gateway.calls[0] is call else taken(call)
@@ -537,7 +537,7 @@ async def test_messages_of_a_call_that_failed_are_all_delivered_again(
 
 
 async def test_messages_of_an_open_call_are_handed_back_when_the_connector_stops(
-    settings: Settings, gateway: Gateway, publisher: Publisher
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher
 ) -> None:
     async def each(call: Call) -> web.Response:
         return taken(call)
@@ -576,7 +576,7 @@ async def test_nats_may_go_and_come_back(
 
 
 async def test_a_call_open_while_nats_restarts_is_acknowledged_afterwards(
-    settings: Settings, gateway: Gateway, publisher: Publisher, nats_server: Server
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher, nats_server: Server
 ) -> None:
     release = asyncio.Event()
     gateway.answer = held(release)
@@ -709,8 +709,8 @@ async def test_a_topic_that_changes_changes_the_consumer(
     assert [call.headers["X-Topic"] for call in gateway.calls] == ["lwm2m.registration.updated.b"]
 
 
-async def test_a_consumer_left_by_an_earlier_connector_is_removed_and_a_stranger_s_is_not(
-    settings: Settings, publisher: Publisher, nats_url: str
+async def test_a_consumer_left_by_an_earlier_connector_is_removed_and_a_foreign_one_is_not(
+    settings: ConnectorSettings, publisher: Publisher, nats_url: str
 ) -> None:
     client = await nats.connect(nats_url)
     for name in ("flownexus_fn_gone", "somebody-s"):
@@ -721,7 +721,7 @@ async def test_a_consumer_left_by_an_earlier_connector_is_removed_and_a_stranger
 
 
 async def test_wrong_basic_auth_is_said_once(
-    settings: Settings, gateway: Gateway, caplog: pytest.LogCaptureFixture
+    settings: ConnectorSettings, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = asyncio.Event()
     service = Service(replace(settings, gateway_password="wrong-one"))
@@ -739,7 +739,7 @@ async def test_wrong_basic_auth_is_said_once(
 
 @pytest.mark.parametrize("schedule", ["* * * * * *", "*/2 * * * * *"])
 async def test_a_schedule_of_six_fields_fires_within_its_second(
-    settings: Settings, gateway: Gateway, schedule: str
+    settings: ConnectorSettings, gateway: Gateway, schedule: str
 ) -> None:
     gateway.functions = [function("housekeeping", topic="cron-function", schedule=schedule)]
     async with running(settings):
@@ -757,7 +757,7 @@ async def test_a_schedule_of_six_fields_fires_within_its_second(
 
 
 async def test_a_schedule_of_five_fields_fires_at_the_minute(
-    settings: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    settings: ConnectorSettings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The clock that the schedule sees is moved to shortly before the minute; time itself runs as ever.
     import connector.cron as cron
@@ -780,7 +780,7 @@ async def test_a_schedule_of_five_fields_fires_at_the_minute(
 
 
 async def test_a_function_that_still_runs_is_not_called_again(
-    settings: Settings, gateway: Gateway, caplog: pytest.LogCaptureFixture
+    settings: ConnectorSettings, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.answer = after(2.2)
     gateway.functions = [function("housekeeping", topic="cron-function", schedule="* * * * * *")]
@@ -792,7 +792,7 @@ async def test_a_function_that_still_runs_is_not_called_again(
 
 
 async def test_a_failure_by_schedule_is_logged_and_the_next_time_comes(
-    settings: Settings, gateway: Gateway, caplog: pytest.LogCaptureFixture
+    settings: ConnectorSettings, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(call: Call) -> web.Response:
         return web.Response(status=500, text="oh")
@@ -805,7 +805,7 @@ async def test_a_failure_by_schedule_is_logged_and_the_next_time_comes(
 
 
 async def test_an_invalid_schedule_is_said_once_and_harms_no_other(
-    settings: Settings, gateway: Gateway, caplog: pytest.LogCaptureFixture
+    settings: ConnectorSettings, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.functions = [
         function("odd", topic="cron-function", schedule="every day"),
@@ -820,7 +820,7 @@ async def test_an_invalid_schedule_is_said_once_and_harms_no_other(
 
 
 async def test_while_it_stops_nothing_more_is_called_by_schedule(
-    settings: Settings, gateway: Gateway
+    settings: ConnectorSettings, gateway: Gateway
 ) -> None:
     async def slow_or_not(call: Call) -> web.Response:
         await asyncio.sleep(3 if call.path == "slow.fn" else 0)
@@ -837,7 +837,9 @@ async def test_while_it_stops_nothing_more_is_called_by_schedule(
     assert [call.path for call in gateway.calls if call.at > stopped + 0.9] == []
 
 
-async def test_the_clock_needs_no_nats(settings: Settings, gateway: Gateway, nats_server: Server) -> None:
+async def test_the_clock_needs_no_nats(
+    settings: ConnectorSettings, gateway: Gateway, nats_server: Server
+) -> None:
     nats_server.stop()
     gateway.functions = [DISPATCH, function("housekeeping", topic="cron-function", schedule="* * * * * *")]
     stop = asyncio.Event()
@@ -878,7 +880,7 @@ async def test_health_and_metrics_are_served(
 
 
 async def test_stopping_waits_for_open_calls(
-    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
     gateway.answer = after(1)
     async with running(settings):
@@ -889,7 +891,7 @@ async def test_stopping_waits_for_open_calls(
 
 
 async def test_stopping_hands_back_what_outlasts_the_grace(
-    settings: Settings, gateway: Gateway, publisher: Publisher, nats_url: str
+    settings: ConnectorSettings, gateway: Gateway, publisher: Publisher, nats_url: str
 ) -> None:
     gateway.answer = after(60)
     async with running(replace(settings, ack_wait=60, grace=0.3)):

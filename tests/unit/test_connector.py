@@ -1,4 +1,4 @@
-"""The connector's pure parts: whom to call, what an outcome means, when a schedule is due."""
+"""The connector's pure parts: whom to call, what an result means, when a schedule is due."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.deliver import SHOWN, Ack, Nak, Outcome, Policy, Term, outcomes, retry_after
 from connector.functions import Function, Listing, covers, is_subject, read_listing, without_covered
-from connector.logs import BURST, Repeated
+from connector.logs import MAX_LINES_PER_WINDOW, RateLimitedLog
+from connector.results import (
+    MAX_REASON_LENGTH,
+    Ack,
+    CallResult,
+    Nak,
+    RetryPolicy,
+    Term,
+    batch_results,
+    retry_after,
+)
 from connector.schedule import Schedule, ScheduleError
-from connector.settings import Settings
+from connector.settings import ConnectorSettings
 from flownexus.errors import MissingSettingError
 
-# ------------------------------------------------------------------------------------------ deliver
+# ------------------------------------------------------------------------------------------ results
 
-POLICY = Policy(max_deliveries=5, base=1, cap=10)
+POLICY = RetryPolicy(max_deliveries=5, base=1, cap=10)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_success_is_acknowledged(status: int) -> None:
-    assert POLICY.decide(Outcome(status), 1, 0) == Ack()
+    assert POLICY.decide(CallResult(status), 1, 0) == Ack()
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599, None])
 def test_what_may_pass_is_tried_again(status: int | None) -> None:
-    decision = POLICY.decide(Outcome(status, "why"), 1, 0)
+    decision = POLICY.decide(CallResult(status, "why"), 1, 0)
     assert isinstance(decision, Nak)
     assert decision.delay == 1
     assert "why" in decision.reason
@@ -37,7 +46,7 @@ def test_what_may_pass_is_tried_again(status: int | None) -> None:
 
 @pytest.mark.parametrize("status", [100, 301, 302, 400, 401, 403, 404, 405, 409, 413, 415, 422])
 def test_a_refusal_is_final(status: int) -> None:
-    decision = POLICY.decide(Outcome(status, "why"), 1, 0)
+    decision = POLICY.decide(CallResult(status, "why"), 1, 0)
     assert isinstance(decision, Term)
     assert not decision.given_up
     assert f"{status} why" in decision.reason
@@ -48,27 +57,27 @@ def test_waits_double_up_to_a_bound() -> None:
 
 
 @given(st.integers(1, 100_000), st.floats(0, 1))
-def test_waits_are_bounded_and_jitter_takes_half_at_most(delivery: int, luck: float) -> None:
+def test_waits_are_bounded_and_jitter_takes_half_at_most(delivery: int, jitter: float) -> None:
     whole = POLICY.delay(delivery, 0)
-    assert whole / 2 <= POLICY.delay(delivery, luck) <= whole <= POLICY.cap
+    assert whole / 2 <= POLICY.delay(delivery, jitter) <= whole <= POLICY.cap
 
 
 @pytest.mark.parametrize(("asked", "delay"), [(0.0, 1), (5.0, 5), (3600.0, 10)])
 def test_retry_after_is_heeded_within_the_bound(asked: float, delay: float) -> None:
-    decision = POLICY.decide(Outcome(429, retry_after=asked), 1, 0)
+    decision = POLICY.decide(CallResult(429, retry_after=asked), 1, 0)
     assert isinstance(decision, Nak)
     assert decision.delay == delay
 
 
 @pytest.mark.parametrize("status", [503, None])
 def test_after_the_last_delivery_it_is_given_up(status: int | None) -> None:
-    assert isinstance(POLICY.decide(Outcome(status), 4, 0), Nak)
-    decision = POLICY.decide(Outcome(status, "away"), 5, 0)
+    assert isinstance(POLICY.decide(CallResult(status), 4, 0), Nak)
+    decision = POLICY.decide(CallResult(status, "away"), 5, 0)
     assert isinstance(decision, Term)
     assert decision.given_up
     assert "5 deliveries" in decision.reason
     assert "away" in decision.reason
-    assert POLICY.decide(Outcome(200), 5, 0) == Ack()
+    assert POLICY.decide(CallResult(200), 5, 0) == Ack()
 
 
 @pytest.mark.parametrize(
@@ -87,21 +96,23 @@ def test_retry_after_is_read_in_seconds(header: str | None, seconds: float | Non
     assert retry_after(header) == seconds
 
 
-def test_each_of_several_messages_has_its_own_outcome() -> None:
+def test_each_of_several_messages_has_its_own_result() -> None:
     answer = b'[{"status": 200, "operation": null}, {"status": 503, "detail": "away"}]'
-    assert outcomes(Outcome(200), answer, 2) == [Outcome(200), Outcome(503, "away")]
+    assert batch_results(CallResult(200), answer, 2) == [CallResult(200), CallResult(503, "away")]
 
 
 def test_what_is_said_of_one_of_several_is_cut_to_a_line_that_can_be_logged() -> None:
     answer = b'[{"status": 400, "detail": "no\\nsuch ' + b"x" * 1000 + b'"}, {"status": 200}]'
-    found = outcomes(Outcome(200), answer, 2)
+    found = batch_results(CallResult(200), answer, 2)
     assert found is not None
-    assert found[0].reason == "no such " + "x" * (SHOWN - 8)
+    assert found[0].reason == "no such " + "x" * (MAX_REASON_LENGTH - 8)
 
 
-@pytest.mark.parametrize("outcome", [Outcome(503, retry_after=3.0), Outcome(429), Outcome(None, "refused")])
-def test_several_messages_whose_call_failed_are_all_to_be_tried_again(outcome: Outcome) -> None:
-    assert outcomes(outcome, b"", 2) == [outcome, outcome]
+@pytest.mark.parametrize(
+    "result", [CallResult(503, retry_after=3.0), CallResult(429), CallResult(None, "refused")]
+)
+def test_several_messages_whose_call_failed_are_all_to_be_tried_again(result: CallResult) -> None:
+    assert batch_results(result, b"", 2) == [result, result]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +130,7 @@ def test_several_messages_whose_call_failed_are_all_to_be_tried_again(outcome: O
     ],
 )
 def test_who_does_not_say_what_became_of_each_does_not_take_several(status: int, answer: bytes) -> None:
-    assert outcomes(Outcome(status), answer, 2) is None
+    assert batch_results(CallResult(status), answer, 2) is None
 
 
 # ---------------------------------------------------------------------------------------- functions
@@ -252,15 +263,18 @@ def test_a_bad_schedule_is_explained(expression: str) -> None:
 
 def test_a_flood_of_lines_is_counted_instead(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
-    repeated = Repeated(logging.getLogger("flood"), clock=lambda: now)
+    repeated = RateLimitedLog(logging.getLogger("flood"), clock=lambda: now)
     for n in range(100):
         repeated.error("key", "line %d", n)
     repeated.warning("other", "another")
     now = 11.0
     repeated.error("key", "line %d", 100)
     lines = [record.getMessage() for record in caplog.records]
-    assert lines[:BURST] == [f"line {n}" for n in range(BURST)]
-    assert lines[BURST:] == ["another", f"line 100 ({100 - BURST} more like it were left out before)"]
+    assert lines[:MAX_LINES_PER_WINDOW] == [f"line {n}" for n in range(MAX_LINES_PER_WINDOW)]
+    assert lines[MAX_LINES_PER_WINDOW:] == [
+        "another",
+        f"line 100 ({100 - MAX_LINES_PER_WINDOW} more like it were left out before)",
+    ]
 
 
 SECRETS = {
@@ -282,7 +296,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_settings_have_sensible_defaults_and_hide_secrets(environment: Path) -> None:
-    settings = Settings.from_environment()
+    settings = ConnectorSettings.from_environment()
     assert (settings.gateway_url, settings.host, settings.port) == (
         "http://127.0.0.1:8080",
         "127.0.0.1",
@@ -298,14 +312,14 @@ def test_the_call_s_timeout_follows_from_the_long_poll(
     environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("long_poll_timeout", "3s")
-    assert Settings.from_environment().call_timeout == 7
+    assert ConnectorSettings.from_environment().call_timeout == 7
 
 
 @pytest.mark.parametrize("name", sorted(SECRETS))
 def test_a_missing_secret_is_named(environment: Path, name: str) -> None:
     (environment / name).unlink()
     with pytest.raises(MissingSettingError, match=name):
-        Settings.from_environment()
+        ConnectorSettings.from_environment()
 
 
 @pytest.mark.parametrize(
@@ -323,4 +337,4 @@ def test_a_setting_that_makes_no_sense_is_named(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(MissingSettingError, match=name):
-        Settings.from_environment()
+        ConnectorSettings.from_environment()

@@ -10,7 +10,7 @@ from connector import tasks
 async def test_a_task_that_swallows_a_cancellation_is_cancelled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tasks, "INSIST", 0.01)
+    monkeypatch.setattr(tasks, "CANCEL_AGAIN_AFTER_S", 0.01)
     swallowed: list[bool] = []
 
     async def stubborn() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flownexus.errors import MissingSettingError
 from flownexus.messaging.connection import Servers, backoff
 from flownexus.messaging.publisher import Publisher
-from flownexus.messaging.subjects import MAX_TOKEN, Hint, HintKind, endpoint_name, token
+from flownexus.messaging.subjects import MAX_SUBJECT_LENGTH, Hint, HintKind, endpoint_name, token
 
 any_text = st.text(st.characters(codec=None), max_size=400)  # lone surrogates included: JSON can say them
 
@@ -42,7 +42,7 @@ def test_other_characters_are_escaped(name: str, written: str | None) -> None:
 
 
 def test_a_long_name_of_emoji_stays_short_enough_for_the_server() -> None:
-    assert len(token("😀" * 400)) < MAX_TOKEN
+    assert len(token("😀" * 400)) < MAX_SUBJECT_LENGTH
 
 
 @given(any_text)

@@ -14,8 +14,8 @@ ORDER BY o.lease_expires_at
 LIMIT :limit
 FOR NO KEY UPDATE SKIP LOCKED; -- of both: an endpoint that somebody holds is left for the next round
 
--- name: endpoints_to_wake(untouched, but, limit)
--- Those that could be sent something for a while already: the wake-up was lost, or nobody could act on it. And those
+-- name: endpoints_to_hint(untouched, but, limit)
+-- Those that could be sent something for a while already: the hint was lost, or nobody could act on it. And those
 -- that are to be asked again, of which nobody else tells.
 SELECT e.name, ARRAY[next.id]
 FROM (SELECT DISTINCT endpoint_id

@@ -36,7 +36,7 @@ class Store:
             "revive_expired": ["a", "b"],
             "forget_expired": 3,
             "reconcile": {"d": 2},
-            "endpoints_to_wake": {"a": [1], "c": [2, 3]},
+            "endpoints_to_hint": {"a": [1], "c": [2, 3]},
             "make_partitions": 0,
             "drop_partitions": 1,
             "forget_finished": 4,
@@ -97,7 +97,7 @@ def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(store: S
     housekeeper.do_round()
     first = len(store.asked)
     housekeeper.do_round()
-    often = ["revive_expired", "forget_expired", "reconcile", "endpoints_to_wake", "forget_finished"]
+    often = ["revive_expired", "forget_expired", "reconcile", "endpoints_to_hint", "forget_finished"]
     seldom = ["make_partitions", "drop_partitions", "forget_marks", "forget_endpoints", "forget_dead_letters"]
     assert store.asked[:first] == [*often, *seldom]
     assert store.asked[first:] == often
@@ -116,7 +116,7 @@ def test_what_another_round_is_at_is_left_to_it(store: Store) -> None:
     store.locked = True
     summary = housekeeper_with(Publisher()).do_round()
     assert (summary["revived"], summary["forgotten"], summary["marks_forgotten"]) == (None, None, None)
-    assert store.asked == ["endpoints_to_wake"]
+    assert store.asked == ["endpoints_to_hint"]
 
 
 def test_a_retention_below_a_day_is_a_refusal_to_start(monkeypatch: pytest.MonkeyPatch) -> None:

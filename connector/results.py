@@ -1,4 +1,4 @@
-"""What the outcome of a call means for its message. Pure."""
+"""What the result of a call means for its message. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-TRANSIENT: Final = frozenset({408, 425, 429})
+TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
 """Of the 4xx those after which the same request may succeed later."""
-SHOWN: Final = 200
+MAX_REASON_LENGTH: Final = 200
 """How many characters of what a function says of a refusal are kept, and logged."""
 
 
@@ -40,7 +40,7 @@ Decision = Ack | Nak | Term
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallResult:
     """How a call went: a status, or no answer for a reason such as a refused connection."""
 
     status: int | None
@@ -52,66 +52,66 @@ class Outcome:
         return " ".join(part for part in (str(self.status or ""), self.reason) if part)
 
 
-def shown(text: str) -> str:
+def one_line(text: str) -> str:
     """Return the beginning of what a function says, in one line."""
-    return " ".join(text[:SHOWN].split())
+    return " ".join(text[:MAX_REASON_LENGTH].split())
 
 
-class _Each(msgspec.Struct):
+class _EachResult(msgspec.Struct):
     """What a function says of one of the messages that it was called with."""
 
     status: int
     detail: str = ""
 
 
-_decode = msgspec.json.Decoder(list[_Each]).decode
+_decode = msgspec.json.Decoder(list[_EachResult]).decode
 
 
-def outcomes(outcome: Outcome, answer: bytes, count: int) -> Sequence[Outcome] | None:
-    """Return what became of each message of a call with `count` of them, by the call's outcome and answer.
+def batch_results(whole: CallResult, answer: bytes, count: int) -> Sequence[CallResult] | None:
+    """Return what became of each message of a call with `count` of them, by the call's result and answer.
 
     A function that takes several answers 2xx with a JSON array of {"status", "detail"}, one for each. None
     where it does not take these together: it refuses them as a whole, or answers anything else.
     """
-    if isinstance(decision := Policy().decide(outcome, 1, 0.0), Nak):
-        return [outcome] * count
+    if isinstance(decision := RetryPolicy().decide(whole, 1, 0.0), Nak):
+        return [whole] * count
     if isinstance(decision, Term):
         return None
     try:
         each = _decode(answer)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return [Outcome(one.status, shown(one.detail)) for one in each] if len(each) == count else None
+    return [CallResult(one.status, one_line(one.detail)) for one in each] if len(each) == count else None
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RetryPolicy:
     """How often and how soon to try again. Delays are in seconds."""
 
     max_deliveries: int = 20
     base: float = 0.5
     cap: float = 30.0
 
-    def delay(self, delivery: int, luck: float) -> float:
+    def delay(self, delivery: int, jitter: float) -> float:
         """Return the wait after delivery 1, 2, ...: doubling, bounded.
 
-        `luck` (0 to 1) takes up to a half off, so that many do not come again at the same moment.
+        `jitter` (0 to 1) takes up to a half off, so that many do not come again at the same moment.
         """
-        return min(self.cap, self.base * 2.0 ** min(delivery - 1, 32)) * (1.0 - luck / 2)
+        return min(self.cap, self.base * 2.0 ** min(delivery - 1, 32)) * (1.0 - jitter / 2)
 
-    def decide(self, outcome: Outcome, delivery: int, luck: float) -> Decision:
-        """Decide about a message's delivery number 1, 2, ... by the outcome of its call."""
-        status = outcome.status
+    def decide(self, result: CallResult, delivery: int, jitter: float) -> Decision:
+        """Decide about a message's delivery number 1, 2, ... by the result of its call."""
+        status = result.status
         if status is not None and 200 <= status < 300:
             return Ack()
-        if status is not None and status < 500 and status not in TRANSIENT:
-            return Term(f"refused: {outcome}")
+        if status is not None and status < 500 and status not in TRANSIENT_STATUSES:
+            return Term(f"refused: {result}")
         if delivery >= self.max_deliveries:
-            return Term(f"given up after {delivery} deliveries: {outcome}", given_up=True)
-        wait = self.delay(delivery, luck)
-        if outcome.retry_after is not None:
-            wait = max(wait, min(outcome.retry_after, self.cap))
-        return Nak(wait, str(outcome))
+            return Term(f"given up after {delivery} deliveries: {result}", given_up=True)
+        wait = self.delay(delivery, jitter)
+        if result.retry_after is not None:
+            wait = max(wait, min(result.retry_after, self.cap))
+        return Nak(wait, str(result))
 
 
 def retry_after(header: str | None) -> float | None:
