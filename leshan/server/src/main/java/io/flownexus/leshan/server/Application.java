@@ -1,5 +1,7 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.coap.EndedObservations;
 import io.flownexus.leshan.server.coap.Gatekeeper;
 import io.flownexus.leshan.server.coap.Transport;
@@ -35,7 +37,7 @@ public final class Application {
 
   private static final Logger LOG = LoggerFactory.getLogger(Application.class);
 
-  private final Settings settings;
+  private final ServerSettings settings;
   private final Delivery delivery;
   private final Transport transport;
   private final LeshanServer lwm2m;
@@ -43,7 +45,7 @@ public final class Application {
   private volatile boolean ready;
 
   /** Put the parts together, without opening any port. */
-  public Application(Settings settings) {
+  public Application(ServerSettings settings) {
     this.settings = settings;
     Metrics metrics = new Metrics();
     ObjectModels models = ObjectModels.load(settings.models());
@@ -80,6 +82,7 @@ public final class Application {
             settings.httpHost(),
             settings.httpPort(),
             settings.apiTokens(),
+            settings.secretsTokens(),
             lwm2m,
             security,
             watch::review,

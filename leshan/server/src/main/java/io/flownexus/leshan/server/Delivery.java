@@ -1,14 +1,15 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.security.KnownEndpoints;
 import io.flownexus.leshan.server.spool.DiskSpool;
 import io.flownexus.leshan.server.spool.DurableEndpoints;
 import io.flownexus.leshan.server.spool.DurableRegistrationStore;
 import io.flownexus.leshan.server.spool.Journal;
-import io.flownexus.leshan.server.webhook.Hearing;
 import io.flownexus.leshan.server.webhook.MemorySpool;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
+import io.flownexus.leshan.server.webhook.Uptime;
 import io.flownexus.leshan.server.webhook.Webhooks;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -33,12 +34,12 @@ final class Delivery {
   private final RegistrationStore registrations;
   private final Supplier<CompletionStage<Void>> saved;
   private final KnownEndpoints endpoints;
-  private final Hearing hearing;
+  private final Uptime uptime;
   private final Uplink uplink;
   private final Webhooks webhooks;
 
   /** Put the parts together; what an earlier life has left is posted at once. */
-  Delivery(Settings settings, Metrics metrics) {
+  Delivery(ServerSettings settings, Metrics metrics) {
     int lanes = settings.webhooks().lanes();
     if (settings.spool() == null) {
       journal = null;
@@ -61,9 +62,9 @@ final class Delivery {
     }
     webhooks = new Webhooks(spool, settings.webhooks(), metrics);
     Path heard = settings.spool() == null ? null : Path.of(settings.spool().toString() + ".heard");
-    hearing = new Hearing(heard, spool::accepting, settings.bridgedGap());
-    hearing.start();
-    uplink = new Uplink(spool, hearing, metrics);
+    uptime = new Uptime(heard, spool::accepting, settings.bridgedGap());
+    uptime.start();
+    uplink = new Uplink(spool, uptime, metrics);
   }
 
   Spool spool() {
@@ -103,7 +104,7 @@ final class Delivery {
 
   /** Post what waits, at most so long, and stop. */
   void stop(Duration patience) {
-    hearing.close();
+    uptime.close();
     long left = webhooks.close(patience);
     if (journal == null) {
       if (left > 0) {

@@ -1,11 +1,14 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.base.AtomicFile;
+import io.flownexus.leshan.server.base.StartupException;
+import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
-import io.flownexus.leshan.server.webhook.Kind;
-import io.flownexus.leshan.server.webhook.Webhooks;
+import io.flownexus.leshan.server.webhook.WebhookKind;
+import io.flownexus.leshan.server.webhook.WebhookSettings;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
@@ -67,6 +70,12 @@ public final class Main implements Callable<Integer> {
       required = true,
       description = "bearer tokens of the REST API, one a line")
   private Path apiTokenFile;
+
+  @Option(
+      names = "--secrets-token-file",
+      description =
+          "bearer tokens, one a line, that may also read the devices' keys; without it nobody may")
+  private Path secretsTokenFile;
 
   @Option(names = "--webhook-single", description = "URL")
   private URI webhookSingle;
@@ -201,11 +210,11 @@ public final class Main implements Callable<Integer> {
     return 0;
   }
 
-  private Settings settings() {
+  private ServerSettings settings() {
     if (newEndpointsPerAddress < 1 || newEndpoints < 1) {
       throw new StartupException("--new-endpoints-per-address and --new-endpoints are 1 or more");
     }
-    return new Settings(
+    return new ServerSettings(
         coapHost,
         coapPort,
         coapsPort,
@@ -214,6 +223,7 @@ public final class Main implements Callable<Integer> {
         httpHost,
         httpPort,
         Tokens.read(apiTokenFile),
+        secretsTokenFile == null ? null : Tokens.read(secretsTokenFile),
         countOnly ? null : webhooks(),
         maxPendingItems,
         spool,
@@ -225,7 +235,7 @@ public final class Main implements Callable<Integer> {
         bridgedGap);
   }
 
-  private Webhooks.Settings webhooks() {
+  private WebhookSettings webhooks() {
     if (lanes < 1 || batchItems < 1 || maxPendingItems < 1 || maxSpoolBytes < 1) {
       throw new StartupException(
           "--lanes, --batch-items, --max-pending-items and --max-spool-bytes are 1 or more");
@@ -233,11 +243,11 @@ public final class Main implements Callable<Integer> {
     if (webhookTokenFile == null) {
       throw new StartupException("--webhook-token-file is needed, or --count-only");
     }
-    return new Webhooks.Settings(
+    return new WebhookSettings(
         Map.of(
-            Kind.SINGLE, http("--webhook-single", webhookSingle),
-            Kind.COMPOSITE, http("--webhook-composite", webhookComposite),
-            Kind.REGISTRATION, http("--webhook-registration", webhookRegistration)),
+            WebhookKind.SINGLE, http("--webhook-single", webhookSingle),
+            WebhookKind.COMPOSITE, http("--webhook-composite", webhookComposite),
+            WebhookKind.REGISTRATION, http("--webhook-registration", webhookRegistration)),
         Tokens.read(webhookTokenFile),
         lanes,
         batchItems,

@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.base.StartupException;
 import java.io.File;
 import java.io.FileInputStream;
 import java.io.IOException;

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Requests in several blocks (RFC 7959), of devices and of strangers. */
+/** Requests in several blocks (RFC 7959), of devices and of unregistered peers. */
 class BlockwiseTest {
 
   private static final long PATIENCE = 5000;

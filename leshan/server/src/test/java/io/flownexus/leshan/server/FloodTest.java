@@ -19,7 +19,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Strangers, who have no credentials, cannot fill the server's memory. */
+/** Unregistered peers, who have no credentials, cannot fill the server's memory. */
 class FloodTest {
 
   private static final long PATIENCE = 5000;
@@ -53,10 +53,10 @@ class FloodTest {
   @Test
   void first_blocks_of_requests_that_never_go_on_leave_room_for_devices() throws Exception {
     BlockOption first = StandardOptionRegistry.BLOCK1.create(0, true, 0);
-    try (RawDevice stranger = new RawDevice("stranger", server.coapPort)) {
+    try (RawDevice unregistered = new RawDevice("unregistered", server.coapPort)) {
       for (int mid = 1; mid <= FIRST_BLOCKS; mid++) {
-        stranger.block(mid, "/rd?ep=" + mid, 40, first, new byte[16]);
-        assertNotNull(stranger.answer(mid, PATIENCE), "no answer to block " + mid);
+        unregistered.block(mid, "/rd?ep=" + mid, 40, first, new byte[16]);
+        assertNotNull(unregistered.answer(mid, PATIENCE), "no answer to block " + mid);
       }
     }
     deviceIsServed();

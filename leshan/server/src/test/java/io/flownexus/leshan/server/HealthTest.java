@@ -4,12 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.flownexus.leshan.server.WebhookReceiver.Reply;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.security.PlainCoap;
 import io.flownexus.leshan.server.spool.DiskSpool;
 import io.flownexus.leshan.server.spool.Journal;
 import io.flownexus.leshan.server.webhook.Item;
-import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Lane;
+import io.flownexus.leshan.server.webhook.WebhookKind;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -54,14 +55,17 @@ class HealthTest {
 
   @Test
   void lane_that_has_stopped_is_told() throws Exception {
-    Lane lane = Lane.of(Kind.SINGLE, "ep", LANES);
+    Lane lane = Lane.of(WebhookKind.SINGLE, "ep", LANES);
     Metrics metrics = new Metrics();
     try (Journal journal = new Journal(folder.resolve("spool.db"), metrics)) {
       DiskSpool spool = new DiskSpool(journal, LANES, 1 << 20, metrics);
       journal.start();
       for (int i = 0; i < 3; i++) {
         byte[] json = "{\"ep\":\"ep\"}".getBytes(StandardCharsets.UTF_8);
-        spool.append(List.of(new Item(Kind.SINGLE, "ep", json)), null).toCompletableFuture().get();
+        spool
+            .append(List.of(new Item(WebhookKind.SINGLE, "ep", json)), null)
+            .toCompletableFuture()
+            .get();
       }
       spool.close();
     }

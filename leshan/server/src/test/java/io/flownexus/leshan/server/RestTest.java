@@ -1,9 +1,11 @@
 package io.flownexus.leshan.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.InputStream;
 import java.net.InetAddress;
 import java.net.Socket;
@@ -15,8 +17,10 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.eclipse.leshan.client.object.Security;
 import org.junit.jupiter.api.AfterEach;
@@ -26,6 +30,20 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** The REST API where no device, a sleeping one or a slow one answers, and who may use it. */
 class RestTest {
+
+  private static final ObjectMapper MAPPER = new ObjectMapper();
+  private static final Map<String, Integer> STATUS_OF_CODE =
+      Map.of(
+          "not-registered", 400,
+          "bad-request", 400,
+          "unauthorized", 401,
+          "forbidden", 403,
+          "not-found", 404,
+          "method-not-allowed", 405,
+          "too-large", 413,
+          "cancelled", 500,
+          "rejected", 500,
+          "timeout", 504);
 
   @TempDir Path folder;
   TestServer server;
@@ -52,17 +70,86 @@ class RestTest {
 
   @Test
   void unknown_device_bad_path_and_bad_body_are_told_apart() throws Exception {
-    assertText(
-        400, "No registered client with id 'nobody'", "GET", "/api/clients/nobody/3/0", null);
+    assertError(
+        "not-registered",
+        "No registered client with id 'nobody'",
+        "GET",
+        "/api/clients/nobody/3/0",
+        null);
     try (TestDevice device = device("one")) {
-      assertText(400, "Invalid path", "PUT", "/api/clients/one/3", "{}");
-      assertText(400, "Invalid request: ", "GET", "/api/clients/one/not-a-path", null);
-      assertText(400, "Invalid request: ", "PUT", "/api/clients/one/3/0/15", "{\"id\":15}");
-      assertText(400, "Invalid request: not JSON", "PUT", "/api/clients/one/3/0/15", "{");
-      assertText(400, "Invalid request: timeout", "GET", "/api/clients/one/3?timeout=NaN", null);
-      assertText(400, "Invalid request: unknown", "GET", "/api/clients/one/3?format=XML", null);
+      assertError("bad-request", "Invalid path", "PUT", "/api/clients/one/3", "{}");
+      assertError("bad-request", "Invalid request: ", "GET", "/api/clients/one/not-a-path", null);
+      assertError(
+          "bad-request", "Invalid request: ", "PUT", "/api/clients/one/3/0/15", "{\"id\":15}");
+      assertError(
+          "bad-request", "Invalid request: not JSON", "PUT", "/api/clients/one/3/0/15", "{");
+      assertError(
+          "bad-request", "Invalid request: timeout", "GET", "/api/clients/one/3?timeout=NaN", null);
+      assertError(
+          "bad-request", "Invalid request: unknown", "GET", "/api/clients/one/3?format=XML", null);
       assertEquals("Europe/Berlin", device.device.zone);
     }
+  }
+
+  @Test
+  void every_error_is_json_with_a_code() throws Exception {
+    HttpResponse<String> unauthorized =
+        server.http.send(
+            HttpRequest.newBuilder(server.uri("/api/clients")).build(), BodyHandlers.ofString());
+    assertError("unauthorized", unauthorized);
+    assertError("not-found", server.call("GET", "/no/such/page"));
+    assertError("method-not-allowed", server.call("POST", "/metrics"));
+    assertError("bad-request", server.call("GET", "/api/security/nothing"));
+    assertError("bad-request", server.call("PUT", "/api/security/clients", null, "{"));
+    assertError(
+        "too-large", server.call("PUT", "/api/security/clients", null, "x".repeat((4 << 20) + 1)));
+    TestDevice device = device("one");
+    assertError("not-found", server.call("DELETE", "/api/clients/one/3303/0/5700/observe?active"));
+    assertError("method-not-allowed", server.call("PATCH", "/api/clients/one/3/0"));
+    device.close();
+  }
+
+  @Test
+  void head_that_the_http_server_refuses_is_answered_alike() throws Exception {
+    try (Socket caller =
+        new Socket(InetAddress.getLoopbackAddress(), server.application.httpPort())) {
+      caller.getOutputStream().write("GET / HTTP/1.1\r\n\r\n".getBytes(StandardCharsets.UTF_8));
+      String answer = new String(caller.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+      assertTrue(answer.startsWith("HTTP/1.1 400 "), answer);
+      assertTrue(answer.contains("{\"code\":\"bad-request\",\"message\":\""), answer);
+    }
+  }
+
+  @Test
+  void request_to_a_device_that_registers_anew_is_cancelled() throws Exception {
+    TestDevice device = device("anew");
+    device.vanish();
+    CompletableFuture<HttpResponse<String>> answer =
+        server.http.sendAsync(
+            server.request("/api/clients/anew/3/0/9?timeout=20").build(), BodyHandlers.ofString());
+    WebhookReceiver.await(() -> metric("requests_open") == 1);
+    TestDevice again = device("anew");
+    assertError("cancelled", answer.get(10, TimeUnit.SECONDS));
+    again.close();
+  }
+
+  @Test
+  void keys_are_told_only_to_a_token_that_may_and_asks_for_them() throws Exception {
+    String entry =
+        "{\"endpoint\":\"a\",\"tls\":{\"mode\":\"psk\",\"details\":{\"identity\":\"i\",\"key\":\"00ff\"}}}";
+    String path = "/api/security/clients";
+    assertEquals(200, server.call("PUT", path, "application/json", entry).statusCode());
+    String open =
+        "[{\"endpoint\":\"a\",\"tls\":{\"mode\":\"psk\",\"details\":{\"identity\":\"i\"}}}]";
+    assertEquals(open, server.call("GET", path).body());
+    assertError("forbidden", server.call("GET", path + "?secrets=true"));
+    HttpRequest.Builder plain = HttpRequest.newBuilder(server.uri(path));
+    HttpRequest.Builder full = HttpRequest.newBuilder(server.uri(path + "?secrets=true"));
+    for (HttpRequest.Builder each : List.of(plain, full)) {
+      each.header("Authorization", "Bearer secrets-token");
+    }
+    assertEquals(open, server.http.send(plain.build(), BodyHandlers.ofString()).body());
+    assertEquals("[" + entry + "]", server.http.send(full.build(), BodyHandlers.ofString()).body());
   }
 
   @Test
@@ -72,7 +159,7 @@ class RestTest {
     long before = System.nanoTime();
     HttpResponse<String> answer = server.call("GET", "/api/clients/silent/3/0/9?timeout=0.5");
     assertEquals(504, answer.statusCode());
-    assertEquals("Request timeout", answer.body());
+    assertEquals("{\"code\":\"timeout\",\"message\":\"Request timeout\"}", answer.body());
     assertTrue(System.nanoTime() - before < 3_000_000_000L);
   }
 
@@ -88,6 +175,7 @@ class RestTest {
       HttpResponse<String> answer = server.call("GET", "/api/clients/sleeper/3/0/9");
       assertEquals(200, answer.statusCode());
       assertTrue(answer.body().contains("\"delayed\":true"));
+      assertTrue(answer.body().contains("\"code\":\"asleep\""));
       assertEquals("true", answer.headers().firstValue("X-Request-Unsent").orElse(""));
       assertEquals(1, device.device.reads);
     }
@@ -207,13 +295,23 @@ class RestTest {
     return server.http.send(request.build(), BodyHandlers.discarding()).statusCode();
   }
 
-  private void assertText(int status, String start, String method, String path, String body)
+  private void assertError(String code, String start, String method, String path, String body)
       throws Exception {
     HttpResponse<String> answer =
         server.call(method, path, body == null ? null : "application/json", body);
-    assertEquals(status, answer.statusCode(), path);
-    assertTrue(answer.body().startsWith(start), answer.body());
+    assertError(code, answer);
+    String message = MAPPER.readTree(answer.body()).path("message").asText();
+    assertTrue(message.startsWith(start), message);
     assertEquals("true", answer.headers().firstValue("X-Request-Unsent").orElse(""));
+  }
+
+  private static void assertError(String code, HttpResponse<String> answer) throws Exception {
+    String what = answer.statusCode() + " " + answer.body();
+    assertEquals("application/json", answer.headers().firstValue("Content-Type").orElse(""), what);
+    JsonNode json = MAPPER.readTree(answer.body());
+    assertEquals(code, json.path("code").asText(), what);
+    assertFalse(json.path("message").asText().isEmpty(), what);
+    assertEquals(STATUS_OF_CODE.get(code), answer.statusCode(), what);
   }
 
   private static long httpThreads() {

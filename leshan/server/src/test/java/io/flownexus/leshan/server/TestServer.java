@@ -2,11 +2,12 @@ package io.flownexus.leshan.server;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
-import io.flownexus.leshan.server.webhook.Kind;
-import io.flownexus.leshan.server.webhook.Webhooks;
+import io.flownexus.leshan.server.webhook.WebhookKind;
+import io.flownexus.leshan.server.webhook.WebhookSettings;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -50,13 +51,14 @@ final class TestServer implements AutoCloseable {
       Path spool)
       throws IOException {
     Tokens api = Tokens.read(Files.writeString(folder.resolve("api"), "api-token\nolder\n"));
+    Tokens secrets = Tokens.read(Files.writeString(folder.resolve("secrets"), "secrets-token\n"));
     Tokens hook = Tokens.read(Files.writeString(folder.resolve("hook"), "hook-token\n"));
-    Webhooks.Settings settings =
-        new Webhooks.Settings(
+    WebhookSettings settings =
+        new WebhookSettings(
             Map.of(
-                Kind.SINGLE, webhooks.uri("/single"),
-                Kind.COMPOSITE, webhooks.uri("/composite"),
-                Kind.REGISTRATION, webhooks.uri("/registration")),
+                WebhookKind.SINGLE, webhooks.uri("/single"),
+                WebhookKind.COMPOSITE, webhooks.uri("/composite"),
+                WebhookKind.REGISTRATION, webhooks.uri("/registration")),
             hook,
             4,
             500,
@@ -65,7 +67,7 @@ final class TestServer implements AutoCloseable {
             Duration.ofMillis(200));
     application =
         new Application(
-            new Settings(
+            new ServerSettings(
                 "127.0.0.1",
                 0,
                 0,
@@ -74,6 +76,7 @@ final class TestServer implements AutoCloseable {
                 "127.0.0.1",
                 0,
                 api,
+                secrets,
                 settings,
                 maxPending,
                 spool,

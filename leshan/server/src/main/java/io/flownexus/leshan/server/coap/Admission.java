@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.coap;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.webhook.Intake;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;

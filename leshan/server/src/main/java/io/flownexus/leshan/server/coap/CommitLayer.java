@@ -21,13 +21,13 @@ import org.eclipse.californium.elements.config.Configuration;
 final class CommitLayer extends ReliabilityLayer {
 
   private final Spool spool;
-  private final Repetitions repetitions;
+  private final Deduplicator deduplicator;
   private final Registered registered;
 
-  CommitLayer(Configuration config, Spool spool, Repetitions repetitions, Registered registered) {
+  CommitLayer(Configuration config, Spool spool, Deduplicator deduplicator, Registered registered) {
     super(config);
     this.spool = spool;
-    this.repetitions = repetitions;
+    this.deduplicator = deduplicator;
     this.registered = registered;
   }
 
@@ -95,7 +95,7 @@ final class CommitLayer extends ReliabilityLayer {
       response.setAcknowledged(true);
       sendEmptyMessage(exchange, EmptyMessage.newACK(response));
     } else {
-      repetitions.forget(response);
+      deduplicator.forget(response);
     }
   }
 

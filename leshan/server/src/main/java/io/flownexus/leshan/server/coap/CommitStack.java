@@ -26,7 +26,7 @@ final class CommitStack extends BaseCoapStack {
       EndpointContextMatcher matcher,
       Outbox outbox,
       Spool spool,
-      Repetitions repetitions,
+      Deduplicator deduplicator,
       Registered registered,
       Refusals refusals) {
     super(outbox);
@@ -37,7 +37,7 @@ final class CommitStack extends BaseCoapStack {
           new BlockwiseLayer(tag, false, forResponses(config), matcher),
           new UploadLayer(registered),
           new RefusalLayer(refusals),
-          new CommitLayer(config, spool, repetitions, registered)
+          new CommitLayer(config, spool, deduplicator, registered)
         });
   }
 

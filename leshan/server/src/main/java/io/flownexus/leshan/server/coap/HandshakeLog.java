@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.coap;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import java.net.InetSocketAddress;
 import java.util.Collections;
 import java.util.Set;

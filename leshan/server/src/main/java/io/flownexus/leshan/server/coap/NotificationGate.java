@@ -1,20 +1,17 @@
 package io.flownexus.leshan.server.coap;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.webhook.Spool;
 import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.californium.core.coap.CoAP.Type;
-import org.eclipse.californium.core.coap.EmptyMessage;
-import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.core.coap.Response;
-import org.eclipse.californium.core.network.interceptors.MessageInterceptor;
 
 /**
  * Drops notifications unacknowledged while the spool is full, so that devices send them again.
  *
- * <p>It sees a message before {@link Repetitions} does: a retransmission is looked at anew.
+ * <p>It sees a message before {@link Deduplicator} does: a retransmission is looked at anew.
  */
-final class NotificationGate implements MessageInterceptor {
+final class NotificationGate extends InterceptorAdapter {
 
   private final Spool spool;
   private final LongAdder refused;
@@ -36,19 +33,4 @@ final class NotificationGate implements MessageInterceptor {
       response.setCanceled(true);
     }
   }
-
-  @Override
-  public void sendRequest(Request request) {}
-
-  @Override
-  public void sendResponse(Response response) {}
-
-  @Override
-  public void sendEmptyMessage(EmptyMessage message) {}
-
-  @Override
-  public void receiveRequest(Request request) {}
-
-  @Override
-  public void receiveEmptyMessage(EmptyMessage message) {}
 }

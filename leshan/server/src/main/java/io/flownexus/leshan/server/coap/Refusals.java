@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.coap;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.security.TokenBucket;
 import java.net.InetSocketAddress;
 import java.util.List;
@@ -25,7 +25,7 @@ final class Refusals {
   private static final int LINES_PER_MINUTE = 20;
   private static final int LONGEST_TEXT = 200;
 
-  private record Kind(String what, String code) {}
+  private record RefusedRequest(String what, String code) {}
 
   private static final class Told {
     private final LongAdder count;
@@ -50,7 +50,7 @@ final class Refusals {
   }
 
   private final Metrics metrics;
-  private final ConcurrentMap<Kind, Told> kinds = new ConcurrentHashMap<>();
+  private final ConcurrentMap<RefusedRequest, Told> counted = new ConcurrentHashMap<>();
 
   Refusals(Metrics metrics) {
     this.metrics = metrics;
@@ -59,7 +59,7 @@ final class Refusals {
   void tell(Request request, Response response) {
     String what = what(request);
     String code = response.getCode().toString();
-    Told told = kinds.computeIfAbsent(new Kind(what, code), this::kind);
+    Told told = counted.computeIfAbsent(new RefusedRequest(what, code), this::count);
     told.count.increment();
     long leftOut = told.line();
     if (leftOut < 0) {
@@ -77,11 +77,11 @@ final class Refusals {
         leftOut == 0 ? "" : " (and " + leftOut + " more, not logged)");
   }
 
-  private Told kind(Kind kind) {
+  private Told count(RefusedRequest refused) {
     return new Told(
         metrics.counter(
             "requests_refused_total",
-            "request=\"%s\",code=\"%s\"".formatted(kind.what, kind.code),
+            "request=\"%s\",code=\"%s\"".formatted(refused.what, refused.code),
             "Requests of devices answered with an error."));
   }
 

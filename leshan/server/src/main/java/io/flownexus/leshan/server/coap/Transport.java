@@ -2,7 +2,7 @@ package io.flownexus.leshan.server.coap;
 
 import static java.util.stream.Collectors.toMap;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import java.net.InetSocketAddress;
@@ -44,18 +44,18 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
   private final Spool spool;
   private final Uplink uplink;
   private final Metrics metrics;
-  private final Map<Protocol, Repetitions> repetitions;
+  private final Map<Protocol, Deduplicator> deduplicators;
 
   private Transport(
       Builder builder,
       Gatekeeper gatekeeper,
-      Map<Protocol, Repetitions> repetitions,
+      Map<Protocol, Deduplicator> deduplicators,
       Spool spool,
       Uplink uplink,
       Metrics metrics) {
     super(builder);
     this.gatekeeper = gatekeeper;
-    this.repetitions = repetitions;
+    this.deduplicators = deduplicators;
     this.spool = spool;
     this.uplink = uplink;
     this.metrics = metrics;
@@ -69,7 +69,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Spool spool,
       Uplink uplink,
       Metrics metrics) {
-    Map<Protocol, Repetitions> repetitions = repetitions(metrics);
+    Map<Protocol, Deduplicator> deduplicators = deduplicators(metrics);
     LongAdder moved =
         metrics.counter(
             "moved_total", "", "Notifications from where their device is not registered.");
@@ -93,23 +93,24 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
                               matcher,
                               outbox,
                               spool,
-                              repetitions.get(protocol),
+                              deduplicators.get(protocol),
                               new Registered((RegistrationStore) registrations, moved),
                               refusals));
                 });
-    return new Transport(builder, gatekeeper, repetitions, spool, uplink, metrics);
+    return new Transport(builder, gatekeeper, deduplicators, spool, uplink, metrics);
   }
 
   /** Describe endpoints that acknowledge at once, and keep nothing. */
   public static Transport create(
       InetSocketAddress coap, InetSocketAddress coaps, Gatekeeper gatekeeper, Metrics metrics) {
     Builder builder = builder(coap, coaps, metrics, protocol -> endpoint -> {});
-    return new Transport(builder, gatekeeper, repetitions(metrics), null, null, metrics);
+    return new Transport(builder, gatekeeper, deduplicators(metrics), null, null, metrics);
   }
 
-  private static Map<Protocol, Repetitions> repetitions(Metrics metrics) {
+  private static Map<Protocol, Deduplicator> deduplicators(Metrics metrics) {
     return Stream.of(Protocol.COAP, Protocol.COAPS)
-        .collect(toMap(Function.identity(), each -> new Repetitions(each.getUriScheme(), metrics)));
+        .collect(
+            toMap(Function.identity(), each -> new Deduplicator(each.getUriScheme(), metrics)));
   }
 
   private static Builder builder(
@@ -164,7 +165,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
         if (gate != null) {
           californium.getCoapEndpoint().addInterceptor(gate); // first: it leaves nothing behind
         }
-        repetitions.get(endpoint.getProtocol()).attach(californium.getCoapEndpoint());
+        deduplicators.get(endpoint.getProtocol()).attach(californium.getCoapEndpoint());
       }
     }
   }

@@ -11,19 +11,20 @@ import org.eclipse.californium.core.network.stack.AbstractLayer;
  * Puts block-wise requests together (RFC 7959, 2.5) in place of Californium's layer, which
  * allocates the largest body there may be for each first block.
  *
- * <p>Who is not registered may send a registration, and no more than that takes, in a small room of
+ * <p>Who is not registered may send a registration, and no more than that takes, in small bounds of
  * their own. The layer above sees whole requests.
  */
 final class UploadLayer extends AbstractLayer {
 
   private static final int MAX_BODY = 1 << 20;
   private static final long MAX_BYTES = 64L << 20;
-  private static final int MAX_BODY_OF_STRANGERS = 1 << 16;
-  private static final long MAX_BYTES_OF_STRANGERS = 8L << 20;
+  private static final int MAX_BODY_OF_UNREGISTERED = 1 << 16;
+  private static final long MAX_BYTES_OF_UNREGISTERED = 8L << 20;
 
   private final Registered registered;
   private final Uploads devices = new Uploads(MAX_BODY, MAX_BYTES);
-  private final Uploads strangers = new Uploads(MAX_BODY_OF_STRANGERS, MAX_BYTES_OF_STRANGERS);
+  private final Uploads unregistered =
+      new Uploads(MAX_BODY_OF_UNREGISTERED, MAX_BYTES_OF_UNREGISTERED);
 
   UploadLayer(Registered registered) {
     this.registered = registered;
@@ -37,7 +38,7 @@ final class UploadLayer extends AbstractLayer {
       super.receiveRequest(exchange, request);
       return;
     }
-    Uploads uploads = registered.has(request.getSourceContext()) ? devices : strangers;
+    Uploads uploads = registered.has(request.getSourceContext()) ? devices : unregistered;
     InetSocketAddress peer = request.getSourceContext().getPeerAddress();
     try {
       Uploads.Whole whole = uploads.take(peer, request, System.nanoTime());

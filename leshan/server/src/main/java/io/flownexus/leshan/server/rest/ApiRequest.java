@@ -25,7 +25,7 @@ record ApiRequest(
   static ApiRequest of(HttpServletRequest request) throws IOException {
     String uri = request.getRequestURI();
     if (!uri.startsWith(request.getServletPath())) { // dots or escapes where none belong
-      throw new HttpError(400, "Invalid path");
+      throw new HttpError(ErrorCode.BAD_REQUEST, "Invalid path");
     }
     String path = uri.substring(request.getServletPath().length());
     List<String> segments = new ArrayList<>();
@@ -43,7 +43,8 @@ record ApiRequest(
     }
     byte[] body = request.getInputStream().readNBytes(MAX_BODY + 1);
     if (body.length > MAX_BODY) {
-      throw new HttpError(413, "Invalid request: the body is larger than " + MAX_BODY + " bytes");
+      throw new HttpError(
+          ErrorCode.TOO_LARGE, "Invalid request: the body is larger than " + MAX_BODY + " bytes");
     }
     String type = request.getContentType();
     return new ApiRequest(
@@ -68,7 +69,7 @@ record ApiRequest(
     try {
       return URLDecoder.decode(text, StandardCharsets.UTF_8);
     } catch (IllegalArgumentException e) {
-      throw new HttpError(400, "Invalid path");
+      throw new HttpError(ErrorCode.BAD_REQUEST, "Invalid path");
     }
   }
 }

@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server.rest;
 
 import com.fasterxml.jackson.core.JsonGenerator;
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.json.RegistrationWriter;
 import jakarta.servlet.http.HttpServlet;
 import jakarta.servlet.http.HttpServletRequest;
@@ -65,7 +65,7 @@ final class ClientsServlet extends HttpServlet {
       Registration registration = registration(endpoint);
       if (request.segments().size() == 1) {
         requireGet(get);
-        OpenRequest.respond(httpResponse, Outcome.json(out -> write(out, registration)));
+        OpenRequest.respond(httpResponse, HttpAnswer.json(out -> write(out, registration)));
       } else if (request.method().equals("DELETE") && DeviceRequests.isObservation(request)) {
         cancel(registration, request, httpRequest);
       } else {
@@ -73,7 +73,7 @@ final class ClientsServlet extends HttpServlet {
         send(registration, lwm2m, timeout(request), httpRequest, response -> {});
       }
     } catch (RuntimeException e) {
-      OpenRequest.respond(httpResponse, Outcome.failed(e, endpoint));
+      OpenRequest.respond(httpResponse, HttpAnswer.failed(e, endpoint));
     }
   }
 
@@ -101,9 +101,9 @@ final class ClientsServlet extends HttpServlet {
           response -> {
             then.accept(response);
             if (observes(request)) {
-              endSaved(waiting, Outcome.answered(response));
+              endSaved(waiting, HttpAnswer.answered(response));
             } else {
-              waiting.end(Outcome.answered(response));
+              waiting.end(HttpAnswer.answered(response));
             }
           },
           waiting::fail);
@@ -113,8 +113,8 @@ final class ClientsServlet extends HttpServlet {
   }
 
   // What was answered must not be forgotten by a restart.
-  private void endSaved(OpenRequest waiting, Outcome outcome) {
-    saved.get().thenRun(() -> waiting.end(outcome));
+  private void endSaved(OpenRequest waiting, HttpAnswer answer) {
+    saved.get().thenRun(() -> waiting.end(answer));
   }
 
   // A device that still has an observation of the same target keeps one of it (RFC 7641, 4.1).
@@ -182,7 +182,7 @@ final class ClientsServlet extends HttpServlet {
     }
     endSaved(
         new OpenRequest(httpRequest.startAsync(), registration.getEndpoint(), GRACE_MILLIS, open),
-        Outcome.empty());
+        HttpAnswer.empty());
   }
 
   private void ifSuccess(LwM2mResponse response, Registration registration, String path) {
@@ -205,19 +205,20 @@ final class ClientsServlet extends HttpServlet {
             .map(type::cast)
             .filter(wanted)
             .findFirst();
-    return found.orElseThrow(() -> new HttpError(404, "No such observation"));
+    return found.orElseThrow(() -> new HttpError(ErrorCode.NOT_FOUND, "No such observation"));
   }
 
   private Registration registration(String endpoint) {
     Registration registration = server.getRegistrationService().getByEndpoint(endpoint);
     if (registration == null) {
-      throw new HttpError(400, "No registered client with id '" + endpoint + "'");
+      throw new HttpError(
+          ErrorCode.NOT_REGISTERED, "No registered client with id '" + endpoint + "'");
     }
     return registration;
   }
 
-  private Outcome list() {
-    return Outcome.json(
+  private HttpAnswer list() {
+    return HttpAnswer.json(
         out -> {
           out.writeStartArray();
           Iterator<Registration> all = server.getRegistrationService().getAllRegistrations();
@@ -238,7 +239,7 @@ final class ClientsServlet extends HttpServlet {
 
   private static void requireGet(boolean get) {
     if (!get) {
-      throw new HttpError(400, "Invalid path");
+      throw new HttpError(ErrorCode.BAD_REQUEST, "Invalid path");
     }
   }
 

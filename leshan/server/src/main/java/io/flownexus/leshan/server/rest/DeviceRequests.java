@@ -44,7 +44,7 @@ final class DeviceRequests {
       case "PUT" -> write(request);
       case "POST" -> post(request);
       case "DELETE" -> new DeleteRequest(request.path(1, request.segments().size()));
-      default -> throw new HttpError(405, "Method not allowed");
+      default -> throw new HttpError(ErrorCode.METHOD_NOT_ALLOWED, "Method not allowed");
     };
   }
 
@@ -91,7 +91,7 @@ final class DeviceRequests {
           compositeFormat(request, "nodeformat"), NodeReader.readByPath(request.body()), null);
     }
     if (size < 3) {
-      throw new HttpError(400, "Invalid path");
+      throw new HttpError(ErrorCode.BAD_REQUEST, "Invalid path");
     }
     if (last(request).equals("attributes")) {
       return new WriteAttributesRequest(request.path(1, size - 1), attributes(request));
@@ -119,7 +119,7 @@ final class DeviceRequests {
     if (size == 2 || size == 3) {
       return create(request);
     }
-    throw new HttpError(400, "Invalid path");
+    throw new HttpError(ErrorCode.BAD_REQUEST, "Invalid path");
   }
 
   private static CreateRequest create(ApiRequest request) {

@@ -25,7 +25,7 @@ final class HealthServlet extends HttpServlet {
     OpenRequest.respond(
         response,
         found.isEmpty()
-            ? Outcome.text(200, "ok\n", false)
-            : Outcome.text(503, String.join("\n", found) + "\n", false));
+            ? HttpAnswer.text(200, "ok\n")
+            : HttpAnswer.text(503, String.join("\n", found) + "\n"));
   }
 }

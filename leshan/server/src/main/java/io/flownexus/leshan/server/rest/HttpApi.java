@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server.rest;
 
-import io.flownexus.leshan.server.Metrics;
-import io.flownexus.leshan.server.Tokens;
+import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.webhook.Spool;
 import jakarta.servlet.DispatcherType;
@@ -44,12 +44,14 @@ public final class HttpApi {
   /**
    * Set up, without opening the port.
    *
-   * <p>The spool is null where there is none; saved tells when observations made so far are safe.
+   * <p>The spool is null where there is none, secretsTokens where nobody may read keys; saved tells
+   * when observations made so far are safe.
    */
   public HttpApi(
       String host,
       int port,
       Tokens tokens,
+      Tokens secretsTokens,
       LeshanServer lwm2m,
       FileSecurityStore security,
       Consumer<String> securityChanged,
@@ -74,12 +76,17 @@ public final class HttpApi {
 
     ServletContextHandler context = new ServletContextHandler("/", false, false);
     context.getServletHandler().setDecodeAmbiguousURIs(true);
-    FilterHolder bearer = new FilterHolder(new BearerFilter(tokens));
+    context.setErrorHandler(new JsonErrorHandler());
+    server.setErrorHandler(new JsonErrorHandler());
+    FilterHolder bearer =
+        new FilterHolder(
+            new BearerFilter(
+                secretsTokens == null ? List.of(tokens) : List.of(tokens, secretsTokens)));
     bearer.setAsyncSupported(true);
     context.addFilter(bearer, "/api/*", EnumSet.of(DispatcherType.REQUEST));
     context.addFilter(bearer, "/metrics", EnumSet.of(DispatcherType.REQUEST));
     add(context, "/api/clients/*", new ClientsServlet(lwm2m, saved, metrics));
-    add(context, "/api/security/*", new SecurityServlet(security, securityChanged));
+    add(context, "/api/security/*", new SecurityServlet(security, secretsTokens, securityChanged));
     add(context, "/api/event", new EventServlet(lwm2m));
     if (spool != null) {
       add(context, "/api/set-aside", new SetAsideServlet(spool));

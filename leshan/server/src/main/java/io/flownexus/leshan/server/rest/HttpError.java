@@ -1,18 +1,18 @@
 package io.flownexus.leshan.server.rest;
 
-/** A request that ends with an HTTP status and a line of text. */
+/** A request that ends with an error code and a line of text. */
 final class HttpError extends RuntimeException {
 
   private static final long serialVersionUID = 1L;
 
-  private final int status;
+  private final ErrorCode code;
 
-  HttpError(int status, String message) {
+  HttpError(ErrorCode code, String message) {
     super(message, null, false, false);
-    this.status = status;
+    this.code = code;
   }
 
-  int status() {
-    return status;
+  ErrorCode code() {
+    return code;
   }
 }

@@ -46,20 +46,20 @@ final class OpenRequest implements AsyncListener {
   }
 
   /** Answer the caller, on a thread of the HTTP server: CoAP threads never wait for a socket. */
-  void end(Outcome outcome) {
+  void end(HttpAnswer answer) {
     if (ended.compareAndSet(false, true)) {
       open.decrementAndGet();
-      async.start(() -> write(outcome));
+      async.start(() -> write(answer));
     }
   }
 
   /** End because of an exception. */
   void fail(Throwable error) {
-    Outcome outcome = Outcome.failed(error, endpoint);
-    if (outcome.status() >= 500 && outcome.status() != 504) {
+    HttpAnswer answer = HttpAnswer.failed(error, endpoint);
+    if (answer.status() >= 500 && answer.status() != 504) {
       LOG.warn("request to '{}' failed: {}", endpoint, error.toString());
     }
-    end(outcome);
+    end(answer);
   }
 
   /** Take back what is under way: nobody waits for its answer. */
@@ -74,7 +74,7 @@ final class OpenRequest implements AsyncListener {
 
   @Override
   public void onTimeout(AsyncEvent event) {
-    end(Outcome.text(504, "Request timeout", false));
+    end(HttpAnswer.timeout());
     cancel();
   }
 
@@ -96,10 +96,10 @@ final class OpenRequest implements AsyncListener {
     }
   }
 
-  private void write(Outcome outcome) {
+  private void write(HttpAnswer answer) {
     try {
       HttpServletResponse response = (HttpServletResponse) async.getResponse();
-      respond(response, outcome);
+      respond(response, answer);
     } catch (IOException e) {
       LOG.debug("answer about '{}' not delivered: {}", endpoint, e.toString());
     } finally {
@@ -107,14 +107,14 @@ final class OpenRequest implements AsyncListener {
     }
   }
 
-  /** Write an outcome. */
-  static void respond(HttpServletResponse response, Outcome outcome) throws IOException {
-    response.setStatus(outcome.status());
-    response.setContentType(outcome.contentType());
-    if (outcome.unsent()) {
+  /** Write an answer. */
+  static void respond(HttpServletResponse response, HttpAnswer answer) throws IOException {
+    response.setStatus(answer.status());
+    response.setContentType(answer.contentType());
+    if (answer.unsent()) {
       response.setHeader(UNSENT_HEADER, "true");
     }
-    response.setContentLength(outcome.body().length);
-    response.getOutputStream().write(outcome.body());
+    response.setContentLength(answer.body().length);
+    response.getOutputStream().write(answer.body());
   }
 }

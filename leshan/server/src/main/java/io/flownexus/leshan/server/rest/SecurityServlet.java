@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server.rest;
 
+import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.security.EndpointName;
 import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.security.SecurityEntry;
@@ -19,11 +20,18 @@ final class SecurityServlet extends HttpServlet {
   private static final long serialVersionUID = 1L;
 
   private final transient FileSecurityStore store;
+  private final transient Tokens secretsTokens;
   private final transient Consumer<String> changed;
 
-  /** Serve a store; {@code changed} is told the endpoint of each entry that is not as before. */
-  SecurityServlet(FileSecurityStore store, Consumer<String> changed) {
+  /**
+   * Serve a store.
+   *
+   * @param secretsTokens who may read keys; null is nobody
+   * @param changed is told the endpoint of each entry that is not as before
+   */
+  SecurityServlet(FileSecurityStore store, Tokens secretsTokens, Consumer<String> changed) {
     this.store = store;
+    this.secretsTokens = secretsTokens;
     this.changed = changed;
   }
 
@@ -31,35 +39,49 @@ final class SecurityServlet extends HttpServlet {
   protected void service(HttpServletRequest httpRequest, HttpServletResponse response)
       throws IOException {
     try {
-      OpenRequest.respond(response, handle(ApiRequest.of(httpRequest)));
+      OpenRequest.respond(
+          response, handle(ApiRequest.of(httpRequest), httpRequest.getHeader("Authorization")));
     } catch (HttpError e) {
-      OpenRequest.respond(response, Outcome.text(e.status(), e.getMessage(), true));
+      OpenRequest.respond(response, HttpAnswer.error(e.code(), e.getMessage(), true));
     } catch (IllegalArgumentException e) {
       OpenRequest.respond(
-          response, Outcome.text(400, "Invalid request body: " + e.getMessage(), true));
+          response,
+          HttpAnswer.error(ErrorCode.BAD_REQUEST, "Invalid request body: " + e.getMessage(), true));
     } catch (NonUniqueSecurityInfoException e) {
-      OpenRequest.respond(response, Outcome.text(400, e.getMessage(), true));
+      OpenRequest.respond(response, HttpAnswer.error(ErrorCode.BAD_REQUEST, e.getMessage(), true));
     } catch (UncheckedIOException e) {
-      OpenRequest.respond(response, Outcome.text(500, e.getMessage(), true));
+      OpenRequest.respond(response, HttpAnswer.error(ErrorCode.INTERNAL, e.getMessage(), true));
     }
   }
 
-  private Outcome handle(ApiRequest request) throws NonUniqueSecurityInfoException {
+  private HttpAnswer handle(ApiRequest request, String authorization)
+      throws NonUniqueSecurityInfoException {
     int size = request.segments().size();
     if (size == 0 || size > 2 || !request.segments().get(0).equals("clients")) {
-      throw new HttpError(400, "Invalid path");
+      throw new HttpError(ErrorCode.BAD_REQUEST, "Invalid path");
     }
     if (request.method().equals("GET") && size == 1) {
-      return new Outcome(200, "application/json", SecurityJson.write(store.entries()), true);
+      return list(request, authorization);
     }
     if (request.method().equals("PUT") && size == 1) {
       put(SecurityJson.read(request.body()));
-      return Outcome.empty();
+      return HttpAnswer.empty();
     }
     if (request.method().equals("DELETE") && size == 2) {
       return revoke(request.segments().get(1));
     }
-    throw new HttpError(400, "Invalid path");
+    throw new HttpError(ErrorCode.BAD_REQUEST, "Invalid path");
+  }
+
+  private HttpAnswer list(ApiRequest request, String authorization) {
+    boolean secrets = "true".equals(request.query().get("secrets"));
+    if (secrets && (secretsTokens == null || !secretsTokens.accept(authorization))) {
+      throw new HttpError(
+          ErrorCode.FORBIDDEN, "keys are only for the tokens of --secrets-token-file");
+    }
+    byte[] entries =
+        secrets ? SecurityJson.write(store.entries()) : SecurityJson.writeOpen(store.entries());
+    return new HttpAnswer(200, HttpAnswer.JSON, entries, true);
   }
 
   private void put(SecurityEntry entry) throws NonUniqueSecurityInfoException {
@@ -76,12 +98,12 @@ final class SecurityServlet extends HttpServlet {
   }
 
   // What is denied already stays so, and is found.
-  private Outcome revoke(String endpoint) {
+  private HttpAnswer revoke(String endpoint) {
     if (store.remove(endpoint, true) == null && !store.isDenied(endpoint)) {
       byte[] notFound = "{\"message\":\"not_found\"}".getBytes(StandardCharsets.UTF_8);
-      return new Outcome(200, "application/json", notFound, true);
+      return new HttpAnswer(200, HttpAnswer.JSON, notFound, true);
     }
     changed.accept(endpoint);
-    return Outcome.empty();
+    return HttpAnswer.empty();
   }
 }

@@ -28,7 +28,7 @@ final class SetAsideServlet extends HttpServlet {
       throws IOException {
     OpenRequest.respond(
         response,
-        Outcome.json(
+        HttpAnswer.json(
             out -> {
               out.writeStartArray();
               for (SetAside item : spool.setAside(MOST)) {
@@ -58,7 +58,7 @@ final class SetAsideServlet extends HttpServlet {
               .join();
       OpenRequest.respond(
           response,
-          Outcome.json(
+          HttpAnswer.json(
               out -> {
                 out.writeStartObject();
                 out.writeNumberField("posted", posted);
@@ -66,7 +66,9 @@ final class SetAsideServlet extends HttpServlet {
               }));
     } catch (CompletionException e) {
       OpenRequest.respond(
-          response, Outcome.text(503, "The spool cannot be written now: try again", true));
+          response,
+          HttpAnswer.error(
+              ErrorCode.UNAVAILABLE, "The spool cannot be written now: try again", true));
     }
   }
 

@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.security;
 
-import io.flownexus.leshan.server.StartupException;
+import io.flownexus.leshan.server.base.StartupException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;

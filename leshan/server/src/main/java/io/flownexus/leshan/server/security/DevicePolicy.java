@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.security;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.leshan.core.endpoint.EndpointUri;
 import org.eclipse.leshan.core.peer.LwM2mPeer;

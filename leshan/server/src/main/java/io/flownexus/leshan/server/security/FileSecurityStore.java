@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server.security;
 
-import io.flownexus.leshan.server.AtomicFile;
-import io.flownexus.leshan.server.StartupException;
+import io.flownexus.leshan.server.base.AtomicFile;
+import io.flownexus.leshan.server.base.StartupException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;

@@ -38,35 +38,48 @@ public final class SecurityJson {
     return entries;
   }
 
-  /** Write entries as an array. */
+  /** Write entries as an array, with all that {@link #readAll} needs. */
   public static byte[] write(Collection<SecurityEntry> entries) {
+    return write(entries, true);
+  }
+
+  /** Write entries as an array, without their secret keys. */
+  public static byte[] writeOpen(Collection<SecurityEntry> entries) {
+    return write(entries, false);
+  }
+
+  private static byte[] write(Collection<SecurityEntry> entries, boolean secrets) {
     return Json.bytes(
         out -> {
           out.writeStartArray();
           for (SecurityEntry entry : entries) {
-            write(out, entry);
+            write(out, entry, secrets);
           }
           out.writeEndArray();
         });
   }
 
-  private static void write(JsonGenerator out, SecurityEntry entry) throws IOException {
+  private static void write(JsonGenerator out, SecurityEntry entry, boolean secrets)
+      throws IOException {
     out.writeStartObject();
     out.writeStringField("endpoint", entry.endpoint());
     out.writeObjectFieldStart("tls");
-    writeMode(out, entry.credentials());
+    writeMode(out, entry.credentials(), secrets);
     out.writeEndObject();
     out.writeEndObject();
   }
 
-  private static void writeMode(JsonGenerator out, SecurityInfo entry) throws IOException {
+  private static void writeMode(JsonGenerator out, SecurityInfo entry, boolean secrets)
+      throws IOException {
     if (entry == null) {
       out.writeStringField("mode", "denied");
     } else if (entry.usePSK()) {
       out.writeStringField("mode", "psk");
       out.writeObjectFieldStart("details");
       out.writeStringField("identity", entry.getPskIdentity());
-      out.writeStringField("key", HEX.formatHex(entry.getPreSharedKey()));
+      if (secrets) {
+        out.writeStringField("key", HEX.formatHex(entry.getPreSharedKey()));
+      }
       out.writeEndObject();
     } else if (entry.useRPK()) {
       out.writeStringField("mode", "rpk");

@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server.spool;
 
-import io.flownexus.leshan.server.Metrics;
-import io.flownexus.leshan.server.StartupException;
+import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.webhook.Batch;
 import io.flownexus.leshan.server.webhook.Item;
 import io.flownexus.leshan.server.webhook.Lane;
@@ -45,7 +45,7 @@ public final class DiskSpool implements Spool, Journal.Participant {
   private final Journal journal;
   private final SpoolTables tables;
   private final Receipts receipts;
-  private final Room room;
+  private final SpoolCapacity room;
   private final DiskLane[] lanes;
   private final int lanesOfKind;
   private final AtomicLong pending = new AtomicLong();
@@ -75,7 +75,7 @@ public final class DiskSpool implements Spool, Journal.Participant {
   public DiskSpool(Journal journal, int lanesOfKind, long bound, Metrics metrics) {
     this.journal = journal;
     this.lanesOfKind = lanesOfKind;
-    room = new Room(bound, metrics);
+    room = new SpoolCapacity(bound, metrics);
     try {
       tables = new SpoolTables(journal);
       receipts = new Receipts(journal);

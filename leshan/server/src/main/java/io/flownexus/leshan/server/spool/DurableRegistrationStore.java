@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.spool;
 
-import io.flownexus.leshan.server.StartupException;
+import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.webhook.Intake;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;

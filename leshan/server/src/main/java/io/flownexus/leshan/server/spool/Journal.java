@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server.spool;
 
-import io.flownexus.leshan.server.Metrics;
-import io.flownexus.leshan.server.StartupException;
+import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.StartupException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;

@@ -1,9 +1,9 @@
 package io.flownexus.leshan.server.spool;
 
-import io.flownexus.leshan.server.StartupException;
-import io.flownexus.leshan.server.webhook.Kind;
+import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.webhook.Lane;
 import io.flownexus.leshan.server.webhook.SetAside;
+import io.flownexus.leshan.server.webhook.WebhookKind;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -66,19 +66,19 @@ final class SpoolTables {
         lanes.add(
             new DiskLane(
                 id,
-                new Lane(Kind.valueOf(rows.getString("kind")), rows.getInt("number")),
+                new Lane(WebhookKind.valueOf(rows.getString("kind")), rows.getInt("number")),
                 numberings.getOrDefault(id, List.of()),
                 source,
                 rows.getLong("committed"),
                 rows.getLong("done")));
       }
     }
-    int expected = Kind.values().length * lanesOfKind;
+    int expected = WebhookKind.values().length * lanesOfKind;
     if (lanes.size() != expected) {
       if (lanes.stream().anyMatch(lane -> lane.pending() > 0)) {
         throw new StartupException(
             "the spool holds items of %d lanes, and an endpoint's would lose their order in %d: start once more with --lanes %1$d, until they are posted"
-                .formatted(lanes.size() / Kind.values().length, lanesOfKind));
+                .formatted(lanes.size() / WebhookKind.values().length, lanesOfKind));
       }
       lanes = create(journal, lanesOfKind, source);
     }
@@ -182,7 +182,7 @@ final class SpoolTables {
         items.add(
             new SetAside(
                 new Lane(
-                    Kind.valueOf(rows.getString("kind").toUpperCase(Locale.ROOT)),
+                    WebhookKind.valueOf(rows.getString("kind").toUpperCase(Locale.ROOT)),
                     rows.getInt("lane")),
                 UUID.fromString(rows.getString("source")),
                 rows.getLong("seq"),
@@ -229,7 +229,7 @@ final class SpoolTables {
     }
     List<DiskLane> lanes = new ArrayList<>();
     Update insert = journal.update("INSERT INTO lane VALUES (?, ?, ?, 0, 0)");
-    for (Kind kind : Kind.values()) {
+    for (WebhookKind kind : WebhookKind.values()) {
       for (int number = 0; number < lanesOfKind; number++) {
         int id = lanes.size();
         insert.execute(id, kind.name(), number);

@@ -44,7 +44,7 @@ final class ItemWriter {
   static Item observed(String endpoint, LwM2mPath path, LwM2mNode node, long time) {
     if (node instanceof LwM2mResource) {
       return item(
-          Kind.SINGLE,
+          WebhookKind.SINGLE,
           endpoint,
           time,
           out -> {
@@ -56,7 +56,7 @@ final class ItemWriter {
     }
     if (node instanceof LwM2mObject) {
       return item(
-          Kind.COMPOSITE,
+          WebhookKind.COMPOSITE,
           endpoint,
           time,
           out -> {
@@ -70,7 +70,7 @@ final class ItemWriter {
   /** Make one composite of nodes that share a time. */
   static Item nodes(String endpoint, Map<LwM2mPath, ? extends LwM2mNode> nodes, long time) {
     return item(
-        Kind.COMPOSITE,
+        WebhookKind.COMPOSITE,
         endpoint,
         time,
         out -> {
@@ -82,7 +82,7 @@ final class ItemWriter {
   /** Make the item of a registration event. */
   static Item registration(Event event, Registration registration, long time, long heardSince) {
     return item(
-        Kind.REGISTRATION,
+        WebhookKind.REGISTRATION,
         registration.getEndpoint(),
         time,
         out -> {
@@ -102,7 +102,7 @@ final class ItemWriter {
   static Item failure(String endpoint, Failure failure, long time) {
     byte[] payload = failure.payload();
     return item(
-        Kind.SINGLE,
+        WebhookKind.SINGLE,
         endpoint,
         time,
         out -> {
@@ -150,7 +150,7 @@ final class ItemWriter {
     return registration.usesQueueMode() && !binding.contains("Q") ? binding + "Q" : binding;
   }
 
-  private static Item item(Kind kind, String endpoint, long time, Json.Content content) {
+  private static Item item(WebhookKind kind, String endpoint, long time, Json.Content content) {
     byte[] json =
         Json.bytes(
             out -> {

@@ -26,7 +26,7 @@ public final class MemorySpool implements Spool {
   private final long bound;
   private final AtomicLong pending = new AtomicLong();
   private final AtomicBoolean refusing = new AtomicBoolean();
-  private final Map<Kind, Queue[]> queues = new EnumMap<>(Kind.class);
+  private final Map<WebhookKind, Queue[]> queues = new EnumMap<>(WebhookKind.class);
   private final Deque<SetAside> aside = new ArrayDeque<>();
   private volatile Consumer<Lane> listener = lane -> {};
 
@@ -35,7 +35,7 @@ public final class MemorySpool implements Spool {
     this.lanes = lanes;
     this.bound = bound;
     UUID source = UUID.randomUUID();
-    for (Kind kind : Kind.values()) {
+    for (WebhookKind kind : WebhookKind.values()) {
       Queue[] all = new Queue[lanes];
       for (int i = 0; i < lanes; i++) {
         all[i] = new Queue(source);

@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.webhook;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;

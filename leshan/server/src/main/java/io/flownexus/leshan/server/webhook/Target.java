@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server.webhook;
 
-import io.flownexus.leshan.server.Metrics;
-import io.flownexus.leshan.server.Tokens;
+import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.Tokens;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -20,7 +20,7 @@ final class Target {
   private static final Logger LOG = LoggerFactory.getLogger(Target.class);
   private static final long LOG_INTERVAL_NANOS = TimeUnit.SECONDS.toNanos(10);
 
-  private final Kind kind;
+  private final WebhookKind kind;
   private final URI uri;
   private final String authorization;
   private final Duration timeout;
@@ -34,7 +34,13 @@ final class Target {
   private final AtomicLong rejectionLogged = new AtomicLong(failureLogged.get());
   private volatile boolean down;
 
-  Target(Kind kind, URI uri, Tokens tokens, Duration timeout, HttpClient client, Metrics metrics) {
+  Target(
+      WebhookKind kind,
+      URI uri,
+      Tokens tokens,
+      Duration timeout,
+      HttpClient client,
+      Metrics metrics) {
     this.kind = kind;
     this.uri = uri;
     this.authorization = tokens.header();

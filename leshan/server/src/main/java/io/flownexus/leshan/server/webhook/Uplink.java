@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.webhook;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.codec.Rejected;
 import io.flownexus.leshan.server.codec.UnreadableException;
 import io.flownexus.leshan.server.webhook.FailureLimit.Reason;
@@ -41,7 +41,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   private static final int LOGGED_BYTES = 32;
 
   private final Spool spool;
-  private final Hearing hearing;
+  private final Uptime uptime;
   private final LongAdder notifications;
   private final ObserveOrder order = new ObserveOrder();
   private final FailureLimit limit = new FailureLimit();
@@ -50,9 +50,9 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   private final LongAdder sends;
 
   /** Feed a spool. */
-  public Uplink(Spool spool, Hearing hearing, Metrics metrics) {
+  public Uplink(Spool spool, Uptime uptime, Metrics metrics) {
     this.spool = spool;
-    this.hearing = hearing;
+    this.uptime = uptime;
     notifications = metrics.counter("notifications_total", "", "Notifications received.");
     invalid = metrics.counter("notifications_invalid_total", "", "Notifications without a value.");
     dropped =
@@ -250,7 +250,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   private void registration(Event event, Registration registration) {
     long now = System.currentTimeMillis();
-    Item item = ItemWriter.registration(event, registration, now, hearing.since());
+    Item item = ItemWriter.registration(event, registration, now, uptime.since());
     Intake.await(spool.append(List.of(item), null)); // it has happened, and cannot be refused
   }
 

@@ -1,8 +1,6 @@
 package io.flownexus.leshan.server.webhook;
 
-import io.flownexus.leshan.server.Metrics;
-import io.flownexus.leshan.server.Tokens;
-import java.net.URI;
+import io.flownexus.leshan.server.base.Metrics;
 import java.net.http.HttpClient;
 import java.time.Duration;
 import java.util.Arrays;
@@ -17,24 +15,14 @@ import java.util.concurrent.atomic.AtomicInteger;
 /** Posts what the spool holds to the functions, a poster for each lane of each webhook. */
 public final class Webhooks {
 
-  /** Where and how to post. */
-  public record Settings(
-      Map<Kind, URI> targets,
-      Tokens tokens,
-      int lanes,
-      int batchItems,
-      Duration timeout,
-      Duration firstRetry,
-      Duration longestRetry) {}
-
   private static final int THREADS = 2;
 
   private final Spool spool;
   private final ScheduledThreadPoolExecutor executor;
-  private final Map<Kind, LanePoster[]> posters = new EnumMap<>(Kind.class);
+  private final Map<WebhookKind, LanePoster[]> posters = new EnumMap<>(WebhookKind.class);
 
   /** Connect a spool to its functions; posting begins with the next item. */
-  public Webhooks(Spool spool, Settings settings, Metrics metrics) {
+  public Webhooks(Spool spool, WebhookSettings settings, Metrics metrics) {
     this.spool = spool;
     AtomicInteger threads = new AtomicInteger();
     executor =

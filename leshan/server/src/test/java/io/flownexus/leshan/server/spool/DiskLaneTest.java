@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.flownexus.leshan.server.webhook.Batch;
-import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Lane;
+import io.flownexus.leshan.server.webhook.WebhookKind;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 /** What a lane makes of chunks, in whatever order it hears of them. */
 class DiskLaneTest {
 
-  private static final Lane LANE = new Lane(Kind.SINGLE, 0);
+  private static final Lane LANE = new Lane(WebhookKind.SINGLE, 0);
 
   @Test
   void chunk_read_before_the_lane_is_told_of_its_commit_is_taken_once() {

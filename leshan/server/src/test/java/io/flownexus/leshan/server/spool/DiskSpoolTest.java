@@ -8,15 +8,15 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.flownexus.leshan.server.Metrics;
-import io.flownexus.leshan.server.StartupException;
 import io.flownexus.leshan.server.WebhookReceiver;
+import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.webhook.Batch;
 import io.flownexus.leshan.server.webhook.Item;
-import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Lane;
 import io.flownexus.leshan.server.webhook.MessageId;
 import io.flownexus.leshan.server.webhook.SetAside;
+import io.flownexus.leshan.server.webhook.WebhookKind;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
@@ -47,7 +47,7 @@ class DiskSpoolTest {
 
   private static final int LANES = 2;
   private static final long BOUND = 1 << 20;
-  private static final Lane LANE = Lane.of(Kind.SINGLE, "ep", LANES);
+  private static final Lane LANE = Lane.of(WebhookKind.SINGLE, "ep", LANES);
 
   @TempDir Path folder;
   Metrics metrics;
@@ -151,7 +151,10 @@ class DiskSpoolTest {
     for (int i = 0; i < 600; i++) {
       byte[] json =
           ("{\"n\":" + i + ",\"x\":\"" + text + "\"}").getBytes(StandardCharsets.US_ASCII);
-      spool.append(List.of(new Item(Kind.SINGLE, "ep", json)), null).toCompletableFuture().get();
+      spool
+          .append(List.of(new Item(WebhookKind.SINGLE, "ep", json)), null)
+          .toCompletableFuture()
+          .get();
     }
     assertFalse(spool.accepting());
     List<Integer> read = new ArrayList<>();
@@ -373,11 +376,11 @@ class DiskSpoolTest {
     append(0, 1);
     String other = other();
     spool
-        .append(List.of(new Item(Kind.SINGLE, other, item(1).json())), null)
+        .append(List.of(new Item(WebhookKind.SINGLE, other, item(1).json())), null)
         .toCompletableFuture()
         .get();
     Batch one = spool.peek(LANE, 1, 1);
-    Batch two = spool.peek(Lane.of(Kind.SINGLE, other, LANES), 1, 1);
+    Batch two = spool.peek(Lane.of(WebhookKind.SINGLE, other, LANES), 1, 1);
     assertEquals(one.source(), two.source());
     assertArrayEquals(item(0).json(), one.items().get(0));
   }
@@ -391,7 +394,7 @@ class DiskSpoolTest {
   /** Return an endpoint of another lane. */
   private static String other() {
     int i = 0;
-    while (Lane.of(Kind.SINGLE, "ep" + i, LANES).equals(LANE)) {
+    while (Lane.of(WebhookKind.SINGLE, "ep" + i, LANES).equals(LANE)) {
       i++;
     }
     return "ep" + i;
@@ -399,7 +402,7 @@ class DiskSpoolTest {
 
   private static Item item(int n) {
     String json = "{\"ep\":\"ep\",\"n\":" + n + "}";
-    return new Item(Kind.SINGLE, "ep", json.getBytes(StandardCharsets.UTF_8));
+    return new Item(WebhookKind.SINGLE, "ep", json.getBytes(StandardCharsets.UTF_8));
   }
 
   private static MessageId message(int mid) {

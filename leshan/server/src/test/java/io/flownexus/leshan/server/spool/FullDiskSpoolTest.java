@@ -4,13 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.flownexus.leshan.server.Metrics;
 import io.flownexus.leshan.server.WebhookReceiver;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.webhook.Batch;
 import io.flownexus.leshan.server.webhook.Item;
-import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Lane;
 import io.flownexus.leshan.server.webhook.MessageId;
+import io.flownexus.leshan.server.webhook.WebhookKind;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -26,7 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** What the spool does when the disk takes no more in the middle of a transaction. */
 class FullDiskSpoolTest {
 
-  private static final Lane LANE = Lane.of(Kind.SINGLE, "ep", 1);
+  private static final Lane LANE = Lane.of(WebhookKind.SINGLE, "ep", 1);
 
   @TempDir Path folder;
 
@@ -65,7 +65,7 @@ class FullDiskSpoolTest {
 
   private static boolean append(DiskSpool spool, int n) {
     String json = "{\"n\":" + n + ",\"x\":\"" + "x".repeat(8000) + "\"}";
-    Item item = new Item(Kind.SINGLE, "ep", json.getBytes(StandardCharsets.US_ASCII));
+    Item item = new Item(WebhookKind.SINGLE, "ep", json.getBytes(StandardCharsets.US_ASCII));
     MessageId message =
         new MessageId(new InetSocketAddress("127.0.0.1", 1), n & 0xffff, Token.EMPTY);
     try {

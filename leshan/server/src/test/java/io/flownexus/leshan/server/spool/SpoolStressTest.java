@@ -2,11 +2,11 @@ package io.flownexus.leshan.server.spool;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.webhook.Batch;
 import io.flownexus.leshan.server.webhook.Item;
-import io.flownexus.leshan.server.webhook.Kind;
 import io.flownexus.leshan.server.webhook.Lane;
+import io.flownexus.leshan.server.webhook.WebhookKind;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -118,7 +118,7 @@ class SpoolStressTest {
 
   private Item next() {
     int number = given.getAndIncrement();
-    Kind kind = Kind.values()[number % Kind.values().length];
+    WebhookKind kind = WebhookKind.values()[number % WebhookKind.values().length];
     byte[] json = ("{\"n\":" + number + "}").getBytes(StandardCharsets.US_ASCII);
     return new Item(kind, "ep-" + number % ENDPOINTS, json);
   }
@@ -126,7 +126,7 @@ class SpoolStressTest {
   /** Post all lanes, each by a thread of its own, until the end has come and nothing is left. */
   private void post(DiskSpool spool, Callable<Boolean> end) throws Exception {
     List<Future<?>> posters = new ArrayList<>();
-    for (Kind kind : Kind.values()) {
+    for (WebhookKind kind : WebhookKind.values()) {
       for (int number = 0; number < LANES; number++) {
         Lane lane = new Lane(kind, number);
         posters.add(threads.submit(() -> post(spool, lane, end)));

@@ -6,11 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.flownexus.leshan.server.Metrics;
-import io.flownexus.leshan.server.Tokens;
 import io.flownexus.leshan.server.WebhookReceiver;
 import io.flownexus.leshan.server.WebhookReceiver.Post;
 import io.flownexus.leshan.server.WebhookReceiver.Reply;
+import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.Tokens;
 import java.lang.reflect.Proxy;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
@@ -53,12 +53,12 @@ class PostingTest {
   @BeforeEach
   void start() throws Exception {
     receiver = new WebhookReceiver();
-    Webhooks.Settings settings =
-        new Webhooks.Settings(
+    WebhookSettings settings =
+        new WebhookSettings(
             Map.of(
-                Kind.SINGLE, receiver.uri("/single"),
-                Kind.COMPOSITE, receiver.uri("/composite"),
-                Kind.REGISTRATION, receiver.uri("/registration")),
+                WebhookKind.SINGLE, receiver.uri("/single"),
+                WebhookKind.COMPOSITE, receiver.uri("/composite"),
+                WebhookKind.REGISTRATION, receiver.uri("/registration")),
             Tokens.read(Files.writeString(folder.resolve("token"), "secret")),
             2,
             100,
@@ -126,7 +126,7 @@ class PostingTest {
     for (int i = 0; i < 40; i++) {
       append("ep-" + i % 4, i);
     }
-    spool.append(List.of(item(Kind.COMPOSITE, "ep-0", 0)), null);
+    spool.append(List.of(item(WebhookKind.COMPOSITE, "ep-0", 0)), null);
     WebhookReceiver.await(() -> spool.pending() == 0);
     Set<Integer> lanes = new HashSet<>();
     for (int ep = 0; ep < 4; ep++) {
@@ -254,13 +254,13 @@ class PostingTest {
   @Test
   void run_of_items_set_aside_stops_the_lane_for_a_while() throws Exception {
     webhooks.close(Duration.ZERO);
-    Map<Kind, URI> targets = Map.of(Kind.SINGLE, receiver.uri("/single"));
+    Map<WebhookKind, URI> targets = Map.of(WebhookKind.SINGLE, receiver.uri("/single"));
     Tokens tokens = Tokens.read(folder.resolve("token"));
     Duration hour = Duration.ofHours(1); // what follows a run waits as long as the longest retry
     webhooks =
         new Webhooks(
             spool,
-            new Webhooks.Settings(
+            new WebhookSettings(
                 targets, tokens, 2, 100, Duration.ofSeconds(3), Duration.ofMillis(10), hour),
             new Metrics());
     receiver.behave(post -> UNREADABLE);
@@ -303,11 +303,11 @@ class PostingTest {
                   }
                   return method.invoke(spool, arguments);
                 });
-    Map<Kind, URI> targets = Map.of(Kind.SINGLE, receiver.uri("/single"));
+    Map<WebhookKind, URI> targets = Map.of(WebhookKind.SINGLE, receiver.uri("/single"));
     webhooks =
         new Webhooks(
             breaking,
-            new Webhooks.Settings(
+            new WebhookSettings(
                 targets,
                 Tokens.read(folder.resolve("token")),
                 2,
@@ -401,10 +401,10 @@ class PostingTest {
   }
 
   private void append(String endpoint, int n) {
-    spool.append(List.of(item(Kind.SINGLE, endpoint, n)), null);
+    spool.append(List.of(item(WebhookKind.SINGLE, endpoint, n)), null);
   }
 
-  private static Item item(Kind kind, String endpoint, int n) {
+  private static Item item(WebhookKind kind, String endpoint, int n) {
     String json = "{\"ep\":\"" + endpoint + "\",\"n\":" + n + "}";
     return new Item(kind, endpoint, json.getBytes(StandardCharsets.UTF_8));
   }

@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A message whose answer was lost comes again, after many others. */
-class RepetitionTest {
+class DeduplicationTest {
 
   private static final long PATIENCE = 5000;
   private static final int OTHERS = 255; // of the 256 that are remembered
@@ -88,10 +88,10 @@ class RepetitionTest {
   void refused_request_leaves_nothing_behind() throws Exception {
     location();
     assertEquals(1, metric("remembered_peers{protocol=\"coap\"}"));
-    try (RawDevice stranger = new RawDevice("stranger", server.application.coapPort())) {
+    try (RawDevice unregistered = new RawDevice("unregistered", server.application.coapPort())) {
       for (int mid = 1; mid < 40; mid++) {
-        stranger.send(mid, 1);
-        assertTrue(((Response) stranger.answer(mid, PATIENCE)).isError());
+        unregistered.send(mid, 1);
+        assertTrue(((Response) unregistered.answer(mid, PATIENCE)).isError());
       }
     }
     assertEquals(1, metric("remembered_peers{protocol=\"coap\"}"));

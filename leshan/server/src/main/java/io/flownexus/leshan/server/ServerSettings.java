@@ -1,9 +1,10 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
-import io.flownexus.leshan.server.webhook.Webhooks;
+import io.flownexus.leshan.server.webhook.WebhookSettings;
 import java.nio.file.Path;
 import java.time.Duration;
 
@@ -13,7 +14,7 @@ import java.time.Duration;
  * <p>Port 0 is any free one; a CoAP port is opened where somebody may use it; paths that are null
  * are not used; without webhooks it only counts.
  */
-public record Settings(
+public record ServerSettings(
     String coapHost,
     int coapPort,
     int coapsPort,
@@ -22,7 +23,8 @@ public record Settings(
     String httpHost,
     int httpPort,
     Tokens apiTokens,
-    Webhooks.Settings webhooks,
+    Tokens secretsTokens,
+    WebhookSettings webhooks,
     long maxPendingItems,
     Path spool,
     long maxSpoolBytes,

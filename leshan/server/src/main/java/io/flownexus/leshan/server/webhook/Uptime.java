@@ -20,9 +20,9 @@ import org.slf4j.LoggerFactory;
  * devices notified in it they may have given up, and with it their observer (RFC 7641, 4.5). A file
  * says to the next start when the server was last there, by the time of its last change.
  */
-public final class Hearing implements AutoCloseable {
+public final class Uptime implements AutoCloseable {
 
-  private static final Logger LOG = LoggerFactory.getLogger(Hearing.class);
+  private static final Logger LOG = LoggerFactory.getLogger(Uptime.class);
   private static final long BEAT_MILLIS = 1000;
 
   /** What the socket kept while the server was halted is read so long after it. */
@@ -35,7 +35,7 @@ public final class Hearing implements AutoCloseable {
   private final ScheduledExecutorService thread =
       Executors.newSingleThreadScheduledExecutor(
           task -> {
-            Thread made = new Thread(task, "hearing");
+            Thread made = new Thread(task, "uptime");
             made.setDaemon(true);
             return made;
           });
@@ -50,11 +50,11 @@ public final class Hearing implements AutoCloseable {
    * @param accepting tells whether devices are refused now
    * @param bridged the longest gap that retransmissions bridge
    */
-  public Hearing(Path file, BooleanSupplier accepting, Duration bridged) {
+  public Uptime(Path file, BooleanSupplier accepting, Duration bridged) {
     this(file, accepting, bridged, System::currentTimeMillis);
   }
 
-  Hearing(Path file, BooleanSupplier accepting, Duration bridged, LongSupplier clock) {
+  Uptime(Path file, BooleanSupplier accepting, Duration bridged, LongSupplier clock) {
     this.file = file;
     this.accepting = accepting;
     this.clock = clock;

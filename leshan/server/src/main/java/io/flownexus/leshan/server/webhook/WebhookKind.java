@@ -3,7 +3,7 @@ package io.flownexus.leshan.server.webhook;
 import java.util.Locale;
 
 /** The webhooks: each has its own URL, lanes and numbers. */
-public enum Kind {
+public enum WebhookKind {
   SINGLE,
   COMPOSITE,
   REGISTRATION;

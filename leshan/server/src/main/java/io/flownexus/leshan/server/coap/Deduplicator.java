@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.coap;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import java.net.InetSocketAddress;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -15,7 +15,6 @@ import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.coap.Token;
 import org.eclipse.californium.core.network.CoapEndpoint;
-import org.eclipse.californium.core.network.interceptors.MessageInterceptor;
 import org.eclipse.californium.core.network.serialization.DataSerializer;
 import org.eclipse.californium.core.network.serialization.UdpDataSerializer;
 import org.eclipse.californium.elements.RawData;
@@ -30,7 +29,7 @@ import org.eclipse.californium.elements.RawData;
  * responses with a payload, are not remembered: such a request is harmless anew. So a peer that is
  * refused leaves nothing behind.
  */
-final class Repetitions implements MessageInterceptor {
+final class Deduplicator extends InterceptorAdapter {
 
   private static final int MAX_PEERS = 100_000;
   private static final int MAX_ENTRIES = 1 << 23; // 64 MB
@@ -45,7 +44,7 @@ final class Repetitions implements MessageInterceptor {
   private volatile CoapEndpoint endpoint;
 
   /** Begin to remember; the protocol is a label of the metrics. */
-  Repetitions(String protocol, Metrics metrics) {
+  Deduplicator(String protocol, Metrics metrics) {
     String label = "protocol=\"" + protocol + '"';
     repeated = metrics.counter("repetitions_total", label, "Messages that came again.");
     unremembered =
@@ -57,7 +56,7 @@ final class Repetitions implements MessageInterceptor {
   void attach(CoapEndpoint attached) {
     endpoint = attached;
     attached.addInterceptor(this);
-    attached.addPostProcessInterceptor(new Outcome());
+    attached.addPostProcessInterceptor(new ForgetUntaken());
   }
 
   /** Take a message for one that never came: it is looked at anew when it comes again. */
@@ -128,12 +127,6 @@ final class Repetitions implements MessageInterceptor {
       forget(peer, message.getMID());
     }
   }
-
-  @Override
-  public void sendRequest(Request request) {}
-
-  @Override
-  public void receiveEmptyMessage(EmptyMessage message) {}
 
   private int take(Message message) {
     InetSocketAddress peer = message.getSourceContext().getPeerAddress();
@@ -271,7 +264,7 @@ final class Repetitions implements MessageInterceptor {
   }
 
   /** Sees responses when they were looked at: one that nothing took was never there. */
-  private final class Outcome implements MessageInterceptor {
+  private final class ForgetUntaken extends InterceptorAdapter {
 
     @Override
     public void receiveResponse(Response response) {
@@ -279,20 +272,5 @@ final class Repetitions implements MessageInterceptor {
         forget(response);
       }
     }
-
-    @Override
-    public void sendRequest(Request request) {}
-
-    @Override
-    public void sendResponse(Response response) {}
-
-    @Override
-    public void sendEmptyMessage(EmptyMessage message) {}
-
-    @Override
-    public void receiveRequest(Request request) {}
-
-    @Override
-    public void receiveEmptyMessage(EmptyMessage message) {}
   }
 }

@@ -1,4 +1,4 @@
-package io.flownexus.leshan.server;
+package io.flownexus.leshan.server.base;
 
 import java.util.Map;
 import java.util.concurrent.ConcurrentSkipListMap;

@@ -1,4 +1,4 @@
-package io.flownexus.leshan.server;
+package io.flownexus.leshan.server.base;
 
 /** The server cannot start; the message is one line that says what to do. */
 public final class StartupException extends RuntimeException {

@@ -1,15 +1,15 @@
 package io.flownexus.leshan.server.spool;
 
-import io.flownexus.leshan.server.Metrics;
+import io.flownexus.leshan.server.base.Metrics;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Counts the bytes that wait against their bound, and says when it is near or reached. */
-final class Room {
+final class SpoolCapacity {
 
-  private static final Logger LOG = LoggerFactory.getLogger(Room.class);
+  private static final Logger LOG = LoggerFactory.getLogger(SpoolCapacity.class);
   private static final double NEAR = 0.8;
   private static final double FAR = 0.7;
 
@@ -18,7 +18,7 @@ final class Room {
   private final AtomicBoolean near = new AtomicBoolean();
   private final AtomicBoolean full = new AtomicBoolean();
 
-  Room(long bound, Metrics metrics) {
+  SpoolCapacity(long bound, Metrics metrics) {
     this.bound = bound;
     metrics.gauge("spool_bytes", "", "Bytes waiting to be stored.", bytes::get);
     metrics.gauge("spool_bound_bytes", "", "Devices are refused at it.", () -> bound);
