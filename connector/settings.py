@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from flownexus.errors import MissingSettingError
 from flownexus.messaging.connection import Servers
-from flownexus.settings import Timeouts, duration_setting, integer_setting, secret
+from flownexus.settings import Timeouts, duration_setting, integer_setting, secret, token_to_send
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ConnectorSettings:
             gateway_url=gateway_url,
             gateway_user=secret("basic-auth-user"),
             gateway_password=secret("basic-auth-password"),
-            token=secret("flownexus-connector-token"),
+            token=token_to_send("flownexus-connector-token"),
             nats=Servers.of(secret("flownexus-nats-url")),
             call_timeout=Timeouts.from_environment().connector,
             host=os.environ.get("host") or "127.0.0.1",

@@ -61,6 +61,17 @@ class UnauthorizedError(FlowNexusError):
     title = "Unauthorized"
 
 
+class InsufficientScopeError(FlowNexusError):
+    """The caller is known, but may not do this."""
+
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self, scope: str, name: str) -> None:
+        super().__init__(f"{name!r} lacks the scope {scope!r}")
+        self.scope = scope
+
+
 class NotFoundError(FlowNexusError):
     """There is no such thing."""
 

@@ -53,8 +53,8 @@ def text_setting(name: str) -> str:
     return value
 
 
-def tokens(name: str) -> tuple[str, ...]:
-    """Read a secret of one or more lines; each is valid, the first is the one to send (rotation).
+def secret_lines(name: str) -> tuple[str, ...]:
+    """Read the lines of a secret; of tokens each is valid, the first is the one to send (rotation).
 
     Raises MissingSettingError where the file is missing or empty: an unset secret is a refusal to start.
     """
@@ -69,18 +69,23 @@ def tokens(name: str) -> tuple[str, ...]:
     return lines
 
 
-def optional_tokens(name: str) -> tuple[str, ...]:
-    """Read a secret as tokens() does; none where it does not exist or says off."""
+def optional_secret_lines(name: str) -> tuple[str, ...]:
+    """Read the lines of a secret; none where it does not exist or says off."""
     path = Path(os.environ.get("secret_mount_path") or SECRETS_FOLDER) / name
     if not path.exists():
         return ()
-    found = tokens(name)
+    found = secret_lines(name)
     return () if found == ("off",) else found
 
 
 def secret(name: str) -> str:
     """Read a secret: the first line of its file."""
-    return tokens(name)[0]
+    return secret_lines(name)[0]
+
+
+def token_to_send(name: str) -> str:
+    """Read the token of a secret's first line, without the name that may follow it."""
+    return secret(name).split()[0]
 
 
 LEASE_TERM: Final = 60.0

@@ -2,34 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from flask import Flask, request
+from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.routing import Rule
 
-from flownexus.web.guard import HOOK, Guard
+from flownexus.web.guard import HOOK, PRINCIPAL, Guard, Principal, Scope, UndeclaredScopeError
 from flownexus.web.problem import Response, problem, problem_of
 
 _TOLD = frozenset({"allow", "location"})
 """Headers of an HTTP error that the caller has to see."""
 
 
+class ScopedRule(Rule):
+    """A route that says which scope it asks for: @app.post("/", scope=Scope.OPERATE)."""
+
+    def __init__(self, string: str, *, scope: Scope | None = None, **options: Any) -> None:
+        if scope is None:
+            raise UndeclaredScopeError(string, options.get("methods") or ())
+        super().__init__(string, **options)
+        self.scope = scope
+
+
 class FunctionApp(Flask):
-    """A Flask app with what the function's server asks of it."""
+    """A Flask app with what the function's server asks of it, and whose routes declare their scope."""
 
-    guard: Guard
-    ready: Callable[[], bool]
-    """Says whether the function has what it needs; may block."""
+    url_rule_class: type[Rule] = ScopedRule
+
+    def __init__(self, name: str, guard: Guard, ready: Callable[[], bool]) -> None:
+        super().__init__(name, static_folder=None)
+        self.url_map.merge_slashes = False  # it redirects, to a Location that has the path
+        self.ready = ready
+        """Says whether the function has what it needs; may block."""
+        self._guard = guard
+        self._routes = self.url_map.bind("")
+        self.before_request(self._let_in)
+        self.register_error_handler(Exception, _problem)
+
+    def guard(
+        self, method: str, path: str, headers: Mapping[str, str]
+    ) -> tuple[Principal | None, Response | None]:
+        """Say who sends a request, or how it is refused; as the template's server asks, on the head."""
+        return self._guard.answer(path, headers, self._scope(method, path))
+
+    def _scope(self, method: str, path: str) -> Scope | None:
+        """Return what the route of a request asks for; None where there is no such route."""
+        try:
+            rule, _ = self._routes.match(path, method, return_rule=True)
+        except HTTPException:
+            return None
+        assert isinstance(rule, ScopedRule)  # noqa: S101  # for the type checker: url_rule_class
+        return rule.scope
+
+    def _let_in(self) -> None:
+        """Let in whom the server has asked about, or ask where it is another server; then ask the route."""
+        principal: Principal | None = request.environ.get(PRINCIPAL)
+        if principal is None:
+            principal = self._guard.principal(request.path, request.headers.get("Authorization"))
+        if isinstance(request.url_rule, ScopedRule):
+            principal.require(request.url_rule.scope)
+        g.principal = principal
 
 
-def flask_app(name: str, guard: Guard, ready: Callable[[], bool]) -> FunctionApp:
-    """Make a function's Flask app, in which every error becomes a problem."""
-    app = FunctionApp(name, static_folder=None)
-    app.url_map.merge_slashes = False  # it redirects, to a Location that has the path
-    app.guard = guard
-    app.ready = ready
-    app.register_error_handler(Exception, _problem)
-    return app
+def caller() -> Principal:
+    """Return who sends the request at hand."""
+    principal: Principal = g.principal
+    return principal
 
 
 def _problem(error: Exception) -> Response:

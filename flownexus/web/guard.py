@@ -1,51 +1,152 @@
-"""Who may call a function."""
+"""Who may call a function, and what they may do there.
+
+A caller is known by a bearer token. Each token stands for a principal: a name, and the scopes it has.
+"""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
 
-from flownexus.errors import UnauthorizedError
+from flownexus.errors import FlowNexusError, InsufficientScopeError, MissingSettingError, UnauthorizedError
+from flownexus.settings import optional_secret_lines, secret_lines
 from flownexus.web.problem import Response, problem
 
+HOOK: Final = "/hook/"
+"""Where the next part of the path is a token, for senders that cannot set headers."""
 
-def authenticate(presented: str | None, accepted: tuple[str, ...]) -> None:
-    """Let a token pass that is one of the accepted; raise UnauthorizedError otherwise, in constant time."""
+PRINCIPAL: Final = "function_server.principal"
+"""Where the template's server leaves whom the guard let in: a key of the WSGI environment or ASGI scope."""
+
+
+class Scope(StrEnum):
+    """What a caller may do; each route of a function declares the one that it asks for."""
+
+    INGEST = "ingest"
+    """Deliver what devices told."""
+    DISPATCH = "dispatch"
+    """Have operations sent."""
+    HOUSEKEEP = "housekeep"
+    """Have repairs done."""
+    OPERATE = "operate"
+    """Queue and cancel operations."""
+    READ = "read"
+    """See operations."""
+
+
+class UndeclaredScopeError(FlowNexusError):
+    """A route of a function does not say which scope it asks for: the function does not start."""
+
+    title = "Not configured"
+
+    def __init__(self, path: str, methods: Iterable[str]) -> None:
+        asked = sorted(set(methods) - {"HEAD", "OPTIONS"})  # those come by themselves
+        super().__init__(f"the route {' '.join([*asked, path])} declares no scope")
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who calls: a name that is told in rows and logs, and what they may do."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+    def require(self, scope: Scope) -> None:
+        """Raise InsufficientScopeError where they may not."""
+        if scope not in self.scopes:
+            raise InsufficientScopeError(scope, self.name)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A token, and whom it stands for."""
+
+    token: str = field(repr=False)
+    principal: Principal
+
+
+class Guard:
+    """Knows the callers of a function by their tokens, compared in constant time."""
+
+    def __init__(self, bearers: Iterable[Credential], hooks: Iterable[Credential] = ()) -> None:
+        """Let in who has a token of `bearers`, and below /hook/ who has one of `hooks` in the path."""
+        self._bearers = tuple(bearers)
+        self.hooks = tuple(hooks)
+
+    def principal(self, path: str, authorization: str | None) -> Principal:
+        """Say who sends a request by its path and Authorization header; raise UnauthorizedError."""
+        if self.hooks and path.startswith(HOOK):
+            return _known(path.removeprefix(HOOK).partition("/")[0], self.hooks)
+        return _known(_bearer(authorization), self._bearers)
+
+    def answer(
+        self, path: str, headers: Mapping[str, str], scope: Scope | None
+    ) -> tuple[Principal | None, Response | None]:
+        """Say who sends a request, or how it is refused; `scope` is what its route asks for, if there is one.
+
+        The headers' names are in lower case.
+        """
+        try:
+            principal = self.principal(path, headers.get("authorization"))
+            if scope is not None:
+                principal.require(scope)
+        except FlowNexusError as error:
+            return None, problem(error)
+        return principal, None
+
+
+def _known(presented: str | None, credentials: tuple[Credential, ...]) -> Principal:
     given = (presented or "").encode("utf-8", "surrogateescape")
-    matches = [hmac.compare_digest(given, token.encode()) for token in accepted]
-    if not presented or not any(matches):
+    # Each is compared, whichever fits: the time that it takes tells nothing.
+    fitting = [each.principal for each in credentials if hmac.compare_digest(given, each.token.encode())]
+    if not presented or not fitting:
         raise UnauthorizedError
+    return fitting[0]
 
 
-def bearer(authorization: str | None) -> str | None:
+def _bearer(authorization: str | None) -> str | None:
     """Return the token of an Authorization header of the Bearer scheme (RFC 6750, 2.1)."""
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-HOOK = "/hook/"
-"""Where the next part of the path is a token, for senders that cannot set headers."""
+# ---------------------------------------------------------------------------------------------------------
+# The tokens of a secret's file
+
+_CALLERS: Final = {
+    "flownexus-webhook-token": Principal("webhook", frozenset({Scope.INGEST})),
+    "flownexus-hook-token": Principal("hook", frozenset({Scope.INGEST})),
+    "flownexus-connector-token": Principal("connector", frozenset({Scope.DISPATCH, Scope.HOUSEKEEP})),
+    "flownexus-api-token": Principal("api", frozenset({Scope.OPERATE, Scope.READ})),
+}
+"""Whom a token of each secret stands for, unless its line says otherwise."""
 
 
-class Guard:
-    """Says on the head of a request who may call a function; its server asks before it reads the body."""
+def guard_from_secrets(bearers: str, hooks: str | None = None) -> Guard:
+    """Make a guard of the tokens in the secret `bearers`, and in `hooks` where that is there.
 
-    def __init__(self, accepted: tuple[str, ...], hook: tuple[str, ...] = ()) -> None:
-        """Let in who has one of the bearer tokens, and below /hook/ who has one of `hook` in the path."""
-        self._accepted = accepted
-        self._hook = hook
+    Raises MissingSettingError, which names the secret and the line, and no token.
+    """
+    of_hooks = _credentials(hooks, optional_secret_lines(hooks)) if hooks else ()
+    return Guard(_credentials(bearers, secret_lines(bearers)), of_hooks)
 
-    def admit(self, path: str, authorization: str | None) -> None:
-        """Let a request in; raise UnauthorizedError."""
-        if self._hook and path.startswith(HOOK):
-            authenticate(path.removeprefix(HOOK).partition("/")[0], self._hook)
-        else:
-            authenticate(bearer(authorization), self._accepted)
 
-    def __call__(self, path: str, headers: Mapping[str, str]) -> Response | None:
-        """Return how to refuse a request, None if it is let in; as the template's server asks."""
-        try:
-            self.admit(path, headers.get("authorization"))
-        except UnauthorizedError as error:
-            return problem(error)
-        return None
+def _credentials(secret: str, lines: Iterable[str]) -> list[Credential]:
+    """Read lines of `<token> [<name> [<scope> ...]]`."""
+    return [_credential(secret, number, *line.split()) for number, line in enumerate(lines, start=1)]
+
+
+def _credential(secret: str, number: int, token: str, name: str = "", *scopes: str) -> Credential:
+    most = _CALLERS[secret]
+    if unknown := set(scopes) - most.scopes:
+        raise MissingSettingError(
+            f"secret {secret}: line {number} gives the scope {min(unknown)!r}, "
+            f"and its callers have {' and '.join(sorted(most.scopes))}"
+        )
+    principal = replace(most, name=name or most.name)
+    return Credential(
+        token, replace(principal, scopes=frozenset(map(Scope, scopes))) if scopes else principal
+    )

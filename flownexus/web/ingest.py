@@ -12,19 +12,19 @@ from flownexus.errors import ValidationFailedError
 from flownexus.leshan.webhook import EventType, Kind
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.settings import duration_setting, optional_tokens, secret, tokens
+from flownexus.settings import duration_setting, secret
 from flownexus.store.delivery import Deliveries
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
-from flownexus.web.flask import FunctionApp, flask_app
-from flownexus.web.guard import HOOK, Guard
+from flownexus.web.flask import FunctionApp
+from flownexus.web.guard import HOOK, Guard, Scope, guard_from_secrets
 
 DOCUMENTED_PATHS = {
     Kind.SINGLE: "/leshan_api/resource/single",
     Kind.COMPOSITE: "/leshan_api/resource/composite",
 }
 """Where Leshan servers post that know nothing of functions."""
-PUBLISH_TIMEOUT = 1.0
+PUBLISH_TIMEOUT_S = 1.0
 
 _HINTS = {
     EventType.REGISTERED: HintKind.REGISTERED,
@@ -41,11 +41,11 @@ def app_from_environment(kind: Kind) -> FunctionApp:
     """
     # What may be missing comes first, then what starts threads.
     name = f"ingest-{kind}" if kind in DOCUMENTED_PATHS else str(kind)
-    accepted, hook = tokens("flownexus-webhook-token"), optional_tokens("flownexus-hook-token")
+    guard = guard_from_secrets("flownexus-webhook-token", "flownexus-hook-token")
     telemetry = Telemetry(timedelta(seconds=duration_setting("retention", "8760h")))
     nats_url = secret("flownexus-nats-url")
     pool = pool_from_environment(name)
-    return create_app(kind, pool, telemetry, Publisher(nats_url, name=name), accepted, hook)
+    return create_app(kind, pool, telemetry, Publisher(nats_url, name=name), guard)
 
 
 def create_app(
@@ -53,36 +53,34 @@ def create_app(
     pool: Pool,
     telemetry: Telemetry,
     publisher: Publisher | None,
-    accepted: tuple[str, ...],
-    hook: tuple[str, ...] = (),
+    guard: Guard,
 ) -> FunctionApp:
-    """Make a webhook function's app; `accepted` are the bearer tokens of its callers.
+    """Make a webhook function's app; `guard` knows its callers.
 
-    A sender that cannot set headers puts a token of `hook` into the path: /hook/<token>/leshan_api/... Such a
-    sender knows one address and appends either path of Leshan's, so each ingest function takes both.
+    A sender that cannot set headers puts a token of the guard's hooks into the path:
+    /hook/<token>/leshan_api/... Such a sender knows one address and appends either path of Leshan's, so each
+    ingest function takes both.
     """
-    guard = Guard(accepted, hook)
-    app = flask_app(str(kind), guard, pool.ready)
+    app = FunctionApp(str(kind), guard, pool.ready)
 
     def add_route(path: str, of: Kind) -> None:
         deliveries = Deliveries(pool, telemetry, of)
 
         def receive(token: str = "") -> dict[str, Any]:  # noqa: ARG001  # the guard has looked at it
-            guard.admit(request.path, request.headers.get("Authorization"))
             outcome = deliveries.deliver(request.get_data(cache=False))
             _ITEMS.labels(of, "stored").inc(len(outcome.stored))
             _ITEMS.labels(of, "skipped").inc(outcome.skipped)
             _ITEMS.labels(of, "rejected").inc(len(outcome.rejected))
             if publisher is not None and outcome.presence:
                 hints = [Hint(_HINTS[event_type], endpoint) for _, event_type, endpoint in outcome.presence]
-                publisher.publish(hints, PUBLISH_TIMEOUT)
+                publisher.publish(hints, PUBLISH_TIMEOUT_S)
             if outcome.alone and outcome.rejected and not outcome.stored:
                 raise ValidationFailedError(f"it is kept as a dead letter: {outcome.rejected[0][1].reason}")
             return outcome.as_json()
 
-        app.add_url_rule(path, path, receive, methods=["POST"])
-        if hook and path != "/":
-            app.add_url_rule(f"{HOOK}<token>{path}", path, receive, methods=["POST"])
+        app.add_url_rule(path, path, receive, methods=["POST"], scope=Scope.INGEST)
+        if guard.hooks and path != "/":
+            app.add_url_rule(f"{HOOK}<token>{path}", path, receive, methods=["POST"], scope=Scope.INGEST)
 
     add_route("/", kind)
     if kind in DOCUMENTED_PATHS:

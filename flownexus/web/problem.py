@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, TypeAlias
 
-from flownexus.errors import FlowNexusError, UnauthorizedError
+from flownexus.errors import FlowNexusError, InsufficientScopeError, UnauthorizedError
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +21,10 @@ def problem(error: Exception) -> Response:
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    if error.status == UnauthorizedError.status:
+    if isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(error, InsufficientScopeError):
+        headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
     return problem_of(error.status, error.title, error.detail, headers, error.type)
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Send
+from starlette.types import Scope as Connection
 
-from flownexus.web.guard import Guard
+from flownexus.web.guard import PRINCIPAL, Guard, Principal, Scope, UndeclaredScopeError
+from flownexus.web.problem import Response as Problem
 from flownexus.web.problem import problem, problem_of
 
 Json: TypeAlias = dict[str, Any] | list[dict[str, Any]]
@@ -25,34 +29,66 @@ Lifespan: TypeAlias = Callable[[Starlette], AbstractAsyncContextManager[None]]
 _HEADERS: Final = {"Content-Type": "application/json"}
 
 
+class ScopedRoute(Route):
+    """A route that says which scope it asks for, and whose errors become problems."""
+
+    def __init__(
+        self, path: str, handler: Handler, methods: Sequence[str], scope: Scope | None = None
+    ) -> None:
+        if scope is None:
+            raise UndeclaredScopeError(path, methods)
+        self.scope = scope
+
+        async def answer(request: Request) -> Response:
+            try:
+                request.scope[PRINCIPAL].require(scope)
+                return _response(await handler(request), HTTPStatus.OK, _HEADERS)
+            except Exception as error:  # noqa: BLE001  # Starlette would answer it, and raise it all the same
+                return _response(*problem(error))
+
+        super().__init__(path, answer, methods=list(methods))
+
+
 class FunctionApp(Starlette):
-    """A Starlette app with what the function's server asks of it."""
+    """A Starlette app with what the function's server asks of it, and whose routes declare their scope.
 
-    guard: Guard
-    ready: Callable[[], bool]
-    """Says whether the function has what it needs; may block."""
-
-
-def starlette_app(post: Handler, lifespan: Lifespan, guard: Guard, ready: Callable[[], bool]) -> FunctionApp:
-    """Make a function's Starlette app that answers POST /, in which every error becomes a problem.
-
-    `lifespan` is entered before the first request and left after the last.
+    `lifespan` is entered before the first request and left after the last. `ready` says whether the function
+    has what it needs, and may block.
     """
 
-    async def answer(request: Request) -> Response:
-        try:
-            return _response(await post(request), HTTPStatus.OK, _HEADERS)
-        except Exception as error:  # noqa: BLE001  # Starlette would answer it, and raise it all the same
-            return _response(*problem(error))
+    def __init__(
+        self, routes: Sequence[BaseRoute], lifespan: Lifespan, guard: Guard, ready: Callable[[], bool]
+    ) -> None:
+        for route in routes:
+            if not isinstance(route, ScopedRoute):
+                raise UndeclaredScopeError(getattr(route, "path", ""), getattr(route, "methods", None) or ())
+        super().__init__(routes=routes, exception_handlers={HTTPException: _http_problem}, lifespan=lifespan)
+        self.ready = ready
+        self._guard = guard
 
-    app = FunctionApp(
-        routes=[Route("/", answer, methods=["POST"])],
-        exception_handlers={HTTPException: _http_problem},
-        lifespan=lifespan,
-    )
-    app.guard = guard
-    app.ready = ready
-    return app
+    def guard(
+        self, method: str, path: str, headers: Mapping[str, str]
+    ) -> tuple[Principal | None, Problem | None]:
+        """Say who sends a request, or how it is refused; as the template's server asks, on the head."""
+        return self._guard.answer(path, headers, self._scope(method, path))
+
+    def _scope(self, method: str, path: str) -> Scope | None:
+        """Return what the route of a request asks for; None where there is no such route."""
+        request: Connection = {"type": "http", "method": method, "path": path}
+        for route in self.routes:
+            if isinstance(route, ScopedRoute) and route.matches(request)[0] is Match.FULL:
+                return route.scope
+        return None
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Answer a request, of whom the server has asked about; ask where it is another server."""
+        if scope["type"] == "http" and scope.get(PRINCIPAL) is None:
+            principal, refusal = self.guard(scope["method"], scope["path"], Headers(scope=scope))
+            if refusal is not None:
+                await _response(*refusal)(scope, receive, send)
+                return
+            scope[PRINCIPAL] = principal
+        await super().__call__(scope, receive, send)
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:

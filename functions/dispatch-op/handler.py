@@ -24,12 +24,12 @@ from flownexus.dispatch.dispatcher import Dispatcher
 from flownexus.errors import BadRequestError
 from flownexus.leshan.client import Leshan
 from flownexus.messaging.publisher import Publisher
-from flownexus.settings import Timeouts, duration_setting, secret, text_setting, tokens
+from flownexus.settings import Timeouts, duration_setting, secret, text_setting, token_to_send
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
-from flownexus.web.guard import Guard
+from flownexus.web.guard import Guard, Scope, guard_from_secrets
 from flownexus.web.problem import problem
-from flownexus.web.starlette import Json, starlette_app
+from flownexus.web.starlette import FunctionApp, Json, ScopedRoute
 
 NAME: Final = "dispatch-op"
 
@@ -55,10 +55,9 @@ def create_app(
     publisher: Publisher,
     leshan: Leshan,
     timeouts: Timeouts,
-    accepted: tuple[str, ...],
+    guard: Guard,
 ) -> Starlette:
-    """Make the function's app; `accepted` are the bearer tokens of its callers."""
-    guard = Guard(accepted)
+    """Make the function's app; `guard` knows its callers."""
     dispatcher = Dispatcher(pool, telemetry, publisher, leshan, timeouts)
 
     @asynccontextmanager
@@ -70,7 +69,6 @@ def create_app(
         pool.close()
 
     async def dispatch(request: Request) -> Json:
-        guard.admit(request.url.path, request.headers.get("Authorization"))
         try:
             hint = msgspec.json.decode(await request.body())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -86,19 +84,20 @@ def create_app(
             body, _, _ = problem(error)
             return body
 
-    return starlette_app(dispatch, lifespan, guard, pool.ready)
+    routes = [ScopedRoute("/", dispatch, methods=["POST"], scope=Scope.DISPATCH)]
+    return FunctionApp(routes, lifespan, guard, pool.ready)
 
 
 def app_from_environment() -> Starlette:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     timeouts = Timeouts.from_environment()
     # What may be missing comes first, then what starts threads.
-    accepted = tokens("flownexus-connector-token")
-    leshan = Leshan(text_setting("leshan_url"), secret("flownexus-leshan-token"), timeouts)
+    guard = guard_from_secrets("flownexus-connector-token")
+    leshan = Leshan(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"), timeouts)
     telemetry = Telemetry(timedelta(seconds=duration_setting("retention", "8760h")))
     nats_url = secret("flownexus-nats-url")
     pool = pool_from_environment(NAME)
-    return create_app(pool, telemetry, Publisher(nats_url, name=NAME), leshan, timeouts, accepted)
+    return create_app(pool, telemetry, Publisher(nats_url, name=NAME), leshan, timeouts, guard)
 
 
 def __getattr__(name: str) -> Starlette:

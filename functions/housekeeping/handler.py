@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flask import Flask, request
+from flask import Flask
 
 from flownexus.housekeeping.rounds import Housekeeper
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.messaging.publisher import Publisher
-from flownexus.settings import secret, tokens
+from flownexus.settings import secret
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web.flask import flask_app
-from flownexus.web.guard import Guard
+from flownexus.web.flask import FunctionApp
+from flownexus.web.guard import Guard, Scope, guard_from_secrets
 
 NAME: Final = "housekeeping"
 
@@ -23,17 +23,15 @@ NAME: Final = "housekeeping"
 def create_app(
     pool: Pool,
     publisher: Publisher,
-    accepted: tuple[str, ...],
+    guard: Guard,
     settings: HousekeepingSettings,
 ) -> Flask:
-    """Make the function's app; `accepted` are the bearer tokens of its callers."""
-    guard = Guard(accepted)
-    app = flask_app(NAME, guard, pool.ready)
+    """Make the function's app; `guard` knows its callers."""
+    app = FunctionApp(NAME, guard, pool.ready)
     housekeeper = Housekeeper(pool, publisher, settings)
 
-    @app.post("/")
+    @app.post("/", scope=Scope.HOUSEKEEP)
     def do_round() -> dict[str, Any]:
-        guard.admit(request.path, request.headers.get("Authorization"))
         return housekeeper.do_round()
 
     return app
@@ -42,10 +40,10 @@ def create_app(
 def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
-    accepted, nats_url = tokens("flownexus-connector-token"), secret("flownexus-nats-url")
+    guard, nats_url = guard_from_secrets("flownexus-connector-token"), secret("flownexus-nats-url")
     settings = HousekeepingSettings.from_environment()
     pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
-    return create_app(pool, Publisher(nats_url, name=NAME), accepted, settings)
+    return create_app(pool, Publisher(nats_url, name=NAME), guard, settings)
 
 
 def __getattr__(name: str) -> Flask:

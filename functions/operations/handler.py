@@ -26,17 +26,17 @@ from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation, parse_operation
-from flownexus.settings import integer_setting, secret, tokens
+from flownexus.settings import integer_setting, secret
 from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS, cancel, create, list_newest, show
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web.flask import flask_app
-from flownexus.web.guard import Guard
+from flownexus.web.flask import FunctionApp
+from flownexus.web.guard import Guard, Scope, guard_from_secrets
 from flownexus.web.idempotency import idempotency_key
 from flownexus.web.problem import Response
 
 NAME: Final = "operations"
 URL: Final = f"/function/{NAME}"
-PUBLISH_TIMEOUT: Final = 1.0
+PUBLISH_TIMEOUT_S: Final = 1.0
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
 MAX_ID: Final = 2**63 - 1
@@ -45,32 +45,27 @@ MAX_ID: Final = 2**63 - 1
 def create_app(
     pool: Pool,
     publisher: Publisher,
-    accepted: tuple[str, ...],
+    guard: Guard,
     max_queued: int = MAX_QUEUED_OPERATIONS,
 ) -> Flask:
     """Make the function's app.
 
-    `accepted` are the bearer tokens of its callers; `max_queued` is how many of their operations may wait for
+    `guard` knows its callers; `max_queued` is how many of their operations may wait for
     one endpoint.
     """
-    guard = Guard(accepted)
-    app = flask_app(NAME, guard, pool.ready)
+    app = FunctionApp(NAME, guard, pool.ready)
 
     def hint(endpoint: str) -> None:
-        publisher.publish([Hint(HintKind.QUEUED, endpoint)], PUBLISH_TIMEOUT)
+        publisher.publish([Hint(HintKind.QUEUED, endpoint)], PUBLISH_TIMEOUT_S)
 
-    @app.before_request
-    def let_in() -> None:
-        guard.admit(request.path, request.headers.get("Authorization"))
-
-    @app.post("/")
+    @app.post("/", scope=Scope.OPERATE)
     def queue() -> Response:
         key = idempotency_key(request.headers.get("Idempotency-Key"))
         operation = create(pool, _parse(request.get_data(cache=False)), key, max_queued)
         hint(operation.endpoint)
         return operation.as_json(), 201, {"Location": f"{URL}/{operation.id}"}
 
-    @app.get("/")
+    @app.get("/", scope=Scope.READ)
     def list_() -> dict[str, Any]:
         limit = _number("limit", DEFAULT_LIMIT, MAX_LIMIT)
         cursor = _number("cursor", None, MAX_ID)
@@ -85,11 +80,11 @@ def create_app(
             "next": found[limit - 1].id if more else None,
         }
 
-    @app.get("/<int:id_>")
+    @app.get("/<int:id_>", scope=Scope.READ)
     def get(id_: int) -> dict[str, Any]:
         return show(pool, _known(id_)).as_json()
 
-    @app.delete("/<int:id_>")
+    @app.delete("/<int:id_>", scope=Scope.OPERATE)
     def delete(id_: int) -> dict[str, Any]:
         operation = cancel(pool, _known(id_))
         hint(operation.endpoint)  # those behind it need not wait any more for what it waited for
@@ -134,12 +129,12 @@ def _status() -> Status | None:
 def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
-    accepted, nats_url = tokens("flownexus-api-token"), secret("flownexus-nats-url")
+    guard, nats_url = guard_from_secrets("flownexus-api-token"), secret("flownexus-nats-url")
     max_queued = integer_setting("max_queued_operations", MAX_QUEUED_OPERATIONS)
     if max_queued < 1:
         raise MissingSettingError("environment variable max_queued_operations: at least 1")
     pool = pool_from_environment(NAME)
-    return create_app(pool, Publisher(nats_url, name=NAME), accepted, max_queued)
+    return create_app(pool, Publisher(nats_url, name=NAME), guard, max_queued)
 
 
 def __getattr__(name: str) -> Flask:

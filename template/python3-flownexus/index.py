@@ -1,9 +1,13 @@
 """Serve the function's `handler.app`, a WSGI (Flask) or ASGI (Starlette) application.
 
-An application may have two attributes more. `app.guard(path, headers)` is asked on a request's head, before
-its body is read, and must not block: None lets it in, (JSON, status, headers) is the answer that refuses it.
-The headers' names are in lower case. `app.ready()` is asked for /_/ready, in a thread: whether the function
-has what it needs.
+An application may have two attributes more.
+
+`app.guard(method, path, headers)` is asked once, on a request's head, before its body is read, and must not
+block; the headers' names are in lower case. It returns (who, None) to let a request in; (None, (JSON, status,
+headers)) has it refused with that answer. The application finds `who` in the WSGI environment, or the ASGI
+scope, as "function_server.principal".
+
+`app.ready()` is asked for /_/ready, in a thread: whether the function has what it needs.
 
 The environment holds the settings, see function_server/settings.py. On SIGTERM no connection is taken any
 more, requests under way are finished, and the process ends with status 0.

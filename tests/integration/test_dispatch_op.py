@@ -33,6 +33,7 @@ from flownexus.store.operation_repair import revive_expired
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
 from local.servers.ports import free_port
+from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import FUNCTIONS, load_handler
 from tests.fixtures.leshan import LeshanDouble, answer, asleep, broken, never, plain
 from tests.fixtures.relay import Relay
@@ -65,7 +66,7 @@ async def replica(
         publisher,
         Leshan(url, "leshan-token", timeouts),
         timeouts,
-        (TOKEN, "old"),
+        guard_of(TOKEN, "old"),
     )
 
     transport = httpx.ASGITransport(app)

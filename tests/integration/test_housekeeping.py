@@ -25,6 +25,7 @@ from flownexus.store.telemetry import Stored, Telemetry, _Rows
 from flownexus.web.ingest import create_app as create_ingest
 from local.servers.nats import Server
 from local.servers.ports import free_port
+from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import load_handler
 from tests.fixtures.world import World
 
@@ -59,7 +60,7 @@ def hints() -> Hints:
 def client(pool: Pool, hints: Hints) -> Any:
     return (
         load_handler("housekeeping")
-        .create_app(pool, hints, ("connector",), HousekeepingSettings())
+        .create_app(pool, hints, guard_of("connector"), HousekeepingSettings())
         .test_client()
     )
 
@@ -299,7 +300,9 @@ def test_a_mark_outlives_values_that_are_kept_for_a_day(pool: Pool, hints: Hints
         " VALUES (gen_random_uuid(), 'single', 0, 1, now() - interval '2 days')"
     )
     make = load_handler("housekeeping").create_app
-    client = make(pool, hints, ("connector",), HousekeepingSettings(retention=24 * 3600.0)).test_client()
+    client = make(
+        pool, hints, guard_of("connector"), HousekeepingSettings(retention=24 * 3600.0)
+    ).test_client()
     assert do_round(client)["marks_forgotten"] == 0
     assert world.execute("SELECT mark FROM delivery_mark") == [{"mark": 1}]
 
@@ -330,7 +333,7 @@ def test_endpoints_that_told_nothing_and_did_not_come_back_are_forgotten(client:
         " SELECT id, 'observe', '/3303/0/5700', 0, 'old' FROM endpoint WHERE name = 'planned'"
     )
     ingest = create_ingest(
-        Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, ("token",)
+        Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, guard_of("token")
     ).test_client()
     node = {"kind": "singleResource", "id": 0, "type": "TIME", "value": 1795344335807}
     for name, obj_id in (("told", 3), ("made up", 10240)):
@@ -371,7 +374,9 @@ def test_a_value_is_never_stored_for_an_endpoint_that_is_forgotten_meanwhile(
     client: Any, world: World, monkeypatch: pytest.MonkeyPatch, remembered: bool
 ) -> None:
     """Its id was remembered, or just looked up, before it went."""
-    ingest = create_ingest(Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, ("token",))
+    ingest = create_ingest(
+        Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, guard_of("token")
+    )
     post = partial(ingest.test_client().post, "/", headers={"Authorization": "Bearer token"})
     world.endpoint("back")
     if remembered:
@@ -398,7 +403,9 @@ def test_a_value_is_never_stored_for_an_endpoint_that_is_forgotten_meanwhile(
 def test_an_endpoint_whose_value_is_being_stored_is_not_forgotten(
     client: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ingest = create_ingest(Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, ("token",))
+    ingest = create_ingest(
+        Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, guard_of("token")
+    )
     world.endpoint("back")
     unseen(world)
     done: list[dict[str, Any]] = []
@@ -451,7 +458,9 @@ def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None
     start = threading.Barrier(2)
 
     def round_() -> int:
-        app = load_handler("housekeeping").create_app(pool, Hints(), ("connector",), HousekeepingSettings())
+        app = load_handler("housekeeping").create_app(
+            pool, Hints(), guard_of("connector"), HousekeepingSettings()
+        )
         client = app.test_client()
         start.wait()
         return do_round(client)["revived"] or 0
@@ -472,7 +481,7 @@ def test_what_was_queued_while_nats_was_away_gets_a_hint(
         assert publisher.wait_connected(5)
         client = (
             load_handler("housekeeping")
-            .create_app(pool, publisher, ("connector",), HousekeepingSettings())
+            .create_app(pool, publisher, guard_of("connector"), HousekeepingSettings())
             .test_client()
         )
         nats_server.kill()
@@ -491,7 +500,7 @@ def test_without_postgresql_the_caller_is_asked_to_come_again(hints: Hints) -> N
     with open_pool(f"postgresql://nobody@127.0.0.1:{free_port()}/x", 2, "test") as pool:
         client = (
             load_handler("housekeeping")
-            .create_app(pool, hints, ("connector",), HousekeepingSettings())
+            .create_app(pool, hints, guard_of("connector"), HousekeepingSettings())
             .test_client()
         )
         assert client.post("/", headers=HEADERS).status_code == 503

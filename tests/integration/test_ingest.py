@@ -26,6 +26,7 @@ from flownexus.store.telemetry import Telemetry
 from flownexus.web.ingest import create_app
 from local.servers.postgres import binaries
 from tests.fixtures import postgres
+from tests.fixtures.guard import guard_of
 from tests.fixtures.postgres import Database
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
@@ -47,7 +48,7 @@ Replica = Callable[[Kind], FlaskClient]
 def replica(pool: Pool) -> Replica:
     """Make a replica of a webhook function: an app that shares nothing but the database."""
     return lambda kind: create_app(
-        kind, pool, Telemetry(timedelta(days=365)), None, ("secret", "older"), HOOK
+        kind, pool, Telemetry(timedelta(days=365)), None, guard_of("secret", "older", hooks=HOOK)
     ).test_client()
 
 
@@ -578,7 +579,7 @@ def slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replic
         )
     with open_pool(database.functions, 4, "test") as pool:
         yield lambda kind: create_app(
-            kind, pool, Telemetry(timedelta(days=365)), None, ("secret",)
+            kind, pool, Telemetry(timedelta(days=365)), None, guard_of("secret")
         ).test_client()
 
 
@@ -986,11 +987,11 @@ def test_the_webhook_s_own_secret_opens_nothing_in_a_path(replica: Replica, toke
 
 
 def test_without_a_secret_of_its_own_the_path_for_senders_without_headers_is_off(pool: Pool) -> None:
-    app = create_app(Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, ("secret",))
+    app = create_app(Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, guard_of("secret"))
     for path in ("/hook/secret/leshan_api/resource/single", "/hook//leshan_api/resource/single"):
         answer = app.test_client().post(path, data=json.dumps(value(1)), headers=TOKEN)
         assert answer.status_code == 404
-        assert app.guard(path, {}) is not None
+        assert app.guard("POST", path, {})[1] is not None
         assert "secret" not in answer.text
 
 
@@ -1017,7 +1018,9 @@ def test_while_a_lock_is_not_to_be_had_the_answer_is_503_with_retry_after(
         open_pool(database.functions, 2, "test") as pool,
         psycopg.connect(database.owner) as other,
     ):
-        client = create_app(Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, ("secret",)).test_client()
+        client = create_app(
+            Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, guard_of("secret")
+        ).test_client()
         post(client, body)
         other.execute("SELECT * FROM delivery_mark FOR UPDATE")
         answer = post(client, body)
@@ -1043,7 +1046,9 @@ def test_a_restart_of_postgresql_costs_one_503_and_no_restart_of_the_function(
 def test_while_postgresql_is_away_the_answer_is_503_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flownexus.store.pool.WAIT_FOR_CONNECTION", 0.5)
     with open_pool("postgresql://nobody@127.0.0.1:1/nothing", 1, "test") as pool:
-        client = create_app(Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, ("secret",)).test_client()
+        client = create_app(
+            Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, guard_of("secret")
+        ).test_client()
         answer = post(client, value(1))
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "1"

@@ -35,7 +35,7 @@ ECHO = """
     import os, sys, time
     from flask import Flask, request
     app = Flask(__name__)
-    app.guard = lambda path, headers: ({}, 401, {}) if "x-stranger" in headers else None
+    app.guard = lambda method, path, headers: (None, ({}, 401, {}) if "x-stranger" in headers else None)
     print("hello from", os.environ["greeting"], file=sys.stderr)
 
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST", "PUT"])

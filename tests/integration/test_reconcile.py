@@ -18,6 +18,7 @@ from flownexus.store import queries
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.ingest import create_app
+from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import load_handler
 from tests.fixtures.world import World
 
@@ -36,12 +37,12 @@ class Fleet:
         self._registration = self._app(Kind.REGISTRATION, telemetry)
         self._single = self._app(Kind.SINGLE, telemetry)
         app = load_handler("housekeeping").create_app(
-            housekeeping, self, ("connector",), HousekeepingSettings(refresh=REFRESH)
+            housekeeping, self, guard_of("connector"), HousekeepingSettings(refresh=REFRESH)
         )
         self._housekeeping = app.test_client()
 
     def _app(self, kind: Kind, telemetry: Telemetry) -> FlaskClient:
-        return create_app(kind, self.world.pool, telemetry, None, ("secret",)).test_client()
+        return create_app(kind, self.world.pool, telemetry, None, guard_of("secret")).test_client()
 
     def publish(self, hints: Any, timeout: float) -> int:
         self.published += hints

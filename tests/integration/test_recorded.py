@@ -18,6 +18,7 @@ from flownexus.leshan.webhook import Kind
 from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.ingest import create_app
+from tests.fixtures.guard import guard_of
 from tests.fixtures.postgres import Database
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
@@ -72,7 +73,8 @@ class Functions:
 def functions(database: Database) -> Iterator[Functions]:
     with open_pool(database.functions, 4, "test") as pool:
         apps = {
-            kind: create_app(kind, pool, Telemetry(timedelta(days=365)), None, ("secret",)) for kind in Kind
+            kind: create_app(kind, pool, Telemetry(timedelta(days=365)), None, guard_of("secret"))
+            for kind in Kind
         }
         functions = Functions(database, {kind: app.test_client() for kind, app in apps.items()})
         yield functions

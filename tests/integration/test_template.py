@@ -27,7 +27,8 @@ FLASK = """
         time.sleep(float(request.args.get("sleep", 0)))
         body = request.get_data()
         topic = request.headers.get("X-Topic")
-        return {"path": path, "length": len(body), "head": body[:20].decode(), "topic": topic}
+        who = request.environ["function_server.principal"]
+        return {"path": path, "length": len(body), "head": body[:20].decode(), "topic": topic, "who": who}
 """
 STARLETTE = """
     import asyncio
@@ -39,15 +40,20 @@ STARLETTE = """
         await asyncio.sleep(float(request.query_params.get("sleep", 0)))
         body, path = await request.body(), request.path_params["path"]
         topic = request.headers.get("X-Topic")
-        return JSONResponse({"path": path, "length": len(body), "head": body[:20].decode(), "topic": topic})
+        who = request.scope["function_server.principal"]
+        said = {"length": len(body), "head": body[:20].decode(), "who": who}
+        return JSONResponse({"path": path, "topic": topic, **said})
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
 """
 GUARD = """
-    def guard(path, headers):
+    asked = []
+
+    def guard(method, path, headers):
+        asked.append(f"{method} {path}")
         if path == "/open" or headers.get("authorization") == "Bearer right":
-            return None
-        return {"title": "Who are you?"}, 401, {"WWW-Authenticate": "Bearer"}
+            return f"caller {len(asked)}", None
+        return None, ({"title": "Who are you?"}, 401, {"WWW-Authenticate": "Bearer"})
 
     app.guard = guard
 """
@@ -79,7 +85,10 @@ def accepts(served: Served) -> bool:
 @both_kinds
 def test_a_request_reaches_the_handler_with_its_path_body_and_headers(serve: Serve, source: str) -> None:
     status, body, _ = serve(source).request("POST", "/a/b%20c", b"hello", {"X-Topic": "t"})
-    assert (status, json.loads(body)) == (200, {"path": "a/b c", "length": 5, "head": "hello", "topic": "t"})
+    assert (status, json.loads(body)) == (
+        200,
+        {"path": "a/b c", "length": 5, "head": "hello", "topic": "t", "who": None},
+    )
 
 
 @both_kinds
@@ -147,6 +156,13 @@ def test_a_guard_refuses_on_the_head_before_the_body(serve: Serve, source: str) 
         assert status_of(connection) == 401
     assert served.request("GET", "/open")[0] == 200
     assert served.request("POST", "/", b"x", RIGHT)[0] == 200
+
+
+@both_kinds
+def test_a_guard_is_asked_once_and_the_handler_told_who_calls(serve: Serve, source: str) -> None:
+    served = serve(source + GUARD)
+    told = [json.loads(served.request("POST", "/", b"x", RIGHT)[1])["who"] for _ in range(3)]
+    assert told == ["caller 1", "caller 2", "caller 3"]
 
 
 @both_kinds

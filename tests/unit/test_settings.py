@@ -8,10 +8,11 @@ from flownexus.settings import (
     Timeouts,
     duration,
     integer_setting,
-    optional_tokens,
+    optional_secret_lines,
     secret,
+    secret_lines,
     text_setting,
-    tokens,
+    token_to_send,
 )
 
 
@@ -46,8 +47,10 @@ def test_a_secret_comes_from_its_file_and_two_are_valid_during_a_rotation(
 ) -> None:
     monkeypatch.setenv("secret_mount_path", str(tmp_path))
     (tmp_path / "token").write_text("new\nold\n")
-    assert tokens("token") == ("new", "old")
-    assert secret("token") == "new"
+    assert secret_lines("token") == ("new", "old")
+    assert secret("token") == token_to_send("token") == "new"
+    (tmp_path / "token").write_text("new ann read\nold\n")
+    assert token_to_send("token") == "new"
 
 
 @pytest.mark.parametrize("content", [None, "", "\n \n"])
@@ -65,14 +68,14 @@ def test_an_optional_secret_is_off_where_it_is_missing_or_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("secret_mount_path", str(tmp_path))
-    assert optional_tokens("hook") == ()
+    assert optional_secret_lines("hook") == ()
     (tmp_path / "hook").write_text("off\n")
-    assert optional_tokens("hook") == ()
+    assert optional_secret_lines("hook") == ()
     (tmp_path / "hook").write_text("new\nold\n")
-    assert optional_tokens("hook") == ("new", "old")
+    assert optional_secret_lines("hook") == ("new", "old")
     (tmp_path / "hook").write_text("\n")
     with pytest.raises(MissingSettingError, match="hook"):
-        optional_tokens("hook")
+        optional_secret_lines("hook")
 
 
 def test_a_setting_that_is_missing_or_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

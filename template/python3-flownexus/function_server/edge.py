@@ -20,8 +20,10 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Refusal = tuple[dict[str, Any], int, Mapping[str, str]]
 """JSON, status and headers of an answer."""
-Guard = Callable[[str, Mapping[str, str]], Refusal | None]
-"""Says of a request's path and headers (names in lower case) how to refuse it; None lets it in."""
+Guard = Callable[[str, str, Mapping[str, str]], tuple[Any, Refusal | None]]
+"""Says of a request's method, path and headers (names in lower case) who sends it, or how to refuse it."""
+PRINCIPAL = "function_server.principal"
+"""Where the application finds who sends a request: a key of the ASGI scope or WSGI environment."""
 
 _GATEWAY_HEADERS = frozenset({b"x-call-id", b"x-forwarded-for", b"x-forwarded-host", b"forwarded"})
 
@@ -123,7 +125,7 @@ class Edge:
         settings: FunctionServerSettings,
         stopping: Callable[[], bool],
         ready: Callable[[], bool] = lambda: True,
-        guard: Guard = lambda path, headers: None,  # noqa: ARG005 - it lets everybody in
+        guard: Guard = lambda method, path, headers: (None, None),  # noqa: ARG005 - it lets everybody in
     ) -> None:
         self._application = application
         self._settings = settings
@@ -173,7 +175,8 @@ class Edge:
         answer = _Answer(send)
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            if refusal := self._guard(scope["path"], headers):
+            scope[PRINCIPAL], refusal = self._guard(scope["method"], scope["path"], headers)
+            if refusal is not None:
                 await self._turn_away(refusal, headers, receive, answer)
                 return
             body = await self._read(headers, receive)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from function_server.edge import Receive, Scope, Send
+from function_server.edge import PRINCIPAL, Receive, Scope, Send
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Response = tuple[int, list[tuple[bytes, bytes]], bytes]
@@ -63,6 +63,7 @@ def environ(scope: Scope, body: bytes) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        PRINCIPAL: scope.get(PRINCIPAL),
     }
     for raw_name, raw_value in scope["headers"]:
         # An underscore would let a header pass for another one that has a dash there.

@@ -52,7 +52,7 @@ final class TestServer implements AutoCloseable {
       throws IOException {
     Tokens api = Tokens.read(Files.writeString(folder.resolve("api"), "api-token\nolder\n"));
     Tokens secrets = Tokens.read(Files.writeString(folder.resolve("secrets"), "secrets-token\n"));
-    Tokens hook = Tokens.read(Files.writeString(folder.resolve("hook"), "hook-token\n"));
+    Tokens hook = Tokens.read(Files.writeString(folder.resolve("hook"), "hook-token leshan\n"));
     WebhookSettings settings =
         new WebhookSettings(
             Map.of(

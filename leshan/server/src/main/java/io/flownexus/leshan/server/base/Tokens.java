@@ -7,7 +7,10 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.List;
 
-/** The bearer tokens of one file: one a line, all valid, the first one is used for sending. */
+/**
+ * The bearer tokens of one file: the first word of each line, all valid, the first one is used for
+ * sending. What follows a token says to others whom it stands for.
+ */
 public final class Tokens {
 
   private final List<byte[]> tokens;
@@ -23,7 +26,8 @@ public final class Tokens {
           Files.readAllLines(file, StandardCharsets.UTF_8).stream()
               .map(String::strip)
               .filter(line -> !line.isEmpty())
-              .map(line -> line.getBytes(StandardCharsets.UTF_8))
+              .map(line -> line.split("\\s+", 2)[0])
+              .map(token -> token.getBytes(StandardCharsets.UTF_8))
               .toList();
       if (tokens.isEmpty()) {
         throw new StartupException("the token file " + file + " is empty");
