@@ -11,6 +11,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from flownexus.leshan.nodes import Readings, readings
+from flownexus.operations.catalogue import OnePath, Operation
 from flownexus.operations.lifecycle import Outcome, Verdict
 
 
@@ -215,6 +217,13 @@ def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:
         reason += f": {message}"
     final = code in _LASTING or (code.startswith("4") and code not in _PASSING)
     return Outcome(Verdict.REFUSED if final else Verdict.FAILED, reason, status)
+
+
+def readings_of(operation: Operation, content: Any) -> Readings:
+    """Take the values out of what the device sent; there are none where the kind brings none."""
+    if isinstance(operation, OnePath) and operation.brings_values and content is not None:
+        return readings(content, operation.path)
+    return Readings([], [])
 
 
 def _content(body: Mapping[str, Any]) -> Any:

@@ -6,18 +6,20 @@ A new kind is a struct here, its request in flownexus.leshan.requests, and a tes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self, TypeAlias, get_args
 
 import msgspec
 
 from flownexus.errors import ValidationFailedError
-from flownexus.lwm2m.path import Path
+from flownexus.lwm2m.path import BadPathError, Path
 from flownexus.operations.typed_value import is_typed, typed_value
 
 MAX_ARGUMENTS: Final = 4096  # characters of an execute's arguments
 MAX_PACKAGE_URI: Final = 255
 """The longest Package URI, in bytes (OMA LwM2M Core 1.1, appendix E.6: /5/*/1)."""
+LEVELS: Final = ("", "object", "object instance", "resource", "resource instance")
+"""What a path names, by the number of its ids."""
 _RESOURCE_DEPTH: Final = 3
 
 # arglist = arg *( "," arg ); arg = DIGIT / DIGIT "=" "'" *CHAR "'"; CHAR = "!" / %x23-26 / %x28-5B / %x5D-7E
@@ -32,8 +34,6 @@ class OperationBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="operat
     The fields of a kind are those that a request for it may have; they are columns of endpoint_operation too.
     """
 
-    depths: ClassVar[range]
-    """How many ids its path may have."""
     repetition_is_harmless: ClassVar[bool]
     """To do it twice does what doing it once does."""
     brings_values: ClassVar[bool] = False
@@ -56,7 +56,7 @@ class OperationBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="operat
     @property
     def targets(self) -> tuple[Path, ...]:
         """Return the paths that it is for."""
-        raise NotImplementedError
+        return ()
 
     @property
     def concerns(self) -> tuple[Path, ...]:
@@ -72,6 +72,9 @@ def name_of(kind: type[OperationBase]) -> str:
 class OnePath(OperationBase, frozen=True, kw_only=True):
     """What the kinds have that are for one path."""
 
+    depths: ClassVar = range(1, 5)
+    """How many ids the path may have."""
+
     path: Path
 
     @property
@@ -80,20 +83,36 @@ class OnePath(OperationBase, frozen=True, kw_only=True):
         return (self.path,)
 
     @classmethod
-    def faults(cls, body: Mapping[str, Any], path: Path | None) -> Iterator[tuple[str, str]]:  # noqa: ARG003
-        """Yield each field of a request that is not valid, the path aside, and what would be."""
-        yield from ()
+    def faults(cls, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield each of its fields that is not valid in a request, and what would be."""
+        try:
+            cls._path(body)
+        except BadPathError as error:
+            yield "path", str(error)
 
     @classmethod
-    def of(cls, body: Mapping[str, Any], path: Path) -> Self:  # noqa: ARG003
+    def of(cls, body: Mapping[str, Any]) -> Self:
         """Make one of a request without faults."""
-        return cls(path=path)
+        return cls(path=cls._path(body))
+
+    @classmethod
+    def _path(cls, body: Mapping[str, Any]) -> Path:
+        """Return the path of a request; raise BadPathError where there is none that this kind takes."""
+        text = body.get("path")
+        if not isinstance(text, str):
+            raise BadPathError("is a LwM2M path, such as /3303/0/5700")
+        path = Path.parse(text)
+        if path.depth not in cls.depths:
+            allowed = " or ".join(LEVELS[depth] for depth in cls.depths)
+            raise BadPathError(
+                f"{path} is that of an {LEVELS[path.depth]}; {name_of(cls)} takes that of a {allowed}"
+            )
+        return path
 
 
 class Read(OnePath, frozen=True, tag="read"):
     """Read values (OMA LwM2M Core 1.1, 6.3.1)."""
 
-    depths: ClassVar = range(1, 5)
     repetition_is_harmless: ClassVar = True
     brings_values: ClassVar = True
 
@@ -116,16 +135,19 @@ class Write(OnePath, frozen=True, tag="write"):
         return not is_typed(self.value)
 
     @classmethod
-    def faults(cls, body: Mapping[str, Any], path: Path | None) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong with the value, if anything is."""
+    def faults(cls, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield each of its fields that is not valid in a request, and what would be."""
+        bad_path = list(super().faults(body))
+        yield from bad_path
+        path = None if bad_path else cls._path(body)
         wrong = _wrong_value(body.get("value"), path) or _wrong_package_uri(body.get("value"), path)
         if wrong is not None:
             yield "value", wrong
 
     @classmethod
-    def of(cls, body: Mapping[str, Any], path: Path) -> Self:
+    def of(cls, body: Mapping[str, Any]) -> Self:
         """Make one of a request without faults."""
-        return cls(path=path, value=body["value"])
+        return cls(path=cls._path(body), value=body["value"])
 
 
 class Execute(OnePath, frozen=True, tag="execute"):
@@ -148,8 +170,9 @@ class Execute(OnePath, frozen=True, tag="execute"):
         return (Path(*self.path.ids[:-1]),)
 
     @classmethod
-    def faults(cls, body: Mapping[str, Any], path: Path | None) -> Iterator[tuple[str, str]]:  # noqa: ARG003
-        """Yield what is wrong with the arguments and the user's word, if anything is."""
+    def faults(cls, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield each of its fields that is not valid in a request, and what would be."""
+        yield from super().faults(body)
         arguments = body.get("arguments")
         if arguments is not None and not (isinstance(arguments, str) and _are_arguments(arguments)):
             yield "arguments", "are digits, each once, with or without a text: 0='reboot',1"
@@ -157,17 +180,18 @@ class Execute(OnePath, frozen=True, tag="execute"):
             yield "repeatable", "is true or false"
 
     @classmethod
-    def of(cls, body: Mapping[str, Any], path: Path) -> Self:
+    def of(cls, body: Mapping[str, Any]) -> Self:
         """Make one of a request without faults."""
         return cls(
-            path=path, arguments=body.get("arguments") or None, repeatable=body.get("repeatable", False)
+            path=cls._path(body),
+            arguments=body.get("arguments") or None,
+            repeatable=body.get("repeatable", False),
         )
 
 
 class Observe(OnePath, frozen=True, tag="observe"):
     """Read values, and be notified of those that follow (OMA LwM2M Core 1.1, 6.4.1)."""
 
-    depths: ClassVar = range(1, 5)
     repetition_is_harmless: ClassVar = True
     brings_values: ClassVar = True
     observes: ClassVar = True
@@ -176,14 +200,12 @@ class Observe(OnePath, frozen=True, tag="observe"):
 class CancelObserve(OnePath, frozen=True, tag="cancel-observe"):
     """End an observation (OMA LwM2M Core 1.1, 6.4.4)."""
 
-    depths: ClassVar = range(1, 5)
     repetition_is_harmless: ClassVar = True
 
 
-class Unknown(OnePath, frozen=True, tag="unknown"):
+class Unknown(OperationBase, frozen=True, tag="unknown"):
     """What a row asks for that this version does not know: a newer one has queued it. It is never sent."""
 
-    depths: ClassVar = range(0)
     repetition_is_harmless: ClassVar = False
 
     name: str
@@ -201,12 +223,25 @@ KINDS: Final[Mapping[str, type[Known]]] = {name_of(kind): kind for kind in get_a
 """All kinds, by their names."""
 
 
-def stored_operation(name: str, path: str, value: Any, arguments: str | None, repeatable: bool) -> Operation:
-    """Make an operation of its row."""
+def stored_operation(
+    name: str,
+    path: str | None,
+    paths: Sequence[str] | None,
+    value: Any,
+    arguments: str | None,
+    repeatable: bool,
+) -> Operation:
+    """Make an operation of the columns of its row."""
     kind = KINDS.get(name)
     if kind is None:
-        return Unknown(path=Path.parse(path), name=name)
-    columns = {"path": Path.parse(path), "value": value, "arguments": arguments, "repeatable": repeatable}
+        return Unknown(name=name)
+    columns = {
+        "path": None if path is None else Path.parse(path),
+        "paths": None if paths is None else tuple(map(Path.parse, paths)),
+        "value": value,
+        "arguments": arguments,
+        "repeatable": repeatable,
+    }
     return kind(**{field: columns[field] for field in kind.__struct_fields__})
 
 

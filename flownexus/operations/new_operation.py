@@ -10,15 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from flownexus.errors import ValidationFailedError
-from flownexus.lwm2m.path import BadPathError, Path
-from flownexus.operations.catalogue import KINDS, Known, Operation, name_of
+from flownexus.lwm2m.path import Path
+from flownexus.operations.catalogue import KINDS, Known, OnePath, Operation
 
 USER_PRIORITY: Final = 100
 """The priority of a user's operation unless it says another; the observe plan's operations have 0."""
 PRIORITIES: Final = range(1, 1001)
 """What a user may ask for; the higher goes first."""
-LEVELS: Final = ("", "object", "object instance", "resource", "resource instance")
-"""What a path names, by the number of its ids."""
 _DEFAULTS: Final[Mapping[str, Any]] = {
     field.name: None if field.default is msgspec.NODEFAULT else field.default
     for kind in KINDS.values()
@@ -75,35 +73,17 @@ def parse_operation(body: object) -> NewOperation:
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         wrong["operation"] = f"is one of {', '.join(KINDS)}"
-    path = _path(body.get("path"), kind, wrong)
     priority = body.get("priority", USER_PRIORITY)
     if isinstance(priority, bool) or not isinstance(priority, int) or priority not in PRIORITIES:
         wrong["priority"] = (
             f"is a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}; the higher goes first"
         )
+    wrong |= dict((kind or OnePath).faults(body))
     if kind is not None:
-        wrong |= {field: _belongs(field) for field in _foreign(body, kind)} | dict(kind.faults(body, path))
-    if wrong or kind is None or path is None:
+        wrong |= {field: _belongs(field) for field in _foreign(body, kind)}
+    if wrong or kind is None:
         raise ValidationFailedError("; ".join(f"{name}: {what}" for name, what in wrong.items()))
-    return NewOperation(str(endpoint), kind.of(body, path), int(priority))
-
-
-def _path(text: object, kind: type[Known] | None, wrong: dict[str, str]) -> Path | None:
-    if not isinstance(text, str):
-        wrong["path"] = "is a LwM2M path, such as /3303/0/5700"
-        return None
-    try:
-        path = Path.parse(text)
-    except BadPathError as error:
-        wrong["path"] = str(error)
-        return None
-    if kind is not None and path.depth not in kind.depths:
-        allowed = " or ".join(LEVELS[depth] for depth in kind.depths)
-        wrong["path"] = (
-            f"{path} is that of an {LEVELS[path.depth]}; {name_of(kind)} takes that of a {allowed}"
-        )
-        return None
-    return path
+    return NewOperation(str(endpoint), kind.of(body), int(priority))
 
 
 def _foreign(body: Mapping[str, Any], kind: type[Known]) -> list[str]:

@@ -30,7 +30,8 @@ class Operation(NamedTuple):
     id: int
     endpoint: str
     operation: str
-    path: str
+    path: str | None
+    paths: list[str] | None
     value: dict[str, Any] | None
     arguments: str | None
     repeatable: bool
@@ -56,9 +57,11 @@ class Operation(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return the operation as the REST API shows it; times are in ISO 8601, UTC."""
+        without = "paths" if self.paths is None else "path"
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in self._asdict().items()
+            if name != without
         }
 
 
@@ -111,11 +114,14 @@ def create(
 
 def _columns(connection: Connection, operation: catalogue.Operation) -> dict[str, Any]:
     """Return the columns that a kind may have a field for."""
+    path, paths = getattr(operation, "path", None), getattr(operation, "paths", None)
     value = getattr(operation, "value", None)
     if isinstance(operation, catalogue.Write):
         value = typed_value(value, _seen_type(connection, operation))
     return {
-        "path": str(operation.path),
+        "path": None if path is None else str(path),
+        "paths": None if paths is None else list(map(str, paths)),
+        "concerns": None if operation.concerns == operation.targets else list(map(str, operation.concerns)),
         "value": None if value is None else Jsonb(value),
         "arguments": getattr(operation, "arguments", None),
         "repeatable": getattr(operation, "repeatable", False),

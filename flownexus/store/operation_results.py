@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from psycopg import Connection, Cursor
 from psycopg_pool import ConnectionPool
 
-from flownexus.leshan.nodes import readings
+from flownexus.leshan.answers import readings_of
 from flownexus.leshan.webhook import EventType, Item
 from flownexus.operations.lifecycle import Settlement, Status
 from flownexus.store import queries, send
@@ -115,9 +115,7 @@ def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[E
     items: list[Item] = []
     claims: list[Claim] = []
     for claim_, settlement, received in ends:
-        if settlement.content is None or not claim_.operation.brings_values:
-            continue
-        found = readings(settlement.content, claim_.operation.path)
+        found = readings_of(claim_.operation, settlement.content)
         for rejection in found.rejected:
             _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
         if found.good:

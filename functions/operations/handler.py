@@ -7,11 +7,11 @@ GET /          ?endpoint=&status=&limit=50&cursor=: {"operations": [...], "next"
 GET /<id>      the operation
 DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
 
-`operation` is read, write, execute, observe or cancel-observe. A write's value is {"type": "STRING", "value":
-"x"} in Leshan's JSON, or the value alone where the resource's data type has been seen. An execute may have
+`operation` is one of the kinds in flownexus.operations.catalogue. A write's value is {"type", "value"} in
+Leshan's JSON, or the value alone where the resource's data type has been seen. An execute may have
 `arguments` such as 0='x',1 and may be marked `repeatable`: sent again when nobody knows whether it ran.
-`priority` is 1 to 1000, the higher goes first. Errors are application/problem+json: 400 no JSON, 401, 404 an
-endpoint never seen, 409, 422 naming the fields, 429 too many that wait for it, 503 with Retry-After.
+`priority` is 1 to 1000, the higher goes first. Errors are application/problem+json: 400 no JSON, 401, 404
+an endpoint never seen, 409, 422 naming the fields, 429 too many that wait for it, 503 with Retry-After.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import Execute, Write
+from flownexus.operations.catalogue import KINDS, Execute, Write
 from flownexus.operations.lifecycle import Settlement, Status, Wait, settle_unanswered
 from flownexus.store import queries
 from flownexus.store.operation_claims import (
@@ -273,6 +273,48 @@ def test_one_that_waits_holds_back_those_of_its_priority_whose_targets_overlap_a
     assert order == [first, same, above, below, execute]
 
 
+def test_one_of_several_targets_waits_for_an_older_one_of_any_of_them(
+    world: World, telemetry: Telemetry
+) -> None:
+    world.endpoint()
+    first = world.queue(path="/3/0/15")
+    [both] = world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, paths)"
+        " VALUES (1, 'read-several', '{/3303/0,/3/0/15}') RETURNING id"
+    )
+    behind = world.queue(operation="read", path="/3303/0/5700")
+    beside = world.queue(operation="read", path="/3/0/1")
+    assert put_back(world, telemetry, take(world), ANSWERED) is Recorded.MORE
+    order = []
+    for _ in range(4):
+        [claimed] = claim(world.pool, ["sim-0001"], LEASE)
+        if isinstance(claimed, Claim):
+            order.append(claimed.id)
+            put_back(world, telemetry, claimed, CONFIRMED)
+        end_delay(world, first)
+    assert order == [beside, first, both["id"], behind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_can_be_queued_and_claimed(world: World, kind: str) -> None:
+    world.endpoint()
+    world.queue(operation=kind, path="/3/0/4")
+    operation = take(world).operation
+    assert (operation.kind, operation.targets) == (kind, (Path(3, 0, 4),))
+
+
+def test_a_row_of_a_kind_that_is_not_known_holds_up_no_other_endpoint(world: World) -> None:
+    """A newer version, or a hand, has queued it."""
+    world.endpoint()
+    world.endpoint("sim-0002")
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path) VALUES (1, 'teleport', '/3')"
+    )
+    world.queue("sim-0002")
+    claims = claim(world.pool, ["sim-0001", "sim-0002"], LEASE)
+    assert [each.operation.kind for each in claims if isinstance(each, Claim)] == ["teleport", "write"]
+
+
 @pytest.mark.parametrize("failed", [ANSWERED, FAILED_TRY])
 def test_the_plan_s_operations_do_not_wait_for_each_other(
     world: World, telemetry: Telemetry, failed: Settlement
@@ -284,7 +326,7 @@ def test_the_plan_s_operations_do_not_wait_for_each_other(
         " VALUES (1, 'read', '/3', 0, 'a'), (1, 'observe', '/3/0/9', 0, 'a'), (1, 'observe', '/3303', 0, 'a')"
     )
     assert put_back(world, telemetry, take(world), failed) is Recorded.MORE
-    assert str(take(world).operation.path) == "/3/0/9"
+    assert str(take(world).operation.targets[0]) == "/3/0/9"
 
 
 def test_a_device_that_sleeps_is_sent_nothing_else_before_its_next_update(

@@ -1,5 +1,6 @@
 """The schema: partitions, roles, and its drawing in the documents."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from flownexus.operations.catalogue import KINDS
 from tests.fixtures.postgres import Database
 from tools.diagram import SCHEMA_DOCUMENT, schema_document
 
@@ -163,3 +165,25 @@ def test_who_reads_by_hand_may_read_what_dashboards_do(database: Database) -> No
             connection.execute(f"SELECT * FROM {table} LIMIT 1".encode())
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute("DELETE FROM dead_letter")
+
+
+def test_what_the_plan_asks_for_is_a_kind_that_brings_values(owner: psycopg.Connection) -> None:
+    allowed = set()
+    for name in KINDS:
+        with contextlib.suppress(psycopg.errors.CheckViolation):
+            owner.execute("INSERT INTO observe_plan (operation_type, object_id) VALUES (%s, 9)", (name,))
+            allowed.add(name)
+    assert allowed == {"read", "observe"}
+    assert all(KINDS[name].brings_values for name in allowed)
+
+
+@pytest.mark.parametrize(
+    "columns", ["'read', NULL, NULL", "'read', '/3', '{/3}'", "'read', NULL, '{}'", "'Read me', '/3', NULL"]
+)
+def test_an_operation_has_a_kind_and_either_a_path_or_paths(owner: psycopg.Connection, columns: str) -> None:
+    owner.execute("INSERT INTO endpoint (name) VALUES ('x')")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        owner.execute(
+            "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, paths)"
+            f" SELECT id, {columns} FROM endpoint".encode()
+        )

@@ -21,12 +21,11 @@ from flownexus.operations.catalogue import (
 )
 
 RESOURCE = Path(3, 0, 15)
-NOTHING = (None, None, False)
+NOTHING = (None, None, None, False)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_a_kind_says_what_is_particular_to_it(kind: type[Known]) -> None:
-    assert set(kind.depths) <= {1, 2, 3, 4}
     assert isinstance(kind.repetition_is_harmless, bool)
     assert inspect.getdoc(kind)
 
@@ -34,7 +33,7 @@ def test_a_kind_says_what_is_particular_to_it(kind: type[Known]) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_that_is_known_has_a_request(name: str) -> None:
     value = {"type": "STRING", "value": "UTC"}
-    assert call_of(stored_operation(name, "/3/0/15", value, None, False)).path.startswith("/3/0/15")
+    assert call_of(stored_operation(name, "/3/0/15", None, value, None, False)).path.startswith("/3/0/15")
 
 
 def test_what_is_done_twice_without_harm() -> None:
@@ -56,7 +55,7 @@ def test_an_execute_concerns_its_object_instance_and_all_others_their_path() -> 
 
 
 def test_a_row_has_the_fields_of_its_kind() -> None:
-    columns = (None, "0='x'", True)
+    columns = (None, None, "0='x'", True)
     stored = stored_operation("execute", "/3/0/4", *columns)
     assert stored == Execute(path=Path(3, 0, 4), arguments="0='x'", repeatable=True)
     assert stored_operation("read", "/3", *columns) == Read(path=Path(3))
