@@ -25,8 +25,13 @@ help: ## say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: up status logs down clean
-up: $(STAMP) ## start everything; returns when all of it is ready
+up: prerequisites $(STAMP) ## start everything; returns when all of it is ready
 	@$(RUN) -m local up
+
+.PHONY: prerequisites
+# What FLOWNEXUS_PARTS leaves out needs nothing.
+prerequisites:
+	@local/prerequisites.sh "$(PYTHON)" "$(if $(FLOWNEXUS_PARTS),$(if $(findstring leshan,$(FLOWNEXUS_PARTS)),java),java)"
 
 # On a checkout in which nothing has run there is nothing to ask, and so nothing to install.
 ASK := if [ ! -x $(RUN) ]; then echo "nothing has run yet: make up" >&2; exit 1; fi;
@@ -133,11 +138,7 @@ $(STAMP): pyproject.toml uv.lock | $(UV)
 	@touch $@
 
 $(UV):
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found: sudo apt-get install python3 python3-venv" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "error: $$($(PYTHON) --version) is too old: Python 3.11 or newer is needed (make PYTHON=python3.12 ...)" >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
-		echo "error: $(PYTHON) has no venv: sudo apt-get install python3-venv" >&2; exit 1; }
+	@local/prerequisites.sh "$(PYTHON)"
 	@echo "making the Python environment"
 	@rm -rf $(TOOLS)/uv && mkdir -p -m 700 $(TOOLS)
 	@$(PYTHON) -m venv $(TOOLS)/uv

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -55,6 +56,7 @@ def up(options: Options) -> int:
         if not _status(options.home).get("ready"):
             return fail(f"the world in {options.home} is being started already (process {pid})")
         _console.print(f"already running (process {pid}), as it was started; `make down` stops it")
+        _say_ignored(options.chosen, _status(options.home).get("chosen", {}))
         _show(options.home)
         return 0
     _end_leftovers(options.home)
@@ -88,6 +90,18 @@ def up(options: Options) -> int:
     return 0
 
 
+def _say_ignored(now: Mapping[str, str], started: Mapping[str, str]) -> None:
+    """Name what is chosen now and not what the world was started with."""
+    other = {name: value for name, value in now.items() if started.get(name) != value}
+    for name, value in other.items():
+        runs = f"{name}={started[name]}" if name in started else f"its default of {name}"
+        _console.print(f"[yellow]ignored:[/] {escape(f'{name}={value}; the world runs with {runs}')}")
+    if other:
+        # All of it once more: what is not given falls back to its default.
+        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in {**started, **now}.items())
+        _console.print(escape(f"to change that: make down, then make up {words}"))
+
+
 def _follow(daemon: subprocess.Popen[str], began: float) -> str | None:
     """Print how the daemon gets on; return None when all is ready, else what is wrong."""
     assert daemon.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
@@ -115,18 +129,22 @@ def _show(home: Path) -> None:
     user = SecretFolder(Path(values["FLOWNEXUS_SECRETS"])).read("basic-auth-user")
     table = _table("", "where", "secret")
     for name, where, secret in (
-        ("gateway", host, f"basic-auth-password (user {user})"),
-        ("operations", f"{host}/function/operations", "flownexus-api-token"),
-        ("values of devices", f"{host}/leshan_api/resource/single", "flownexus-webhook-token"),
+        ("OpenFaaS's gateway", host, f"basic-auth-password (user {user})"),
+        ("you queue operations at", f"{host}/function/operations", "flownexus-api-token"),
+        ("Leshan posts values to", f"{host}/leshan_api/resource/single", "flownexus-webhook-token"),
         ("", f"{host}/leshan_api/resource/composite", "flownexus-webhook-token"),
         ("Leshan's REST API", f"{values['FLOWNEXUS_LESHAN_URL']}/api", "flownexus-leshan-token"),
-        ("devices", values["FLOWNEXUS_COAPS"], "a key that you put at Leshan"),
+        ("devices register at", values["FLOWNEXUS_COAPS"], "a key that you put at Leshan"),
         *(
             [("", values["FLOWNEXUS_COAP"], "none: simulated devices, and PLAIN_COAP")]
             if "FLOWNEXUS_COAP" in values
             else []
         ),
-        ("PostgreSQL", _without_password(values["FLOWNEXUS_DATABASE_URL"]), "to read: . env, psql"),
+        (
+            "PostgreSQL",
+            _without_password(values["FLOWNEXUS_DATABASE_URL"]),
+            "none: a role that may only read",
+        ),
         ("NATS", _without_password(values["FLOWNEXUS_NATS_URL"]), "FLOWNEXUS_NATS_URL in env"),
     ):
         table.add_row(escape(name), escape(where), escape(secret))

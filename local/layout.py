@@ -189,7 +189,7 @@ class Layout:
             self._password_file,
             password_line(self.database_url, READER, self._passwords.random(_file(READER))),
         )
-        lines = [f"{name}={shlex.quote(value)}" for name, value in self.environment().items()]
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment().items()]
         write_private(self.home / ENVIRONMENT_FILE, "\n".join(lines) + "\n")
 
 

@@ -32,6 +32,10 @@ STACK_SETTINGS = (
     "TAG",
 )
 """What of the environment stack.yml has a place for."""
+WORLD_SETTINGS = (
+    *("DEVICES", "PORTS", "COAP_HOST", "MODELS", "PLAIN_COAP", "NEW_ENDPOINTS", "LONG_POLL_TIMEOUT"),
+    "FLOWNEXUS_PARTS",
+)
 RETENTIONS = ("24h", "1000000h")  # less would drop what is being written; more is no period of PostgreSQL's
 
 
@@ -105,6 +109,8 @@ class Options:
     simulator_arguments: tuple[str, ...] = ()
     stack_environment: Mapping[str, str] = field(default_factory=dict)
     """Values for ${NAME:-default} in stack.yml."""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """What the environment has set of all this, by variable; for `make up` to compare."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Options:
@@ -151,6 +157,7 @@ class Options:
             new_endpoints=_number(environment, "NEW_ENDPOINTS", 20, 1_000_000),
             database_url=urls["DATABASE_URL"],
             nats_url=urls["NATS_URL"],
+            chosen={name: environment[name] for name in variables() if environment.get(name)},
             stack_environment={name: environment[name] for name in STACK_SETTINGS if environment.get(name)},
         )
 
@@ -186,6 +193,12 @@ class Options:
         return [dict(part.partition("=")[::2] for part in group.split(",")) for group in self.device_groups()]
 
 
+def variables() -> tuple[str, ...]:
+    """Return the variables that choose what a world is like, those apart that may hold a password."""
+    ports = (Ports.variable(port.name) for port in fields(Ports))
+    return (*WORLD_SETTINGS, *ports, *STACK_SETTINGS)
+
+
 def read_environment_file(home: Path) -> dict[str, str]:
     """Return what the world in `home` wrote for others to find it; nothing if it never ran."""
     try:
@@ -194,7 +207,7 @@ def read_environment_file(home: Path) -> dict[str, str]:
         return {}
     return {
         name: "".join(shlex.split(value))
-        for name, _, value in (line.partition("=") for line in text.splitlines())
+        for name, _, value in (line.removeprefix("export ").partition("=") for line in text.splitlines())
     }
 
 

@@ -162,9 +162,7 @@ class World(Layout):
             self._reach_nats()
         self.make_secrets()
         if wanted & {"leshan", "simulator"}:
-            self._progress("looking at the Java parts")
-            if java.build(self.logs / "maven.log"):
-                self._progress("built the Java parts")
+            java.build(self.logs / "maven.log", self._progress)
         # What needs nobody else starts at once, so that their starting takes the time of the slowest.
         if self.own_database:
             self._launch(parts.postgres(self, self._changed))
@@ -298,7 +296,10 @@ class World(Layout):
                 }
                 for part in list(self.parts.values())
             ]
-            write_private(self.home / STATUS_FILE, json.dumps({"ready": self.ready, "parts": parts}))
+            write_private(
+                self.home / STATUS_FILE,
+                json.dumps({"ready": self.ready, "chosen": self.options.chosen, "parts": parts}),
+            )
 
 
 def _log_end(path: Path) -> str:

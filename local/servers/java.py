@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from local import REPOSITORY
@@ -46,17 +47,18 @@ def stale(jar: Path) -> bool:
     return max(path.stat().st_mtime for path in sources if path.is_file()) > jar.stat().st_mtime
 
 
-def build(log: Path) -> bool:
-    """Build the jars if need be; return whether there was need."""
+def build(log: Path, progress: Callable[[str], None]) -> None:
+    """Build the jars if need be."""
     java()
     # One build at a time in this checkout, whichever world asks for it.
     with (LESHAN / "pom.xml").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not any(map(stale, (SERVER_JAR, SIMULATOR_JAR))):
-            return False
+            return
         for tool in ("mvn", "javac"):
             if shutil.which(tool) is None:
                 raise JavaError(f"{tool} was not found: it builds the Leshan server\n  {INSTALL}")
+        progress("building the Java parts, which takes about a minute")
         command = ["mvn", "-q", "-B", "-f", str(LESHAN / "pom.xml"), "package", "-DskipTests"]
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with log.open("wb") as output:
@@ -73,4 +75,4 @@ def build(log: Path) -> bool:
             if not jar.exists():
                 raise JavaError(f"the build of Leshan did not make {jar} (log: {log})")
             os.utime(jar)
-        return True
+        progress("built the Java parts")

@@ -108,9 +108,13 @@ def test_up_status_a_second_up_down_and_up_again(home: Home) -> None:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS x")
     status = home.run("status")
     assert (status.returncode, status.stdout.count("running"), status.stdout.count("ready")) == (0, 4, 6)
-    again = home.run("up")
+    again = home.run("up", DEVICES="5", LONG_POLL_TIMEOUT="4s")
     assert again.returncode == 0
     assert "already running" in again.stdout
+    assert "ignored: DEVICES=5; the world runs with its default of DEVICES" in again.stdout
+    assert "ignored: LONG_POLL_TIMEOUT=4s; the world runs with LONG_POLL_TIMEOUT=3s" in again.stdout
+    assert "ignored: PORTS" not in again.stdout
+    assert re.search("make down, then make up .*LONG_POLL_TIMEOUT=4s.* DEVICES=5", again.stdout)
     assert home.run("down").returncode == 0
     assert home.processes() == set()
     assert home.run("down").stdout == "not running\n"

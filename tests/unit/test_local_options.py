@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -225,13 +228,13 @@ def test_a_missing_maven_and_a_failing_build_are_said_so(
     monkeypatch.setattr(java, "SIMULATOR_JAR", leshan / "simulator" / "target" / "simulator.jar")
     program(path, "java", "echo 'openjdk version \"17.0.1\"' >&2")
     with pytest.raises(java.JavaError, match="mvn was not found"):
-        java.build(tmp_path / "maven.log")
+        java.build(tmp_path / "maven.log", print)
     program(path, "mvn", "echo '[ERROR] it is broken'; exit 1")
     with pytest.raises(java.JavaError, match="javac was not found"):
-        java.build(tmp_path / "maven.log")
+        java.build(tmp_path / "maven.log", print)
     program(path, "javac", "")
     with pytest.raises(java.JavaError, match=r"failed \(log: .*maven.log\):\n.*it is broken"):
-        java.build(tmp_path / "maven.log")
+        java.build(tmp_path / "maven.log", print)
 
 
 def test_a_jar_is_stale_when_a_source_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,3 +275,31 @@ def test_how_many_new_endpoints_may_come_in_a_minute_can_be_chosen() -> None:
     assert Options.from_environment({"NEW_ENDPOINTS": "300"}).new_endpoints == 300
     with pytest.raises(OptionError, match="NEW_ENDPOINTS must be a number"):
         Options.from_environment({"NEW_ENDPOINTS": "many"})
+
+
+def test_all_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
+    for tool in ("sh", "sed", "cat"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    program(tmp_path, "java", "echo 'openjdk version \"11.0.2\"' >&2")
+    script = Path(java.LESHAN).parent / "local" / "prerequisites.sh"
+
+    def missing(*arguments: str) -> list[str]:
+        done = subprocess.run(
+            [script, *arguments],
+            cwd=tmp_path,
+            env={"PATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [line.strip() for line in done.stderr.splitlines() if line.startswith("  ")]
+
+    python = "Python 3.11 or newer: python3 was not found"
+    assert missing("python3") == [python]
+    assert missing("python3", "java") == [
+        python,
+        "JDK 17 or newer: java is version 11",
+        "JDK 17 or newer: javac was not found",
+        "Maven: mvn was not found",
+    ]
+    assert missing(sys.executable) == []
