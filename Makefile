@@ -97,6 +97,7 @@ TYPED := flownexus connector deploy local tools benchmarks chaos tests
 check: $(STAMP) ## lint and types, Python and Java
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports --no-logo
 	$(VENV)/bin/mypy --explicit-package-bases $(TYPED)
 	@# Each of these is its own program: its modules are named alike.
 	for handler in functions/*/handler.py; do $(VENV)/bin/mypy $$handler; done
