@@ -23,6 +23,7 @@ import java.lang.management.MemoryType;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import org.eclipse.leshan.core.endpoint.Protocol;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
@@ -88,7 +89,7 @@ public final class Application {
             watch::review,
             metrics,
             delivery == null ? null : delivery.spool(),
-            delivery == null ? Delivery::atOnce : delivery.saved(),
+            delivery == null ? () -> CompletableFuture.completedStage(null) : delivery::saved,
             this::troubles);
     Runtime runtime = Runtime.getRuntime();
     metrics.gauge(

@@ -6,7 +6,6 @@ import io.flownexus.leshan.server.spool.DiskSpool;
 import io.flownexus.leshan.server.spool.DurableEndpoints;
 import io.flownexus.leshan.server.spool.DurableRegistrationStore;
 import io.flownexus.leshan.server.spool.Journal;
-import io.flownexus.leshan.server.webhook.MemorySpool;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import io.flownexus.leshan.server.webhook.Uptime;
@@ -15,24 +14,19 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
-import java.util.function.Supplier;
-import org.eclipse.leshan.server.registration.InMemoryRegistrationStore;
 import org.eclipse.leshan.server.registration.RegistrationStore;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The way of data from devices to functions, through a spool on disk or in memory. */
+/** The way of data from devices to functions, through a spool on disk. */
 final class Delivery {
 
   private static final Logger LOG = LoggerFactory.getLogger(Delivery.class);
 
   private final Journal journal;
-  private final DiskSpool disk;
-  private final Spool spool;
-  private final RegistrationStore registrations;
-  private final Supplier<CompletionStage<Void>> saved;
+  private final DiskSpool spool;
+  private final DurableRegistrationStore registrations;
   private final KnownEndpoints endpoints;
   private final Uptime uptime;
   private final Uplink uplink;
@@ -40,28 +34,13 @@ final class Delivery {
 
   /** Put the parts together; what an earlier life has left is posted at once. */
   Delivery(ServerSettings settings, Metrics metrics) {
-    int lanes = settings.webhooks().lanes();
-    if (settings.spool() == null) {
-      journal = null;
-      disk = null;
-      spool = new MemorySpool(lanes, settings.maxPendingItems());
-      registrations = new InMemoryRegistrationStore();
-      saved = Delivery::atOnce;
-      endpoints = new KnownEndpoints();
-      metrics.gauge(
-          "spool_bound_items", "", "Devices are refused at it.", settings::maxPendingItems);
-    } else {
-      journal = new Journal(settings.spool(), metrics);
-      disk = new DiskSpool(journal, lanes, settings.maxSpoolBytes(), metrics);
-      spool = disk;
-      DurableRegistrationStore durable = new DurableRegistrationStore(journal);
-      registrations = durable;
-      saved = durable::saved;
-      endpoints = new DurableEndpoints(journal);
-      journal.start();
-    }
+    journal = new Journal(settings.spool(), metrics);
+    spool = new DiskSpool(journal, settings.webhooks().lanes(), settings.maxSpoolBytes(), metrics);
+    registrations = new DurableRegistrationStore(journal);
+    endpoints = new DurableEndpoints(journal);
+    journal.start();
     webhooks = new Webhooks(spool, settings.webhooks(), metrics);
-    Path heard = settings.spool() == null ? null : Path.of(settings.spool().toString() + ".heard");
+    Path heard = Path.of(settings.spool() + ".heard");
     uptime = new Uptime(heard, spool::accepting, settings.bridgedGap());
     uptime.start();
     uplink = new Uplink(spool, uptime, metrics);
@@ -75,14 +54,9 @@ final class Delivery {
     return registrations;
   }
 
-  /** Return what tells when registrations and observations are as safe as they get. */
-  Supplier<CompletionStage<Void>> saved() {
-    return saved;
-  }
-
-  /** Tell so at once. */
-  static CompletionStage<Void> atOnce() {
-    return CompletableFuture.completedStage(null);
+  /** Return when all registrations and observations so far are on disk. */
+  CompletionStage<Void> saved() {
+    return registrations.saved();
   }
 
   KnownEndpoints endpoints() {
@@ -96,7 +70,7 @@ final class Delivery {
   /** Say why data is not kept or not posted, though disk and functions may be well. */
   List<String> troubles() {
     List<String> troubles = new ArrayList<>(webhooks.troubles());
-    if (journal != null && journal.trouble() != null) {
+    if (journal.trouble() != null) {
       troubles.add(journal.trouble());
     }
     return troubles;
@@ -106,13 +80,7 @@ final class Delivery {
   void stop(Duration patience) {
     uptime.close();
     long left = webhooks.close(patience);
-    if (journal == null) {
-      if (left > 0) {
-        LOG.error("stopped with {} items that no function has taken: they are lost", left);
-      }
-      return;
-    }
-    disk.close();
+    spool.close();
     journal.close();
     if (left > 0) {
       LOG.info("stopped with {} items in the spool: they are posted after the next start", left);

@@ -101,14 +101,8 @@ public final class Main implements Callable<Integer> {
   private int batchItems;
 
   @Option(
-      names = "--max-pending-items",
-      defaultValue = "100000",
-      description = "devices are refused while so many wait, without --spool")
-  private long maxPendingItems;
-
-  @Option(
       names = "--spool",
-      description = "file that keeps items until they are stored; without it they are in memory")
+      description = "file that keeps items until they are stored; required, but with --count-only")
   private Path spool;
 
   @Option(
@@ -225,7 +219,6 @@ public final class Main implements Callable<Integer> {
         Tokens.read(apiTokenFile),
         secretsTokenFile == null ? null : Tokens.read(secretsTokenFile),
         countOnly ? null : webhooks(),
-        maxPendingItems,
         spool,
         maxSpoolBytes,
         securityStore,
@@ -236,9 +229,11 @@ public final class Main implements Callable<Integer> {
   }
 
   private WebhookSettings webhooks() {
-    if (lanes < 1 || batchItems < 1 || maxPendingItems < 1 || maxSpoolBytes < 1) {
-      throw new StartupException(
-          "--lanes, --batch-items, --max-pending-items and --max-spool-bytes are 1 or more");
+    if (lanes < 1 || batchItems < 1 || maxSpoolBytes < 1) {
+      throw new StartupException("--lanes, --batch-items and --max-spool-bytes are 1 or more");
+    }
+    if (spool == null) {
+      throw new StartupException("--spool is needed, or --count-only");
     }
     if (webhookTokenFile == null) {
       throw new StartupException("--webhook-token-file is needed, or --count-only");

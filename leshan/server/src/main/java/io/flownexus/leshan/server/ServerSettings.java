@@ -12,7 +12,7 @@ import java.time.Duration;
  * All that a server needs to know to start.
  *
  * <p>Port 0 is any free one; a CoAP port is opened where somebody may use it; paths that are null
- * are not used; without webhooks it only counts.
+ * are not used; without webhooks it only counts, and needs no spool.
  */
 public record ServerSettings(
     String coapHost,
@@ -25,7 +25,6 @@ public record ServerSettings(
     Tokens apiTokens,
     Tokens secretsTokens,
     WebhookSettings webhooks,
-    long maxPendingItems,
     Path spool,
     long maxSpoolBytes,
     Path securityStore,

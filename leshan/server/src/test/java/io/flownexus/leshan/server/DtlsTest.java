@@ -52,7 +52,7 @@ class DtlsTest {
     if (certificates == null) {
       certificates = new TestCertificates(keys);
     }
-    server = new TestServer(folder, 100_000, Duration.ofSeconds(93), certificates.server());
+    server = new TestServer(folder, 1 << 30, Duration.ofSeconds(93), certificates.server());
     LOGGER.setLevel(Level.WARNING);
     LOGGER.setUseParentHandlers(false);
     LOGGER.addHandler(handler);

@@ -20,6 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 class FullSpoolTest {
 
   private static final int BOUND = 3;
+  private static final long BOUND_BYTES = 400; // which three of these items are the first to reach
 
   @TempDir Path folder;
   TestServer server;
@@ -27,7 +28,7 @@ class FullSpoolTest {
 
   @BeforeEach
   void start() throws Exception {
-    server = new TestServer(folder, BOUND, Duration.ofSeconds(93), null);
+    server = new TestServer(folder, BOUND_BYTES, Duration.ofSeconds(93), null);
     device = TestDevice.plain("one", server.application.coapPort()).start();
     server.awaitRegistration("one", 0);
     device.confirm(3303);

@@ -50,7 +50,7 @@ class RestTest {
 
   @BeforeEach
   void start() throws Exception {
-    server = new TestServer(folder, 100_000, Duration.ofMillis(700), null);
+    server = new TestServer(folder, 1 << 30, Duration.ofMillis(700), null);
   }
 
   @AfterEach

@@ -63,6 +63,9 @@ final class ServerProcess implements AutoCloseable {
             "--webhook-registration=" + webhooks.uri("/registration"),
             "--ready-file=" + folder.resolve("ready"),
             "--log-level=warn"));
+    if (Stream.of(flags).noneMatch(flag -> flag.startsWith("--spool"))) {
+      command.add("--spool=" + folder.resolve("spool.db"));
+    }
     Stream.of(flags).filter(flag -> !jvm.contains(flag)).forEach(command::add);
     start();
   }

@@ -30,21 +30,21 @@ final class TestServer implements AutoCloseable {
   final HttpClient http = HttpClient.newHttpClient();
 
   TestServer(Path folder) throws IOException {
-    this(folder, 100_000, Duration.ofSeconds(93), null);
+    this(folder, 1 << 30, Duration.ofSeconds(93), null);
   }
 
-  TestServer(Path folder, long maxPending, Duration awake, Credentials credentials)
+  TestServer(Path folder, long maxSpoolBytes, Duration awake, Credentials credentials)
       throws IOException {
-    this(folder, maxPending, awake, credentials, PlainCoap.ANY, null);
+    this(folder, maxSpoolBytes, awake, credentials, PlainCoap.ANY, folder.resolve("spool.db"));
   }
 
   TestServer(Path folder, PlainCoap plain, Path spool) throws IOException {
-    this(folder, 100_000, Duration.ofSeconds(93), null, plain, spool);
+    this(folder, 1 << 30, Duration.ofSeconds(93), null, plain, spool);
   }
 
   private TestServer(
       Path folder,
-      long maxPending,
+      long maxSpoolBytes,
       Duration awake,
       Credentials credentials,
       PlainCoap plain,
@@ -78,9 +78,8 @@ final class TestServer implements AutoCloseable {
                 api,
                 secrets,
                 settings,
-                maxPending,
                 spool,
-                1 << 30,
+                maxSpoolBytes,
                 folder.resolve("security.json"),
                 credentials,
                 null,

@@ -35,6 +35,9 @@ public final class DurableEndpoints extends KnownEndpoints implements Journal.Pa
   /** Take over what an earlier life has left. */
   public DurableEndpoints(Journal journal) {
     this.journal = journal;
+    journal.define(
+        "CREATE TABLE IF NOT EXISTS endpoint"
+            + " (name TEXT PRIMARY KEY, secure INTEGER, day INTEGER) WITHOUT ROWID");
     put = journal.update("INSERT OR REPLACE INTO endpoint VALUES (?, ?, ?)");
     try {
       journal

@@ -26,6 +26,13 @@ public final class DurableRegistrationStore extends InMemoryRegistrationStore
 
   private static final Logger LOG = LoggerFactory.getLogger(DurableRegistrationStore.class);
 
+  private static final String SCHEMA =
+      """
+      CREATE TABLE IF NOT EXISTS registration (id TEXT PRIMARY KEY, json TEXT) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS observation (
+        uri TEXT, token TEXT, registration TEXT, json TEXT, PRIMARY KEY (uri, token)) WITHOUT ROWID;
+      """;
+
   private final Journal journal;
   private final Update putRegistration;
   private final Update deleteRegistration;
@@ -46,6 +53,7 @@ public final class DurableRegistrationStore extends InMemoryRegistrationStore
   /** Take over what an earlier life has left. */
   public DurableRegistrationStore(Journal journal) {
     this.journal = journal;
+    journal.define(SCHEMA);
     try {
       putRegistration = journal.update("INSERT OR REPLACE INTO registration VALUES (?, ?)");
       deleteRegistration = journal.update("DELETE FROM registration WHERE id = ?");

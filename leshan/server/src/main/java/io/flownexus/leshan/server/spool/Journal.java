@@ -2,13 +2,13 @@ package io.flownexus.leshan.server.spool;
 
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.StartupException;
+import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -49,35 +49,10 @@ public final class Journal implements AutoCloseable {
   }
 
   private static final Logger LOG = LoggerFactory.getLogger(Journal.class);
-  private static final String SCHEMA =
-      """
-      CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS lane (
-        id INTEGER PRIMARY KEY, kind TEXT, number INTEGER, committed INTEGER, done INTEGER);
-      -- positions of a lane from "since" on are the numbers of "source", from 1 on
-      CREATE TABLE IF NOT EXISTS numbering (
-        lane INTEGER, since INTEGER, source TEXT, PRIMARY KEY (lane, since)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS chunk (
-        id INTEGER PRIMARY KEY, lane INTEGER, first_seq INTEGER, last_seq INTEGER, time INTEGER,
-        bytes INTEGER, items BLOB);
-      CREATE INDEX IF NOT EXISTS chunk_lane ON chunk (lane, last_seq, bytes);
-      CREATE TABLE IF NOT EXISTS aside (
-        kind TEXT, lane INTEGER, source TEXT, seq INTEGER, time INTEGER, reason TEXT, json TEXT,
-        PRIMARY KEY (kind, lane, source, seq)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS receipt (id INTEGER PRIMARY KEY, time INTEGER, messages BLOB);
-      CREATE TABLE IF NOT EXISTS registration (id TEXT PRIMARY KEY, json TEXT) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS observation (
-        uri TEXT, token TEXT, registration TEXT, json TEXT, PRIMARY KEY (uri, token)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS endpoint (name TEXT PRIMARY KEY, secure INTEGER, day INTEGER) WITHOUT ROWID;
-      """;
-  // Lanes had one source for life, whose numbers were their positions.
-  private static final String SOURCE_OF_LANES =
-      "SELECT 1 FROM pragma_table_info('lane') WHERE name = 'source'";
-  private static final String NUMBER_LANES =
-      """
-      INSERT INTO numbering SELECT id, 1, source FROM lane;
-      ALTER TABLE lane DROP COLUMN source;
-      """;
+
+  /** The version of the file's tables; 0 is an empty file, or one of before there were versions. */
+  private static final int SCHEMA_VERSION = 1;
+
   private static final long TICK = TimeUnit.SECONDS.toNanos(1);
   private static final long SOON = TimeUnit.MILLISECONDS.toNanos(100);
   private static final long RETRY = TimeUnit.MILLISECONDS.toNanos(500);
@@ -92,7 +67,7 @@ public final class Journal implements AutoCloseable {
 
   private final Path file;
   private final FileChannel lockFile;
-  private final FileStore disk;
+  private final File folder;
   private final long reserve;
   private final Update probe;
   private final List<Participant> participants = new CopyOnWriteArrayList<>();
@@ -117,7 +92,7 @@ public final class Journal implements AutoCloseable {
   public Journal(Path file, Metrics metrics) {
     this.file = file.toAbsolutePath();
     try {
-      Path folder = Files.createDirectories(this.file.getParent(), ownersOnly("rwx------"));
+      Files.createDirectories(this.file.getParent(), ownersOnly("rwx------"));
       lockFile = lock(keepToOwner(sibling(".lock")));
       keepToOwner(this.file);
       for (String ending : List.of("-wal", "-shm")) { // SQLite makes them like the file
@@ -125,21 +100,22 @@ public final class Journal implements AutoCloseable {
           keepToOwner(sibling(ending));
         }
       }
-      disk = Files.getFileStore(folder);
-      reserve = Math.min(RESERVE, disk.getTotalSpace() / 4);
+      // By its path: a FileStore needs the mount point, which a container need not show.
+      folder = this.file.getParent().toFile();
+      reserve = Math.min(RESERVE, folder.getTotalSpace() / 4);
       clearLibraries(sibling(".native"));
       connection = connectToWrite();
       try (Statement statement = connection.createStatement()) {
-        statement.executeUpdate(SCHEMA);
-        if (statement.executeQuery(SOURCE_OF_LANES).next()) {
-          statement.executeUpdate(NUMBER_LANES);
-        }
+        requireKnown(statement);
+        statement.executeUpdate(
+            "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID");
         statement.executeUpdate("INSERT OR IGNORE INTO meta VALUES ('probe', 0)");
         connection.commit();
       }
       probe = update("UPDATE meta SET value = value + 1 WHERE name = 'probe'");
     } catch (IOException | SQLException e) {
-      throw new StartupException("cannot open the spool " + file + " (" + e.getMessage() + ")", e);
+      disconnect();
+      throw cannotOpen(e);
     }
     commits = metrics.counter("spool_commits_total", "", "Transactions committed.");
     items = metrics.counter("spool_committed_items_total", "", "Items committed.");
@@ -150,9 +126,37 @@ public final class Journal implements AutoCloseable {
     thread.setDaemon(true);
   }
 
-  /** Begin to commit. */
+  /** Begin to commit; the parts have brought their tables to this version before. */
   public void start() {
+    define("PRAGMA user_version = " + SCHEMA_VERSION);
     thread.start();
+  }
+
+  /** Make a part's tables, or migrate them, before the start; safe to do again. */
+  void define(String sql) {
+    try (Statement statement = connection.createStatement()) {
+      statement.executeUpdate(sql);
+      connection.commit();
+    } catch (SQLException e) {
+      throw cannotOpen(e);
+    }
+  }
+
+  private void requireKnown(Statement statement) throws SQLException {
+    try (ResultSet row = statement.executeQuery("PRAGMA user_version")) {
+      row.next();
+      int version = row.getInt(1);
+      if (version > SCHEMA_VERSION) {
+        throw new SQLException(
+            "its tables are of version %d, and this server knows versions up to %d: start the newer server that made it, or give another file"
+                .formatted(version, SCHEMA_VERSION));
+      }
+    }
+  }
+
+  private StartupException cannotOpen(Exception cause) {
+    return new StartupException(
+        "cannot open the spool " + file + " (" + cause.getMessage() + ")", cause);
   }
 
   /** Commit what waits, and close the file. */
@@ -344,15 +348,13 @@ public final class Journal implements AutoCloseable {
             statement.executeQuery(
                 "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")) {
       row.next();
-      boolean enough = row.getLong(1) + disk.getUsableSpace() >= reserve;
+      boolean enough = row.getLong(1) + folder.getUsableSpace() >= reserve;
       if (roomy && !enough) {
         LOG.error("spool: the disk of {} is full but for its reserve, devices are refused", file);
       } else if (!roomy && enough) {
         LOG.info("spool: the disk of {} has room again", file);
       }
       roomy = enough;
-    } catch (IOException e) {
-      LOG.warn("spool: {}", e.toString());
     }
   }
 

@@ -26,6 +26,8 @@ final class Receipts {
   private volatile long[] earlier; // sorted; their hashes, for there may be millions
 
   Receipts(Journal journal) throws SQLException {
+    journal.define(
+        "CREATE TABLE IF NOT EXISTS receipt (id INTEGER PRIMARY KEY, time INTEGER, messages BLOB)");
     insert = journal.update("INSERT INTO receipt (time, messages) VALUES (?, ?)");
     delete = journal.update("DELETE FROM receipt WHERE time < ?");
     try (PreparedStatement select = journal.query("SELECT messages FROM receipt WHERE time >= ?")) {

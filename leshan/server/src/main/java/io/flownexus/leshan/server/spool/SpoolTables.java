@@ -18,6 +18,29 @@ import java.util.UUID;
 /** The tables of lanes, chunks and items set aside. */
 final class SpoolTables {
 
+  private static final String SCHEMA =
+      """
+      CREATE TABLE IF NOT EXISTS lane (
+        id INTEGER PRIMARY KEY, kind TEXT, number INTEGER, committed INTEGER, done INTEGER);
+      -- positions of a lane from "since" on are the numbers of "source", from 1 on
+      CREATE TABLE IF NOT EXISTS numbering (
+        lane INTEGER, since INTEGER, source TEXT, PRIMARY KEY (lane, since)) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS chunk (
+        id INTEGER PRIMARY KEY, lane INTEGER, first_seq INTEGER, last_seq INTEGER, time INTEGER,
+        bytes INTEGER, items BLOB);
+      CREATE INDEX IF NOT EXISTS chunk_lane ON chunk (lane, last_seq, bytes);
+      CREATE TABLE IF NOT EXISTS aside (
+        kind TEXT, lane INTEGER, source TEXT, seq INTEGER, time INTEGER, reason TEXT, json TEXT,
+        PRIMARY KEY (kind, lane, source, seq)) WITHOUT ROWID;
+      """;
+  // Lanes had one source for life, whose numbers were their positions.
+  private static final String SOURCE_OF_LANES =
+      "SELECT 1 FROM pragma_table_info('lane') WHERE name = 'source'";
+  private static final String NUMBER_LANES =
+      """
+      INSERT INTO numbering SELECT id, 1, source FROM lane;
+      ALTER TABLE lane DROP COLUMN source;
+      """;
   private static final int READ_BYTES = 1 << 20;
 
   private static final String SELECT_ASIDE =
@@ -35,6 +58,15 @@ final class SpoolTables {
   private final PreparedStatement selectAside;
 
   SpoolTables(Journal journal) throws SQLException {
+    journal.define(SCHEMA);
+    boolean old;
+    try (PreparedStatement select = journal.query(SOURCE_OF_LANES);
+        ResultSet rows = select.executeQuery()) {
+      old = rows.next();
+    }
+    if (old) {
+      journal.define(NUMBER_LANES);
+    }
     insertChunk =
         journal.update(
             "INSERT INTO chunk (lane, first_seq, last_seq, time, bytes, items)"

@@ -60,8 +60,12 @@ class DiskSpoolTest {
   }
 
   void open(int lanes) {
+    open(folder.resolve("spool.db"), lanes);
+  }
+
+  void open(Path file, int lanes) {
     metrics = new Metrics();
-    journal = new Journal(folder.resolve("spool.db"), metrics);
+    journal = new Journal(file, metrics);
     try {
       spool = new DiskSpool(journal, lanes, BOUND, metrics);
     } catch (StartupException e) {
@@ -346,6 +350,37 @@ class DiskSpoolTest {
     assertNotEquals(source, later.source());
     assertEquals(1, later.firstSeq());
     assertEquals(List.of(5), numbers(later));
+  }
+
+  @Test
+  void file_of_before_there_were_versions_is_taken_over() throws Exception {
+    append(0, 3);
+    close();
+    execute("PRAGMA user_version = 0");
+    open();
+    assertEquals(List.of(0, 1, 2), numbers(spool.peek(LANE, 10, 1 << 20)));
+    assertEquals(1, version());
+  }
+
+  @Test
+  void file_of_a_newer_version_is_refused_by_its_name() throws Exception {
+    close();
+    execute("PRAGMA user_version = 2");
+    StartupException refused =
+        assertThrows(
+            StartupException.class, () -> new Journal(folder.resolve("spool.db"), metrics));
+    assertTrue(refused.getMessage().contains(folder.resolve("spool.db").toString()));
+    assertTrue(refused.getMessage().contains("of version 2"), refused::getMessage);
+    execute("PRAGMA user_version = 1");
+    open(folder.resolve("another.db"), LANES);
+  }
+
+  private int version() throws Exception {
+    try (Connection connection =
+            DriverManager.getConnection("jdbc:sqlite:" + folder.resolve("spool.db"));
+        ResultSet row = connection.createStatement().executeQuery("PRAGMA user_version")) {
+      return row.getInt(1);
+    }
   }
 
   @Test

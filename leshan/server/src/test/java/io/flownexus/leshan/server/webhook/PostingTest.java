@@ -11,6 +11,8 @@ import io.flownexus.leshan.server.WebhookReceiver.Post;
 import io.flownexus.leshan.server.WebhookReceiver.Reply;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.spool.DiskSpool;
+import io.flownexus.leshan.server.spool.Journal;
 import java.lang.reflect.Proxy;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
@@ -22,6 +24,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -45,13 +48,20 @@ class PostingTest {
               + "\"status\":400,\"detail\":\"the body is not JSON\"}",
           null);
 
+  private static final long BOUND_BYTES = 40_000; // a thousand of these items are more
+
   @TempDir Path folder;
-  final MemorySpool spool = new MemorySpool(2, 1000);
+  Journal journal;
+  DiskSpool spool;
   WebhookReceiver receiver;
   Webhooks webhooks;
 
   @BeforeEach
   void start() throws Exception {
+    Metrics metrics = new Metrics();
+    journal = new Journal(folder.resolve("spool.db"), metrics);
+    spool = new DiskSpool(journal, 2, BOUND_BYTES, metrics);
+    journal.start();
     receiver = new WebhookReceiver();
     WebhookSettings settings =
         new WebhookSettings(
@@ -65,13 +75,15 @@ class PostingTest {
             Duration.ofSeconds(3),
             Duration.ofMillis(10),
             Duration.ofMillis(50));
-    webhooks = new Webhooks(spool, settings, new Metrics());
+    webhooks = new Webhooks(spool, settings, metrics);
   }
 
   @AfterEach
   void stop() {
     webhooks.close(Duration.ZERO);
     receiver.close();
+    spool.close();
+    journal.close();
   }
 
   @Test
@@ -84,7 +96,7 @@ class PostingTest {
         });
     append("ep", 0);
     WebhookReceiver.await(() -> receiver.posts().size() == 1);
-    IntStream.range(1, 251).forEach(i -> append("ep", i));
+    append("ep", 1, 251);
     Thread.sleep(50);
     assertEquals(1, receiver.posts().size());
     go.countDown();
@@ -114,7 +126,7 @@ class PostingTest {
         });
     append("ep", 0);
     WebhookReceiver.await(() -> receiver.posts().size() == 1);
-    IntStream.range(1, 61).forEach(i -> append("ep", i));
+    append("ep", 1, 61);
     go.countDown();
     WebhookReceiver.await(() -> times.size() == 3 && spool.pending() == 0);
     assertEquals(List.of(1, 60, 1), sizes());
@@ -264,7 +276,7 @@ class PostingTest {
                 targets, tokens, 2, 100, Duration.ofSeconds(3), Duration.ofMillis(10), hour),
             new Metrics());
     receiver.behave(post -> UNREADABLE);
-    IntStream.range(0, 20).forEach(i -> append("ep", i));
+    append("ep", 0, 20);
     WebhookReceiver.await(() -> spool.setAside(20).size() == 5);
     int posts = receiver.posts().size();
     Thread.sleep(500);
@@ -339,11 +351,11 @@ class PostingTest {
           }
           return status == 413 && items.size() > 1 ? new Reply(413, "large", null) : UNREADABLE;
         });
-    IntStream.range(0, 101).forEach(i -> append("ep", i));
+    append("ep", 0, 101);
     go.countDown();
     WebhookReceiver.await(() -> spool.pending() == 0);
+    WebhookReceiver.await(() -> spool.setAside(10).size() == 1);
     List<SetAside> aside = spool.setAside(10);
-    assertEquals(1, aside.size());
     assertEquals(38, aside.get(0).seq());
     assertTrue(aside.get(0).reason().startsWith("400 "));
     Set<Integer> stored = new HashSet<>();
@@ -376,7 +388,7 @@ class PostingTest {
   @Test
   void spool_accepts_nothing_more_at_its_bound() throws Exception {
     receiver.behave(post -> new Reply(503, "", null));
-    IntStream.range(0, 1000).forEach(i -> append("ep", i));
+    append("ep", 0, 1000);
     assertFalse(spool.accepting());
     receiver.behave(WebhookReceiver::stored);
     WebhookReceiver.await(() -> spool.pending() == 0);
@@ -401,7 +413,15 @@ class PostingTest {
   }
 
   private void append(String endpoint, int n) {
-    spool.append(List.of(item(WebhookKind.SINGLE, endpoint, n)), null);
+    append(endpoint, n, n + 1);
+  }
+
+  private void append(String endpoint, int from, int to) {
+    CompletionStage<Void> last = null; // the others are in its transaction, or an earlier one
+    for (int n = from; n < to; n++) {
+      last = spool.append(List.of(item(WebhookKind.SINGLE, endpoint, n)), null);
+    }
+    last.toCompletableFuture().join();
   }
 
   private static Item item(WebhookKind kind, String endpoint, int n) {
