@@ -101,19 +101,32 @@ class TooManyError(FlowNexusError):
     retry_after = 30
 
 
-class UnavailableError(FlowNexusError):
-    """A part this function needs is away; try again soon."""
+class TemporaryError(FlowNexusError):
+    """It may go well when it is tried again soon."""
 
     status = 503
     title = "Unavailable"
     retry_after = 1
 
 
-class LockedError(UnavailableError):
+class UnavailableError(TemporaryError):
+    """A part this function needs is away; try again soon."""
+
+
+class LockedError(TemporaryError):
     """Another writer holds the same rows for long; try again soon."""
 
 
-class StatementTimeoutError(UnavailableError):
+class StatementTimeoutError(TemporaryError):
     """PostgreSQL is there, but cancelled a statement that took too long; try again soon, or ask for less."""
 
     title = "Took too long"
+    type = "urn:flownexus:problem:statement-timeout"
+
+
+class TooWideError(FlowNexusError):
+    """It takes PostgreSQL too long to look for this; ask for less: narrow the range."""
+
+    status = 422
+    title = "Too wide"
+    type = "urn:flownexus:problem:too-wide"

@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge
 from psycopg_pool import ConnectionPool
 
 from flownexus.dispatch.leases import Lease, Leases
-from flownexus.errors import LockedError, UnavailableError
+from flownexus.errors import LockedError, TemporaryError
 from flownexus.leshan.answers import judge
 from flownexus.leshan.client import Leshan
 from flownexus.leshan.requests import call_of
@@ -172,7 +172,7 @@ class Dispatcher:
         while True:
             try:
                 return await self._record_once(end)
-            except UnavailableError as error:
+            except TemporaryError as error:
                 if loop.time() + RECORD_PAUSE_S > lease.until:
                     log.error(  # noqa: TRY400  # the reason says it all
                         "operation %d: %s could not be recorded: %s",

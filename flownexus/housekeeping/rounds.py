@@ -13,13 +13,12 @@ from prometheus_client import Counter
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import UnavailableError
+from flownexus.errors import TemporaryError
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.store import queries
 from flownexus.store.operation_repair import endpoints_to_hint, revive_expired
-from flownexus.store.pool import transaction
 from flownexus.store.reconcile import reconcile
 from flownexus.store.retention import (
     drop_partitions,
@@ -30,6 +29,7 @@ from flownexus.store.retention import (
     forget_marks,
     make_partitions,
 )
+from flownexus.store.transaction import Transaction, transaction
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Housekeeper:
     def do_round(self) -> dict[str, int | None]:
         """Do one round and return what was done; None stands for what was left for the next one.
 
-        Raises UnavailableError where PostgreSQL is away.
+        Raises TemporaryError where PostgreSQL is away, or a step of it is held.
         """
         revived = self._step(1, lambda connection: revive_expired(connection, MAX_ROWS_PER_STEP))
         _REVIVED.inc(len(revived or ()))
@@ -128,7 +128,9 @@ class Housekeeper:
         lately = {id_: at for id_, at in self._hinted.items() if now - at < REPEAT_HINT_AFTER_S}
         waiting = transaction(
             self._pool,
-            lambda connection: endpoints_to_hint(connection, STALE_AFTER_S, list(lately), MAX_ROWS_PER_STEP),
+            lambda current: endpoints_to_hint(
+                current.connection, STALE_AFTER_S, list(lately), MAX_ROWS_PER_STEP
+            ),
         )
         failed = self._publisher.publish(
             [Hint(HintKind.QUEUED, endpoint) for endpoint in waiting], PUBLISH_TIMEOUT_S
@@ -158,7 +160,7 @@ class Housekeeper:
         for number, (name, work) in enumerate(steps.items(), start=3):
             try:
                 done[name] = self._step(number, work)
-            except UnavailableError as error:
+            except TemporaryError as error:
                 log.warning("%s: left for the next round: %s", name, error)
                 done[name] = None
         return done
@@ -166,11 +168,9 @@ class Housekeeper:
     def _step(self, number: int, work: Callable[[Connection], T]) -> T | None:
         """Do a step in a transaction; None where another round is at it."""
 
-        def locked(connection: Connection) -> T | None:
-            return (
-                work(connection)
-                if queries.try_housekeeping_lock(connection, lock=ADVISORY_LOCK, step=number)
-                else None
-            )
+        def locked(current: Transaction) -> T | None:
+            connection = current.connection
+            mine = queries.try_housekeeping_lock(connection, lock=ADVISORY_LOCK, step=number)
+            return work(connection) if mine else None
 
         return transaction(self._pool, locked)

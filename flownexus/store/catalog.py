@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from psycopg import Connection
 
 from flownexus.lwm2m.value import DataType
-from flownexus.store import queries
+from flownexus.store import queries, send_for
 
 TypeKey: TypeAlias = tuple[int, int]
 """(object id, resource id)"""
@@ -24,6 +24,14 @@ class ResourceType(NamedTuple):
     def gives_way_to(self, data_type: DataType) -> bool:
         """Say whether this type is OPAQUE for want of a better one, which `data_type` is."""
         return self.data_type is DataType.OPAQUE and not self.by_model and data_type is not DataType.OPAQUE
+
+
+class _ResourceTypeRow(NamedTuple):
+    object_id: int
+    resource_id: int
+    id: int
+    data_type: str
+    by_model: bool
 
 
 class Catalog:
@@ -78,8 +86,14 @@ class Catalog:
 
 def _find_resource_types(connection: Connection, keys: Iterable[TypeKey]) -> dict[TypeKey, ResourceType]:
     object_ids, resource_ids = zip(*keys, strict=True)
-    rows = queries.resource_types(connection, object_ids=list(object_ids), resource_ids=list(resource_ids))
+    rows = send_for(
+        _ResourceTypeRow,
+        connection,
+        queries.resource_types,
+        object_ids=list(object_ids),
+        resource_ids=list(resource_ids),
+    )
     return {
-        (object_id, resource_id): ResourceType(id_, DataType(data_type), by_model)
-        for object_id, resource_id, id_, data_type, by_model in rows
+        (row.object_id, row.resource_id): ResourceType(row.id, DataType(row.data_type), row.by_model)
+        for row in rows
     }

@@ -2,6 +2,9 @@
 
 An envelope's items are numbered within (source, webhook kind, lane). The mark is the highest number stored;
 its row is locked first, so that the same batch, posted twice or to two replicas at once, is stored once.
+
+Read from the top: `Deliveries.deliver` takes a body, `_store` decides which transactions are tried, and
+`_Batch.write` is what one transaction does.
 """
 
 from __future__ import annotations
@@ -9,37 +12,38 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any, Final, TypeAlias
 
 import psycopg
-from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import FlowNexusError, StatementTimeoutError, TooMuchError, UnavailableError
 from flownexus.leshan.nodes import Rejection
 from flownexus.leshan.webhook import Envelope, EventType, Item, Kind, parse_body, parse_items
 from flownexus.store import queries
-from flownexus.store.endpoint import PresenceEvent, apply_presence
+from flownexus.store.endpoint import RegistrationEvent, apply_registration_events
 from flownexus.store.group_commit import GroupCommit
-from flownexus.store.pool import REFUSALS, hurry, transaction
-from flownexus.store.telemetry import CLOCK_SKEW, FEW, Stored, Telemetry
+from flownexus.store.pool import hurry
+from flownexus.store.telemetry import MAX_CLOCK_SKEW, MAX_INSERTED_VALUES, Telemetry
+from flownexus.store.transaction import REFUSALS, Transaction, transaction
 
 Entries: TypeAlias = Sequence[Item | Rejection]
+"""The items of a body, or of a part of it; a Rejection stands for one that cannot be read."""
 
-MAX_DEAD_LETTERS: Final = 100
+MAX_DEAD_LETTERS_PER_BODY: Final = 100
 """How many rejections of one body are kept and told; the others are counted."""
-TOLD_REASONS: Final = 10
-PATIENCE: Final = 18.0
+MAX_REASONS_TOLD: Final = 10
+STORE_ONE_BY_ONE_FOR_S: Final = 18.0
 """Seconds after which bodies that shared a transaction in vain are no longer stored one by one."""
 
 
 @dataclass
-class Outcome:
+class DeliveryResult:
     """What became of a delivery; items are told by their place in it."""
 
     alone: bool = False
@@ -48,21 +52,31 @@ class Outcome:
     skipped: int = 0
     mark: int | None = None
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
-    presence: list[tuple[int, EventType, str]] = field(default_factory=list)
+    registrations: list[tuple[int, EventType, str]] = field(default_factory=list)
     """The registration events stored, with their endpoints, for who waits for them."""
 
-    def part(self, first: int, count: int) -> Outcome:
+    def add(self, other: DeliveryResult) -> None:
+        """Add what became of other items."""
+        self.stored += other.stored
+        self.rejected += other.rejected
+        self.registrations += other.registrations
+
+    def part(self, first: int, count: int) -> DeliveryResult:
         """Return what became of the `count` items from place `first` on, without a mark."""
         places = range(first, first + count)
-        return Outcome(
+        return DeliveryResult(
             stored=[place - first for place in self.stored if place in places],
             rejected=[(place - first, rejection) for place, rejection in self.rejected if place in places],
-            presence=[(place - first, what, ep) for place, what, ep in self.presence if place in places],
+            registrations=[
+                (place - first, what, endpoint)
+                for place, what, endpoint in self.registrations
+                if place in places
+            ],
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer to the sender."""
-        more = len(self.rejected) - MAX_DEAD_LETTERS
+        more = len(self.rejected) - MAX_DEAD_LETTERS_PER_BODY
         return {
             "stored": len(self.stored),
             "skipped": self.skipped,
@@ -70,7 +84,7 @@ class Outcome:
             "rejected": [
                 {"index": place, "reason": rejection.reason}
                 | ({"path": rejection.path} if rejection.path else {})
-                for place, rejection in self.rejected[:MAX_DEAD_LETTERS]
+                for place, rejection in self.rejected[:MAX_DEAD_LETTERS_PER_BODY]
             ],
         } | ({"more_rejected": more} if more > 0 else {})
 
@@ -86,76 +100,66 @@ class Deliveries:
         self._pool = pool
         self._telemetry = telemetry
         self._kind = kind
-        self._group_commit = GroupCommit(self._store_together, most=FEW)
+        self._group_commit = GroupCommit(self._store_together, most=MAX_INSERTED_VALUES)
 
-    def deliver(self, raw_body: bytes) -> Outcome:
+    def deliver(self, raw_body: bytes) -> DeliveryResult:
         """Store a webhook's body: what is new of it, once, and all of it or nothing.
 
         Raises UnreadableDeliveryError for what is not one of the shapes, TooMuchError for what is to be sent
-        in smaller parts, and UnavailableError where PostgreSQL is away.
+        in smaller parts, and TemporaryError for what is to be sent again.
         """
         body = parse_body(raw_body)
         entries = parse_items(self._kind, body)
         weight = _weight(entries)
-        if body.envelope is not None or weight > FEW:
-            outcome = self._store(entries, body.envelope)
+        if body.envelope is not None or weight > MAX_INSERTED_VALUES:
+            result = self._store(entries, body.envelope)
         else:
-            together = self._group_commit.do(entries, max(weight, 1))
-            if isinstance(together, FlowNexusError):
-                raise together
-            outcome = together
-        outcome.alone = body.alone
-        return outcome
+            shared = self._group_commit.do(entries, max(weight, 1))
+            if isinstance(shared, FlowNexusError):
+                raise shared
+            result = shared
+        result.alone = body.alone
+        return result
 
-    def _store_together(self, bodies: Sequence[Entries]) -> Sequence[Outcome | FlowNexusError]:
+    def _store_together(self, bodies: Sequence[Entries]) -> Sequence[DeliveryResult | FlowNexusError]:
+        """Store bodies in one transaction, or one by one where that takes too long."""
         began = time.monotonic()
         try:
-            outcome = self._store([entry for entries in bodies for entry in entries], None)
+            result = self._store([entry for entries in bodies for entry in entries], None)
         except TooMuchError as error:
             if len(bodies) == 1:
                 return [error]
             # One of them took too long: the others need not suffer from it.
-            return [self._store_alone(entries, began + PATIENCE) for entries in bodies]
+            return [self._store_alone(entries, began + STORE_ONE_BY_ONE_FOR_S) for entries in bodies]
         firsts = accumulate(map(len, bodies), initial=0)
-        return [outcome.part(first, len(entries)) for first, entries in zip(firsts, bodies, strict=False)]
+        return [result.part(first, len(entries)) for first, entries in zip(firsts, bodies, strict=False)]
 
-    def _store_alone(self, entries: Entries, until: float) -> Outcome | FlowNexusError:
+    def _store_alone(self, entries: Entries, until: float) -> DeliveryResult | FlowNexusError:
         if time.monotonic() > until:
             return UnavailableError("those before it took too long")
         try:
-            return self._store(entries, None, again=True)
+            return self._store(entries, None, hurried=True)
         except FlowNexusError as error:
             return error
 
-    def _store(self, entries: Entries, envelope: Envelope | None, *, again: bool = False) -> Outcome:
-        received = datetime.now(UTC)
+    def _store(self, entries: Entries, envelope: Envelope | None, *, hurried: bool = False) -> DeliveryResult:
+        """Store entries in one transaction.
 
-        def attempt(store: Store, *, few: bool, again: bool = again) -> Outcome:
-            def work(connection: Connection) -> tuple[Outcome, _Delivery]:
-                if again:
-                    hurry(connection)
-                delivery = _Delivery(connection, self._telemetry, self._kind, envelope, received)
-                with connection.pipeline() if few else nullcontext():
-                    outcome = delivery.run(entries, store)
-                delivery.check()
-                return outcome, delivery
-
-            outcome, delivery = transaction(self._pool, work)
-            delivery.committed()
-            return outcome
-
+        Where PostgreSQL refuses something that we did not foresee, another one finds it, and keeps the rest.
+        `hurried`: they were tried before.
+        """
+        batch = _Batch(entries, envelope, self._kind, self._telemetry, datetime.now(UTC), hurried)
         try:
             try:
-                return attempt(_Delivery.store, few=_count_values(entries) <= FEW)
+                return transaction(self._pool, batch.write)
             except REFUSALS:
-                # Something that PostgreSQL refuses and we did not foresee: find it, keep the rest.
-                return attempt(_Delivery.store_by_halves, few=False)
+                return transaction(self._pool, batch.write_by_halves)
         except StatementTimeoutError as error:
             if len(entries) > 1:
                 raise TooMuchError(
                     f"storing these {len(entries)} items takes PostgreSQL too long; send fewer at once"
                 ) from error
-            return attempt(_Delivery.store_by_halves, few=False, again=True)
+            return transaction(self._pool, replace(batch, hurried=True).write_by_halves)
 
 
 def _weight(entries: Entries) -> int:
@@ -170,143 +174,123 @@ def _count_values(entries: Entries) -> int:
     return sum(len(entry.readings) for entry in entries if isinstance(entry, Item))
 
 
-Store: TypeAlias = "Callable[[_Delivery, Entries, int], None]"
-"""Stores entries, the first of which has this place in the body."""
+@dataclass(frozen=True)
+class _Batch:
+    """What one transaction is to store."""
 
+    entries: Entries
+    envelope: Envelope | None
+    kind: Kind
+    telemetry: Telemetry
+    received: datetime
+    hurried: bool
+    """It is tried for a second time."""
 
-class _Delivery:
-    """One transaction's work on one body."""
+    def write(self, current: Transaction) -> DeliveryResult:
+        """Write all that is new; in few round trips where it is little."""
+        few = _count_values(self.entries) <= MAX_INSERTED_VALUES
+        with current.connection.pipeline() if few else nullcontext():
+            result = self._begin(current)
+            result.add(self._write_all(current, self.entries[result.skipped :], result.skipped))
+            self._keep_rejected(current, result.rejected)
+        return result
 
-    def __init__(
-        self,
-        connection: Connection,
-        telemetry: Telemetry,
-        kind: Kind,
-        envelope: Envelope | None,
-        received: datetime,
-    ) -> None:
-        self._connection = connection
-        self._telemetry = telemetry
-        self._kind = kind
-        self._envelope = envelope
-        self._received = received
-        self._outcome = Outcome()
-        self._stored: list[Stored] = []
+    def write_by_halves(self, current: Transaction) -> DeliveryResult:
+        """Write what PostgreSQL takes of what is new; the rest is rejected."""
+        result = self._begin(current)
+        result.add(self._write_halves(current, self.entries[result.skipped :], result.skipped))
+        self._keep_rejected(current, result.rejected)
+        return result
 
-    def run(self, entries: Entries, store: Store) -> Outcome:
-        repeated = self._pass_mark(len(entries), self._envelope) if self._envelope else 0
-        if new := entries[repeated:]:
-            store(self, new, repeated)
-        if self._outcome.rejected:
-            self._keep_rejected(entries)
-        return self._outcome
-
-    def check(self) -> None:
-        for stored in self._stored:
-            stored.check()
-
-    def committed(self) -> None:
-        for stored in self._stored:
-            stored.committed()
-
-    def _pass_mark(self, count: int, envelope: Envelope) -> int:
-        """Lock the mark and move it; return how many items lie at or below where it was."""
-        key = {"source": envelope.source, "kind": str(self._kind), "lane": envelope.lane}
-        mark: int = queries.lock_mark(self._connection, **key)
-        repeated = min(max(mark - envelope.first_seq + 1, 0), count)
+    def _begin(self, current: Transaction) -> DeliveryResult:
+        """Lock the mark and move it; the items that lie at or below where it was are skipped."""
+        if self.hurried:
+            hurry(current.connection)
+        envelope, count = self.envelope, len(self.entries)
+        if envelope is None:
+            return DeliveryResult()
+        key = {"source": envelope.source, "kind": str(self.kind), "lane": envelope.lane}
+        mark: int = queries.lock_mark(current.connection, **key)
         last = envelope.first_seq + count - 1
         if last > mark:
             gap = max(envelope.first_seq - mark - 1, 0)
-            queries.move_mark(self._connection, **key, mark=last, gap=gap)
-        self._outcome.skipped = repeated
-        self._outcome.mark = max(mark, last)
-        return repeated
+            queries.move_mark(current.connection, **key, mark=last, gap=gap)
+        skipped = min(max(mark - envelope.first_seq + 1, 0), count)
+        return DeliveryResult(skipped=skipped, mark=max(mark, last))
 
-    def store(self, entries: Entries, first: int) -> None:
-        """Store items and their rejections."""
+    def _write_halves(self, current: Transaction, entries: Entries, first: int) -> DeliveryResult:
+        """Write what PostgreSQL takes; what it refuses, or takes too long for, is rejected alone."""
+        try:
+            with current.savepoint():
+                return self._write_all(current, entries, first)
+        except REFUSALS as error:
+            if len(entries) == 1:
+                return _refused(entries[0], first, f"PostgreSQL refuses it: {error.diag.message_primary}")
+        except psycopg.errors.QueryCanceled as error:
+            if len(entries) > 1:
+                raise
+            return _refused(entries[0], first, f"it takes PostgreSQL too long: {error.diag.message_primary}")
+        middle = len(entries) // 2
+        result = self._write_halves(current, entries[:middle], first)
+        result.add(self._write_halves(current, entries[middle:], first + middle))
+        return result
+
+    def _write_all(self, current: Transaction, entries: Entries, first: int) -> DeliveryResult:
+        """Write items, the first of which has this place in the body; reject what cannot be read."""
         worth = [
             (place, entry)
             for place, entry in enumerate(entries, first)
             if isinstance(entry, Item) and entry.readings  # what holds no value is nothing to be stored
         ]
+        result = DeliveryResult()
         refused: dict[int, list[Rejection]] = {}
         if worth:
             items = [item for _, item in worth]
-            stored = self._telemetry.store(self._connection, items, self._received)
-            self._stored.append(stored)
-            self._apply_presence(worth, stored.endpoints)
+            stored = self.telemetry.store(current, items, self.received)
+            result.registrations = self._apply_registrations(current, worth, stored.endpoints)
             for index, rejection in stored.rejected:
                 refused.setdefault(worth[index][0], []).append(rejection)
         for place, entry in enumerate(entries, first):
             own = entry.rejected if isinstance(entry, Item) else (entry,)
-            self._outcome.rejected.extend((place, rejection) for rejection in (*own, *refused.get(place, ())))
-        self._outcome.stored.extend(
-            place for place, item in worth if len(refused.get(place, ())) < len(item.readings)
-        )
+            result.rejected.extend((place, rejection) for rejection in (*own, *refused.get(place, ())))
+        result.stored = [place for place, item in worth if len(refused.get(place, ())) < len(item.readings)]
+        return result
 
-    def store_by_halves(self, entries: Entries, first: int) -> None:
-        """Store what PostgreSQL takes; what it refuses, or takes too long for, ends alone in dead_letter."""
-        outcome = self._outcome
-        lists: tuple[list[Any], ...] = (
-            outcome.stored,
-            outcome.rejected,
-            outcome.presence,
-            self._stored,
-        )
-        lengths = [len(noted) for noted in lists]
-        try:
-            with self._connection.transaction():
-                self.store(entries, first)
-        except (*REFUSALS, psycopg.errors.QueryCanceled) as error:
-            too_long = isinstance(error, psycopg.errors.QueryCanceled)
-            if too_long and len(entries) > 1:
-                raise
-            # The savepoint took back what was written; the same for what was noted of it.
-            for noted, length in zip(lists, lengths, strict=True):
-                del noted[length:]
-            if len(entries) == 1:
-                reason = "it takes PostgreSQL too long" if too_long else "PostgreSQL refuses it"
-                self._reject_refused(first, entries[0], f"{reason}: {error.diag.message_primary}")
-                return
-            middle = len(entries) // 2
-            self.store_by_halves(entries[:middle], first)
-            self.store_by_halves(entries[middle:], first + middle)
-
-    def _reject_refused(self, place: int, entry: Item | Rejection, reason: str) -> None:
-        readings = entry.readings if isinstance(entry, Item) else ()
-        node = [[str(reading.path), str(reading.data_type), repr(reading.value)] for reading in readings]
-        self._outcome.rejected.append((place, Rejection("", reason, node)))
-        for rejection in entry.rejected if isinstance(entry, Item) else ():
-            self._outcome.rejected.append((place, rejection))
-
-    def _apply_presence(self, items: Sequence[tuple[int, Item]], endpoints: Mapping[str, int]) -> None:
-        told = [(place, item) for place, item in items if item.registration is not None]
-        if not told:
-            return
+    def _apply_registrations(
+        self, current: Transaction, items: Sequence[tuple[int, Item]], endpoints: Mapping[str, int]
+    ) -> list[tuple[int, EventType, str]]:
+        """Apply the registration events among the items, and return them."""
         events = []
-        for place, item in told:
+        applied = []
+        for place, item in items:
+            if item.registration is None:
+                continue
             assert item.event_type is not None  # noqa: S101  # it comes with the registration
-            assert item.registration is not None  # noqa: S101
-            date = _date(item, self._received)
-            events.append(PresenceEvent(endpoints[item.endpoint], item.event_type, item.registration, date))
-            self._outcome.presence.append((place, item.event_type, item.endpoint))
-        apply_presence(self._connection, events)
+            date = _date(item, self.received)
+            events.append(
+                RegistrationEvent(endpoints[item.endpoint], item.event_type, item.registration, date)
+            )
+            applied.append((place, item.event_type, item.endpoint))
+        apply_registration_events(current.connection, events)
+        return applied
 
-    def _keep_rejected(self, entries: Entries) -> None:
+    def _keep_rejected(self, current: Transaction, rejected: Sequence[tuple[int, Rejection]]) -> None:
         """Write the first rejections of the body to dead_letter, and how many more there are."""
-        rejected, envelope = self._outcome.rejected, self._envelope
+        if not rejected:
+            return
+        envelope = self.envelope
         dead = [
-            (rejection.reason.replace("\0", "\\0"), _dead_item(entries[place], rejection), place)
-            for place, rejection in rejected[:MAX_DEAD_LETTERS]
+            (rejection.reason.replace("\0", "\\0"), _dead_item(self.entries[place], rejection), place)
+            for place, rejection in rejected[:MAX_DEAD_LETTERS_PER_BODY]
         ]
-        if more := rejected[MAX_DEAD_LETTERS:]:
-            counts = Counter(rejection.reason for _, rejection in more).most_common(TOLD_REASONS)
+        if more := rejected[MAX_DEAD_LETTERS_PER_BODY:]:
+            counts = Counter(rejection.reason for _, rejection in more).most_common(MAX_REASONS_TOLD)
             reason = f"{len(more)} more of this body are rejected and not kept"
             dead.append((reason, json.dumps({"reasons": dict(counts)}), more[0][0]))
         reasons, items, places = zip(*dead, strict=True)
         queries.add_dead_letters(
-            self._connection,
-            kind=str(self._kind),
+            current.connection,
+            kind=str(self.kind),
             source=envelope and envelope.source,
             lane=envelope and envelope.lane,
             reasons=list(reasons),
@@ -315,10 +299,18 @@ class _Delivery:
         )
 
 
+def _refused(entry: Item | Rejection, place: int, reason: str) -> DeliveryResult:
+    """Reject an entry as a whole, and what of it cannot be read."""
+    readings = entry.readings if isinstance(entry, Item) else ()
+    node = [[str(reading.path), str(reading.data_type), repr(reading.value)] for reading in readings]
+    own = entry.rejected if isinstance(entry, Item) else ()
+    return DeliveryResult(rejected=[(place, rejection) for rejection in (Rejection("", reason, node), *own)])
+
+
 def _date(item: Item, received: datetime) -> datetime | None:
     """Return the date that a registration event tells as its value, unless its sender's clock is ahead."""
     told = item.readings[0].value
-    return told if isinstance(told, datetime) and told <= received + CLOCK_SKEW else None
+    return told if isinstance(told, datetime) and told <= received + MAX_CLOCK_SKEW else None
 
 
 def _dead_item(entry: Item | Rejection, rejection: Rejection) -> str:

@@ -13,17 +13,17 @@ from psycopg import Connection
 from flownexus.leshan.webhook import EventType, Registration
 from flownexus.operations.plan import PlanRow, planned_operations
 from flownexus.operations.reconciliation import first_look
-from flownexus.store import queries
+from flownexus.store import queries, send_for
 
 log = logging.getLogger(__name__)
 
-DEFAULT_LIFETIME: Final = 86_400
+DEFAULT_LIFETIME_S: Final = 86_400
 """Seconds that a registration lasts whose lifetime nobody told (OMA LwM2M Core 1.1, 6.2.1)."""
-MAX_PLANNED_OPERATIONS: Final = 1000
+MAX_PLANNED_OPERATIONS_PER_REGISTRATION: Final = 1000
 """How many operations the observe plan may queue for one registration."""
 
 
-class PresenceEvent(NamedTuple):
+class RegistrationEvent(NamedTuple):
     """A registration event of one endpoint, and the date that it tells, by its sender's clock."""
 
     endpoint_id: int
@@ -32,7 +32,7 @@ class PresenceEvent(NamedTuple):
     date: datetime | None
 
 
-def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> None:
+def apply_registration_events(connection: Connection, events: Sequence[RegistrationEvent]) -> None:
     """Bring endpoints up to date with registration events, in their order, and queue the observe plan."""
     if not events:
         return
@@ -59,7 +59,7 @@ def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> N
             content_formats=(
                 None if registration.content_formats is None else list(registration.content_formats)
             ),
-            default_lifetime=DEFAULT_LIFETIME,
+            default_lifetime=DEFAULT_LIFETIME_S,
             heard_since=registration.heard_since,
             **({"look_after": first_look(plan), "date": date} if registered and plan is not None else {}),
         )
@@ -69,7 +69,7 @@ def apply_presence(connection: Connection, events: Sequence[PresenceEvent]) -> N
 
 def enabled_plan(connection: Connection) -> list[PlanRow]:
     """Return the rows of the observe plan that are enabled."""
-    return [PlanRow(*row) for row in queries.enabled_plan(connection)]
+    return send_for(PlanRow, connection, queries.enabled_plan).fetchall()
 
 
 def _queue_plan(
@@ -77,11 +77,11 @@ def _queue_plan(
 ) -> None:
     queries.drop_older_plan(connection, endpoint_id=endpoint_id, registration_id=registration.id)
     planned = planned_operations(plan, registration.objects or ())
-    operations = list(islice(planned, MAX_PLANNED_OPERATIONS))
+    operations = list(islice(planned, MAX_PLANNED_OPERATIONS_PER_REGISTRATION))
     if next(planned, None) is not None:
         log.warning(
             "the observe plan asks more of endpoint %d than %d operations; the rest is left out",
-            endpoint_id, MAX_PLANNED_OPERATIONS,
+            endpoint_id, MAX_PLANNED_OPERATIONS_PER_REGISTRATION,
         )  # fmt: skip
     if operations:
         operation_types, paths = zip(*operations, strict=True)

@@ -11,19 +11,19 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import LockedError, StatementTimeoutError, UnavailableError
+from flownexus.errors import UnavailableError
 from flownexus.operations.catalogue import Operation, stored_operation
 from flownexus.operations.lifecycle import Attempt
 from flownexus.operations.write_format import WriteFormat, write_formats
-from flownexus.store import queries, send
-from flownexus.store.operation_repair import revive
-from flownexus.store.pool import transaction
+from flownexus.store import queries, send_for
+from flownexus.store.operation_repair import revive_of_endpoints
+from flownexus.store.transaction import Transaction, transaction
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,48 @@ class Claim:
         return Attempt(self.operation.may_repeat, self.attempts, self.formats)
 
 
+class _Claimed(NamedTuple):
+    """The row of a claim."""
+
+    id: int
+    fence: int
+    endpoint_id: int
+    presence: int
+    operation: str
+    path: str | None
+    paths: list[str] | None
+    value: dict[str, Any] | None
+    arguments: str | None
+    repeatable: bool
+    attempts: int
+    write_format: str | None
+    content_formats: Sequence[int] | None
+    formats_refused: Sequence[str]
+
+    def of(self, endpoint: str) -> Claim:
+        """Return the claim of this endpoint."""
+        operation = stored_operation(
+            self.operation, self.path, self.paths, self.value, self.arguments, self.repeatable
+        )
+        formats: Sequence[WriteFormat] = ()
+        if operation.has_content:
+            formats = write_formats(self.write_format, self.content_formats or (), self.formats_refused)
+        return Claim(
+            id=self.id,
+            fence=self.fence,
+            endpoint_id=self.endpoint_id,
+            endpoint=endpoint,
+            presence=self.presence,
+            operation=operation,
+            attempts=self.attempts,
+            formats=formats,
+            formats_refused=self.formats_refused,
+        )
+
+
 def concerns_all(error: Exception) -> bool:
     """Say whether all that are claimed or recorded together suffer from it, and not one that may go alone."""
-    alone = (LockedError, StatementTimeoutError)
-    return isinstance(error, UnavailableError) and not isinstance(error, alone)
+    return isinstance(error, UnavailableError)
 
 
 class UnansweredClaimError(UnavailableError):
@@ -82,28 +120,11 @@ def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[
     """
     uncommitted: list[Claim] = []
 
-    def work(connection: Connection) -> list[Claim | Held | None]:
+    def work(current: Transaction) -> list[Claim | Held | None]:
         uncommitted.clear()
-        locked = {
-            name: id_ for id_, name in queries.try_lock_endpoints_named(connection, names=list(endpoints))
-        }
-        free = [endpoint for endpoint in endpoints if endpoint in locked]
-        claims = _claim(connection, locked, free, lease)
-        without = [endpoint for endpoint, claimed in zip(free, claims, strict=True) if claimed is None]
-        expired = queries.expired_operations_of_endpoints(connection, names=without) if without else ()
-        revived = revive(connection, expired)
-        if revived:
-            again = dict(zip(revived, _claim(connection, locked, revived, lease), strict=True))
-            claims = [
-                claimed or again.pop(endpoint, None) for endpoint, claimed in zip(free, claims, strict=True)
-            ]
-        held = _held(connection, [endpoint for endpoint in endpoints if endpoint not in locked])
-        uncommitted.extend(claimed for claimed in claims if claimed is not None)
-        of_free = iter(claims)
-        return [
-            next(of_free) if endpoint in locked else HELD if endpoint in held else None
-            for endpoint in endpoints
-        ]
+        found = _claim_free(current.connection, endpoints, lease)
+        uncommitted.extend(each for each in found if isinstance(each, Claim))
+        return found
 
     try:
         return transaction(pool, work)
@@ -119,18 +140,30 @@ def claim(pool: ConnectionPool, endpoints: Sequence[str], lease: float) -> list[
         raise
 
 
-def _claim(
+def _claim_free(connection: Connection, endpoints: Sequence[str], lease: float) -> list[Claim | Held | None]:
+    """Claim of each endpoint whose row nobody holds its next operation; what has expired is revived first."""
+    ids = {name: id_ for id_, name in queries.try_lock_endpoints_named(connection, names=list(endpoints))}
+    claims = _claim_locked(connection, ids, list(ids), lease)
+    revived = revive_of_endpoints(connection, [endpoint for endpoint in ids if endpoint not in claims])
+    claims |= _claim_locked(connection, ids, revived, lease)
+    held = _held(connection, [endpoint for endpoint in endpoints if endpoint not in ids])
+    # An endpoint that is asked for twice has one operation to be sent.
+    return [claims.pop(endpoint, HELD if endpoint in held else None) for endpoint in endpoints]
+
+
+def _claim_locked(
     connection: Connection, ids: Mapping[str, int], endpoints: Sequence[str], lease: float
-) -> list[Claim | None]:
+) -> dict[str, Claim]:
     """Claim of each endpoint, whose lock is held and whose id is given, its next operation."""
     with connection.pipeline():
-        cursors = [
-            send(connection, queries.claim_operation, endpoint_id=ids[endpoint], lease=lease)
+        cursors = {
+            endpoint: send_for(
+                _Claimed, connection, queries.claim_operation, endpoint_id=ids[endpoint], lease=lease
+            )
             for endpoint in endpoints
-        ]
-    return [
-        _claim_of(endpoint, cursor.fetchone()) for endpoint, cursor in zip(endpoints, cursors, strict=True)
-    ]
+        }
+    rows = {endpoint: cursor.fetchone() for endpoint, cursor in cursors.items()}
+    return {endpoint: row.of(endpoint) for endpoint, row in rows.items() if row is not None}
 
 
 def _held(connection: Connection, not_locked: Sequence[str]) -> set[str]:
@@ -142,24 +175,6 @@ def _held(connection: Connection, not_locked: Sequence[str]) -> set[str]:
     )
 
 
-def _claim_of(endpoint: str, row: tuple[Any, ...] | None) -> Claim | None:
-    if row is None:
-        return None
-    id_, fence, endpoint_id, presence, *columns, attempts, learned, supported, refused = row
-    operation = stored_operation(*columns)
-    return Claim(
-        id=id_,
-        fence=fence,
-        endpoint_id=endpoint_id,
-        endpoint=endpoint,
-        presence=presence,
-        operation=operation,
-        attempts=attempts,
-        formats=write_formats(learned, supported or (), refused) if operation.has_content else (),
-        formats_refused=refused,
-    )
-
-
 def renew(pool: ConnectionPool, claims: Sequence[Claim], lease: float) -> set[tuple[int, int]]:
     """Let claims hold for `lease` seconds from now; return id and fence of each that does.
 
@@ -168,5 +183,5 @@ def renew(pool: ConnectionPool, claims: Sequence[Claim], lease: float) -> set[tu
     ids, fences = [claimed.id for claimed in claims], [claimed.fence for claimed in claims]
     return transaction(
         pool,
-        lambda connection: set(queries.renew_leases(connection, ids=ids, fences=fences, lease=lease)),
+        lambda current: set(queries.renew_leases(current.connection, ids=ids, fences=fences, lease=lease)),
     )

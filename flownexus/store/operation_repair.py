@@ -4,40 +4,60 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from flownexus.operations.catalogue import Operation, stored_operation
-from flownexus.operations.lifecycle import Attempt, Settlement, settle_expired
-from flownexus.store import queries
+from flownexus.operations.catalogue import stored_operation
+from flownexus.operations.lifecycle import Attempt, settle_expired
+from flownexus.store import queries, send_for
 from flownexus.store.operation_settlement import write_settlement
 
 log = logging.getLogger(__name__)
 
 
-def _revive_one(
-    connection: Connection, id_: int, fence: int, operation: Operation, attempts: int
-) -> Settlement:
-    """Settle an operation whose lease is over; its row is locked."""
-    settlement = settle_expired(Attempt(operation.may_repeat, attempts))
-    write_settlement(connection, id_, fence, None, settlement)
-    log.warning("operation %d: %s; it is %s", id_, settlement.reason, settlement.status)
-    return settlement
+class _Expired(NamedTuple):
+    """An operation whose lease is over; its row is locked."""
 
-
-def revive(connection: Connection, expired: Iterable[tuple[Any, ...]]) -> list[str]:
-    """Settle operations whose lease is over; their rows are locked. Return the endpoint of each."""
-    endpoints = []
-    for id_, fence, *columns, attempts, endpoint in list(expired):
-        _revive_one(connection, id_, fence, stored_operation(*columns), attempts)
-        endpoints.append(endpoint)
-    return endpoints
+    id: int
+    fence: int
+    operation: str
+    path: str | None
+    paths: list[str] | None
+    value: dict[str, Any] | None
+    arguments: str | None
+    repeatable: bool
+    attempts: int
+    endpoint: str
 
 
 def revive_expired(connection: Connection, limit: int) -> list[str]:
     """Settle up to `limit` operations whose lease is over; return the endpoint of each."""
-    return revive(connection, queries.expired_operations(connection, limit=limit))
+    return _revive(connection, send_for(_Expired, connection, queries.expired_operations, limit=limit))
+
+
+def revive_of_endpoints(connection: Connection, endpoints: Sequence[str]) -> list[str]:
+    """Settle the operations of endpoints whose lease is over; return the endpoint of each."""
+    if not endpoints:
+        return []
+    names = list(endpoints)
+    return _revive(
+        connection, send_for(_Expired, connection, queries.expired_operations_of_endpoints, names=names)
+    )
+
+
+def _revive(connection: Connection, expired: Iterable[_Expired]) -> list[str]:
+    endpoints = []
+    for each in list(expired):
+        operation = stored_operation(
+            each.operation, each.path, each.paths, each.value, each.arguments, each.repeatable
+        )
+        attempt = Attempt(operation.may_repeat, each.attempts)
+        settlement = settle_expired(attempt)
+        write_settlement(connection, each.id, each.fence, None, settlement)
+        log.warning("operation %d: %s; it is %s", each.id, settlement.reason, settlement.status)
+        endpoints.append(each.endpoint)
+    return endpoints
 
 
 def endpoints_to_hint(

@@ -12,7 +12,9 @@ from psycopg_pool import ConnectionPool
 from flownexus.errors import (
     ConflictError,
     NotFoundError,
+    StatementTimeoutError,
     TooManyError,
+    TooWideError,
     ValidationFailedError,
 )
 from flownexus.lwm2m.value import DataType
@@ -20,8 +22,8 @@ from flownexus.operations import catalogue
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation
 from flownexus.operations.typed_value import typed_value
-from flownexus.store import queries
-from flownexus.store.pool import transaction
+from flownexus.store import queries, send_for
+from flownexus.store.transaction import Transaction, transaction
 
 
 class Operation(NamedTuple):
@@ -65,12 +67,22 @@ class Operation(NamedTuple):
         }
 
 
-MAX_QUEUED_OPERATIONS: Final = 1000
+class _KeyUse(NamedTuple):
+    """The operation that a request with an Idempotency-Key has queued."""
+
+    id: int
+    request_fingerprint: bytes
+
+
+MAX_QUEUED_OPERATIONS_PER_ENDPOINT: Final = 1000
 """How many operations of its users may wait for one endpoint, unless a setting says otherwise."""
 
 
 def create(
-    pool: ConnectionPool, new: NewOperation, key: str | None = None, most: int = MAX_QUEUED_OPERATIONS
+    pool: ConnectionPool,
+    new: NewOperation,
+    key: str | None = None,
+    most: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
 ) -> Operation:
     """Queue an operation; `key` is the Idempotency-Key of its request.
 
@@ -80,36 +92,43 @@ def create(
     or the key was used for another operation.
     """
 
-    def work(connection: Connection) -> Operation:
-        row = queries.add_operation(
-            connection,
-            endpoint=new.endpoint,
-            operation=new.operation.kind,
-            **_columns(connection, new.operation),
-            priority=new.priority,
-            idempotency_key=key,
-            fingerprint=None if key is None else new.fingerprint,
-            most=most,
-        )
-        if row is not None:
-            return Operation(*row)
-        used = None if key is None else queries.operation_of_key(connection, idempotency_key=key)
-        if used is not None:
-            id_, fingerprint = used
-            if fingerprint != new.fingerprint:
-                raise ValidationFailedError(
-                    f"Idempotency-Key: operation {id_} was queued by this key, and was another one; "
-                    "a new operation takes a new key"
-                )
-            return Operation(*queries.operation(connection, id=id_)).as_queued()
-        if not list(queries.endpoint_ids(connection, names=[new.endpoint])):
-            raise NotFoundError(f"no endpoint {new.endpoint!r} has been seen")
-        raise TooManyError(
-            f"{most} operations wait for {new.endpoint!r}, and no more may; "
-            "queue this one when some have ended, or cancel some"
-        )
+    def work(current: Transaction) -> Operation:
+        return _add(current.connection, new, key, most) or _added_before(current.connection, new, key, most)
 
     return transaction(pool, work)
+
+
+def _add(connection: Connection, new: NewOperation, key: str | None, most: int) -> Operation | None:
+    return send_for(
+        Operation,
+        connection,
+        queries.add_operation,
+        endpoint=new.endpoint,
+        operation=new.operation.kind,
+        **_columns(connection, new.operation),
+        priority=new.priority,
+        idempotency_key=key,
+        fingerprint=None if key is None else new.fingerprint,
+        most=most,
+    ).fetchone()
+
+
+def _added_before(connection: Connection, new: NewOperation, key: str | None, most: int) -> Operation:
+    """Return what was queued by the same key; raise why the operation was not added where there is none."""
+    used = send_for(_KeyUse, connection, queries.operation_of_key, idempotency_key=key).fetchone()
+    if used is not None:
+        if used.request_fingerprint != new.fingerprint:
+            raise ValidationFailedError(
+                f"Idempotency-Key: operation {used.id} was queued by this key, and was another one; "
+                "a new operation takes a new key"
+            )
+        return _find(connection, used.id).as_queued()
+    if not list(queries.endpoint_ids(connection, names=[new.endpoint])):
+        raise NotFoundError(f"no endpoint {new.endpoint!r} has been seen")
+    raise TooManyError(
+        f"{most} operations wait for {new.endpoint!r}, and no more may; "
+        "queue this one when some have ended, or cancel some"
+    )
 
 
 def _columns(connection: Connection, operation: catalogue.Operation) -> dict[str, Any]:
@@ -140,39 +159,49 @@ def _seen_type(connection: Connection, write: catalogue.Write) -> DataType | Non
 
 def show(pool: ConnectionPool, id_: int) -> Operation:
     """Return an operation; raise NotFoundError where there is none of this id."""
+    return transaction(pool, lambda current: _find(current.connection, id_))
 
-    def work(connection: Connection) -> Operation:
-        row = queries.operation(connection, id=id_)
-        if row is None:
-            raise NotFoundError(f"there is no operation {id_}")
-        return Operation(*row)
 
-    return transaction(pool, work)
+def _find(connection: Connection, id_: int) -> Operation:
+    found = send_for(Operation, connection, queries.operation, id=id_).fetchone()
+    if found is None:
+        raise NotFoundError(f"there is no operation {id_}")
+    return found
 
 
 def list_newest(
     pool: ConnectionPool, endpoint: str | None, status: Status | None, cursor: int | None, limit: int
 ) -> list[Operation]:
-    """Return up to `limit` operations, the newest first, with ids below `cursor`."""
+    """Return up to `limit` operations, the newest first, with ids below `cursor`.
 
-    def work(connection: Connection) -> list[Operation]:
-        rows = queries.operations(
-            connection, endpoint=endpoint, status=status and str(status), cursor=cursor, limit=limit
-        )
-        return [Operation(*row) for row in rows]
+    Raises TooWideError where that takes PostgreSQL too long.
+    """
 
-    return transaction(pool, work)
+    def work(current: Transaction) -> list[Operation]:
+        return send_for(
+            Operation,
+            current.connection,
+            queries.operations,
+            endpoint=endpoint,
+            status=status and str(status),
+            cursor=cursor,
+            limit=limit,
+        ).fetchall()
+
+    try:
+        return transaction(pool, work)
+    except StatementTimeoutError as error:
+        raise TooWideError(
+            "it takes PostgreSQL too long to look for these operations; ask for those of one endpoint"
+        ) from error
 
 
 def cancel(pool: ConnectionPool, id_: int) -> Operation:
     """Cancel an operation that is QUEUED; raise NotFoundError, or ConflictError where it is not any more."""
 
-    def work(connection: Connection) -> Operation:
-        cancelled = queries.cancel_operation(connection, id=id_)
-        row = queries.operation(connection, id=id_)
-        if row is None:
-            raise NotFoundError(f"there is no operation {id_}")
-        operation = Operation(*row)
+    def work(current: Transaction) -> Operation:
+        cancelled = queries.cancel_operation(current.connection, id=id_)
+        operation = _find(current.connection, id_)
         if not cancelled:
             raise ConflictError(f"operation {id_} is {operation.status}; only a QUEUED one can be cancelled")
         return operation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
@@ -19,8 +19,8 @@ from flownexus.operations.lifecycle import Settlement, Status
 from flownexus.store import queries, send
 from flownexus.store.operation_claims import Claim
 from flownexus.store.operation_settlement import write_settlement
-from flownexus.store.pool import REFUSALS, transaction
 from flownexus.store.telemetry import Telemetry
+from flownexus.store.transaction import REFUSALS, Transaction, transaction
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +52,19 @@ def record(pool: ConnectionPool, telemetry: Telemetry, ends: Sequence[End]) -> l
     whose row somebody else holds is not waited for. Raises what concerns_all() tells apart.
     """
 
-    def work(connection: Connection) -> tuple[list[Recorded], Callable[[], None]]:
-        recorded = _end(connection, ends)
-        current = [end for end, what in zip(ends, recorded, strict=True) if what in _STORED]
-        return recorded, _store_values(connection, telemetry, current)
+    def work(current: Transaction) -> list[Recorded]:
+        recorded = _end(current.connection, ends)
+        newest = [end for end, what in zip(ends, recorded, strict=True) if what in _STORED]
+        _store_values(current, telemetry, newest)
+        return recorded
 
     try:
-        recorded, committed = transaction(pool, work)
+        return transaction(pool, work)
     except REFUSALS:
         if len(ends) > 1:
             raise
         log.exception("the values of operation %d cannot be stored", ends[0].claim.id)
-        return transaction(pool, lambda connection: _end_without_values(connection, ends[0]))
-    committed()
-    return recorded
+        return transaction(pool, lambda current: _end_without_values(current.connection, ends[0]))
 
 
 def _end(connection: Connection, ends: Sequence[End]) -> list[Recorded]:
@@ -107,11 +106,8 @@ def _end_without_values(connection: Connection, end: End) -> list[Recorded]:
     return recorded
 
 
-def _nothing() -> None:
-    """Do nothing after a commit."""
-
-
-def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[End]) -> Callable[[], None]:
+def _store_values(current: Transaction, telemetry: Telemetry, ends: Iterable[End]) -> None:
+    connection = current.connection
     items: list[Item] = []
     claims: list[Claim] = []
     for claim_, settlement, received in ends:
@@ -125,12 +121,10 @@ def _store_values(connection: Connection, telemetry: Telemetry, ends: Iterable[E
             items.append(Item(claim_.endpoint, time_ms, EventType.READ, found.good))
             claims.append(claim_)
     if not items:
-        return _nothing
-    stored = telemetry.store(connection, items)
+        return
+    stored = telemetry.store(current, items)
     for place, rejection in stored.rejected:
         _reject(connection, claims[place], f"{rejection.path}: {rejection.reason}", rejection.node)
-    stored.check()
-    return stored.committed
 
 
 def _reject(connection: Connection, claim_: Claim, reason: str, node: Any) -> None:

@@ -11,7 +11,7 @@ from flownexus.lwm2m.path import Path
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.plan import PlanRow, planned
 from flownexus.operations.reconciliation import Known, renewal
-from flownexus.store import queries
+from flownexus.store import queries, send_for
 from flownexus.store.endpoint import enabled_plan
 
 
@@ -35,7 +35,7 @@ def reconcile(connection: Connection, refresh: timedelta, limit: int) -> dict[st
     `refresh` is the silence after which an observation without a pmax is asked for again. Returns how many
     operations were queued, by the name of the endpoint. Takes the same few statements however many are due.
     """
-    due = [_Endpoint(*row) for row in queries.endpoints_to_reconcile(connection, limit=limit)]
+    due = send_for(_Endpoint, connection, queries.endpoints_to_reconcile, limit=limit).fetchall()
     if not due:
         return {}
     now = datetime.now(UTC)

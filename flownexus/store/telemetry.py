@@ -16,15 +16,15 @@ from flownexus.leshan.webhook import Item
 from flownexus.lwm2m.value import BadValueError, DataType, Reading, converted, time_from_milliseconds
 from flownexus.store import queries, send
 from flownexus.store.catalog import Catalog, ResourceType, TypeKey
-from flownexus.store.pool import TryAgainError
+from flownexus.store.transaction import Transaction, TryAgainError
 
 log = logging.getLogger(__name__)
 
-ID_BLOCK = 1000
+IDS_PER_BLOCK = 1000
 """What the sequences of ids rise by."""
-FEW = 20
+MAX_INSERTED_VALUES = 20
 """Up to so many values are inserted by plain statements, which can go in one round trip; COPY cannot."""
-CLOCK_SKEW = timedelta(minutes=5)
+MAX_CLOCK_SKEW = timedelta(minutes=5)
 """How far a device's clock, or Leshan's, may be ahead and still be believed.
 
 A value from the future stays the latest until its time has come.
@@ -80,8 +80,8 @@ class Period(NamedTuple):
 
     @classmethod
     def at(cls, received: datetime, retention: timedelta) -> Period:
-        """Return [retention ago, CLOCK_SKEW ahead]."""
-        start, end = _microseconds(received - retention), _microseconds(received + CLOCK_SKEW)
+        """Return [retention ago, MAX_CLOCK_SKEW ahead]."""
+        start, end = _microseconds(received - retention), _microseconds(received + MAX_CLOCK_SKEW)
         return cls(start // 1000 + _EPOCH_MS, end // 1000 + _EPOCH_MS)
 
 
@@ -109,7 +109,7 @@ class IdBlocks:
                 block = self._free.pop() if self._free else None
             if block is None:
                 first = self._next_block(connection)
-                block = range(first, first + ID_BLOCK)
+                block = range(first, first + IDS_PER_BLOCK)
             wanted = count - len(ids)
             ids.extend(block[:wanted])
             if rest := block[wanted:]:
@@ -140,40 +140,13 @@ class _Known:
             return self._identity == identity
 
 
-class Stored:
-    """A batch that was written: what is to be done before its transaction's commit, and after it."""
+class Stored(NamedTuple):
+    """A batch that was written."""
 
-    def __init__(
-        self,
-        telemetry: Telemetry,
-        known: _Known,
-        identity: Cursor,
-        endpoints: Mapping[str, int],
-        types: Mapping[TypeKey, ResourceType],
-        rejected: Sequence[tuple[int, Rejection]],
-    ) -> None:
-        self._telemetry = telemetry
-        self._known = known
-        self._identity = identity
-        self.endpoints = endpoints
-        self._types = types
-        self.rejected = rejected
-        """Values that are not of their model's type, by the place of their item in the batch."""
-
-    def check(self) -> None:
-        """Raise TryAgainError where ids that were used are of another catalog; call it before the commit.
-
-        In a pipeline the answer is there at its end.
-        """
-        row = self._identity.fetchone()
-        assert row is not None  # noqa: S101  # catalog_identity has one row
-        if not self._known.holds_for(row[0]):
-            self._telemetry.forget(self._known)
-            raise TryAgainError("the database is another one than before")
-
-    def committed(self) -> None:
-        """Remember the ids; call it once the transaction is committed."""
-        self._known.catalog.keep(self.endpoints, self._types)
+    endpoints: Mapping[str, int]
+    """The ids of its endpoints."""
+    rejected: Sequence[tuple[int, Rejection]]
+    """Values that are not of their model's type, by the place of their item in the batch."""
 
 
 class Telemetry:
@@ -183,21 +156,14 @@ class Telemetry:
         self.retention = retention
         self._known = _Known()
 
-    def forget(self, known: _Known) -> None:
-        """Know no ids any more, unless others than these are known already."""
-        if self._known is known:
-            log.warning(
-                "the database is another one than before, or endpoints were deleted: ids are asked anew"
-            )
-            self._known = _Known()
-
     def store(
-        self, connection: Connection, batch: Sequence[Item], received: datetime | None = None
+        self, transaction: Transaction, batch: Sequence[Item], received: datetime | None = None
     ) -> Stored:
         """Write a batch in the caller's transaction.
 
         `received` (default: now) is the time of values that have none, or none to be believed.
         """
+        connection = transaction.connection
         received = received or datetime.now(UTC)
         known = self._known
         if not known.identified:  # before the first ids are asked for, which may be deleted meanwhile
@@ -210,7 +176,23 @@ class Telemetry:
         )
         rows.add(batch, endpoints, types, _microseconds(received), Period.at(received, self.retention))
         identity = rows.write(connection) or send(connection, queries.catalog_identity)
-        return Stored(self, known, identity, endpoints, types, rows.rejected)
+        # In a pipeline the identity is there at its end.
+        transaction.before_commit(lambda: self._check_identity(known, identity))
+        transaction.after_commit(lambda: known.catalog.keep(endpoints, types))
+        return Stored(endpoints, rows.rejected)
+
+    def _check_identity(self, known: _Known, identity: Cursor) -> None:
+        """Raise TryAgainError where the ids that were used are of another catalog."""
+        row = identity.fetchone()
+        assert row is not None  # noqa: S101  # catalog_identity has one row
+        if known.holds_for(row[0]):
+            return
+        if self._known is known:
+            log.warning(
+                "the database is another one than before, or endpoints were deleted: ids are asked anew"
+            )
+            self._known = _Known()
+        raise TryAgainError("the database is another one than before")
 
 
 Row: TypeAlias = tuple[Any, ...]
@@ -274,7 +256,7 @@ class _Rows:
         if self.events:
             columns = ("time", "id", "endpoint_id", "event_type")
             queries.add_events(connection, **_arrays(columns, self.events))
-        if len(self.resources) <= FEW:
+        if len(self.resources) <= MAX_INSERTED_VALUES:
             return self._write_few(connection)
         return self._write_many(connection)
 

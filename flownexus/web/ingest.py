@@ -67,16 +67,16 @@ def create_app(
         deliveries = Deliveries(pool, telemetry, of)
 
         def receive(token: str = "") -> dict[str, Any]:  # noqa: ARG001  # the guard has looked at it
-            outcome = deliveries.deliver(request.get_data(cache=False))
-            _ITEMS.labels(of, "stored").inc(len(outcome.stored))
-            _ITEMS.labels(of, "skipped").inc(outcome.skipped)
-            _ITEMS.labels(of, "rejected").inc(len(outcome.rejected))
-            if publisher is not None and outcome.presence:
-                hints = [Hint(_HINTS[event_type], endpoint) for _, event_type, endpoint in outcome.presence]
+            result = deliveries.deliver(request.get_data(cache=False))
+            _ITEMS.labels(of, "stored").inc(len(result.stored))
+            _ITEMS.labels(of, "skipped").inc(result.skipped)
+            _ITEMS.labels(of, "rejected").inc(len(result.rejected))
+            if publisher is not None and result.registrations:
+                hints = [Hint(_HINTS[what], endpoint) for _, what, endpoint in result.registrations]
                 publisher.publish(hints, PUBLISH_TIMEOUT_S)
-            if outcome.alone and outcome.rejected and not outcome.stored:
-                raise ValidationFailedError(f"it is kept as a dead letter: {outcome.rejected[0][1].reason}")
-            return outcome.as_json()
+            if result.alone and result.rejected and not result.stored:
+                raise ValidationFailedError(f"it is kept as a dead letter: {result.rejected[0][1].reason}")
+            return result.as_json()
 
         app.add_url_rule(path, path, receive, methods=["POST"], scope=Scope.INGEST)
         if guard.hooks and path != "/":

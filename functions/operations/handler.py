@@ -27,7 +27,13 @@ from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation, parse_operation
 from flownexus.settings import integer_setting, secret
-from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS, cancel, create, list_newest, show
+from flownexus.store.operation_requests import (
+    MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
+    cancel,
+    create,
+    list_newest,
+    show,
+)
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
@@ -46,7 +52,7 @@ def create_app(
     pool: Pool,
     publisher: Publisher,
     guard: Guard,
-    max_queued: int = MAX_QUEUED_OPERATIONS,
+    max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
 ) -> Flask:
     """Make the function's app.
 
@@ -130,7 +136,7 @@ def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
     guard, nats_url = guard_from_secrets("flownexus-api-token"), secret("flownexus-nats-url")
-    max_queued = integer_setting("max_queued_operations", MAX_QUEUED_OPERATIONS)
+    max_queued = integer_setting("max_queued_operations", MAX_QUEUED_OPERATIONS_PER_ENDPOINT)
     if max_queued < 1:
         raise MissingSettingError("environment variable max_queued_operations: at least 1")
     pool = pool_from_environment(NAME)

@@ -32,6 +32,7 @@ from flownexus.settings import Timeouts
 from flownexus.store.operation_repair import revive_expired
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
+from flownexus.store.transaction import transaction
 from local.servers.ports import free_port
 from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import FUNCTIONS, load_handler
@@ -218,8 +219,8 @@ async def test_a_notification_that_followed_an_answer_stays_the_latest(
 
     async def overtaken(request: web.Request) -> web.StreamResponse:
         newer = Reading(LwM2mPath(3303, 0, 5700), DataType.FLOAT, 22.5)
-        with world.pool.connection() as connection:
-            Telemetry(timedelta(days=1)).store(connection, [Item("sim-0001", told, None, (newer,))])
+        items = [Item("sim-0001", told, None, (newer,))]
+        transaction(world.pool, lambda current: Telemetry(timedelta(days=1)).store(current, items))
         return await answer("CONTENT(205)", TEMPERATURE, time=told, observed=True)(request)
 
     leshan.default = overtaken

@@ -572,7 +572,7 @@ def test_what_an_index_cannot_hold_ends_alone_in_the_dead_letters(
 @pytest.fixture
 def slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica]:
     """Make replicas where storing the value 13 takes longer than a statement may."""
-    monkeypatch.setattr("flownexus.store.pool.STATEMENT_TIMEOUT", 0.4)
+    monkeypatch.setattr("flownexus.store.pool.STATEMENT_TIMEOUT_S", 0.4)
     with psycopg.connect(database.owner, autocommit=True) as connection:
         connection.execute(
             "ALTER TABLE resource ADD CONSTRAINT slow CHECK (float_value <> 13 OR pg_sleep(60) IS NOT NULL)"
@@ -1012,7 +1012,7 @@ def test_no_answer_has_the_secret_of_a_path(replica: Replica, method: str, prefi
 def test_while_a_lock_is_not_to_be_had_the_answer_is_503_with_retry_after(
     replica: Replica, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flownexus.store.pool.LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr("flownexus.store.pool.LOCK_TIMEOUT_S", 0.2)
     body = envelope([value(1)])
     with (
         open_pool(database.functions, 2, "test") as pool,
@@ -1044,7 +1044,7 @@ def test_a_restart_of_postgresql_costs_one_503_and_no_restart_of_the_function(
 
 
 def test_while_postgresql_is_away_the_answer_is_503_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flownexus.store.pool.WAIT_FOR_CONNECTION", 0.5)
+    monkeypatch.setattr("flownexus.store.pool.CONNECTION_TIMEOUT_S", 0.5)
     with open_pool("postgresql://nobody@127.0.0.1:1/nothing", 1, "test") as pool:
         client = create_app(
             Kind.SINGLE, pool, Telemetry(timedelta(days=1)), None, guard_of("secret")

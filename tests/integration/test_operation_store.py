@@ -74,6 +74,14 @@ def node(value: str = "21.5") -> dict[str, Any]:
     return {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": value}
 
 
+def test_an_endpoint_that_is_asked_for_twice_at_once_has_one_operation_to_be_sent(world: World) -> None:
+    world.endpoint()
+    first, _ = world.queue(), world.queue()
+    claimed, nothing = claim(world.pool, ["sim-0001", "sim-0001"], LEASE)
+    assert isinstance(claimed, Claim)
+    assert (claimed.id, nothing) == (first, None)
+
+
 def test_a_claim_is_a_lease_and_counts_the_attempt(world: World) -> None:
     world.endpoint()
     id_ = world.queue(value={"type": "STRING", "value": "UTC+2"})

@@ -11,7 +11,7 @@ INSERT INTO endpoint (name) SELECT name FROM unnest(:names::text[]) AS wanted(na
 ON CONFLICT (name) DO NOTHING;
 
 -- name: resource_types(object_ids, resource_ids)
-SELECT t.object_id, t.resource_id, t.id, coalesce(m.data_type, t.data_type), m.data_type IS NOT NULL
+SELECT t.object_id, t.resource_id, t.id, coalesce(m.data_type, t.data_type) AS data_type, m.data_type IS NOT NULL AS by_model
 FROM resource_type t
 JOIN unnest(:object_ids::integer[], :resource_ids::integer[]) AS wanted(object_id, resource_id)
     USING (object_id, resource_id)

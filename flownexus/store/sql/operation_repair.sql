@@ -1,12 +1,14 @@
 -- name: expired_operations_of_endpoints(names)
-SELECT o.id, o.fence, o.operation_type, o.path, o.paths, o.value, o.arguments, o.repeatable, o.attempts, e.name
+SELECT o.id, o.fence, o.operation_type AS operation, o.path, o.paths, o.value, o.arguments, o.repeatable, o.attempts,
+       e.name AS endpoint
 FROM endpoint_operation o
 JOIN endpoint e ON e.id = o.endpoint_id
 WHERE e.name = ANY(:names::text[]) AND o.lease_expires_at <= statement_timestamp()
 FOR UPDATE OF o;
 
 -- name: expired_operations(limit)
-SELECT o.id, o.fence, o.operation_type, o.path, o.paths, o.value, o.arguments, o.repeatable, o.attempts, e.name
+SELECT o.id, o.fence, o.operation_type AS operation, o.path, o.paths, o.value, o.arguments, o.repeatable, o.attempts,
+       e.name AS endpoint
 FROM endpoint_operation o
 JOIN endpoint e ON e.id = o.endpoint_id
 WHERE o.lease_expires_at <= statement_timestamp()

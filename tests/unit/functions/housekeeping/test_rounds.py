@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ class Store:
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     store = Store()
     monkeypatch.setattr(rounds, "queries", store)
-    monkeypatch.setattr(rounds, "transaction", lambda pool, work: work(None))
+    monkeypatch.setattr(rounds, "transaction", lambda pool, work: work(SimpleNamespace(connection=None)))
     for name in store.answers:
         monkeypatch.setattr(rounds, name, store.function(name))
     return store
