@@ -1,6 +1,9 @@
 package io.flownexus.leshan.simulator;
 
+import java.io.IOException;
+import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -11,7 +14,10 @@ import org.eclipse.leshan.client.bootstrap.DefaultBootstrapConsistencyChecker;
 import org.eclipse.leshan.client.engine.DefaultClientEndpointNameProvider;
 import org.eclipse.leshan.client.engine.RegistrationEngine;
 import org.eclipse.leshan.client.engine.RegistrationEngineFactory;
+import org.eclipse.leshan.client.notification.DefaultNotificationStrategy;
+import org.eclipse.leshan.client.notification.NotificationDataStore;
 import org.eclipse.leshan.client.notification.NotificationManager;
+import org.eclipse.leshan.client.object.Server;
 import org.eclipse.leshan.client.request.DefaultDownlinkReceiver;
 import org.eclipse.leshan.client.request.DownlinkRequestReceiver;
 import org.eclipse.leshan.client.resource.BaseInstanceEnabler;
@@ -20,29 +26,44 @@ import org.eclipse.leshan.client.resource.LwM2mInstanceEnabler;
 import org.eclipse.leshan.client.resource.LwM2mObjectEnabler;
 import org.eclipse.leshan.client.resource.LwM2mObjectTree;
 import org.eclipse.leshan.client.resource.LwM2mRootEnabler;
+import org.eclipse.leshan.client.resource.NotificationSender;
 import org.eclipse.leshan.client.resource.ObjectEnabler;
+import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.core.endpoint.DefaultEndPointUriHandler;
 import org.eclipse.leshan.core.link.DefaultLinkSerializer;
 import org.eclipse.leshan.core.link.lwm2m.attributes.DefaultLwM2mAttributeParser;
+import org.eclipse.leshan.core.link.lwm2m.attributes.NotificationAttributeTree;
 import org.eclipse.leshan.core.model.ObjectModel;
+import org.eclipse.leshan.core.request.BindingMode;
 import org.eclipse.leshan.core.request.ContentFormat;
+import org.eclipse.leshan.core.request.ObserveRequest;
+import org.eclipse.leshan.core.response.ObserveResponse;
 
 /** Puts a Leshan client together of a device's parts. */
 final class DeviceClient {
   private DeviceClient() {}
 
-  /** Build a client that is off; its requests go through the log, its notifications do not. */
+  /**
+   * Build a client that is off; IOException when its credentials cannot be read.
+   *
+   * @param requests what requests go through; notifications do not
+   */
   static LeshanClient build(
-      String endpoint,
-      Engine engine,
-      Map<Integer, BaseInstanceEnabler> instances,
+      DeviceContext context,
+      DeviceObjects objects,
       DeviceEndpoints endpoints,
       RequestLog requests,
-      RegistrationEngineFactory registration) {
+      RegistrationEngineFactory registration)
+      throws IOException {
+    Engine engine = context.engine();
+    String uri = context.fleet().serverUri();
     List<LwM2mObjectEnabler> enablers = new ArrayList<>();
-    instances.forEach((id, instance) -> enablers.add(enabler(engine, id, instance)));
+    enablers.add(
+        enabler(engine, 0, context.fleet().credentials().security(uri, context.endpoint())));
+    enablers.add(enabler(engine, 1, serverObject(context.spec().lifetime())));
+    objects.all().forEach(object -> enablers.add(enabler(engine, object.id(), object)));
     return new LeshanClient(
-        new DefaultClientEndpointNameProvider(endpoint),
+        new DefaultClientEndpointNameProvider(context.endpoint()),
         enablers,
         List.of(),
         null,
@@ -74,9 +95,18 @@ final class DeviceClient {
           LwM2mObjectTree tree,
           DownlinkRequestReceiver receiver,
           ScheduledExecutorService executor) {
-        return super.createNotificationManager(tree, requests.next(), executor);
+        return new DeviceNotificationManager(context.executor(), tree, requests.next(), executor);
       }
     };
+  }
+
+  private static Server serverObject(Duration lifetime) {
+    return new Server(
+        Credentials.SERVER_ID,
+        lifetime.toSeconds(),
+        EnumSet.of(BindingMode.U),
+        false,
+        BindingMode.U);
   }
 
   private static ObjectEnabler enabler(Engine engine, int id, BaseInstanceEnabler instance) {
@@ -84,12 +114,32 @@ final class DeviceClient {
     instance.setId(0);
     instance.setModel(model);
     Map<Integer, LwM2mInstanceEnabler> instances = new HashMap<>(Map.of(0, instance));
-    ObjectEnabler enabler =
-        new ObjectEnabler(id, model, instances, new NoMoreInstances(), ContentFormat.DEFAULT);
-    if (instance instanceof SimulatedObject simulated) {
-      simulated.belongsTo(enabler);
+    return new ObjectEnabler(id, model, instances, new NoMoreInstances(), ContentFormat.DEFAULT);
+  }
+
+  /** Sends at an attribute's least or greatest period on the device's executor, as all else. */
+  private static final class DeviceNotificationManager extends NotificationManager {
+    private final DeviceExecutor executor;
+
+    DeviceNotificationManager(
+        DeviceExecutor executor,
+        LwM2mObjectTree tree,
+        DownlinkRequestReceiver receiver,
+        ScheduledExecutorService timers) {
+      super(tree, receiver, new NotificationDataStore(), new DefaultNotificationStrategy(), timers);
+      this.executor = executor;
     }
-    return enabler;
+
+    @Override
+    protected void sendNotification(
+        LwM2mServer server,
+        ObserveRequest request,
+        ObserveResponse response,
+        NotificationAttributeTree attributes,
+        NotificationSender sender) {
+      executor.dispatch(
+          () -> super.sendNotification(server, request, response, attributes, sender));
+    }
   }
 
   private static final class NoMoreInstances extends BaseInstanceEnablerFactory {

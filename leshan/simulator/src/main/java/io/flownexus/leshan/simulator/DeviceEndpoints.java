@@ -1,31 +1,24 @@
 package io.flownexus.leshan.simulator;
 
 import java.io.IOException;
-import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.security.cert.Certificate;
-import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.eclipse.californium.core.CoapResource;
 import org.eclipse.californium.core.CoapServer;
-import org.eclipse.californium.core.coap.Request;
-import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.config.CoapConfig;
 import org.eclipse.californium.core.network.CoapEndpoint;
 import org.eclipse.californium.core.network.Endpoint;
 import org.eclipse.californium.core.network.Exchange;
 import org.eclipse.californium.core.server.resources.Resource;
-import org.eclipse.californium.elements.Connector;
 import org.eclipse.californium.elements.config.Configuration;
-import org.eclipse.californium.scandium.config.DtlsConnectorConfig;
 import org.eclipse.leshan.client.endpoint.ClientEndpointToolbox;
 import org.eclipse.leshan.client.endpoint.LwM2mClientEndpoint;
 import org.eclipse.leshan.client.endpoint.LwM2mClientEndpointsProvider;
 import org.eclipse.leshan.client.notification.NotificationManager;
 import org.eclipse.leshan.client.request.DownlinkRequestReceiver;
-import org.eclipse.leshan.client.resource.LwM2mObjectEnabler;
 import org.eclipse.leshan.client.resource.LwM2mObjectTree;
 import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.client.servers.ServerInfo;
@@ -33,15 +26,10 @@ import org.eclipse.leshan.core.SecurityMode;
 import org.eclipse.leshan.core.peer.IpPeer;
 import org.eclipse.leshan.core.peer.PskIdentity;
 import org.eclipse.leshan.core.peer.X509Identity;
-import org.eclipse.leshan.core.request.UplinkRequest;
-import org.eclipse.leshan.core.response.LwM2mResponse;
-import org.eclipse.leshan.core.response.SendResponse;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpoint;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointFactory;
 import org.eclipse.leshan.transport.californium.client.endpoint.ClientCoapMessageTranslator;
 import org.eclipse.leshan.transport.californium.client.endpoint.ServerIdentityExtractor;
-import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientEndpointFactory;
-import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClientEndpointFactory;
 import org.eclipse.leshan.transport.californium.identity.IdentityHandler;
 import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider;
 
@@ -50,17 +38,12 @@ import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider
  * some for each client).
  */
 final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
-  private final String endpointName;
-  private final Engine engine;
-  private final InetAddress bind;
+  private final DeviceContext context;
   private final Radio radio;
-  private final Credentials credentials;
-  private final Notifications notifications;
   private final RequestLog requests;
-  private final Duration slow;
   private final Configuration config;
   private final IdentityHandlerProvider identities = new OneIdentityHandler();
-  private final ClientCoapMessageTranslator translator = new NotifyingTranslator();
+  private final ClientCoapMessageTranslator translator;
   private LwM2mObjectTree objects;
   private CoapServer coapServer;
   private Gate gate;
@@ -69,26 +52,17 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
   private volatile CaliforniumClientEndpoint endpoint;
 
   DeviceEndpoints(
-      String endpointName,
-      Engine engine,
-      InetAddress bind,
-      Radio radio,
-      Credentials credentials,
-      Notifications notifications,
-      RequestLog requests,
-      Duration slow,
-      Duration ackTimeout) {
-    this.endpointName = endpointName;
-    this.engine = engine;
-    this.bind = bind;
+      DeviceContext context, Radio radio, Notifications notifications, RequestLog requests) {
+    this.context = context;
     this.radio = radio;
-    this.credentials = credentials;
-    this.notifications = notifications;
     this.requests = requests;
-    this.slow = slow;
+    translator = new DeviceTranslator(context.executor(), notifications);
     config =
-        new Configuration(engine.coap)
-            .set(CoapConfig.ACK_TIMEOUT, ackTimeout.toMillis(), TimeUnit.MILLISECONDS);
+        new Configuration(context.engine().coap)
+            .set(
+                CoapConfig.ACK_TIMEOUT,
+                context.spec().ackTimeout().toMillis(),
+                TimeUnit.MILLISECONDS);
   }
 
   @Override
@@ -107,8 +81,8 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
                 this, identities, servers, receiver, toolbox, objectTree);
           }
         };
-    coapServer.setExecutor(engine.protocol, true);
-    gate = new Gate(coapServer.getMessageDeliverer(), coapServer.getRoot(), requests, engine, slow);
+    coapServer.setExecutor(context.engine().protocol, true);
+    gate = new Gate(coapServer.getMessageDeliverer(), coapServer.getRoot(), requests, context);
     coapServer.setMessageDeliverer(gate);
     translator
         .createResources(coapServer, identities, servers, receiver, manager, toolbox, objectTree)
@@ -131,11 +105,12 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
       boolean clientInitiatedOnly,
       List<Certificate> trustStore,
       ClientEndpointToolbox toolbox) {
-    CaliforniumClientEndpointFactory factory = info.isSecure() ? new Secured() : new Plain();
+    CaliforniumClientEndpointFactory factory = Transports.of(info, radio, context.engine());
     try {
-      credentials.complete(info, endpointName);
+      context.fleet().credentials().complete(info, context.endpoint());
       CoapEndpoint coap =
-          factory.createCoapEndpoint(bind, config, info, clientInitiatedOnly, trustStore, toolbox);
+          factory.createCoapEndpoint(
+              context.fleet().bind(), config, info, clientInitiatedOnly, trustStore, toolbox);
       identity = factory.createIdentityHandler();
       endpoint =
           new CaliforniumClientEndpoint(
@@ -148,7 +123,7 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
               factory.createConnectionController(),
               objects.getModel(),
               factory.createExceptionTranslator(),
-              engine.timers);
+              context.engine().timers);
       server = new LwM2mServer(peerOf(info), info.serverId, info.serverUri);
       coapServer.addEndpoint(coap);
       coap.start();
@@ -245,76 +220,6 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
     @Override
     public IdentityHandler getIdentityHandler(Endpoint of) {
       return identity;
-    }
-  }
-
-  private final class NotifyingTranslator extends ClientCoapMessageTranslator {
-    /** Keep with a Send's response what Leshan leaves out: the CoAP message, for its id. */
-    @Override
-    public <T extends LwM2mResponse> T createLwM2mResponse(
-        LwM2mServer from,
-        UplinkRequest<T> request,
-        Request coapRequest,
-        Response coapResponse,
-        ClientEndpointToolbox toolbox) {
-      T response = super.createLwM2mResponse(from, request, coapRequest, coapResponse, toolbox);
-      if (response instanceof SendResponse sent) {
-        @SuppressWarnings("unchecked")
-        T whole = (T) new SendResponse(sent.getCode(), sent.getErrorMessage(), coapRequest);
-        return whole;
-      }
-      return response;
-    }
-
-    @Override
-    public Resource createRootResource(
-        CoapServer coap,
-        IdentityHandlerProvider handlers,
-        ServerIdentityExtractor servers,
-        DownlinkRequestReceiver receiver,
-        ClientEndpointToolbox toolbox,
-        LwM2mObjectTree tree) {
-      NotifyingRoot root =
-          new NotifyingRoot(
-              handlers, servers, coap, receiver, toolbox, notifications, engine.protocol);
-      tree.addListener(new CompositeListener(root));
-      return root;
-    }
-
-    @Override
-    public CoapResource createObjectResource(
-        LwM2mObjectEnabler enabler,
-        IdentityHandlerProvider handlers,
-        ServerIdentityExtractor servers,
-        DownlinkRequestReceiver receiver,
-        NotificationManager manager,
-        ClientEndpointToolbox toolbox) {
-      NotifyingObject object =
-          new NotifyingObject(
-              enabler.getId(),
-              handlers,
-              servers,
-              receiver,
-              manager,
-              toolbox,
-              notifications,
-              engine.protocol);
-      enabler.addListener(object);
-      return object;
-    }
-  }
-
-  private final class Plain extends CoapClientEndpointFactory {
-    @Override
-    protected Connector createConnector(InetSocketAddress address, Configuration config) {
-      return new UdpConnector(address, radio, engine.poller);
-    }
-  }
-
-  private final class Secured extends CoapsClientEndpointFactory {
-    @Override
-    protected Connector createSecuredConnector(DtlsConnectorConfig config) {
-      return new DtlsConnector(config, radio, engine.protocol);
     }
   }
 }

@@ -21,16 +21,15 @@ final class DeviceObject extends SimulatedObject {
   private static final int OFFSET = 14;
   private static final int TIMEZONE = 15;
 
-  private final Runnable reboot;
-  private volatile Duration clockOffset = Duration.ZERO;
+  private final ObjectHost host;
+  private Duration clockOffset = Duration.ZERO;
 
-  /** Name the device; `reboot` is called when a server executes Reboot. */
-  DeviceObject(String endpoint, String firmwareVersion, Runnable reboot) {
-    this.reboot = reboot;
+  DeviceObject(ObjectHost host) {
+    this.host = host;
     put(0, "Flow Nexus");
     put(1, "Simulator");
-    put(2, endpoint);
-    put(FIRMWARE_VERSION, firmwareVersion);
+    put(2, host.context().endpoint());
+    put(FIRMWARE_VERSION, FirmwareObject.FACTORY_VERSION);
     put(6, Map.of(0, 1L, 1, 5L));
     put(7, Map.of(0, 3800L, 1, 5000L));
     put(8, Map.of(0, 125L, 1, 900L));
@@ -52,8 +51,8 @@ final class DeviceObject extends SimulatedObject {
     put(TIMEZONE, "Etc/UTC");
   }
 
-  /** Report a newly installed firmware. */
-  void setFirmwareVersion(String version) {
+  @Override
+  void onInstalled(String version) {
     change(Map.of(FIRMWARE_VERSION, version));
   }
 
@@ -78,10 +77,10 @@ final class DeviceObject extends SimulatedObject {
   @Override
   public ExecuteResponse execute(LwM2mServer server, int resource, Arguments arguments) {
     switch (resource) {
-      case REBOOT -> reboot.run();
+      case REBOOT -> host.reboot();
       case FACTORY_RESET -> {
         setFactoryDefaults();
-        reboot.run();
+        host.reboot();
       }
       case RESET_ERRORS -> change(Map.of(ERRORS, Map.of(0, 0L)));
       default -> {

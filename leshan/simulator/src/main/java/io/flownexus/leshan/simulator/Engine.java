@@ -38,7 +38,6 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClien
 /** Holds what all devices share: threads, sockets' poller, object models, codecs. */
 final class Engine implements AutoCloseable {
   static final LwM2mVersion VERSION = LwM2mVersion.V1_1;
-  private static final List<String> MORE_MODELS = List.of("20.xml", "3303.xml");
 
   final ProtocolScheduledExecutorService protocol;
   final ScheduledExecutorService timers;
@@ -88,20 +87,27 @@ final class Engine implements AutoCloseable {
     return config;
   }
 
-  /** Load the models that leshan-core carries and the others that the simulator needs. */
+  /** Load the models that leshan-core carries and the others that simulated objects need. */
   static LwM2mModel loadModels() throws IOException {
     List<ObjectModel> all = new ArrayList<>(ObjectLoader.loadDefault(VERSION));
-    for (String name : MORE_MODELS) {
-      try (InputStream xml = Engine.class.getResourceAsStream("/models/" + name)) {
-        if (xml == null) {
-          throw new IOException("the jar lacks the object model " + name);
-        }
-        all.addAll(ObjectLoader.loadDdfFile(xml, name));
-      } catch (InvalidDDFFileException e) {
-        throw new IOException("object model " + name + " is not valid", e);
+    LwM2mModel carried = new StaticModel(all);
+    for (ObjectKind kind : ObjectKind.values()) {
+      if (carried.getObjectModel(kind.id) == null) {
+        all.addAll(loadModel(kind.id + ".xml"));
       }
     }
     return new StaticModel(all);
+  }
+
+  private static List<ObjectModel> loadModel(String name) throws IOException {
+    try (InputStream xml = Engine.class.getResourceAsStream("/oma-models/" + name)) {
+      if (xml == null) {
+        throw new IOException("the jar lacks the object model " + name);
+      }
+      return ObjectLoader.loadDdfFile(xml, name);
+    } catch (InvalidDDFFileException e) {
+      throw new IOException("object model " + name + " is not valid", e);
+    }
   }
 
   /** Run once after a delay. */

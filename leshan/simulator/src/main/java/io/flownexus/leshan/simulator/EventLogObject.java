@@ -20,7 +20,7 @@ final class EventLogObject extends SimulatedObject {
   private static final long VALID = 0b10;
   private static final int LIMIT_BYTES = 4096;
 
-  EventLogObject() {
+  EventLogObject(ObjectHost host) {
     put(LOG_CLASS, 0L);
     put(STATUS, STOPPED);
     put(DATA, new byte[0]);
@@ -28,7 +28,8 @@ final class EventLogObject extends SimulatedObject {
   }
 
   /** Log an event, if the log runs; the oldest bytes give way. */
-  void log(String event) {
+  @Override
+  void onEvent(String event) {
     if (((long) value(STATUS) & STOPPED) != 0) {
       return;
     }
@@ -45,7 +46,7 @@ final class EventLogObject extends SimulatedObject {
     if (resource == START) {
       byte[] data = arguments.hasDigit(0) ? (byte[]) value(DATA) : new byte[0];
       change(Map.of(DATA, data, STATUS, data.length == 0 ? 0L : VALID));
-      log("log started");
+      onEvent("log started");
     } else if (resource == STOP) {
       byte[] data = arguments.hasDigit(0) ? new byte[0] : (byte[]) value(DATA);
       change(Map.of(DATA, data, STATUS, STOPPED | (data.length == 0 ? 0L : VALID)));

@@ -1,16 +1,10 @@
 package io.flownexus.leshan.simulator;
 
 import java.net.URI;
-import java.net.UnknownHostException;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
-import java.nio.channels.UnresolvedAddressException;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletableFuture;
-import java.util.function.Consumer;
 import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.core.node.LwM2mResource;
 import org.eclipse.leshan.core.request.argument.Arguments;
@@ -20,6 +14,8 @@ import org.eclipse.leshan.core.response.WriteResponse;
 
 /** Simulates object 5: takes or downloads a firmware package and installs it. */
 final class FirmwareObject extends SimulatedObject {
+  static final String FACTORY_VERSION = "1.0.0";
+
   private static final int PACKAGE = 0;
   private static final int URI_ID = 1;
   private static final int UPDATE = 2;
@@ -42,23 +38,19 @@ final class FirmwareObject extends SimulatedObject {
   private static final long INVALID_URI = 7;
   private static final long UNSUPPORTED_PROTOCOL = 9;
 
-  private final Engine engine;
-  private final Duration installTime;
-  private final Consumer<String> installed;
-  private FirmwarePackage ready;
-  private CompletableFuture<?> download;
-  private int attempt;
+  private static final Duration INSTALL_TIME = Duration.ofSeconds(2);
 
-  /** Start idle; `installed` is told the new version once a package is installed. */
-  FirmwareObject(Engine engine, String version, Duration installTime, Consumer<String> installed) {
-    this.engine = engine;
-    this.installTime = installTime;
-    this.installed = installed;
+  private final ObjectHost host;
+  private FirmwarePackage ready;
+  private FirmwareDownload download;
+
+  FirmwareObject(ObjectHost host) {
+    this.host = host;
     put(URI_ID, "");
     put(STATE, IDLE);
     put(RESULT, INITIAL);
     put(NAME, "firmware");
-    put(VERSION, version);
+    put(VERSION, FACTORY_VERSION);
     put(8, Map.of(0, 2L, 1, 3L));
     put(9, 2L);
   }
@@ -87,7 +79,6 @@ final class FirmwareObject extends SimulatedObject {
     } else if ((long) value(STATE) != IDLE) {
       return WriteResponse.methodNotAllowed();
     }
-    attempt++;
     put(URI_ID, uri);
     URI target;
     try {
@@ -102,7 +93,7 @@ final class FirmwareObject extends SimulatedObject {
       return refuse(UNSUPPORTED_PROTOCOL);
     }
     show(DOWNLOADING, INITIAL);
-    download(target, attempt);
+    download = new FirmwareDownload(host.context(), target, this::take, this::fail);
     return WriteResponse.success();
   }
 
@@ -118,7 +109,6 @@ final class FirmwareObject extends SimulatedObject {
     } else if ((long) value(STATE) != IDLE) {
       return WriteResponse.methodNotAllowed();
     }
-    attempt++;
     take(bytes);
     return WriteResponse.success();
   }
@@ -127,57 +117,33 @@ final class FirmwareObject extends SimulatedObject {
     if ((long) value(STATE) == UPDATING) {
       return WriteResponse.methodNotAllowed();
     }
-    attempt++;
     ready = null;
     if (download != null) {
-      download.cancel(true);
+      download.cancel();
+      download = null;
     }
     put(URI_ID, "");
     show(IDLE, INITIAL);
     return WriteResponse.success();
   }
 
-  private void download(URI uri, int mine) {
-    HttpRequest request = HttpRequest.newBuilder(uri).timeout(engine.firmware.whole()).build();
-    CompletableFuture<HttpResponse<byte[]>> response =
-        engine.http.sendAsync(request, info -> new BoundedBody(engine.firmware.bytes()));
-    download = response;
-    response.whenComplete((answer, error) -> downloaded(mine, answer, error));
-    engine.after(engine.firmware.whole(), () -> response.cancel(true));
-  }
-
-  private void downloaded(int mine, HttpResponse<byte[]> answer, Throwable error) {
-    synchronized (lock()) {
-      if (mine != attempt) {
-        return;
-      }
-      if (error != null) {
-        show(IDLE, resultOf(error));
-      } else if (answer.statusCode() != 200) {
-        show(IDLE, INVALID_URI);
-      } else {
-        take(answer.body());
-      }
-    }
-  }
-
-  private static long resultOf(Throwable error) {
-    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
-      if (cause instanceof BoundedBody.TooLarge) {
-        return NO_SPACE;
-      } else if (cause instanceof UnknownHostException
-          || cause instanceof UnresolvedAddressException) {
-        return INVALID_URI;
-      }
-    }
-    return CONNECTION_LOST;
+  private void fail(FirmwareDownload.Failure failure) {
+    download = null;
+    show(
+        IDLE,
+        switch (failure) {
+          case CONNECTION_LOST -> CONNECTION_LOST;
+          case TOO_LARGE -> NO_SPACE;
+          case NOT_FOUND -> INVALID_URI;
+        });
   }
 
   private void take(byte[] bytes) {
+    download = null;
     if (bytes.length == 0) {
       show(IDLE, UNSUPPORTED_TYPE);
       return;
-    } else if (bytes.length > engine.firmware.bytes()) {
+    } else if (bytes.length > host.context().engine().firmware.bytes()) {
       show(IDLE, NO_SPACE);
       return;
     }
@@ -201,33 +167,28 @@ final class FirmwareObject extends SimulatedObject {
     if (resource != UPDATE) {
       return ExecuteResponse.notFound();
     }
-    synchronized (lock()) {
-      if ((long) value(STATE) != DOWNLOADED) {
-        return ExecuteResponse.methodNotAllowed();
-      }
-      show(UPDATING, INITIAL);
+    if ((long) value(STATE) != DOWNLOADED) {
+      return ExecuteResponse.methodNotAllowed();
     }
-    engine.after(installTime, this::install);
+    show(UPDATING, INITIAL);
+    host.context().after(INSTALL_TIME, this::install);
     return ExecuteResponse.success();
   }
 
   private void install() {
-    String version;
-    synchronized (lock()) {
-      if (ready.installResult() != SUCCESS) {
-        show(DOWNLOADED, ready.installResult());
-        return;
-      }
-      version = ready.version();
-      Map<Integer, Object> done = new HashMap<>();
-      done.put(NAME, ready.name());
-      done.put(VERSION, version);
-      done.put(STATE, IDLE);
-      done.put(RESULT, SUCCESS);
-      ready = null;
-      change(done);
+    if (ready.installResult() != SUCCESS) {
+      show(DOWNLOADED, ready.installResult());
+      return;
     }
-    installed.accept(version);
+    String version = ready.version();
+    Map<Integer, Object> done = new HashMap<>();
+    done.put(NAME, ready.name());
+    done.put(VERSION, version);
+    done.put(STATE, IDLE);
+    done.put(RESULT, SUCCESS);
+    ready = null;
+    change(done);
+    host.installed(version);
   }
 
   /** Only what changes is notified: a repeated state would look like a new one. */

@@ -22,14 +22,14 @@ final class Fleet {
   private String lastStatus = "";
 
   /** Build the groups' devices; IllegalArgumentException when two have one name. */
-  Fleet(Engine engine, List<GroupSpec> groups, Device.Setting setting) throws IOException {
+  Fleet(Engine engine, List<GroupSpec> groups, FleetSettings settings) throws IOException {
     this.engine = engine;
     for (GroupSpec group : groups) {
       for (String endpoint : group.endpoints()) {
         if (devices.containsKey(endpoint)) {
           throw new IllegalArgumentException("two devices are called " + endpoint);
         }
-        devices.put(endpoint, new Device(endpoint, group, engine, setting));
+        devices.put(endpoint, new Device(endpoint, group, engine, settings));
       }
     }
   }

@@ -2,7 +2,6 @@ package io.flownexus.leshan.simulator;
 
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.eclipse.californium.core.coap.CoAP;
 import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.coap.option.StringOption;
@@ -19,16 +18,16 @@ final class Gate implements MessageDeliverer {
   private final MessageDeliverer next;
   private final Resource root;
   private final RequestLog requests;
-  private final Engine engine;
-  private final AtomicInteger open = new AtomicInteger();
+  private final DeviceContext context;
   private volatile Duration delay;
+  private int open;
 
-  Gate(MessageDeliverer next, Resource root, RequestLog requests, Engine engine, Duration delay) {
+  Gate(MessageDeliverer next, Resource root, RequestLog requests, DeviceContext context) {
     this.next = next;
     this.root = root;
     this.requests = requests;
-    this.engine = engine;
-    this.delay = delay;
+    this.context = context;
+    delay = context.spec().slow();
   }
 
   /** Answer requests after this long from now on. */
@@ -42,7 +41,7 @@ final class Gate implements MessageDeliverer {
 
   /** Count the requests that wait for their answer. */
   int open() {
-    return open.get();
+    return open;
   }
 
   @Override
@@ -52,14 +51,16 @@ final class Gate implements MessageDeliverer {
       handOn(exchange);
       return;
     }
-    open.incrementAndGet();
+    context.executor().execute(() -> open++);
     exchange.sendAccept();
-    engine.after(
-        wait,
-        () -> {
-          open.decrementAndGet();
-          exchange.execute(() -> handOn(exchange));
-        });
+    context
+        .engine()
+        .after(
+            wait,
+            () -> {
+              context.executor().execute(() -> open--);
+              exchange.execute(() -> handOn(exchange));
+            });
   }
 
   private void handOn(Exchange exchange) {

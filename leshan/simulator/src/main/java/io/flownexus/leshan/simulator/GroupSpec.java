@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 
 /**
  * Describes devices that behave alike.
@@ -16,6 +17,7 @@ import java.util.Locale;
  *     after 31 to 46 times as long (RFC 7252, 4.8)
  * @param renews whether a device registers anew when a notification was sent in vain, as some do;
  *     others forget that observer and stay registered (RFC 7641, 4.5)
+ * @param objects besides 0 and 1
  */
 record GroupSpec(
     String prefix,
@@ -28,7 +30,8 @@ record GroupSpec(
     Duration lifetime,
     Duration update,
     Duration ackTimeout,
-    boolean renews) {
+    boolean renews,
+    Set<ObjectKind> objects) {
 
   /**
    * Parse "prefix=sim-,count=3,notify=2s[,sleepy,...]"; IllegalArgumentException names what is
@@ -47,6 +50,7 @@ record GroupSpec(
     Duration update = null;
     Duration ackTimeout = Duration.ofSeconds(2);
     boolean renews = false;
+    Set<ObjectKind> objects = ObjectKind.DEFAULT;
     for (String option : text.split(",")) {
       int equals = option.indexOf('=');
       String name = equals < 0 ? option : option.substring(0, equals);
@@ -64,6 +68,7 @@ record GroupSpec(
         case "update" -> update = Durations.parse(needed(name, value));
         case "ack" -> ackTimeout = Durations.parse(needed(name, value));
         case "renews" -> renews = isOn(value);
+        case "objects" -> objects = ObjectKind.parse(needed(name, value));
         default -> throw new IllegalArgumentException("unknown group option '" + name + "'");
       }
     }
@@ -87,7 +92,8 @@ record GroupSpec(
         lifetime,
         update,
         ackTimeout,
-        renews);
+        renews,
+        objects);
   }
 
   /** Parse an interval between two changes: a duration, zero for never, or max. */

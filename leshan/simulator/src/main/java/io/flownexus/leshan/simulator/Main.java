@@ -1,18 +1,17 @@
 package io.flownexus.leshan.simulator;
 
 import java.io.IOException;
-import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.Callable;
-import org.eclipse.leshan.core.CertificateUsage;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Starts the simulator from the command line. */
@@ -24,12 +23,6 @@ public final class Main implements Callable<Integer> {
   private static final Logger LOG = LoggerFactory.getLogger(Main.class);
 
   @Option(
-      names = "--server",
-      defaultValue = "coap://127.0.0.1:5683",
-      description = "The LwM2M server, coap:// or coaps:// (default: ${DEFAULT-VALUE}).")
-  private String server;
-
-  @Option(
       names = "--group",
       required = true,
       converter = GroupConverter.class,
@@ -38,40 +31,12 @@ public final class Main implements Callable<Integer> {
             + " max: as fast as ACKs come),",
         "sleepy,awake=10s,slow=10s,failing,lifetime=60s,update=20s (default: half the lifetime),",
         "ack=2s (until a message is sent again), renews (registers anew when a notification was"
-            + " sent in vain, instead of forgetting its observer)."
+            + " sent in vain, instead of forgetting its observer),",
+        "objects=3+5+20+3303 (what a device has besides 0 and 1; 3304, humidity, is there too)."
       })
   private List<GroupSpec> groups;
 
-  @Option(
-      names = "--psk-identity-prefix",
-      defaultValue = "",
-      description = "What comes before the endpoint name in a PSK identity.")
-  private String pskPrefix;
-
-  @Option(names = "--psk-key-file", description = "The devices' PSK, in hex.")
-  private Path pskKeyFile;
-
-  @Option(
-      names = "--x509-cert",
-      description = "The device's certificate (chain), PEM; {ep} is replaced by the endpoint.")
-  private String certFile;
-
-  @Option(
-      names = "--x509-key",
-      description = "The certificate's key, PEM PKCS#8; {ep} is replaced by the endpoint.")
-  private String keyFile;
-
-  @Option(names = "--ca-cert", description = "The CA that the server's certificate comes from.")
-  private Path caFile;
-
-  @Option(names = "--server-cert", description = "The server's own certificate, to trust it alone.")
-  private Path serverCertFile;
-
-  @Option(
-      names = "--bind",
-      defaultValue = "127.0.0.1",
-      description = "The address of the devices' sockets (default: ${DEFAULT-VALUE}).")
-  private InetAddress bind;
+  @Mixin private ConnectionOptions connection;
 
   @Option(names = "--ledger", description = "File: a line for each acknowledged value (JSON).")
   private Path ledgerFile;
@@ -133,26 +98,25 @@ public final class Main implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException, InterruptedException {
-    Credentials credentials = credentials();
     Duration connect =
         downloadTimeout.compareTo(Duration.ofSeconds(10)) < 0
             ? downloadTimeout
             : Duration.ofSeconds(10);
     Engine engine =
         new Engine(new Engine.FirmwareLimits(maxPackageBytes, connect, downloadTimeout));
-    Device.Setting setting =
-        new Device.Setting(
-            server,
-            credentials,
-            bind,
+    FleetSettings settings =
+        new FleetSettings(
+            connection.server,
+            connection.credentials(),
+            connection.bind,
             new JsonLines(ledgerFile),
             new JsonLines(unacknowledgedFile),
             new JsonLines(requestsFile),
             seed);
-    Simulator simulator = new Simulator(engine, groups, setting, controlPort);
+    Simulator simulator = new Simulator(engine, groups, settings, controlPort);
     Runtime.getRuntime().addShutdownHook(new Thread(() -> close(simulator), "shutdown"));
     simulator.fleet().start(startRate);
-    LOG.info("{} devices for {}", simulator.fleet().all().size(), server);
+    LOG.info("{} devices for {}", simulator.fleet().all().size(), connection.server);
     while (!simulator.fleet().haveTried()) {
       Thread.sleep(20);
     }
@@ -161,25 +125,6 @@ public final class Main implements Callable<Integer> {
     }
     Thread.currentThread().join();
     return 0;
-  }
-
-  private Credentials credentials() throws IOException {
-    boolean x509 = certFile != null || keyFile != null;
-    if (server.startsWith("coap:") && !x509 && pskKeyFile == null) {
-      return new Credentials.None();
-    } else if (!server.startsWith("coaps:")) {
-      throw new IOException("--server must begin with coap://, or coaps:// with a key");
-    } else if (pskKeyFile != null && !x509) {
-      return Credentials.Psk.load(pskPrefix, pskKeyFile);
-    } else if (pskKeyFile != null || certFile == null || keyFile == null) {
-      throw new IOException("coaps:// needs --psk-key-file, or --x509-cert and --x509-key");
-    } else if ((caFile == null) == (serverCertFile == null)) {
-      throw new IOException("X.509 needs one of --ca-cert and --server-cert");
-    }
-    return caFile != null
-        ? new Credentials.X509(certFile, keyFile, caFile, CertificateUsage.TRUST_ANCHOR_ASSERTION)
-        : new Credentials.X509(
-            certFile, keyFile, serverCertFile, CertificateUsage.DOMAIN_ISSUER_CERTIFICATE);
   }
 
   private void writeReadyFile(Integer port) throws IOException {

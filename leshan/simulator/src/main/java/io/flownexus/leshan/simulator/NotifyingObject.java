@@ -2,7 +2,6 @@ package io.flownexus.leshan.simulator;
 
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.Executor;
 import java.util.function.Predicate;
 import org.eclipse.californium.core.CoapExchange;
 import org.eclipse.californium.core.coap.CoAP;
@@ -25,7 +24,6 @@ import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider
 /** Serves an object over CoAP; its notifications are confirmable and followed. */
 final class NotifyingObject extends ObjectResource {
   private final Notifications notifications;
-  private final Executor executor;
   private final Map<String, ObserveRelation> observed = new ConcurrentHashMap<>();
 
   NotifyingObject(
@@ -35,29 +33,28 @@ final class NotifyingObject extends ObjectResource {
       DownlinkRequestReceiver receiver,
       NotificationManager manager,
       ClientEndpointToolbox toolbox,
-      Notifications notifications,
-      Executor executor) {
+      Notifications notifications) {
     super(objectId, identities, servers, receiver, manager, toolbox);
     this.notifications = notifications;
-    this.executor = executor;
     setObserveType(CoAP.Type.CON);
   }
 
-  /** Notify on another thread: whoever changes a value holds its object's monitor. */
+  /** Notify later, on the device's executor: a request that changes a value is answered first. */
   @Override
   public void changed(Predicate<ObserveRelation> filter) {
-    if (getObserverCount() == 0) {
-      return;
+    if (getObserverCount() > 0) {
+      notifications.changed();
+      super.changed(filter);
     }
-    notifications.begin();
-    executor.execute(
-        () -> {
-          try {
-            super.changed(filter);
-          } finally {
-            notifications.end();
-          }
-        });
+  }
+
+  @Override
+  protected void notifyObserverRelations(Predicate<ObserveRelation> filter) {
+    try {
+      super.notifyObserverRelations(filter);
+    } finally {
+      notifications.notified();
+    }
   }
 
   /** Let a new observation replace the one of the same path: a server has one of each. */

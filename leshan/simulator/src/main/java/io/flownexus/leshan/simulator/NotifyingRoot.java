@@ -17,7 +17,7 @@ import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider
 /** Serves composite requests; notifications of a composite are confirmable and followed. */
 final class NotifyingRoot extends RootResource {
   private final Notifications notifications;
-  private final Executor executor;
+  private final DeviceExecutor executor;
 
   NotifyingRoot(
       IdentityHandlerProvider identities,
@@ -26,27 +26,34 @@ final class NotifyingRoot extends RootResource {
       DownlinkRequestReceiver receiver,
       ClientEndpointToolbox toolbox,
       Notifications notifications,
-      Executor executor) {
+      DeviceExecutor executor) {
     super(identities, servers, server, receiver, toolbox);
     this.notifications = notifications;
     this.executor = executor;
     setObserveType(CoAP.Type.CON);
   }
 
+  /** Run all requests to the device, and all notifications, on its executor. */
+  @Override
+  public Executor getExecutor() {
+    return executor;
+  }
+
   @Override
   public void changed(Predicate<ObserveRelation> filter) {
-    if (getObserverCount() == 0) {
-      return;
+    if (getObserverCount() > 0) {
+      notifications.changed();
+      super.changed(filter);
     }
-    notifications.begin();
-    executor.execute(
-        () -> {
-          try {
-            super.changed(filter);
-          } finally {
-            notifications.end();
-          }
-        });
+  }
+
+  @Override
+  protected void notifyObserverRelations(Predicate<ObserveRelation> filter) {
+    try {
+      super.notifyObserverRelations(filter);
+    } finally {
+      notifications.notified();
+    }
   }
 
   @Override

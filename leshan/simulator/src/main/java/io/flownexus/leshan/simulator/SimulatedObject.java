@@ -16,49 +16,63 @@ import org.eclipse.leshan.core.node.LwM2mSingleResource;
 import org.eclipse.leshan.core.response.ReadResponse;
 import org.eclipse.leshan.core.response.WriteResponse;
 
-/** Keeps the values of one object instance; what may be read or written says its model. */
+/**
+ * Keeps the values of one object instance; what may be read or written says its model.
+ *
+ * <p>Once the device is built, its executor alone calls this.
+ */
 abstract class SimulatedObject extends BaseInstanceEnabler {
   private final Map<Integer, Object> values = new TreeMap<>();
-  private volatile Object lock = this;
 
   SimulatedObject() {
     super(0);
   }
 
-  /** Share the enabler's monitor: its transaction for a write would swallow changes meanwhile. */
-  void belongsTo(Object enabler) {
-    lock = enabler;
-  }
-
-  /** Return the monitor that requests hold, the only one to hold while calling `change`. */
-  final Object lock() {
-    return lock;
+  /** Return the object's id. */
+  final int id() {
+    return getModel().id;
   }
 
   /** Keep a value without notifying; a Map of instance ids for a multi-instance resource. */
   final void put(int resource, Object value) {
-    synchronized (values) {
-      values.put(resource, value);
-    }
+    values.put(resource, value);
   }
 
   /** Keep values and notify. */
   final void change(Map<Integer, ?> changed) {
-    synchronized (values) {
-      values.putAll(changed);
-    }
+    values.putAll(changed);
     int[] ids = changed.keySet().stream().mapToInt(Integer::intValue).toArray();
-    synchronized (lock) {
-      fireResourcesChange(getResourcePaths(ids));
-    }
+    fireResourcesChange(getResourcePaths(ids));
   }
 
   /** Get the value of a resource, or null. */
   Object value(int resource) {
-    synchronized (values) {
-      return values.get(resource);
-    }
+    return values.get(resource);
   }
+
+  /** Get the values that a server could read, by resource. */
+  final Map<Integer, Object> readable() {
+    Map<Integer, Object> readable = new TreeMap<>();
+    for (ResourceModel resource : getModel().resources.values()) {
+      Object value = resource.operations.isReadable() ? value(resource.id) : null;
+      if (value != null) {
+        readable.put(resource.id, value);
+      }
+    }
+    return readable;
+  }
+
+  /** Change as time passes, and notify. */
+  void drift() {}
+
+  /** Change as time passes, without notifying: the values are about to be sent. */
+  void refresh() {}
+
+  /** Be told of an event, in a word or two. */
+  void onEvent(String event) {}
+
+  /** Be told which firmware has been installed. */
+  void onInstalled(String version) {}
 
   /** Set a resource or resource instance from text, as the device itself would; notifies. */
   final void set(LwM2mPath path, String text) {
@@ -117,10 +131,7 @@ abstract class SimulatedObject extends BaseInstanceEnabler {
 
   @Override
   public List<Integer> getAvailableResourceIds(ObjectModel model) {
-    TreeSet<Integer> ids;
-    synchronized (values) {
-      ids = new TreeSet<>(values.keySet());
-    }
+    TreeSet<Integer> ids = new TreeSet<>(values.keySet());
     ids.addAll(executable());
     return new ArrayList<>(ids);
   }

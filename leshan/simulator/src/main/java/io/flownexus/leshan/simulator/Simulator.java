@@ -12,11 +12,11 @@ final class Simulator implements AutoCloseable {
   private final Control control;
 
   /** Build the devices and open the control port (none if null); the devices are off yet. */
-  Simulator(Engine engine, List<GroupSpec> groups, Device.Setting setting, Integer controlPort)
+  Simulator(Engine engine, List<GroupSpec> groups, FleetSettings settings, Integer controlPort)
       throws IOException {
     this.engine = engine;
-    files = List.of(setting.ledger(), setting.unacknowledged(), setting.requests());
-    fleet = new Fleet(engine, groups, setting);
+    files = List.of(settings.ledger(), settings.unacknowledged(), settings.requests());
+    fleet = new Fleet(engine, groups, settings);
     control = controlPort == null ? null : new Control(fleet, controlPort);
     engine.timers.scheduleWithFixedDelay(this::flush, 500, 500, TimeUnit.MILLISECONDS);
   }

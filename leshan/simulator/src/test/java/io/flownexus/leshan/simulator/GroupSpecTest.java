@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -24,6 +25,10 @@ class GroupSpecTest {
     assertTrue(group.failing());
     assertEquals(Duration.ofSeconds(60), group.lifetime());
     assertEquals(Duration.ofSeconds(90), group.update());
+    assertEquals(ObjectKind.DEFAULT, group.objects());
+    assertEquals(
+        EnumSet.of(ObjectKind.DEVICE, ObjectKind.HUMIDITY),
+        GroupSpec.parse("objects=3304+3").objects());
   }
 
   @Test

@@ -23,7 +23,7 @@ final class Running implements AutoCloseable {
   private final Path ledgerFile;
   private final Path unacknowledgedFile;
   private final Path requestsFile;
-  private final Device.Setting setting;
+  private final FleetSettings settings;
   private final Simulator simulator;
   private final HttpClient http = HttpClient.newHttpClient();
 
@@ -35,8 +35,8 @@ final class Running implements AutoCloseable {
     ledgerFile = folder.resolve("ledger.jsonl");
     unacknowledgedFile = folder.resolve("unacknowledged.jsonl");
     requestsFile = folder.resolve("requests.jsonl");
-    setting =
-        new Device.Setting(
+    settings =
+        new FleetSettings(
             uri,
             credentials,
             InetAddress.getLoopbackAddress(),
@@ -48,7 +48,7 @@ final class Running implements AutoCloseable {
         new Engine(
             new Engine.FirmwareLimits(100_000, Duration.ofSeconds(2), Duration.ofSeconds(3)));
     simulator =
-        new Simulator(engine, Arrays.stream(groups).map(GroupSpec::parse).toList(), setting, 0);
+        new Simulator(engine, Arrays.stream(groups).map(GroupSpec::parse).toList(), settings, 0);
     simulator.fleet().start(500);
   }
 
@@ -57,17 +57,17 @@ final class Running implements AutoCloseable {
   }
 
   List<JsonNode> ledger() {
-    setting.ledger().flush();
+    settings.ledger().flush();
     return lines(ledgerFile);
   }
 
   List<JsonNode> unacknowledged() {
-    setting.unacknowledged().flush();
+    settings.unacknowledged().flush();
     return lines(unacknowledgedFile);
   }
 
   List<JsonNode> requests() {
-    setting.requests().flush();
+    settings.requests().flush();
     return lines(requestsFile);
   }
 

@@ -1,0 +1,67 @@
+package io.flownexus.leshan.simulator;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.nio.file.Path;
+import org.eclipse.leshan.core.CertificateUsage;
+import picocli.CommandLine.Option;
+
+/** Holds the options that say which server devices connect to, and by which credentials. */
+final class ConnectionOptions {
+  @Option(
+      names = "--server",
+      defaultValue = "coap://127.0.0.1:5683",
+      description = "The LwM2M server, coap:// or coaps:// (default: ${DEFAULT-VALUE}).")
+  String server;
+
+  @Option(
+      names = "--bind",
+      defaultValue = "127.0.0.1",
+      description = "The address of the devices' sockets (default: ${DEFAULT-VALUE}).")
+  InetAddress bind;
+
+  @Option(
+      names = "--psk-identity-prefix",
+      defaultValue = "",
+      description = "What comes before the endpoint name in a PSK identity.")
+  private String pskPrefix;
+
+  @Option(names = "--psk-key-file", description = "The devices' PSK, in hex.")
+  private Path pskKeyFile;
+
+  @Option(
+      names = "--x509-cert",
+      description = "The device's certificate (chain), PEM; {ep} is replaced by the endpoint.")
+  private String certFile;
+
+  @Option(
+      names = "--x509-key",
+      description = "The certificate's key, PEM PKCS#8; {ep} is replaced by the endpoint.")
+  private String keyFile;
+
+  @Option(names = "--ca-cert", description = "The CA that the server's certificate comes from.")
+  private Path caFile;
+
+  @Option(names = "--server-cert", description = "The server's own certificate, to trust it alone.")
+  private Path serverCertFile;
+
+  /** Make the devices' credentials; IOException when the options do not go together. */
+  Credentials credentials() throws IOException {
+    boolean x509 = certFile != null || keyFile != null;
+    if (server.startsWith("coap:") && !x509 && pskKeyFile == null) {
+      return new Credentials.None();
+    } else if (!server.startsWith("coaps:")) {
+      throw new IOException("--server must begin with coap://, or coaps:// with a key");
+    } else if (pskKeyFile != null && !x509) {
+      return Credentials.Psk.load(pskPrefix, pskKeyFile);
+    } else if (pskKeyFile != null || certFile == null || keyFile == null) {
+      throw new IOException("coaps:// needs --psk-key-file, or --x509-cert and --x509-key");
+    } else if ((caFile == null) == (serverCertFile == null)) {
+      throw new IOException("X.509 needs one of --ca-cert and --server-cert");
+    }
+    return caFile != null
+        ? new Credentials.X509(certFile, keyFile, caFile, CertificateUsage.TRUST_ANCHOR_ASSERTION)
+        : new Credentials.X509(
+            certFile, keyFile, serverCertFile, CertificateUsage.DOMAIN_ISSUER_CERTIFICATE);
+  }
+}
