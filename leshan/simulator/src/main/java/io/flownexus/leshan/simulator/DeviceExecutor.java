@@ -140,7 +140,7 @@ final class DeviceExecutor implements Executor {
   private static void run(Runnable task) {
     try {
       task.run();
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       LOG.error("a device's task failed", e);
     }
   }
