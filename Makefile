@@ -93,7 +93,7 @@ full-disk: $(STAMP) ## fill the disk of Leshan's spool, a small tmpfs, then audi
 	$(RUN) -m chaos full-disk $(ARGS)
 
 .PHONY: check format
-TYPED := flownexus connector deploy local tools benchmarks chaos tests
+TYPED := flownexus cli connector deploy local tools benchmarks chaos tests
 check: $(STAMP) ## lint and types, Python and Java
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .

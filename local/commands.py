@@ -23,6 +23,7 @@ from rich.table import Table
 from flownexus.credentials import SecretFolder
 from local import REPOSITORY, web
 from local.options import (
+    CLI_FILE,
     ENVIRONMENT_FILE,
     PASSWORD_FILE,
     STATUS_FILE,
@@ -150,7 +151,16 @@ def _show(home: Path) -> None:
         table.add_row(escape(name), escape(where), escape(secret))
     _console.print(table)
     _console.print(f"\nsecrets are files in {escape(values['FLOWNEXUS_SECRETS'])}")
-    _console.print(f"for a shell: . {escape(shlex.quote(str(home / ENVIRONMENT_FILE)))}")
+    if "FLOWNEXUS_COAP" in values:  # there are simulated devices
+        program = shlex.quote(str(home / CLI_FILE))
+        _console.print("\ntry:")
+        for words in (
+            "read --wait sim-0001 /3303/0/5700",
+            "write --wait sim-0001 /3/0/15 Europe/Berlin",
+            "operations sim-0001",
+        ):
+            _console.print(escape(f"  {program} {words}"))
+    _console.print(f"\nfor a shell: . {escape(shlex.quote(str(home / ENVIRONMENT_FILE)))}")
 
 
 def _table(*titles: str) -> Table:
@@ -299,7 +309,7 @@ def clean(options: Options) -> int:
         if folder.exists():
             shutil.rmtree(folder)
             removed.append(name)
-    for name in (ENVIRONMENT_FILE, PASSWORD_FILE):
+    for name in (ENVIRONMENT_FILE, CLI_FILE, PASSWORD_FILE):
         file = options.home / name
         if file.exists():
             file.unlink()

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -13,7 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from flownexus.credentials import SecretFolder, write_private
 from flownexus.settings import Timeouts
-from local.options import ENVIRONMENT_FILE, PASSWORD_FILE, Options, Ports
+from local import REPOSITORY
+from local.options import CLI_FILE, ENVIRONMENT_FILE, PASSWORD_FILE, Options, Ports
 from local.servers import nats, postgres
 from local.servers.ports import LOOPBACK
 
@@ -160,6 +162,7 @@ class Layout:
         """Return what a client of the world needs, as in the file `env`."""
         values = {
             "FLOWNEXUS_GATEWAY": self.gateway_url,
+            "FLOWNEXUS_URL": f"{self.gateway_url}/function/operations",
             "FLOWNEXUS_DATABASE_URL": _with_user(self.database_url, READER),
             "PGPASSFILE": str(self._password_file),
             "FLOWNEXUS_LESHAN_URL": self.leshan_url,
@@ -191,6 +194,16 @@ class Layout:
         )
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment().items()]
         write_private(self.home / ENVIRONMENT_FILE, "\n".join(lines) + "\n")
+        write_private(self.home / CLI_FILE, self._launcher())
+        (self.home / CLI_FILE).chmod(0o700)
+
+    def _launcher(self) -> str:
+        """Return the shell script that runs the command line on this world."""
+        return (
+            f"#!/bin/sh\n. {shlex.quote(str(self.home / ENVIRONMENT_FILE))}\n"
+            f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}\n"
+            f'exec {shlex.quote(sys.executable)} -m cli "$@"\n'
+        )
 
 
 def password_line(url: str, user: str, password: str) -> str:

@@ -18,6 +18,7 @@ from local.servers.ports import LOOPBACK, free_port
 PARTS = ("postgres", "nats", "gateway", "leshan", "connector", "simulator")  # in the order of their start
 AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spoken
 ENVIRONMENT_FILE = "env"
+CLI_FILE = "flownexus"
 PASSWORD_FILE = "pgpass"  # noqa: S105  # a file's name
 STATUS_FILE = "run/status.json"
 LONG_POLLS = ("100ms", "1h")  # Leshan takes none longer

@@ -26,6 +26,14 @@ def test_commands_work_in_a_folder_whose_name_has_a_space_and_install_only_for_u
     try:
         up = _make(checkout, "up", "PORTS=free")
         assert up.returncode == 0, up.stdout + up.stderr
+        tried = [line for line in up.stdout.splitlines() if line.startswith("  ") and "/flownexus" in line]
+        assert len(tried) == 3
+        for command in tried:
+            done = subprocess.run(
+                ["sh", "-c", command], capture_output=True, text=True, timeout=90, check=False
+            )
+            assert done.returncode == 0, command + done.stdout + done.stderr
+            assert "CONFIRMED" in done.stdout
         status = _make(checkout, "status")
         assert status.returncode == 0, status.stdout + status.stderr
         assert "all is well" in status.stdout

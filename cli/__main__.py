@@ -1,0 +1,61 @@
+"""flownexus: queue operations on devices, and see how they end.
+
+Exit status: 0 done, 1 refused or no answer, 2 wrong usage, 3 an operation that was waited for was not
+CONFIRMED, 4 it has not ended in time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from cli import operations
+from cli.client import Client, ClientError
+
+WAIT_S = 60.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="flownexus", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    output = argparse.ArgumentParser(add_help=False)
+    output.add_argument("--json", action="store_true", help="print JSON")
+    waiting = argparse.ArgumentParser(add_help=False, parents=[output])
+    waiting.add_argument("--wait", action="store_true", help="until it has ended")
+    waiting.add_argument("--timeout", type=float, default=WAIT_S, metavar="SECONDS", help="of --wait; 60")
+    for name in ("read", "write", "execute", "observe"):
+        command = commands.add_parser(name, parents=[waiting], help=f"{name} at a device")
+        command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+        command.add_argument("path", metavar="PATH", help="such as /3303/0/5700")
+        if name == "write":
+            command.add_argument("value", metavar="VALUE")
+            command.add_argument("--type", help="its data type where no model has it, such as INTEGER")
+        if name == "execute":
+            command.add_argument("--arguments", help="such as 0='x',1")
+        command.set_defaults(run=operations.queue)
+    one = commands.add_parser("operation", parents=[waiting], help="show an operation")
+    one.add_argument("id", type=int, metavar="ID")
+    one.set_defaults(run=operations.show)
+    several = commands.add_parser("operations", parents=[output], help="list operations, the newest first")
+    several.add_argument("endpoint", metavar="ENDPOINT", nargs="?")
+    several.add_argument("--limit", type=int, default=20)
+    several.set_defaults(run=operations.list_)
+    return top
+
+
+def main() -> int:
+    """Do what the command line asks."""
+    given = parser().parse_args()
+    try:
+        status: int = given.run(Client.from_environment(), given)
+    except ClientError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""HTTP requests to the REST API."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 20.0
+
+
+class ClientError(Exception):
+    """A request cannot be made, or was refused; the text says what to do."""
+
+
+class Client:
+    """The operations API at a URL, asked with a bearer token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+
+    @classmethod
+    def from_environment(cls) -> Client:
+        """Read FLOWNEXUS_URL and the token from FLOWNEXUS_API_TOKEN_FILE; raise ClientError."""
+        url, file = os.environ.get("FLOWNEXUS_URL"), os.environ.get("FLOWNEXUS_API_TOKEN_FILE")
+        if not url or not file:
+            raise ClientError("FLOWNEXUS_URL and FLOWNEXUS_API_TOKEN_FILE are not set: . .flownexus/env")
+        try:
+            lines = Path(file).read_text(encoding="utf-8").split()
+        except OSError as error:
+            raise ClientError(f"the token cannot be read from {file}: {error.strerror}") from None
+        if not lines:
+            raise ClientError(f"{file} is empty: it has to hold a token")
+        return cls(url, lines[0])
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Return the answer's JSON; raise ClientError."""
+        request = urllib.request.Request(  # noqa: S310  # the user's own URL
+            self._url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ClientError(_refusal(error.code, error.read())) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise ClientError(f"no answer from {self._url}: {reason}; does it run? (make status)") from None
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """Return what an error response says (RFC 9457)."""
+    try:
+        problem = json.loads(body)
+        return str(problem.get("detail") or problem["title"])
+    except (ValueError, KeyError, AttributeError):
+        return f"refused with HTTP status {status}"

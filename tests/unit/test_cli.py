@@ -1,0 +1,123 @@
+"""The command line against an API that answers what a test says."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import operations
+from cli.__main__ import main
+
+
+class Api(ThreadingHTTPServer):
+    """Answers each request with the next of `answers`, and keeps what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: list[tuple[int, Any]] = []
+        self.asked: list[tuple[str, str, str | None, Any]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Api
+
+    def do_GET(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        body = json.loads(self.rfile.read(length)) if length else None
+        self.server.asked.append((self.command, self.path, self.headers["Authorization"], body))
+        status, answer = self.server.answers.pop(0)
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    with Api() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        (tmp_path / "token").write_text("secret\n")
+        monkeypatch.setenv("FLOWNEXUS_URL", f"http://127.0.0.1:{server.server_port}/function/operations")
+        monkeypatch.setenv("FLOWNEXUS_API_TOKEN_FILE", str(tmp_path / "token"))
+        monkeypatch.setattr(operations, "POLL_INTERVAL_S", 0)
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["flownexus", *arguments])
+        return main()
+
+    return run
+
+
+def operation(status: str, reason: str | None = None) -> dict[str, Any]:
+    return {
+        "id": 7,
+        "endpoint": "sim-0003",
+        "operation": "write",
+        "path": "/3/0/15",
+        "status": status,
+        "reason": reason,
+    }
+
+
+def test_a_write_is_waited_for(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers = [
+        *((201, operation("QUEUED")), (200, operation("QUEUED")), (200, operation("CONFIRMED"))),
+    ]
+    assert run("write", "--wait", "sim-0003", "/3/0/15", "Europe/Berlin") == 0
+    assert capsys.readouterr().out == (
+        "operation 7  write sim-0003 /3/0/15  QUEUED\noperation 7  write sim-0003 /3/0/15  CONFIRMED\n"
+    )
+    body = {"endpoint": "sim-0003", "operation": "write", "path": "/3/0/15", "value": "Europe/Berlin"}
+    assert api.asked == [
+        ("POST", "/function/operations/", "Bearer secret", body),
+        *[("GET", "/function/operations/7", "Bearer secret", None)] * 2,
+    ]
+
+
+def test_how_an_operation_ends_is_the_exit_status(api: Api, run: Any) -> None:
+    api.answers = [(200, operation("FAILED", "4.04"))]
+    assert run("operation", "7", "--wait") == operations.NOT_CONFIRMED
+    api.answers = [(200, operation("QUEUED"))]
+    assert run("operation", "7", "--wait", "--timeout", "-1") == operations.STILL_OPEN
+    api.answers = [(200, operation("QUEUED"))]
+    assert run("operation", "7") == 0
+
+
+def test_operations_are_listed_as_json(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers = [(200, {"operations": [operation("QUEUED")], "next": None})]
+    assert run("operations", "sim-0003", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [operation("QUEUED")]
+    assert api.asked[0][1] == "/function/operations/?limit=20&endpoint=sim-0003"
+
+
+def test_an_error_says_what_to_do(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.answers = [(404, {"title": "Not found", "status": 404, "detail": "there is no operation 7"})]
+    assert run("operation", "7") == 1
+    assert capsys.readouterr().err == "error: there is no operation 7\n"
+    monkeypatch.setenv("FLOWNEXUS_URL", "http://127.0.0.1:1")
+    assert run("operation", "7") == 1
+    assert "does it run? (make status)" in capsys.readouterr().err
+    monkeypatch.delenv("FLOWNEXUS_URL")
+    assert run("operation", "7") == 1
+    assert ". .flownexus/env" in capsys.readouterr().err
