@@ -14,10 +14,10 @@ from nats.js.errors import NotFoundError
 from connector.consumer import Consumer
 from connector.functions import CONSUMER_PREFIX, Function
 from connector.gateway import CONNECTOR, Gateway
-from connector.metrics import Metrics
 from connector.settings import ConnectorSettings
 from flownexus.messaging.connection import Connection, Reconnector
 from flownexus.messaging.subjects import STREAM
+from flownexus.metrics import ConnectorMetrics
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class Bus:
     """The connection to NATS, and the consumers of all functions on it."""
 
-    def __init__(self, settings: ConnectorSettings, gateway: Gateway, metrics: Metrics) -> None:
+    def __init__(self, settings: ConnectorSettings, gateway: Gateway, metrics: ConnectorMetrics) -> None:
         self._settings = settings
         self._gateway = gateway
         self._metrics = metrics

@@ -18,13 +18,13 @@ from connector.functions import Function
 from connector.gateway import Gateway
 from connector.in_flight import Delivery, InFlight
 from connector.logs import RateLimitedLog
-from connector.metrics import Metrics
 from connector.pull import Pull, PullEndedError
 from connector.results import Ack, CallResult, Decision, Nak, RetryPolicy, Term
 from connector.settings import ConnectorSettings
 from connector.tasks import end
 from flownexus.messaging.connection import Connection, Reconnector, backoff, ensure_stream, reason
 from flownexus.messaging.subjects import STREAM
+from flownexus.metrics import ConnectorMetrics
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Consumer:
         nats: Reconnector,
         gateway: Gateway,
         settings: ConnectorSettings,
-        metrics: Metrics,
+        metrics: ConnectorMetrics,
     ) -> None:
         self.function = function
         self.consuming = False

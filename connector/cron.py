@@ -12,10 +12,10 @@ from typing import Final
 from connector.functions import CRON_TOPIC, Function
 from connector.gateway import Gateway
 from connector.logs import RateLimitedLog
-from connector.metrics import Metrics
 from connector.results import Ack, RetryPolicy
 from connector.schedule import Schedule, ScheduleError
 from connector.tasks import end
+from flownexus.metrics import ConnectorMetrics
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ MAX_SLEEP_S: Final = 30.0
 class Cron:
     """Calls each function with a schedule when it is due, and never twice at once."""
 
-    def __init__(self, gateway: Gateway, metrics: Metrics) -> None:
+    def __init__(self, gateway: Gateway, metrics: ConnectorMetrics) -> None:
         self._gateway = gateway
         self._metrics = metrics
         self._log = RateLimitedLog(log)

@@ -14,10 +14,10 @@ from connector.bus import Bus
 from connector.cron import Cron
 from connector.functions import Listing
 from connector.gateway import Gateway, GatewayError
-from connector.metrics import Metrics
 from connector.settings import ConnectorSettings
 from connector.tasks import end
 from flownexus.messaging.subjects import SUBJECTS
+from flownexus.metrics import ConnectorMetrics
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Service:
 
     def __init__(self, settings: ConnectorSettings) -> None:
         self.settings = replace(settings, max_open_calls=raise_file_limit(settings.max_open_calls))
-        self.metrics = Metrics()
+        self.metrics = ConnectorMetrics()
         self.gateway = Gateway(self.settings)
         self.bus = Bus(self.settings, self.gateway, self.metrics)
         self.cron = Cron(self.gateway, self.metrics)

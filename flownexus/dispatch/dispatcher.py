@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from prometheus_client import Counter, Gauge
 from psycopg_pool import ConnectionPool
 
 from flownexus.dispatch.leases import Lease, Leases
@@ -20,6 +19,7 @@ from flownexus.leshan.client import Leshan
 from flownexus.leshan.requests import call_of
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.metrics import DISPATCH_ATTEMPTS, DISPATCH_LATE_RESULTS, DISPATCH_OPEN_OPERATIONS
 from flownexus.operations.lifecycle import Outcome, Verdict, settle, settle_unanswered
 from flownexus.settings import Timeouts
 from flownexus.store.group_commit import AsyncGroupCommit
@@ -36,10 +36,6 @@ RECORD_PAUSE_S: Final = 0.5
 """Seconds between attempts to record an end, while PostgreSQL is away or the endpoint's row held."""
 HELD_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between attempts to claim while somebody holds the endpoint's row; then the hint comes again."""
-
-_ENDED = Counter("dispatch_attempts", "Attempts by what they meant.", ["verdict"])
-_OPEN = Gauge("dispatch_open", "Operations that wait for their device.")
-_LATE = Counter("dispatch_late", "Ends thrown away since the claim was not the newest any more.")
 
 
 def _jittered(seconds: float) -> float:
@@ -101,15 +97,15 @@ class Dispatcher:
 
     async def _end(self, claimed: Claim, lease: Lease) -> dict[str, Any]:
         """Take what was claimed to its end."""
-        with _OPEN.track_inprogress():
+        with DISPATCH_OPEN_OPERATIONS.track_inprogress():
             outcome = await self._send(claimed)
         received = time_of(outcome.time_ms, datetime.now(UTC), self._telemetry.retention)
-        _ENDED.labels(outcome.verdict).inc()
+        DISPATCH_ATTEMPTS.labels(outcome.verdict).inc()
         settlement = settle(claimed.attempt, outcome)
         self._tell_of_leshan(outcome)
         recorded = await self._record(End(claimed, settlement, received), lease)
         if recorded is Recorded.LATE:
-            _LATE.inc()
+            DISPATCH_LATE_RESULTS.inc()
             log.warning("operation %d: came back too late with %s", claimed.id, settlement.status)
             return {"operation": None}
         if recorded is Recorded.MORE and not settlement.leshan_is_away:

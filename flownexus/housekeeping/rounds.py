@@ -9,7 +9,6 @@ from datetime import timedelta
 from itertools import chain
 from typing import Final, TypeVar
 
-from prometheus_client import Counter
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
@@ -17,6 +16,11 @@ from flownexus.errors import TemporaryError
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.metrics import (
+    HOUSEKEEPING_HINTED_ENDPOINTS,
+    HOUSEKEEPING_RENEWED_OPERATIONS,
+    HOUSEKEEPING_REVIVED_OPERATIONS,
+)
 from flownexus.store import queries
 from flownexus.store.operation_repair import endpoints_to_hint, revive_expired
 from flownexus.store.reconcile import reconcile
@@ -57,10 +61,6 @@ MAINTENANCE_PERIOD_S: Final = 3600.0
 ADVISORY_LOCK: Final = 0x464C4F57
 """Our advisory locks' first number; the second is the step's."""
 
-_REVIVED = Counter("operations_revived", "Operations whose worker did not come back.")
-_RENEWED = Counter("operations_renewed", "Operations of the observe plan that were queued anew.")
-_HINTED = Counter("endpoints_hinted", "Endpoints whose hint was published again.")
-
 
 class Housekeeper:
     """Does the rounds."""
@@ -84,7 +84,7 @@ class Housekeeper:
         Raises TemporaryError where PostgreSQL is away, or a step of it is held.
         """
         revived = self._step(1, lambda connection: revive_expired(connection, MAX_ROWS_PER_STEP))
-        _REVIVED.inc(len(revived or ()))
+        HOUSEKEEPING_REVIVED_OPERATIONS.inc(len(revived or ()))
         forgotten = self._step(
             2, lambda connection: forget_expired(connection, EXPIRY_GRACE_S, MAX_ROWS_PER_STEP)
         )
@@ -119,7 +119,7 @@ class Housekeeper:
             return None
         # What fails here is repaired as a lost hint.
         self._publisher.publish([Hint(HintKind.QUEUED, endpoint) for endpoint in queued], PUBLISH_TIMEOUT_S)
-        _RENEWED.inc(sum(queued.values()))
+        HOUSEKEEPING_RENEWED_OPERATIONS.inc(sum(queued.values()))
         return sum(queued.values())
 
     def _hint_waiting(self) -> dict[str, int | None]:
@@ -138,7 +138,7 @@ class Housekeeper:
         self._hinted = (
             lately if failed else lately | dict.fromkeys(chain.from_iterable(waiting.values()), now)
         )
-        _HINTED.inc(len(waiting) - failed)
+        HOUSEKEEPING_HINTED_ENDPOINTS.inc(len(waiting) - failed)
         return {"hinted": len(waiting) - failed, "hints_failed": failed}
 
     def _maintain(self) -> dict[str, int | None]:

@@ -15,17 +15,15 @@ from typing import Any, Final
 import uvloop
 from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError
-from prometheus_client import Counter
 
 from flownexus.messaging.connection import Connection, Reconnector, Servers, ensure_stream, reason
 from flownexus.messaging.subjects import MAX_SUBJECT_LENGTH, STREAM, Hint
+from flownexus.metrics import MESSAGING_UNPUBLISHED_HINTS
 
 log = logging.getLogger(__name__)
 
 CANCEL_AGAIN_AFTER_S: Final = 0.1
 """After which a task that goes on is cancelled again."""
-
-_FAILED = Counter("hints_failed", "Hints that NATS did not take; housekeeping repairs them.")
 
 
 class Publisher:
@@ -195,7 +193,7 @@ class Publisher:
 
 
 def _counted(failures: int) -> int:
-    _FAILED.inc(failures)
+    MESSAGING_UNPUBLISHED_HINTS.inc(failures)
     return failures
 
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from flask import request
-from prometheus_client import Counter
 
 from flownexus.errors import ValidationFailedError
 from flownexus.leshan.webhook import EventType, Kind
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.metrics import WEBHOOK_ITEMS
 from flownexus.settings import duration_setting, secret
 from flownexus.store.delivery import Deliveries
 from flownexus.store.pool import Pool, pool_from_environment
@@ -31,7 +31,6 @@ _HINTS = {
     EventType.UPDATED: HintKind.UPDATED,
     EventType.UNREGISTERED: HintKind.UNREGISTERED,
 }
-_ITEMS = Counter("webhook_items", "Items by what became of them.", ["kind", "result"])
 
 
 def app_from_environment(kind: Kind) -> FunctionApp:
@@ -68,9 +67,9 @@ def create_app(
 
         def receive(token: str = "") -> dict[str, Any]:  # noqa: ARG001  # the guard has looked at it
             result = deliveries.deliver(request.get_data(cache=False))
-            _ITEMS.labels(of, "stored").inc(len(result.stored))
-            _ITEMS.labels(of, "skipped").inc(result.skipped)
-            _ITEMS.labels(of, "rejected").inc(len(result.rejected))
+            WEBHOOK_ITEMS.labels(of, "stored").inc(len(result.stored))
+            WEBHOOK_ITEMS.labels(of, "skipped").inc(result.skipped)
+            WEBHOOK_ITEMS.labels(of, "rejected").inc(len(result.rejected))
             if publisher is not None and result.registrations:
                 hints = [Hint(_HINTS[what], endpoint) for _, what, endpoint in result.registrations]
                 publisher.publish(hints, PUBLISH_TIMEOUT_S)

@@ -141,7 +141,9 @@ def served(nexus: Nexus, port: int) -> int:
     connection.request("GET", "/_/metrics")
     lines = connection.getresponse().read().decode().splitlines()
     connection.close()
-    return round(sum(float(line.split()[-1]) for line in lines if line.startswith("webhook_items_total{")))
+    return round(
+        sum(float(line.split()[-1]) for line in lines if line.startswith("flownexus_webhook_items_total{"))
+    )
 
 
 # Bad input

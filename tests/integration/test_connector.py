@@ -270,7 +270,7 @@ async def test_what_may_pass_is_delivered_again_later(
     assert third.at - second.at >= 0.1
     await answered(nats_url)
     assert metric(service, "calls_total", function="dispatch-op.fn", result="retry") == 2
-    assert metric(service, "redeliveries_total", function="dispatch-op.fn") == 2
+    assert metric(service, "redelivered_messages_total", function="dispatch-op.fn") == 2
 
 
 async def test_retry_after_is_waited_for(service: Service, gateway: Gateway, publisher: Publisher) -> None:
@@ -389,7 +389,7 @@ async def test_a_thousand_slow_calls_are_open_at_once_and_a_fast_one_passes(
     async with running(replace(settings, ack_wait=5, call_timeout=60)) as service:
         assert await publisher.publish_async(queued(*(f"ep-{n}" for n in range(1000))), 10) == 0
         await until(lambda: gateway.open == 1000, 30)
-        assert metric(service, "in_flight", function="dispatch-op.fn") == 1000
+        assert metric(service, "in_flight_messages", function="dispatch-op.fn") == 1000
         await publisher.publish_async(queued("fast"))
         await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") >= 1)
         assert gateway.open == 1000
@@ -401,7 +401,7 @@ async def test_a_thousand_slow_calls_are_open_at_once_and_a_fast_one_passes(
         await answered(nats_url)
         # It was more than twice the ack_wait: nothing but the heartbeats kept them from a second delivery.
         assert len(gateway.calls) == 1001
-        assert metric(service, "in_flight", function="dispatch-op.fn") == 0
+        assert metric(service, "in_flight_messages", function="dispatch-op.fn") == 0
 
 
 async def test_no_more_calls_are_open_than_allowed(
@@ -423,7 +423,7 @@ async def test_heartbeats_keep_a_long_call_from_a_second_delivery(
         await publisher.publish_async(queued("a"))
         await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 1)
         await answered(nats_url)
-        assert metric(service, "redeliveries_total", function="dispatch-op.fn") == 0
+        assert metric(service, "redelivered_messages_total", function="dispatch-op.fn") == 0
     assert len(gateway.calls) == 1
 
 
@@ -457,7 +457,7 @@ async def test_messages_that_come_together_go_in_one_call(
     async with running(replace(settings, ack_wait=20)) as service:
         await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 200)
         await answered(nats_url)
-        assert metric(service, "in_flight", function="dispatch-op.fn") == 0
+        assert metric(service, "in_flight_messages", function="dispatch-op.fn") == 0
     sizes = [len(named(call)) for call in gateway.calls]
     assert sorted(name for call in gateway.calls for name in named(call)) == sorted(names)
     assert max(sizes) == BATCH
@@ -545,7 +545,7 @@ async def test_messages_of_an_open_call_are_handed_back_when_the_connector_stops
     gateway.functions, gateway.answer = [SEVERAL], after(60)
     await publisher.publish_async(queued("a", "b", "c"), 5)
     async with running(replace(settings, grace=0.1, ack_wait=30)) as service:
-        await until(lambda: metric(service, "in_flight", function="dispatch-op.fn") == 3)
+        await until(lambda: metric(service, "in_flight_messages", function="dispatch-op.fn") == 3)
     gateway.answer = each
     async with running(replace(settings, ack_wait=30)) as service:
         await until(lambda: metric(service, "calls_total", function="dispatch-op.fn", result="ok") == 3, 5)

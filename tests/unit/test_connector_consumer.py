@@ -9,9 +9,9 @@ from nats.aio.msg import Msg
 from connector.consumer import Consumer
 from connector.functions import Function
 from connector.gateway import Gateway
-from connector.metrics import Metrics
 from connector.settings import ConnectorSettings
 from flownexus.messaging.connection import Reconnector, Servers
+from flownexus.metrics import ConnectorMetrics
 
 
 class Nats:
@@ -40,7 +40,7 @@ def message(number: int) -> Msg:
 def consumer_at(nats: Nats) -> Consumer:
     settings = ConnectorSettings("", "", "", "", Servers(()))
     gateway = cast("Gateway", SlowGateway())
-    return Consumer(Function("f"), cast("Reconnector", nats), gateway, settings, Metrics())
+    return Consumer(Function("f"), cast("Reconnector", nats), gateway, settings, ConnectorMetrics())
 
 
 async def test_what_arrives_at_the_moment_of_the_stop_is_given_back() -> None:
