@@ -36,7 +36,7 @@ class Claim:
     fence: int
     endpoint_id: int
     endpoint: str
-    presence: int
+    contact_count: int
     operation: Operation
     attempts: int
     formats: Sequence[WriteFormat] = ()
@@ -55,7 +55,7 @@ class _Claimed(NamedTuple):
     id: int
     fence: int
     endpoint_id: int
-    presence: int
+    contact_count: int
     operation: str
     path: str | None
     paths: list[str] | None
@@ -80,7 +80,7 @@ class _Claimed(NamedTuple):
             fence=self.fence,
             endpoint_id=self.endpoint_id,
             endpoint=endpoint,
-            presence=self.presence,
+            contact_count=self.contact_count,
             operation=operation,
             attempts=self.attempts,
             formats=formats,

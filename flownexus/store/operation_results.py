@@ -80,7 +80,7 @@ def _end(connection: Connection, ends: Sequence[End]) -> list[Recorded]:
 
 def _send_end(connection: Connection, end: End) -> tuple[Cursor, Cursor]:
     claimed = end.claim
-    settled = write_settlement(connection, claimed.id, claimed.fence, claimed.presence, end.settlement)
+    settled = write_settlement(connection, claimed.id, claimed.fence, claimed.contact_count, end.settlement)
     if end.settlement.status is Status.CONFIRMED and claimed.formats and claimed.formats_refused:
         send(
             connection,
@@ -89,7 +89,12 @@ def _send_end(connection: Connection, end: End) -> tuple[Cursor, Cursor]:
             format=str(claimed.formats[0]),
         )
     if end.settlement.device_is_absent:
-        send(connection, queries.mark_absent, endpoint_id=claimed.endpoint_id, presence=claimed.presence)
+        send(
+            connection,
+            queries.mark_unreachable,
+            endpoint_id=claimed.endpoint_id,
+            contact_count=claimed.contact_count,
+        )
     return settled, send(connection, queries.has_eligible_operation, endpoint_id=claimed.endpoint_id)
 
 

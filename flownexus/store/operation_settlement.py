@@ -10,13 +10,13 @@ from flownexus.store import queries, send
 
 
 def write_settlement(
-    connection: Connection, id_: int, fence: int, presence: int | None, settlement: Settlement
+    connection: Connection, id_: int, fence: int, contact_count: int | None, settlement: Settlement
 ) -> Cursor:
     """Send a settlement, which counts only for the newest claim; the cursor's rowcount is 1 where it did.
 
-    `presence` is the endpoint's at the claim.
+    `contact_count` is the endpoint's at the claim.
     """
-    newer_than_claim = settlement.wait is Wait.NEWER_THAN_CLAIM and presence is not None
+    newer_than_claim = settlement.wait is Wait.NEWER_THAN_CLAIM and contact_count is not None
     return send(
         connection,
         queries.settle_operation,
@@ -26,7 +26,7 @@ def write_settlement(
         finished=settlement.status is not Status.QUEUED,
         given_back=0 if settlement.attempt_counts else 1,
         newer_than_now=settlement.wait is Wait.NEWER_THAN_NOW,
-        waits_for_presence=presence + 1 if newer_than_claim and presence is not None else None,
+        retry_after_contact=contact_count + 1 if newer_than_claim and contact_count is not None else None,
         delay=settlement.delay_s,
         refused_format=settlement.refused_format and str(settlement.refused_format),
         result=None if settlement.result is None else Jsonb(settlement.result),

@@ -227,7 +227,7 @@ def test_deregistering_takes_a_device_offline_at_once(nexus: Nexus, start_device
     wait_for(lambda: nexus.endpoint("leaving").get("registered"), 5, "it online")
     device.update()
     wait_for(lambda: nexus.values("leaving", "/10240/0/2"), 5, "the update's row")
-    assert nexus.endpoint("leaving")["presence"] == 2
+    assert nexus.endpoint("leaving")["contact_count"] == 2
     device.deregister()
     wait_for(lambda: not nexus.endpoint("leaving")["registered"], 5, "it offline")
     assert len(nexus.values("leaving", "/10240/0/1")) == 1

@@ -39,9 +39,9 @@ def go_offline(nexus: Nexus, endpoint: str) -> None:
 
 def update(nexus: Nexus, endpoint: str) -> None:
     """Let a device send a registration update and wait until it is stored."""
-    before = nexus.endpoint(endpoint)["presence"]
+    before = nexus.endpoint(endpoint)["contact_count"]
     nexus.control(endpoint, "update")
-    wait_for(lambda: nexus.endpoint(endpoint)["presence"] > before, 10, "the update's row")
+    wait_for(lambda: nexus.endpoint(endpoint)["contact_count"] > before, 10, "the update's row")
 
 
 def writes(nexus: Nexus, endpoint: str, path: str = TIMEZONE) -> list[Row]:

@@ -532,7 +532,7 @@ async def test_five_hundred_wait_at_once_with_four_connections(
         leshan.answers[endpoint] = held
     names = [*slow, "fast"]
     world.execute(
-        "INSERT INTO endpoint (name, registered, presence) SELECT unnest(%s::text[]), true, 1", names
+        "INSERT INTO endpoint (name, registered, contact_count) SELECT unnest(%s::text[]), true, 1", names
     )
     world.execute(
         "INSERT INTO endpoint_operation (endpoint_id, operation_type, path)"

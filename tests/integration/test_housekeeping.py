@@ -138,7 +138,7 @@ def test_lost_hints_are_sent_again(client: Any, world: World, hints: Hints) -> N
     age(world)
     world.execute("UPDATE endpoint_operation SET created_at = now() WHERE endpoint_id = 3")
     world.execute("UPDATE endpoint_operation SET created_at = now() - interval '1 h' WHERE endpoint_id = 2")
-    world.execute("UPDATE endpoint_operation SET waits_for_presence = 2 WHERE endpoint_id = 6")
+    world.execute("UPDATE endpoint_operation SET retry_after_contact = 2 WHERE endpoint_id = 6")
     world.queue("busy")
     age(world)
     world.execute("UPDATE endpoint_operation SET created_at = now() WHERE endpoint_id = 3")
@@ -202,7 +202,7 @@ def test_one_that_waits_holds_back_those_behind_it(client: Any, world: World, hi
     world.endpoint()
     head = world.queue()
     world.queue()
-    world.execute("UPDATE endpoint_operation SET waits_for_presence = 2 WHERE id = %s", head)
+    world.execute("UPDATE endpoint_operation SET retry_after_contact = 2 WHERE id = %s", head)
     age(world)
     assert do_round(client)["hinted"] == 0
     world.update()

@@ -322,8 +322,8 @@ def test_a_registration_tells_all_of_the_endpoint_and_queues_its_plan(replica: R
     }
     post(client, envelope([event(0, **told)]))
     [row] = rows(
-        "SELECT registered, registration_id, address, lifetime, binding, lwm2m_version, objects, presence,"
-        " expires_at - last_seen_at FROM endpoint"
+        "SELECT registered, registration_id, address, lifetime, binding, lwm2m_version, objects,"
+        " contact_count, expires_at - last_seen_at FROM endpoint"
     )
     assert row == (
         True, "aBc", "127.0.0.1:40000", 300, "UQ", "1.1", ["/1/0", "/3/0", "/3303/0", "/3303/1", "/5/0"], 1,
@@ -365,7 +365,7 @@ def test_an_update_keeps_what_it_does_not_say(replica: Replica, rows: Rows) -> N
     client = replica(Kind.REGISTRATION)
     post(client, event(0, id="one", lifetime=60, address="1.2.3.4:5", links=[{"url": "/3/0"}]))
     post(client, event(2, id="one", address="1.2.3.4:6"))
-    assert rows("SELECT registered, lifetime, address, objects, presence FROM endpoint") == [
+    assert rows("SELECT registered, lifetime, address, objects, contact_count FROM endpoint") == [
         (True, 60, "1.2.3.4:6", ["/3/0"], 2)
     ]
 

@@ -58,7 +58,7 @@ def claim_of(id_: int, endpoint_id: int, fence: int) -> Claim:
         fence=fence,
         endpoint_id=endpoint_id,
         endpoint="sim-0001",
-        presence=1,
+        contact_count=1,
         operation=Execute(path=Path(3, 0, 4)),
         attempts=1,
     )
@@ -112,7 +112,7 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
                 "result": None,
                 "reason": None,
                 "newer_than_now": False,
-                "waits_for_presence": None,
+                "retry_after_contact": None,
                 "delay": None,
                 "refused_format": None,
                 "finished": True,

@@ -122,7 +122,7 @@ def test_an_observation_that_brought_nothing_for_the_refresh_interval_is_asked_f
     assert fleet.queued() == OBSERVED
     assert Hint(HintKind.QUEUED, "a") in fleet.published
     [row] = fleet.world.execute("SELECT * FROM endpoint_operation WHERE status = 'QUEUED'")
-    assert (row["attempts"], row["waits_for_presence"], row["last_attempt_at"], row["finished_at"]) == (
+    assert (row["attempts"], row["retry_after_contact"], row["last_attempt_at"], row["finished_at"]) == (
         0, 0, None, None,
     )  # fmt: skip
 

@@ -139,9 +139,9 @@ def test_a_recorded_registration_says_all_of_the_endpoint(functions: Functions) 
 
 
 def test_recorded_registered_updated_and_unregistered_follow_each_other(functions: Functions) -> None:
-    presence = []
+    contact_count = []
     for what in ("registered", "updated", "unregistered"):
         functions.post(*load(f"recorded-registration-{what}.json"))
-        [row] = functions.rows("SELECT registered, presence FROM endpoint")
-        presence.append((row["registered"], row["presence"]))
-    assert presence == [(True, 1), (True, 2), (False, 2)]
+        [row] = functions.rows("SELECT registered, contact_count FROM endpoint")
+        contact_count.append((row["registered"], row["contact_count"]))
+    assert contact_count == [(True, 1), (True, 2), (False, 2)]

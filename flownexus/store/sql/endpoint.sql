@@ -8,7 +8,7 @@ UPDATE endpoint SET
     registered = true, registration_id = :registration_id::text, address = :address::text, lifetime = :lifetime::bigint,
     binding = :binding::text, lwm2m_version = :version::text, content_formats = coalesce(:content_formats::integer[], content_formats),
     objects = coalesce(:objects::text[], objects),
-    presence = presence + 1, last_seen_at = statement_timestamp(), expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, :default_lifetime)),
+    contact_count = contact_count + 1, last_seen_at = statement_timestamp(), expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, :default_lifetime)),
     heard_since = coalesce(:heard_since::timestamptz, heard_since), reconcile_at = statement_timestamp() + :look_after::interval,
     registered_at = greatest(registered_at, :date::timestamptz)
 WHERE id = :endpoint_id;
@@ -21,7 +21,7 @@ UPDATE endpoint SET
     address = coalesce(:address::text, address), lifetime = coalesce(:lifetime::bigint, lifetime),
     binding = coalesce(:binding::text, binding), lwm2m_version = coalesce(:version::text, lwm2m_version),
     content_formats = coalesce(:content_formats::integer[], content_formats),
-    objects = coalesce(:objects::text[], objects), presence = presence + 1, last_seen_at = statement_timestamp(),
+    objects = coalesce(:objects::text[], objects), contact_count = contact_count + 1, last_seen_at = statement_timestamp(),
     expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, lifetime, :default_lifetime)),
     heard_since = coalesce(:heard_since::timestamptz, heard_since),
     reconcile_at = CASE

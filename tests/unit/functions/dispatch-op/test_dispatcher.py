@@ -29,7 +29,7 @@ CLAIM = Claim(
     fence=1,
     endpoint_id=1,
     endpoint="sim-0001",
-    presence=1,
+    contact_count=1,
     operation=Read(path=Path(3, 0, 0)),
     attempts=1,
 )
