@@ -8,7 +8,16 @@ from typing import Any
 
 from flownexus.leshan.nodes import multiple_node, resource_node
 from flownexus.lwm2m.value import DataType, from_json
-from flownexus.operations.catalogue import CancelObserve, Execute, Observe, Operation, Read, Unknown, Write
+from flownexus.operations.catalogue import (
+    CancelObserve,
+    Discover,
+    Execute,
+    Observe,
+    Operation,
+    Read,
+    Unknown,
+    Write,
+)
 from flownexus.operations.write_format import WriteFormat
 
 
@@ -41,6 +50,8 @@ def call_of(operation: Operation, write_format: WriteFormat = WriteFormat.TLV) -
         case CancelObserve(path=path):
             # Active: the device is told, and does not learn it from a reset of its next notification.
             return Call("DELETE", f"{path}/observe", {"active": "true"})
+        case Discover(path=path):
+            return Call("GET", f"{path}/discover", {})
         case Unknown(name=name):
             raise ValueError(f"this version knows no operation {name!r}")
 

@@ -203,6 +203,13 @@ class CancelObserve(OnePath, frozen=True, tag="cancel-observe"):
     repetition_is_harmless: ClassVar = True
 
 
+class Discover(OnePath, frozen=True, tag="discover"):
+    """Ask which instances and resources there are, and for their attributes (OMA LwM2M Core 1.1, 6.3.2)."""
+
+    depths: ClassVar = range(1, 4)
+    repetition_is_harmless: ClassVar = True
+
+
 class Unknown(OperationBase, frozen=True, tag="unknown"):
     """What a row asks for that this version does not know: a newer one has queued it. It is never sent."""
 
@@ -216,7 +223,7 @@ class Unknown(OperationBase, frozen=True, tag="unknown"):
         return self.name
 
 
-Known: TypeAlias = Read | Write | Execute | Observe | CancelObserve
+Known: TypeAlias = Read | Write | Execute | Observe | CancelObserve | Discover
 Operation: TypeAlias = Known | Unknown
 
 KINDS: Final[Mapping[str, type[Known]]] = {name_of(kind): kind for kind in get_args(Known)}
