@@ -99,8 +99,10 @@ class Code(StrEnum):
     """The device's answer cannot be decoded."""
     BAD_REQUEST = "bad-request"
     NOT_FOUND = "not-found"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
     TOO_LARGE = "too-large"
     UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 
@@ -115,8 +117,10 @@ _MEANINGS: Final[Mapping[Code, tuple[Verdict, str]]] = {
     Code.UNREADABLE: (Verdict.REFUSED, "the device's answer cannot be read: {text}"),
     Code.BAD_REQUEST: (Verdict.INVALID, "Leshan refuses the request: HTTP {status} {text}"),
     Code.NOT_FOUND: (Verdict.INVALID, "Leshan refuses the request: HTTP {status} {text}"),
+    Code.METHOD_NOT_ALLOWED: (Verdict.INVALID, "Leshan refuses the request: HTTP {status} {text}"),
     Code.TOO_LARGE: (Verdict.INVALID, "Leshan refuses the request: HTTP {status} {text}"),
     Code.UNAUTHORIZED: (Verdict.AWAY, "Leshan takes no request: HTTP {status} {text}"),
+    Code.FORBIDDEN: (Verdict.AWAY, "Leshan takes no request: HTTP {status} {text}"),
     Code.UNAVAILABLE: (Verdict.AWAY, "Leshan takes no request: HTTP {status} {text}"),
     Code.INTERNAL: (Verdict.UNKNOWN, "Leshan failed: HTTP {status} {text}"),
 }

@@ -69,6 +69,11 @@ def name_of(kind: type[OperationBase]) -> str:
     return str(kind.__struct_config__.tag)
 
 
+def with_article(noun: str) -> str:
+    """Write a noun with its indefinite article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 class OnePath(OperationBase, frozen=True, kw_only=True):
     """What the kinds have that are for one path."""
 
@@ -103,10 +108,9 @@ class OnePath(OperationBase, frozen=True, kw_only=True):
             raise BadPathError("is a LwM2M path, such as /3303/0/5700")
         path = Path.parse(text)
         if path.depth not in cls.depths:
-            allowed = " or ".join(LEVELS[depth] for depth in cls.depths)
-            raise BadPathError(
-                f"{path} is that of an {LEVELS[path.depth]}; {name_of(cls)} takes that of a {allowed}"
-            )
+            allowed = " or ".join(with_article(LEVELS[depth]) for depth in cls.depths)
+            own = with_article(LEVELS[path.depth])
+            raise BadPathError(f"{path} is that of {own}; {name_of(cls)} takes that of {allowed}")
         return path
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import KINDS, Known, OnePath, Operation
+from flownexus.operations.catalogue import KINDS, Known, OnePath, Operation, with_article
 
 USER_PRIORITY: Final = 100
 """The priority of a user's operation unless it says another; the observe plan's operations have 0."""
@@ -97,5 +97,5 @@ def _foreign(body: Mapping[str, Any], kind: type[Known]) -> list[str]:
 
 def _belongs(field: str) -> str:
     owners = [name for name, kind in KINDS.items() if field in kind.__struct_fields__]
-    named = " or ".join(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in owners)
+    named = " or ".join(map(with_article, owners))
     return f"{'belong' if field.endswith('s') else 'belongs'} to {named} only"

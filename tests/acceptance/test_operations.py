@@ -101,6 +101,14 @@ def test_a_read_of_a_whole_object_stores_each_value_as_one_event(nexus: Nexus) -
     assert nexus.latest("op-0001", "/3303/0/5701") == "Cel"
 
 
+def test_a_discover_shows_what_the_device_has(nexus: Nexus) -> None:
+    nexus.await_idle("op-0001")
+    discovered = nexus.await_status(nexus.queue("op-0001", "discover", "/3303/0"), "CONFIRMED")
+    assert discovered["result"]["status"] == "CONTENT(205)"
+    links = discovered["result"]["content"]
+    assert {"/3303/0", TEMPERATURE, "/3303/0/5701"} <= {link["url"] for link in links}
+
+
 def test_an_operation_on_a_sleeping_device_waits_without_an_attempt_for_its_next_update(
     nexus: Nexus,
 ) -> None:

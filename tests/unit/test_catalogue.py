@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path as File
 
 import pytest
 
@@ -10,6 +12,7 @@ from flownexus.leshan.requests import call_of
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import (
     KINDS,
+    LEVELS,
     CancelObserve,
     Execute,
     Known,
@@ -18,9 +21,11 @@ from flownexus.operations.catalogue import (
     Unknown,
     Write,
     stored_operation,
+    with_article,
 )
 
 RESOURCE = Path(3, 0, 15)
+API_DOCUMENT = File(__file__).parents[2] / "docs" / "api.md"
 NOTHING = (None, None, None, False)
 
 
@@ -67,3 +72,15 @@ def test_a_row_of_a_newer_version_is_kept_apart() -> None:
     assert (unknown.kind, unknown.may_repeat) == ("teleport", False)
     with pytest.raises(ValueError, match="knows no operation 'teleport'"):
         call_of(unknown)
+
+
+def test_the_documents_have_each_kind_and_what_its_path_is_of() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \| (an? [^|]+) \|$", API_DOCUMENT.read_text(), re.MULTILINE)
+    documented = {name: text for names, text in rows for name in re.findall(r"`([^`]+)`", names)}
+    assert {name: documented.get(name) for name in KINDS} == {
+        name: with_article(_either([LEVELS[depth] for depth in kind.depths])) for name, kind in KINDS.items()
+    }
+
+
+def _either(words: list[str]) -> str:
+    return " or ".join([*([", ".join(words[:-1])] if words[:-1] else []), words[-1]])

@@ -155,6 +155,8 @@ class TestCodes:
             ("unreadable", Answered(500, "Invalid response: x"), Verdict.REFUSED),
             ("bad-request", Answered(400, "Invalid request: x"), Verdict.INVALID),
             ("not-found", Answered(404, "No such observation", unsent=True), Verdict.INVALID),
+            ("method-not-allowed", Answered(405, "x", unsent=True), Verdict.INVALID),
+            ("forbidden", Answered(403, "x"), Verdict.AWAY),
             ("too-large", Answered(413, "x"), Verdict.INVALID),
             ("unauthorized", Answered(401, "x"), Verdict.AWAY),
             ("unavailable", Answered(503, "x"), Verdict.AWAY),

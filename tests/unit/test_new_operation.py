@@ -72,7 +72,10 @@ class TestParse:
                 "path: /3/0 is that of an object instance; write takes that of a resource or",
             ),
             (EXECUTE | {"path": "/3"}, "path: "),
-            (EXECUTE | {"path": "/3/0/4/0"}, "path: "),
+            (
+                EXECUTE | {"path": "/3/0/4/0"},
+                "path: /3/0/4/0 is that of a resource instance; execute takes that of a resource",
+            ),
             (READ | {"value": 1}, "value: belongs to a write only"),
             (WRITE | {"value": None}, "value: is what to write"),
             (WRITE | {"value": {"type": "STRING", "value": 1}}, "value: 1 is not STRING"),
