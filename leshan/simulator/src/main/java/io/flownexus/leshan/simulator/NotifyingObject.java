@@ -23,6 +23,7 @@ import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider
 
 /** Serves an object over CoAP; its notifications are confirmable and followed. */
 final class NotifyingObject extends ObjectResource {
+  private final DeviceExecutor executor;
   private final Notifications notifications;
   private final Map<String, ObserveRelation> observed = new ConcurrentHashMap<>();
 
@@ -33,8 +34,10 @@ final class NotifyingObject extends ObjectResource {
       DownlinkRequestReceiver receiver,
       NotificationManager manager,
       ClientEndpointToolbox toolbox,
+      DeviceExecutor executor,
       Notifications notifications) {
     super(objectId, identities, servers, receiver, manager, toolbox);
+    this.executor = executor;
     this.notifications = notifications;
     setObserveType(CoAP.Type.CON);
   }
@@ -44,7 +47,7 @@ final class NotifyingObject extends ObjectResource {
   public void changed(Predicate<ObserveRelation> filter) {
     if (getObserverCount() > 0) {
       notifications.changed();
-      super.changed(filter);
+      executor.execute(() -> notifyObserverRelations(filter));
     }
   }
 

@@ -33,17 +33,20 @@ final class NotifyingRoot extends RootResource {
     setObserveType(CoAP.Type.CON);
   }
 
-  /** Run all requests to the device, and all notifications, on its executor. */
+  /**
+   * Run all requests to the device on its executor: at once if it is idle, for CoAP may cancel an
+   * observation that it has set up and that has not been answered yet.
+   */
   @Override
   public Executor getExecutor() {
-    return executor;
+    return executor::dispatch;
   }
 
   @Override
   public void changed(Predicate<ObserveRelation> filter) {
     if (getObserverCount() > 0) {
       notifications.changed();
-      super.changed(filter);
+      executor.execute(() -> notifyObserverRelations(filter));
     }
   }
 
