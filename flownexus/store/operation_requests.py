@@ -45,6 +45,7 @@ class Operation(NamedTuple):
     created_at: datetime
     last_attempt_at: datetime | None
     finished_at: datetime | None
+    requested_by: str | None
 
     def as_queued(self) -> Operation:
         """Return the operation as it was when it was queued."""
@@ -81,24 +82,28 @@ MAX_QUEUED_OPERATIONS_PER_ENDPOINT: Final = 1000
 def create(
     pool: ConnectionPool,
     new: NewOperation,
+    requested_by: str,
     key: str | None = None,
     most: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
 ) -> Operation:
-    """Queue an operation; `key` is the Idempotency-Key of its request.
+    """Queue an operation for the caller `requested_by`; `key` is the Idempotency-Key of the request.
 
-    A key that was used for the same operation gives what was answered then. Raises NotFoundError where the
-    endpoint was never seen, TooManyError where `most` of its operations wait already, and
+    A key that the caller used for the same operation gives what was answered then. Raises NotFoundError where
+    the endpoint was never seen, TooManyError where `most` of its operations wait already, and
     ValidationFailedError where a value came without its data type and the resource has not been seen either,
     or the key was used for another operation.
     """
 
     def work(current: Transaction) -> Operation:
-        return _add(current.connection, new, key, most) or _added_before(current.connection, new, key, most)
+        asked = (current.connection, new, requested_by, key, most)
+        return _add(*asked) or _added_before(*asked)
 
     return transaction(pool, work)
 
 
-def _add(connection: Connection, new: NewOperation, key: str | None, most: int) -> Operation | None:
+def _add(
+    connection: Connection, new: NewOperation, requested_by: str, key: str | None, most: int
+) -> Operation | None:
     return send_for(
         Operation,
         connection,
@@ -107,15 +112,20 @@ def _add(connection: Connection, new: NewOperation, key: str | None, most: int) 
         operation=new.operation.kind,
         **_columns(connection, new.operation),
         priority=new.priority,
+        requested_by=requested_by,
         idempotency_key=key,
         fingerprint=None if key is None else new.fingerprint,
         most=most,
     ).fetchone()
 
 
-def _added_before(connection: Connection, new: NewOperation, key: str | None, most: int) -> Operation:
+def _added_before(
+    connection: Connection, new: NewOperation, requested_by: str, key: str | None, most: int
+) -> Operation:
     """Return what was queued by the same key; raise why the operation was not added where there is none."""
-    used = send_for(_KeyUse, connection, queries.operation_of_key, idempotency_key=key).fetchone()
+    used = send_for(
+        _KeyUse, connection, queries.operation_of_key, requested_by=requested_by, idempotency_key=key
+    ).fetchone()
     if used is not None:
         if used.request_fingerprint != new.fingerprint:
             raise ValidationFailedError(

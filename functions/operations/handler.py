@@ -35,7 +35,7 @@ from flownexus.store.operation_requests import (
     show,
 )
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web.flask import FunctionApp
+from flownexus.web.flask import FunctionApp, caller
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
 from flownexus.web.idempotency import idempotency_key
 from flownexus.web.problem import Response
@@ -67,7 +67,7 @@ def create_app(
     @app.post("/", scope=Scope.OPERATE)
     def queue() -> Response:
         key = idempotency_key(request.headers.get("Idempotency-Key"))
-        operation = create(pool, _parse(request.get_data(cache=False)), key, max_queued)
+        operation = create(pool, _parse(request.get_data(cache=False)), caller().name, key, max_queued)
         hint(operation.endpoint)
         return operation.as_json(), 201, {"Location": f"{URL}/{operation.id}"}
 

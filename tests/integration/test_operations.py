@@ -85,6 +85,7 @@ def test_an_operation_is_queued_and_its_endpoint_gets_a_hint(
         "reason": None,
         "last_attempt_at": None,
         "finished_at": None,
+        "requested_by": "api",
     }
     assert json.loads(hint_of(nats_url, made["endpoint"]) or b"") == {"ep": made["endpoint"]}
     shown = client.get("/1").get_json()
@@ -93,6 +94,19 @@ def test_an_operation_is_queued_and_its_endpoint_gets_a_hint(
 
 KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93-6894a57f9324"'}
 EXECUTE = {"endpoint": "sim-0001", "operation": "execute", "path": "/3/0/4"}
+
+
+def test_a_key_is_its_caller_s_own_and_a_row_without_a_name_is_of_api(
+    client: FlaskClient, world: World
+) -> None:
+    world.endpoint()
+    old = {"Authorization": "Bearer old"}
+    made = [client.post("/", json=EXECUTE, headers=KEY | who).get_json() for who in ({}, old, {}, old)]
+    assert [each["id"] for each in made] == [made[0]["id"], made[1]["id"]] * 2
+    assert made[0]["id"] != made[1]["id"]
+    assert [each["requested_by"] for each in made[:2]] == ["api", "old"]
+    world.execute("UPDATE endpoint_operation SET requested_by = NULL WHERE requested_by = 'api'")
+    assert client.post("/", json=EXECUTE, headers=KEY).get_json()["id"] == made[0]["id"]
 
 
 def test_the_same_post_again_with_its_key_is_answered_the_same_and_queues_nothing(

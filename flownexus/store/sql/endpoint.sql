@@ -45,8 +45,8 @@ WHERE id = :endpoint_id
 SELECT operation_type, object_id, object_instance_id, resource_id, pmax FROM observe_plan WHERE enabled ORDER BY id;
 
 -- name: add_planned_operations(endpoint_id, registration_id, operation_types, paths)!
-INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)
-SELECT :endpoint_id::integer, planned.operation_type, planned.path, 0, :registration_id::text
+INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id, requested_by)
+SELECT :endpoint_id::integer, planned.operation_type, planned.path, 0, :registration_id::text, 'observe-plan'
 FROM unnest(:operation_types::text[], :paths::text[]) WITH ORDINALITY AS planned(operation_type, path, place)
 ORDER BY place
 ON CONFLICT (endpoint_id, operation_type, path, registration_id) WHERE registration_id IS NOT NULL DO NOTHING;

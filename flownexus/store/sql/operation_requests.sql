@@ -3,28 +3,30 @@
 SELECT coalesce((SELECT data_type FROM resource_model WHERE object_id = :object_id AND resource_id = :resource_id),
                 (SELECT data_type FROM resource_type WHERE object_id = :object_id AND resource_id = :resource_id));
 
--- name: add_operation(endpoint, operation, path, paths, concerns, value, arguments, repeatable, priority, idempotency_key, fingerprint, most)^
+-- name: add_operation(endpoint, operation, path, paths, concerns, value, arguments, repeatable, priority, requested_by, idempotency_key, fingerprint, most)^
 -- None where the endpoint was never seen, has too many that wait, or the key was used before.
 INSERT INTO endpoint_operation (endpoint_id, operation_type, path, paths, concerns, value, arguments, repeatable,
-                                priority, idempotency_key, request_fingerprint)
+                                priority, requested_by, idempotency_key, request_fingerprint)
 SELECT e.id, :operation, :path::text, :paths::text[], :concerns::text[], :value, :arguments, :repeatable, :priority,
-       :idempotency_key::text, :fingerprint::bytea
+       :requested_by, :idempotency_key::text, :fingerprint::bytea
 FROM endpoint e
 WHERE e.name = :endpoint
   AND (SELECT count(*)
        FROM (SELECT FROM endpoint_operation q
              WHERE q.endpoint_id = e.id AND q.status = 'QUEUED' AND q.registration_id IS NULL
              LIMIT :most) AS waiting) < :most
-ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+ON CONFLICT (coalesce(requested_by, 'api'), idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 RETURNING id, :endpoint::text AS endpoint, operation_type AS operation, path, paths, value, arguments, repeatable,
-          priority, status, attempts, result, reason, created_at, last_attempt_at, finished_at;
+          priority, status, attempts, result, reason, created_at, last_attempt_at, finished_at, requested_by;
 
--- name: operation_of_key(idempotency_key)^
-SELECT id, request_fingerprint FROM endpoint_operation WHERE idempotency_key = :idempotency_key;
+-- name: operation_of_key(requested_by, idempotency_key)^
+SELECT id, request_fingerprint FROM endpoint_operation
+WHERE coalesce(requested_by, 'api') = :requested_by AND idempotency_key = :idempotency_key;
 
 -- name: operation(id)^
 SELECT o.id, e.name AS endpoint, o.operation_type AS operation, o.path, o.paths, o.value, o.arguments, o.repeatable,
-       o.priority, o.status, o.attempts, o.result, o.reason, o.created_at, o.last_attempt_at, o.finished_at
+       o.priority, o.status, o.attempts, o.result, o.reason, o.created_at, o.last_attempt_at, o.finished_at,
+       o.requested_by
 FROM endpoint_operation o
 JOIN endpoint e ON e.id = o.endpoint_id
 WHERE o.id = :id;
@@ -32,7 +34,8 @@ WHERE o.id = :id;
 -- name: operations(endpoint, status, cursor, limit)
 -- The newest first, older than the cursor.
 SELECT o.id, e.name AS endpoint, o.operation_type AS operation, o.path, o.paths, o.value, o.arguments, o.repeatable,
-       o.priority, o.status, o.attempts, o.result, o.reason, o.created_at, o.last_attempt_at, o.finished_at
+       o.priority, o.status, o.attempts, o.result, o.reason, o.created_at, o.last_attempt_at, o.finished_at,
+       o.requested_by
 FROM endpoint_operation o
 JOIN endpoint e ON e.id = o.endpoint_id
 WHERE (:endpoint::text IS NULL OR o.endpoint_id = (SELECT id FROM endpoint WHERE name = :endpoint))

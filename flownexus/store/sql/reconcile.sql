@@ -30,8 +30,8 @@ ORDER BY wanted.place;
 
 -- name: renew_planned(endpoint_ids, registration_ids, operation_types, paths)!
 -- A planned operation has one row in a registration, which is queued anew.
-INSERT INTO endpoint_operation AS planned (endpoint_id, registration_id, operation_type, path, priority)
-SELECT endpoint_id, registration_id, operation_type, path, 0
+INSERT INTO endpoint_operation AS planned (endpoint_id, registration_id, operation_type, path, priority, requested_by)
+SELECT endpoint_id, registration_id, operation_type, path, 0, 'observe-plan'
 FROM unnest(:endpoint_ids::integer[], :registration_ids::text[], :operation_types::text[], :paths::text[])
      WITH ORDINALITY AS wanted(endpoint_id, registration_id, operation_type, path, place)
 ORDER BY place
