@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import stat
@@ -14,7 +15,14 @@ import pytest
 
 from flownexus.credentials import SecretError, SecretFolder
 from local.layout import Layout, password_line
-from local.options import OptionError, Options, Ports, read_environment_file
+from local.options import (
+    REPOSITORY,
+    STACK_SETTINGS,
+    OptionError,
+    Options,
+    Ports,
+    read_environment_file,
+)
 from local.servers import java
 from local.servers.ports import free_port, holder, is_free
 from local.supervise.process import Backoff
@@ -131,6 +139,13 @@ def test_a_database_is_the_user_s_own_unless_a_world_s_env_file_named_it(tmp_pat
     assert Options.from_environment(sourced).database_url == ""
     changed = sourced | {"FLOWNEXUS_DATABASE_URL": "postgresql://mine"}
     assert Options.from_environment(changed).database_url == "postgresql://mine"
+
+
+def test_whatever_stack_yml_has_a_place_for_may_be_chosen() -> None:
+    """OBSERVE_REFRESH was documented, and had no effect."""
+    places = set(re.findall(r"\$\{([A-Z_]+):-", (REPOSITORY / "stack.yml").read_text(encoding="utf-8")))
+    by_the_world = {"LONG_POLL_TIMEOUT", "EXEC_TIMEOUT", "LESHAN_URL", "NAME"}
+    assert places - by_the_world == set(STACK_SETTINGS)
 
 
 def test_a_world_without_devices_has_no_simulator() -> None:
