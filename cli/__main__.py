@@ -1,4 +1,4 @@
-"""flownexus: queue operations on devices, and see how they end.
+"""flownexus: see devices and their values, queue operations on devices, and see how they end.
 
 Exit status: 0 done, 1 refused or no answer, 2 wrong usage, 3 an operation that was waited for was not
 CONFIRMED, 4 it has not ended in time.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cli import operations
+from cli import endpoints, operations
 from cli.client import Client, ClientError
 
 WAIT_S = 60.0
@@ -24,6 +24,12 @@ def parser() -> argparse.ArgumentParser:
     waiting = argparse.ArgumentParser(add_help=False, parents=[output])
     waiting.add_argument("--wait", action="store_true", help="until it has ended")
     waiting.add_argument("--timeout", type=float, default=WAIT_S, metavar="SECONDS", help="of --wait; 60")
+    devices = commands.add_parser("devices", parents=[output], help="list devices")
+    devices.set_defaults(run=endpoints.devices)
+    values = commands.add_parser("values", parents=[output], help="list a device's newest values")
+    values.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+    values.add_argument("path", metavar="PATH", nargs="?", help="only what is at this path, or below it")
+    values.set_defaults(run=endpoints.values)
     for name in ("read", "write", "execute", "observe"):
         command = commands.add_parser(name, parents=[waiting], help=f"{name} at a device")
         command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")

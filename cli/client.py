@@ -6,10 +6,14 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 TIMEOUT_S = 20.0
+PAGE_SIZE = 500
+"""As many as the API allows."""
 
 
 class ClientError(Exception):
@@ -17,7 +21,7 @@ class ClientError(Exception):
 
 
 class Client:
-    """The operations API at a URL, asked with a bearer token."""
+    """The REST API at a URL, asked with a bearer token."""
 
     def __init__(self, url: str, token: str) -> None:
         self._url = url.rstrip("/")
@@ -54,6 +58,17 @@ class Client:
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise ClientError(f"no answer from {self._url}: {reason}; does it run? (make status)") from None
+
+    def pages(self, path: str, name: str, query: Mapping[str, str]) -> list[Any]:
+        """Return what all pages of a list have under `name`; raise ClientError."""
+        found: list[Any] = []
+        asked = {**query, "limit": str(PAGE_SIZE)}
+        while True:
+            answer = self.request("GET", f"{path}?{urlencode(asked)}")
+            found += answer[name]
+            if answer["next"] is None:
+                return found
+            asked["cursor"] = answer["next"]
 
 
 def _refusal(status: int, body: bytes) -> str:

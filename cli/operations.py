@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cli.client import Client
+from cli.text import printable
 
 POLL_INTERVAL_S = 0.5
 ENDED = ("CONFIRMED", "FAILED", "CANCELLED")
@@ -71,5 +72,16 @@ def _follow(client: Client, operation: Any, given: argparse.Namespace) -> int:
 def _print(operation: Any) -> None:
     what = f"{operation['operation']} {operation['endpoint']} {operation.get('path') or ''}".rstrip()
     reason = f": {operation['reason']}" if operation["reason"] else ""
-    sys.stdout.write(f"operation {operation['id']}  {what}  {operation['status']}{reason}\n")
+    shown = f"operation {operation['id']}  {what}  {operation['status']}{reason}{_value(operation)}"
+    sys.stdout.write(printable(shown) + "\n")
     sys.stdout.flush()
+
+
+def _value(operation: Any) -> str:
+    """Return what a read of a resource brought, to be shown."""
+    content = (operation["result"] or {}).get("content")
+    if not isinstance(content, dict):
+        return ""
+    if "values" in content:
+        return f"  {json.dumps(content['values'], ensure_ascii=False)}"
+    return f"  {content['value']}" if "value" in content else ""

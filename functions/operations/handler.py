@@ -7,6 +7,8 @@ GET /          ?endpoint=&status=&limit=50&cursor=: {"operations": [...], "next"
 GET /<id>      the operation
 DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
 
+Endpoints and their values, /v1/endpoints, are in flownexus.web.endpoints.
+
 `operation` is one of the kinds in flownexus.operations.catalogue. A write's value is {"type", "value"} in
 Leshan's JSON, or the value alone where the resource's data type has been seen. An execute may have
 `arguments` such as 0='x',1 and may be marked `repeatable`: sent again when nobody knows whether it ran.
@@ -35,6 +37,8 @@ from flownexus.store.operation_requests import (
     show,
 )
 from flownexus.store.pool import Pool, pool_from_environment
+from flownexus.web import paging
+from flownexus.web.endpoints import add_endpoints
 from flownexus.web.flask import FunctionApp, caller
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
 from flownexus.web.idempotency import idempotency_key
@@ -43,8 +47,6 @@ from flownexus.web.problem import Response
 NAME: Final = "operations"
 URL: Final = f"/function/{NAME}"
 PUBLISH_TIMEOUT_S: Final = 1.0
-DEFAULT_LIMIT: Final = 50
-MAX_LIMIT: Final = 500
 MAX_ID: Final = 2**63 - 1
 
 
@@ -73,12 +75,8 @@ def create_app(
 
     @app.get("/", scope=Scope.READ)
     def list_() -> dict[str, Any]:
-        limit = _number("limit", DEFAULT_LIMIT, MAX_LIMIT)
-        cursor = _number("cursor", None, MAX_ID)
-        endpoint = request.args.get("endpoint")
-        if endpoint is not None and "\0" in endpoint:
-            raise ValidationFailedError("endpoint: an endpoint name has no NUL characters")
-        assert limit is not None  # noqa: S101  # it has a default
+        limit, cursor = paging.limit(), paging.number("cursor", MAX_ID)
+        endpoint = paging.endpoint_name("endpoint")
         found = list_newest(pool, endpoint, _status(), cursor, limit + 1)
         more = len(found) > limit
         return {
@@ -96,6 +94,7 @@ def create_app(
         hint(operation.endpoint)  # those behind it need not wait any more for what it waited for
         return operation.as_json()
 
+    add_endpoints(app, pool)
     return app
 
 
@@ -112,15 +111,6 @@ def _known(id_: int) -> int:
     if id_ > MAX_ID:
         raise NotFoundError(f"there is no operation {id_}")
     return id_
-
-
-def _number(name: str, default: int | None, most: int) -> int | None:
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        raise ValidationFailedError(f"{name}: a whole number from 1 to {most}")
-    return int(text)
 
 
 def _status() -> Status | None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import nats
 import pytest
@@ -327,3 +328,112 @@ def test_what_is_not_there_is_not_found(client: FlaskClient, path: str) -> None:
 def test_other_methods_are_not_allowed(client: FlaskClient) -> None:
     assert client.put("/").status_code == 405
     assert client.post("/1").status_code == 405
+
+
+def given_values(world: World, name: str) -> None:
+    """Let an endpoint have told values, one of a resource that no model has."""
+    world.endpoint(name)
+    world.execute(
+        "INSERT INTO resource_type (object_id, resource_id, data_type, name, units) VALUES"
+        " (3, 7, 'INTEGER', 'Power Source Voltage', 'mV'), (3303, 5700, 'FLOAT', 'Sensor Value', NULL),"
+        " (40000, 1, 'STRING', NULL, NULL)"
+        " ON CONFLICT DO NOTHING"
+    )
+    world.execute(
+        "INSERT INTO resource_latest (endpoint_id, resource_type_id, object_instance_id,"
+        " resource_instance_id, time, resource_id, integer_value, float_value, string_value)"
+        " SELECT e.id, t.id, given.instance, given.resource_instance, '2026-01-02 03:04:05+00', 1,"
+        "        CASE WHEN object = 3 THEN 3600 END, CASE WHEN object = 3303 THEN 22.5 END,"
+        "        CASE WHEN object = 40000 THEN 'it''s' END"
+        " FROM endpoint e,"
+        "      (VALUES (3303, 10, NULL), (3303, 2, NULL), (3, 0, 1), (3, 0, 0), (40000, 0, NULL))"
+        "      AS given (object, instance, resource_instance)"
+        " JOIN resource_type t ON t.object_id = given.object"
+        " WHERE e.name = %s",
+        name,
+    )
+
+
+def test_endpoints_are_listed_by_name_page_by_page(client: FlaskClient, world: World) -> None:
+    for name in ("sim-0002", "a/b?", "sim-0001"):
+        world.endpoint(name, registered=name != "sim-0002")
+    world.endpoint("expired", lifetime=-1)
+    world.execute("INSERT INTO endpoint (name) VALUES ('silent')")
+    names = sorted(["sim-0002", "a/b?", "sim-0001", "expired", "silent"])
+
+    everything = client.get("/v1/endpoints").get_json()
+
+    assert everything["next"] is None
+    found = {each["name"]: each for each in everything["endpoints"]}
+    assert list(found) == names
+    assert [name for name in names if found[name]["registered"]] == ["a/b?", "sim-0001"]
+    assert found["sim-0001"]["last_seen"].endswith("+00:00")
+    assert found["silent"] == {"name": "silent", "registered": False, "last_seen": None}
+    first = client.get("/v1/endpoints?limit=2").get_json()
+    assert first == {"endpoints": everything["endpoints"][:2], "next": names[1]}
+    rest = client.get("/v1/endpoints", query_string={"cursor": first["next"]}).get_json()
+    assert rest == {"endpoints": everything["endpoints"][2:], "next": None}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sim-0001", "a/b", "/a//values", "values", "..", " it's ?#%2F&+", "two\nlines", "\N{GRINNING FACE}\\"],
+)
+def test_an_endpoint_s_newest_values_are_listed_whatever_its_name(
+    client: FlaskClient, world: World, name: str
+) -> None:
+    given_values(world, name)
+    given_values(world, "other")
+
+    answer = client.get(f"/v1/endpoints/{quote(name, safe='')}/values")
+
+    assert answer.status_code == 200, answer.get_json()
+    assert answer.get_json()["next"] is None
+    values = answer.get_json()["values"]
+    assert [value["path"] for value in values] == [
+        "/3/0/7/0", "/3/0/7/1", "/3303/2/5700", "/3303/10/5700", "/40000/0/1",
+    ]  # fmt: skip
+    time = "2026-01-02T03:04:05+00:00"
+    assert values[0] == {
+        "path": "/3/0/7/0", "value": "3600", "time": time, "type": "INTEGER",
+        "name": "Power Source Voltage", "units": "mV",
+    }  # fmt: skip
+    assert values[-1] == {
+        "path": "/40000/0/1", "value": "it's", "time": time, "type": "STRING", "name": None, "units": None,
+    }  # fmt: skip
+
+
+def test_values_are_asked_for_by_path_and_page_by_page(client: FlaskClient, world: World) -> None:
+    given_values(world, "sim-0001")
+
+    def page(query: str) -> tuple[list[str], str | None]:
+        answer = client.get(f"/v1/endpoints/sim-0001/values?{query}").get_json()
+        return [value["path"] for value in answer["values"]], answer["next"]
+
+    assert page("path=/3303") == (["/3303/2/5700", "/3303/10/5700"], None)
+    assert page("path=3303/10/5700") == (["/3303/10/5700"], None)
+    assert page("path=/3/0/7/1") == (["/3/0/7/1"], None)
+    assert page("path=/5") == ([], None)
+    assert page("limit=1") == (["/3/0/7/0"], "/3/0/7/0")
+    assert page("limit=2&cursor=/3/0/7/0") == (["/3/0/7/1", "/3303/2/5700"], "/3303/2/5700")
+    assert page("limit=2&cursor=/3303/2/5700") == (["/3303/10/5700", "/40000/0/1"], None)
+    assert page("limit=2&cursor=/40000/0/1") == ([], None)
+
+
+def test_an_endpoint_without_values_has_none_and_one_never_seen_is_not_found(
+    client: FlaskClient, world: World
+) -> None:
+    world.endpoint("silent")
+    assert client.get("/v1/endpoints/silent/values").get_json() == {"values": [], "next": None}
+    for name in ("nobody", "%00", "%FF", "silent%2F", "silent/values"):
+        answer = client.get(f"/v1/endpoints/{name}/values")
+        assert answer.status_code == 404
+        assert answer.get_json()["detail"].startswith("no endpoint ")
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=501", "cursor=x", "cursor=/3", "path=", "path=/70000", "path=%00"]
+)
+def test_a_bad_query_for_values_is_refused(client: FlaskClient, world: World, query: str) -> None:
+    world.endpoint()
+    assert client.get(f"/v1/endpoints/sim-0001/values?{query}").status_code == 422

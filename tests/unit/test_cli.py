@@ -67,7 +67,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-def operation(status: str, reason: str | None = None) -> dict[str, Any]:
+def operation(status: str, reason: str | None = None, result: Any = None) -> dict[str, Any]:
     return {
         "id": 7,
         "endpoint": "sim-0003",
@@ -75,6 +75,7 @@ def operation(status: str, reason: str | None = None) -> dict[str, Any]:
         "path": "/3/0/15",
         "status": status,
         "reason": reason,
+        "result": result,
     }
 
 
@@ -107,6 +108,85 @@ def test_operations_are_listed_as_json(api: Api, run: Any, capsys: pytest.Captur
     assert run("operations", "sim-0003", "--json") == 0
     assert json.loads(capsys.readouterr().out) == [operation("QUEUED")]
     assert api.asked[0][1] == "/function/operations/?limit=20&endpoint=sim-0003"
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ({"kind": "singleResource", "id": 15, "type": "STRING", "value": "UTC"}, "  UTC"),
+        ({"kind": "multiResource", "id": 15, "type": "STRING", "values": {"0": "é"}}, '  {"0": "é"}'),
+        ({"kind": "instance", "id": 0, "resources": []}, ""),
+        ([{"url": "/3/0", "attributes": {}}], ""),
+        (None, ""),
+    ],
+)
+def test_what_a_read_brought_is_shown(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], content: Any, shown: str
+) -> None:
+    result = {"status": "CONTENT(205)", **({} if content is None else {"content": content})}
+    api.answers = [(201, operation("CONFIRMED", result=result))]
+    assert run("read", "--wait", "sim-0003", "/3/0/15") == 0
+    assert capsys.readouterr().out.endswith(f"  CONFIRMED{shown}\n")
+
+
+DEVICES = [
+    {"name": "sim-0001", "registered": True, "last_seen": "2026-01-02T03:04:05.678901+00:00"},
+    {"name": "a", "registered": False, "last_seen": None},
+]
+
+
+def test_devices_of_all_pages_are_listed(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers = [
+        (200, {"endpoints": DEVICES[:1], "next": "sim-0001"}),
+        (200, {"endpoints": DEVICES[1:], "next": None}),
+    ] * 2
+    assert run("devices") == 0
+    assert capsys.readouterr().out == (
+        "sim-0001  registered      2026-01-02T03:04:05Z\na         not registered  never seen\n"
+    )
+    assert [asked[1] for asked in api.asked] == [
+        "/function/operations/v1/endpoints?limit=500",
+        "/function/operations/v1/endpoints?limit=500&cursor=sim-0001",
+    ]
+    assert run("devices", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == DEVICES
+
+
+VALUES = [
+    {
+        "path": "/3/0/7/0",
+        "value": "3600",
+        "time": "2026-01-02T03:04:05+00:00",
+        "type": "INTEGER",
+        "name": "Power Source Voltage",
+        "units": "mV",
+    },
+    {
+        "path": "/40000/0/1",
+        "value": "two\nlines \x1b[2J",
+        "time": "2026-01-02T03:04:06+00:00",
+        "type": "STRING",
+        "name": None,
+        "units": None,
+    },
+]
+
+
+def test_a_device_s_values_are_listed(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers = [(200, {"values": VALUES, "next": None})] * 3
+    assert run("values", "a/b?", "/3") == 0
+    assert capsys.readouterr().out == (
+        "/3/0/7/0    3600 mV             2026-01-02T03:04:05Z  Power Source Voltage\n"
+        "/40000/0/1  two\\nlines \\x1b[2J  2026-01-02T03:04:06Z\n"
+    )
+    assert run("values", "sim-0001") == 0
+    assert [asked[1] for asked in api.asked] == [
+        "/function/operations/v1/endpoints/a%2Fb%3F/values?path=%2F3&limit=500",
+        "/function/operations/v1/endpoints/sim-0001/values?limit=500",
+    ]
+    capsys.readouterr()
+    assert run("values", "sim-0001", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == VALUES
 
 
 def test_an_error_says_what_to_do(
