@@ -40,6 +40,8 @@ def values(client: Client, given: argparse.Namespace) -> int:
     if given.json:
         sys.stdout.write(json.dumps(found) + "\n")
         return 0
+    if not found:
+        sys.stderr.write("no value has been seen yet\n")
     _print([(each["path"], _measure(each), _second(each["time"]), each["name"] or "") for each in found])
     return 0
 

@@ -155,9 +155,9 @@ def _show(home: Path) -> None:
         program = shlex.quote(str(home / CLI_FILE))
         _console.print("\ntry:")
         for words in (
-            "read --wait sim-0001 /3303/0/5700",
+            "devices",
+            "values sim-0001",
             "write --wait sim-0001 /3/0/15 Europe/Berlin",
-            "operations sim-0001",
         ):
             _console.print(escape(f"  {program} {words}"))
     _console.print(f"\nfor a shell: . {escape(shlex.quote(str(home / ENVIRONMENT_FILE)))}")

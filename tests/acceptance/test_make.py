@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,12 +29,16 @@ def test_commands_work_in_a_folder_whose_name_has_a_space_and_install_only_for_u
         assert up.returncode == 0, up.stdout + up.stderr
         tried = [line for line in up.stdout.splitlines() if line.startswith("  ") and "/flownexus" in line]
         assert len(tried) == 3
-        for command in tried:
-            done = subprocess.run(
-                ["sh", "-c", command], capture_output=True, text=True, timeout=90, check=False
-            )
-            assert done.returncode == 0, command + done.stdout + done.stderr
-            assert "CONFIRMED" in done.stdout
+        assert "CONFIRMED" in [_shell(checkout, command) for command in tried][-1]
+        sent = _shell(checkout, _printed(checkout, "Send a command")).splitlines()
+        assert sum("CONFIRMED" in line for line in sent) == 2
+        assert sent[-1].endswith("read sim-0003 /3/0/15  CONFIRMED  Europe/Berlin")
+        # By now each device has told values.
+        seen = [line.split() for line in _shell(checkout, _printed(checkout, "See a value")).splitlines()]
+        assert [words[:2] for words in seen[:3]] == [
+            [f"sim-{number:04}", "registered"] for number in (1, 2, 3)
+        ]
+        assert "/3303/0/5700" in [words[0] for words in seen[3:]]
         status = _make(checkout, "status")
         assert status.returncode == 0, status.stdout + status.stderr
         assert "all is well" in status.stdout
@@ -51,14 +56,38 @@ def _sources() -> list[str]:
     return [name for name in names if name and (REPOSITORY / name).is_file()]
 
 
-def _make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _printed(checkout: Path, section: str) -> str:
+    """Return the commands of a section of the README."""
+    [text] = re.findall(rf"(?ms)^## {section}\n(.*?)(?=^## )", (checkout / "README.md").read_text())
+    return "\n".join(re.findall(r"(?ms)^```sh\n(.*?)^```", text))
+
+
+def _shell(checkout: Path, commands: str) -> str:
+    """Run commands as a user does, and return what they print; each must succeed."""
+    done = subprocess.run(
+        ["sh", "-e", "-c", commands],
+        cwd=checkout,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, commands + done.stdout + done.stderr
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
     # What `make test` exports is this checkout's.
     mine = ("FLOWNEXUS_", "MAKE", "MFLAGS", "DEVICES", "PORTS", "VIRTUAL_ENV")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+
+
+def _make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", *arguments],
         cwd=checkout,
-        env=environment,
+        env=_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

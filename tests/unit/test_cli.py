@@ -187,6 +187,9 @@ def test_a_device_s_values_are_listed(api: Api, run: Any, capsys: pytest.Capture
     capsys.readouterr()
     assert run("values", "sim-0001", "--json") == 0
     assert json.loads(capsys.readouterr().out) == VALUES
+    api.answers = [(200, {"values": [], "next": None})]
+    assert run("values", "sim-0001") == 0
+    assert capsys.readouterr() == ("", "no value has been seen yet\n")
 
 
 def test_an_error_says_what_to_do(
