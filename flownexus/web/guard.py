@@ -34,7 +34,7 @@ class Scope(StrEnum):
     OPERATE = "operate"
     """Queue and cancel operations."""
     READ = "read"
-    """See operations."""
+    """See operations, and endpoints with their values."""
 
 
 class UndeclaredScopeError(FlowNexusError):
