@@ -150,14 +150,14 @@ class _RawEnvelope(msgspec.Struct):
     items: msgspec.Raw
 
 
-class _PlainResource(msgspec.Struct):
+class _PlainResource(msgspec.Struct, gc=False):
     kind: Literal["singleResource"]
     id: int
     type: DataType
     value: Any
 
 
-class _PlainItem(msgspec.Struct):
+class _PlainItem(msgspec.Struct, gc=False):
     """The commonest item, a value of a resource that is not multiple; all its keys are those of a single."""
 
     ep: str

@@ -97,7 +97,7 @@ public final class Main implements Callable<Integer> {
   @Option(names = "--lanes", defaultValue = "2", description = "of each webhook")
   private int lanes;
 
-  @Option(names = "--batch-items", defaultValue = "1000", description = "at most in one post")
+  @Option(names = "--batch-items", defaultValue = "4000", description = "at most in one post")
   private int batchItems;
 
   @Option(

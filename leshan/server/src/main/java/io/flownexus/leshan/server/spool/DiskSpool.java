@@ -122,8 +122,8 @@ public final class DiskSpool implements Spool, Journal.Participant {
   }
 
   @Override
-  public boolean holds(Lane lane) {
-    return find(lane).pending() > 0;
+  public long pending(Lane lane) {
+    return find(lane).pending();
   }
 
   @Override

@@ -14,9 +14,12 @@ final class LanePoster {
   private static final Logger LOG = LoggerFactory.getLogger(LanePoster.class);
   private static final int MAX_BYTES = 4 << 20;
   // After a large batch more is on its way, and a batch by itself costs as much as many items:
-  // gathering for a moment makes fewer and larger ones.
+  // gathering for a moment makes fewer and larger ones. After a very large one a longer moment does
+  // so once more, and of a device that notifies again meanwhile only one value is the latest.
   private static final int BUSY = 50;
   private static final Duration GATHER = Duration.ofMillis(50);
+  private static final int VERY_BUSY = 500;
+  private static final Duration GATHER_LONGER = Duration.ofMillis(150);
   // So many bad items may stand in a row; when there are more, it is rather the function.
   private static final int MAX_ASIDE_IN_A_ROW = 5;
   private static final long STUCK = TimeUnit.SECONDS.toNanos(60);
@@ -97,7 +100,7 @@ final class LanePoster {
     if (batch == null) {
       expected = idle();
       busy.set(false);
-      if (spool.holds(lane)) { // came between the look and the release
+      if (spool.pending(lane) > 0) { // came between the look and the release
         wake();
       }
       return;
@@ -109,6 +112,15 @@ final class LanePoster {
             (answer, error) ->
                 attempt(() -> next(batch, error == null ? answer : Answer.failed(error))),
             executor);
+  }
+
+  // What waits already, as when the lane was behind, needs no gathering.
+  private void postNext(int before) {
+    if (before < BUSY || spool.pending(lane) >= limit) {
+      postNext();
+    } else {
+      after(before < VERY_BUSY ? GATHER : GATHER_LONGER);
+    }
   }
 
   // Errors too: a thread that ends quietly would leave the lane busy for ever.
@@ -147,11 +159,7 @@ final class LanePoster {
       asideInARow = 0;
       limit = Math.min(batchItems, limit * 2);
       target.stored(batch, answer);
-      if (batch.items().size() >= BUSY && batch.items().size() < batchItems) {
-        after(GATHER);
-      } else {
-        postNext();
-      }
+      postNext(batch.items().size());
     } else if (batch.items().size() > 1 && (answer.status() == 413 || answer.unreadable())) {
       limit = Math.max(1, batch.items().size() / 2);
       postNext();

@@ -24,8 +24,8 @@ public interface Spool {
   /** Return whether an earlier life of this spool has kept what this message brings. */
   boolean knows(MessageId message);
 
-  /** Return whether items of a lane wait. */
-  boolean holds(Lane lane);
+  /** Return how many items of a lane wait. */
+  long pending(Lane lane);
 
   /**
    * Return the oldest items of a lane, of one source, at least one, at most so many items and

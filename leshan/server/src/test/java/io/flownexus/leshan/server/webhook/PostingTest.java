@@ -20,6 +20,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -63,19 +64,8 @@ class PostingTest {
     spool = new DiskSpool(journal, 2, BOUND_BYTES, metrics);
     journal.start();
     receiver = new WebhookReceiver();
-    WebhookSettings settings =
-        new WebhookSettings(
-            Map.of(
-                WebhookKind.SINGLE, receiver.uri("/single"),
-                WebhookKind.COMPOSITE, receiver.uri("/composite"),
-                WebhookKind.REGISTRATION, receiver.uri("/registration")),
-            Tokens.read(Files.writeString(folder.resolve("token"), "secret")),
-            2,
-            100,
-            Duration.ofSeconds(3),
-            Duration.ofMillis(10),
-            Duration.ofMillis(50));
-    webhooks = new Webhooks(spool, settings, metrics);
+    Files.writeString(folder.resolve("token"), "secret");
+    webhooks = new Webhooks(spool, settings(100), metrics);
   }
 
   @AfterEach
@@ -131,6 +121,32 @@ class PostingTest {
     WebhookReceiver.await(() -> times.size() == 3 && spool.pending() == 0);
     assertEquals(List.of(1, 60, 1), sizes());
     assertTrue(times.get(2) - times.get(1) >= 50_000_000L);
+  }
+
+  @Test
+  void very_busy_lane_gathers_longer_unless_a_full_batch_waits() throws Exception {
+    webhooks.close(Duration.ZERO);
+    webhooks = new Webhooks(spool, settings(600), new Metrics());
+    CountDownLatch go = new CountDownLatch(1);
+    List<Long> times = new CopyOnWriteArrayList<>();
+    receiver.behave(
+        post -> {
+          go.await();
+          times.add(System.nanoTime());
+          return WebhookReceiver.stored(post);
+        });
+    append("ep", 0);
+    WebhookReceiver.await(() -> receiver.posts().size() == 1);
+    int full = 20;
+    append("ep", 1, full * 600 + 2);
+    go.countDown();
+    WebhookReceiver.await(() -> spool.pending() == 0);
+    List<Integer> expected = new ArrayList<>(Collections.nCopies(full + 2, 600));
+    expected.set(0, 1);
+    expected.set(full + 1, 1);
+    assertEquals(expected, sizes());
+    assertTrue(times.get(full) - times.get(1) < full * 150_000_000L);
+    assertTrue(times.get(full + 1) - times.get(full) >= 150_000_000L);
   }
 
   @Test
@@ -406,6 +422,20 @@ class PostingTest {
     append("ep", 2);
     assertEquals(0, webhooks.close(Duration.ofSeconds(5)));
     assertEquals(2, receiver.items("/single").size());
+  }
+
+  private WebhookSettings settings(int batchItems) throws Exception {
+    return new WebhookSettings(
+        Map.of(
+            WebhookKind.SINGLE, receiver.uri("/single"),
+            WebhookKind.COMPOSITE, receiver.uri("/composite"),
+            WebhookKind.REGISTRATION, receiver.uri("/registration")),
+        Tokens.read(folder.resolve("token")),
+        2,
+        batchItems,
+        Duration.ofSeconds(3),
+        Duration.ofMillis(10),
+        Duration.ofMillis(50));
   }
 
   private List<Integer> sizes() {
