@@ -24,7 +24,7 @@ def duration(text: str) -> float:
     if text == "0":
         return 0.0
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise MissingSettingError(f"{text!r} is not a duration; write it like 40s, 1m30s or 500ms")
+        raise MissingSettingError(f"{text!r} is not a duration; write it like 500ms, 40s, 1m30s or 2160h")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
