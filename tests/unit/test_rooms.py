@@ -62,8 +62,6 @@ def test_nothing_in_production_uses_an_http_client_of_the_standard_library(path:
 
 @pytest.mark.parametrize("path", PRODUCTION, ids=name_of)
 def test_sql_stands_in_files_of_sql(path: Path) -> None:
-    if name_of(path) == "flownexus/migrate.py":
-        pytest.skip("it keeps the list of what it has applied")
     assert not [text for text in strings(path) if STATEMENT.fullmatch(text) and text != "SELECT 1"]
 
 
