@@ -84,8 +84,8 @@ def _write(found: Sequence[Asked], beside: str) -> None:
     lines = [
         "# What Grafana's statements take",
         "",
-        f"Written by `python -m benchmarks growth`: {beside}, over this month until now,",
-        f"as the role that reads; each the median of {TIMES}.",
+        f"Written by `python -m benchmarks growth`: {beside},",
+        f"over this month until now, as the role that reads; each the median of {TIMES}.",
         "",
         "| Statement | ms | rows |",
         "| --- | --- | --- |",

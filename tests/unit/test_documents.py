@@ -12,10 +12,7 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
-    path
-    for folder in ("", "docs", "docs/decisions")
-    for path in (REPOSITORY / folder).glob("*.md")
-    if path.name != "CHANGELOG.md"
+    path for folder in ("", "docs", "docs/decisions") for path in (REPOSITORY / folder).glob("*.md")
 )
 SETTINGS = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
 MAX_COLUMNS = 99
