@@ -17,7 +17,7 @@ from flownexus.errors import LockedError, TemporaryError
 from flownexus.leshan.answers import judge
 from flownexus.leshan.client import Leshan
 from flownexus.leshan.requests import call_of
-from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.metrics import DISPATCH_ATTEMPTS, DISPATCH_LATE_RESULTS, DISPATCH_OPEN_OPERATIONS
 from flownexus.operations.lifecycle import Outcome, Verdict, settle, settle_unanswered
@@ -29,7 +29,6 @@ from flownexus.store.telemetry import Telemetry, time_of
 
 log = logging.getLogger(__name__)
 
-PUBLISH_TIMEOUT_S: Final = 1.0
 MAX_OPERATIONS_PER_TRANSACTION: Final = 100
 """How many operations are claimed, or recorded, in one transaction at most."""
 RECORD_PAUSE_S: Final = 0.5

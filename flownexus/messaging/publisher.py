@@ -22,6 +22,8 @@ from flownexus.metrics import MESSAGING_UNPUBLISHED_HINTS
 
 log = logging.getLogger(__name__)
 
+PUBLISH_TIMEOUT_S: Final = 1.0
+"""How long whoever answers a request waits for JetStream's word; housekeeping repairs what it misses."""
 CANCEL_AGAIN_AFTER_S: Final = 0.1
 """After which a task that goes on is cancelled again."""
 
@@ -56,7 +58,7 @@ class Publisher:
         """Wait until connected, at most `timeout` seconds, and say whether it is."""
         return self._connected.wait(timeout) and self.connected
 
-    def publish(self, hints: Iterable[Hint], timeout: float = 1.0) -> int:
+    def publish(self, hints: Iterable[Hint], timeout: float = PUBLISH_TIMEOUT_S) -> int:
         """Publish all, at once, and return how many JetStream did not confirm within `timeout` seconds.
 
         Repeated hints count as one. Returns at once where there is no connection; never raises for one,
@@ -73,7 +75,7 @@ class Publisher:
                 log.warning("publishing failed", exc_info=True)
         return _counted(batch.failures())
 
-    async def publish_async(self, hints: Iterable[Hint], timeout: float = 1.0) -> int:  # noqa: ASYNC109
+    async def publish_async(self, hints: Iterable[Hint], timeout: float = PUBLISH_TIMEOUT_S) -> int:  # noqa: ASYNC109
         """Do what publish() does, for a caller on an event loop of its own."""
         batch = _Batch(hints)
         work = self._submit(batch, timeout)

@@ -9,7 +9,7 @@ from flask import request
 
 from flownexus.errors import ValidationFailedError
 from flownexus.leshan.webhook import EventType, Kind
-from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.metrics import WEBHOOK_ITEMS
 from flownexus.settings import duration_setting, secret
@@ -24,7 +24,6 @@ DOCUMENTED_PATHS = {
     Kind.COMPOSITE: "/leshan_api/resource/composite",
 }
 """Where Leshan servers post that know nothing of functions."""
-PUBLISH_TIMEOUT_S = 1.0
 
 _HINTS = {
     EventType.REGISTERED: HintKind.REGISTERED,

@@ -24,7 +24,7 @@ import msgspec
 from flask import Flask, request
 
 from flownexus.errors import BadRequestError, MissingSettingError, NotFoundError, ValidationFailedError
-from flownexus.messaging.publisher import Publisher
+from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation, parse_operation
@@ -46,7 +46,6 @@ from flownexus.web.problem import Response
 
 NAME: Final = "operations"
 URL: Final = f"/function/{NAME}"
-PUBLISH_TIMEOUT_S: Final = 1.0
 MAX_ID: Final = 2**63 - 1
 
 
