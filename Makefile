@@ -16,10 +16,6 @@ UV := $(TOOLS)/uv/bin/uv
 STAMP := $(VENV)/.synchronized
 MVN := mvn -B -q -f leshan/pom.xml
 
-export DEVICES MODELS PORTS LONG_POLL_TIMEOUT FLOWNEXUS_HOME FLOWNEXUS_DATABASE_URL FLOWNEXUS_NATS_URL
-export FLOWNEXUS_GATEWAY_PORT FLOWNEXUS_LESHAN_PORT FLOWNEXUS_COAP_PORT FLOWNEXUS_COAPS_PORT
-export FLOWNEXUS_DATABASE_PORT FLOWNEXUS_NATS_PORT FLOWNEXUS_CONNECTOR_PORT
-
 .PHONY: help
 help: ## say what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,7 +30,7 @@ prerequisites:
 	@local/prerequisites.sh "$(PYTHON)" "$(if $(FLOWNEXUS_PARTS),$(if $(findstring leshan,$(FLOWNEXUS_PARTS)),java),java)"
 
 # On a checkout in which nothing has run there is nothing to ask, and so nothing to install.
-ASK := if [ ! -x $(RUN) ]; then echo "nothing has run yet: make up" >&2; exit 1; fi;
+ASK := if [ ! -x $(RUN) ]; then echo "nothing has run yet: make up$(if $(FLOWNEXUS_HOME), FLOWNEXUS_HOME=$(FLOWNEXUS_HOME))" >&2; exit 1; fi;
 
 status: ## show the state of each part
 	@$(ASK) $(RUN) -m local status

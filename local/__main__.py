@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from flownexus.credentials import SecretError
 from flownexus.errors import MissingSettingError
 from local import commands
 from local.options import OptionError, Options
+from local.spelling import check_names
 
 
 def main() -> int:
@@ -23,6 +25,7 @@ def main() -> int:
     logs.add_argument("-f", "--follow", action="store_true")
     given = parser.parse_args()
     try:
+        check_names(os.environ)
         options = Options.from_environment()
         if given.command == "logs":
             return commands.logs(options, given.name, tail=given.tail, follow=given.follow)

@@ -25,6 +25,10 @@ def test_commands_work_in_a_folder_whose_name_has_a_space_and_install_only_for_u
     assert (status.returncode, status.stderr.splitlines()[0]) == (2, "nothing has run yet: make up")
     assert not (checkout / ".flownexus").exists()
     try:
+        misspelt = _make(checkout, "up", "PORTS=free", "DEVICE=5")
+        assert misspelt.returncode == 2
+        assert "there is no setting DEVICE: did you mean DEVICES?" in misspelt.stderr
+        assert not (checkout / ".flownexus" / "secrets").exists()
         up = _make(checkout, "up", "PORTS=free")
         assert up.returncode == 0, up.stdout + up.stderr
         tried = [line for line in up.stdout.splitlines() if line.startswith("  ") and "/flownexus" in line]

@@ -127,6 +127,13 @@ def test_up_status_a_second_up_down_and_up_again(home: Home) -> None:
     assert list(home.folder.iterdir()) == []
 
 
+def test_a_misspelt_setting_stops_up_before_anything_starts(home: Home) -> None:
+    done = home.run("up", FLOWNEXUS_GATWAY_PORT="1")
+    assert done.returncode == 1
+    assert "FLOWNEXUS_GATWAY_PORT: did you mean FLOWNEXUS_GATEWAY_PORT?" in done.stderr
+    assert not home.folder.exists()
+
+
 def test_what_up_leaves_can_be_read_by_its_owner_only_and_no_log_holds_a_secret(home: Home) -> None:
     home.up()
     assert home.folder.stat().st_mode & 0o077 == 0
