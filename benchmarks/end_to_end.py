@@ -1,12 +1,12 @@
 """Shows how fast notifications become committed rows, beside how fast they can be taken at all.
 
 Devices send confirmable notifications as fast as they are acknowledged, in turn to a whole world (real
-Leshan with its spool, real gateway, functions and PostgreSQL), to the same jar with --count-only, which
-decodes, acknowledges at once and does no more, and to Leshan with its spool, whose webhooks a function
-answers without doing anything: what functions and a database would reach that cost nothing. Devices run on
-the same machine in all. Then they notify at a steady rate, and the time from a device's sending to the
-moment at which another session of PostgreSQL sees the row is taken. After each phase the devices' own ledger
-is held against the rows.
+Leshan with its spool, real gateway, functions and PostgreSQL), to the same jar with --count-only, whose
+spool counts the same items, acknowledges at once and drops them, and to Leshan with its spool, whose
+webhooks a function answers without doing anything: what functions and a database would reach that cost
+nothing. Devices run on the same machine in all. Then they notify at a steady rate, and the time from a
+device's sending to the moment at which another session of PostgreSQL sees the row is taken. After each phase
+the devices' own ledger is held against the rows.
 """
 
 from __future__ import annotations

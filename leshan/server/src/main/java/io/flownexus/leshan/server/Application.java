@@ -16,14 +16,12 @@ import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
 import io.flownexus.leshan.server.security.RegistrationWatch;
 import io.flownexus.leshan.server.webhook.Intake;
-import io.flownexus.leshan.server.webhook.NotificationCounter;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryPoolMXBean;
 import java.lang.management.MemoryType;
 import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.CompletableFuture;
 import org.eclipse.leshan.core.endpoint.Protocol;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
@@ -46,7 +44,7 @@ public final class Application {
   private volatile boolean ready;
 
   /** Put the parts together, without opening any port. */
-  public Application(ServerSettings settings) {
+  Application(ServerSettings settings) {
     this.settings = settings;
     Metrics metrics = new Metrics();
     ObjectModels models = ObjectModels.load(settings.models());
@@ -55,26 +53,18 @@ public final class Application {
     InetSocketAddress coap =
         plain.open() ? new InetSocketAddress(settings.coapHost(), settings.coapPort()) : null;
     InetSocketAddress coaps = new InetSocketAddress(settings.coapHost(), settings.coapsPort());
-    delivery = settings.webhooks() == null ? null : new Delivery(settings, metrics);
-    KnownEndpoints known = delivery == null ? new KnownEndpoints() : delivery.endpoints();
+    delivery = settings.delivery().apply(metrics);
+    KnownEndpoints known = delivery.endpoints();
     DevicePolicy policy = new DevicePolicy(security, plain, known, metrics);
     NewEndpoints limit = new NewEndpoints(settings.newEndpoints(), System::nanoTime);
     Gatekeeper gatekeeper = new Gatekeeper(policy, known, limit);
-    if (delivery == null) {
-      transport = Transport.create(coap, coaps, gatekeeper, metrics);
-      lwm2m = build(models, security, policy);
-      lwm2m.getObservationService().addListener(new NotificationCounter(metrics));
-    } else {
-      transport =
-          Transport.create(coap, coaps, gatekeeper, delivery.spool(), delivery.uplink(), metrics);
-      lwm2m = build(models, security, policy);
-      // First of the listeners: the data of devices before all else.
-      lwm2m.getRegistrationService().addListener((RegistrationListener) delivery.uplink());
-      lwm2m.getObservationService().addListener(delivery.uplink());
-      lwm2m
-          .getObservationService()
-          .addListener(new EndedObservations(lwm2m.getObservationService()));
-    }
+    transport =
+        Transport.create(coap, coaps, gatekeeper, delivery.spool(), delivery.uplink(), metrics);
+    lwm2m = build(models, security, policy);
+    // First of the listeners: the data of devices before all else.
+    lwm2m.getRegistrationService().addListener((RegistrationListener) delivery.uplink());
+    lwm2m.getObservationService().addListener(delivery.uplink());
+    lwm2m.getObservationService().addListener(new EndedObservations(lwm2m.getObservationService()));
     RegistrationWatch watch =
         new RegistrationWatch(
             (RegistrationServiceImpl) lwm2m.getRegistrationService(), policy, known);
@@ -88,8 +78,8 @@ public final class Application {
             security,
             watch::review,
             metrics,
-            delivery == null ? null : delivery.spool(),
-            delivery == null ? () -> CompletableFuture.completedStage(null) : delivery::saved,
+            delivery.spool(),
+            delivery::saved,
             this::troubles);
     Runtime runtime = Runtime.getRuntime();
     metrics.gauge(
@@ -106,10 +96,7 @@ public final class Application {
   }
 
   private List<String> troubles() {
-    if (!ready) {
-      return List.of("not ready");
-    }
-    return delivery == null ? List.of() : delivery.troubles();
+    return ready ? delivery.troubles() : List.of("not ready");
   }
 
   private static long keptByCollection() {
@@ -152,9 +139,7 @@ public final class Application {
     ready = false;
     lwm2m.stop();
     lwm2m.destroy();
-    if (delivery != null) {
-      delivery.stop(patience);
-    }
+    delivery.stop(patience);
     try {
       http.stop();
     } catch (Exception e) {
@@ -191,6 +176,7 @@ public final class Application {
     LeshanServerBuilder builder =
         new LeshanServerBuilder()
             .setEndpointsProviders(transport)
+            .setRegistrationStore(delivery.registrations())
             .setObjectModelProvider(models)
             .setDecoder(Codecs.decoder(Intake::note))
             .setEncoder(Codecs.encoder())
@@ -200,9 +186,6 @@ public final class Application {
                 new StaticClientAwakeTimeProvider(
                     Math.toIntExact(settings.clientAwakeTime().toMillis())));
     builder.setLinkParser(Links.parser());
-    if (delivery != null) {
-      builder.setRegistrationStore(delivery.registrations());
-    }
     Credentials credentials = settings.credentials();
     if (credentials != null) {
       builder

@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server;
 
 import io.flownexus.leshan.server.base.AtomicFile;
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.json.Json;
@@ -17,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.function.Function;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -113,7 +115,7 @@ public final class Main implements Callable<Integer> {
 
   @Option(
       names = "--count-only",
-      description = "decode and acknowledge notifications, count them, and do no more")
+      description = "count what would be posted, and drop it: the ceiling of benchmarks")
   private boolean countOnly;
 
   @Option(names = "--security-store", description = "JSON file of security entries")
@@ -218,17 +220,14 @@ public final class Main implements Callable<Integer> {
         httpPort,
         Tokens.read(apiTokenFile),
         secretsTokenFile == null ? null : Tokens.read(secretsTokenFile),
-        countOnly ? null : webhooks(),
-        spool,
-        maxSpoolBytes,
+        countOnly ? metrics -> new CountingDelivery(bridgedGap, metrics) : webhookDelivery(),
         securityStore,
         Credentials.read(serverCert, serverKey, caCert),
         models,
-        clientAwakeTime,
-        bridgedGap);
+        clientAwakeTime);
   }
 
-  private WebhookSettings webhooks() {
+  private Function<Metrics, Delivery> webhookDelivery() {
     if (lanes < 1 || batchItems < 1 || maxSpoolBytes < 1) {
       throw new StartupException("--lanes, --batch-items and --max-spool-bytes are 1 or more");
     }
@@ -238,17 +237,19 @@ public final class Main implements Callable<Integer> {
     if (webhookTokenFile == null) {
       throw new StartupException("--webhook-token-file is needed, or --count-only");
     }
-    return new WebhookSettings(
-        Map.of(
-            WebhookKind.SINGLE, http("--webhook-single", webhookSingle),
-            WebhookKind.COMPOSITE, http("--webhook-composite", webhookComposite),
-            WebhookKind.REGISTRATION, http("--webhook-registration", webhookRegistration)),
-        Tokens.read(webhookTokenFile),
-        lanes,
-        batchItems,
-        webhookTimeout,
-        FIRST_RETRY,
-        LONGEST_RETRY);
+    WebhookSettings webhooks =
+        new WebhookSettings(
+            Map.of(
+                WebhookKind.SINGLE, http("--webhook-single", webhookSingle),
+                WebhookKind.COMPOSITE, http("--webhook-composite", webhookComposite),
+                WebhookKind.REGISTRATION, http("--webhook-registration", webhookRegistration)),
+            Tokens.read(webhookTokenFile),
+            lanes,
+            batchItems,
+            webhookTimeout,
+            FIRST_RETRY,
+            LONGEST_RETRY);
+    return metrics -> new WebhookDelivery(webhooks, spool, maxSpoolBytes, bridgedGap, metrics);
   }
 
   private static URI http(String flag, URI uri) {

@@ -1,20 +1,21 @@
 package io.flownexus.leshan.server;
 
+import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
-import io.flownexus.leshan.server.webhook.WebhookSettings;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.function.Function;
 
 /**
  * All that a server needs to know to start.
  *
  * <p>Port 0 is any free one; a CoAP port is opened where somebody may use it; paths that are null
- * are not used; without webhooks it only counts, and needs no spool.
+ * are not used; the delivery is opened with the metrics that it counts into.
  */
-public record ServerSettings(
+record ServerSettings(
     String coapHost,
     int coapPort,
     int coapsPort,
@@ -24,11 +25,8 @@ public record ServerSettings(
     int httpPort,
     Tokens apiTokens,
     Tokens secretsTokens,
-    WebhookSettings webhooks,
-    Path spool,
-    long maxSpoolBytes,
+    Function<Metrics, Delivery> delivery,
     Path securityStore,
     Credentials credentials,
     Path models,
-    Duration clientAwakeTime,
-    Duration bridgedGap) {}
+    Duration clientAwakeTime) {}

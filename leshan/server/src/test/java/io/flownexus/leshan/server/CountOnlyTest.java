@@ -27,6 +27,7 @@ class CountOnlyTest {
         assertEquals(Type.ACK, device.answer(mid, 5000).getType());
       }
       assertEquals(10, server.metric("notifications_total"));
+      assertEquals(11, server.metric("spool_counted_items_total")); // and the registration
       assertTrue(webhooks.posts().isEmpty());
     }
   }

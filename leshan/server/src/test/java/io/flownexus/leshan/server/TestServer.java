@@ -77,14 +77,13 @@ final class TestServer implements AutoCloseable {
                 0,
                 api,
                 secrets,
-                settings,
-                spool,
-                maxSpoolBytes,
+                metrics ->
+                    new WebhookDelivery(
+                        settings, spool, maxSpoolBytes, Duration.ofSeconds(30), metrics),
                 folder.resolve("security.json"),
                 credentials,
                 null,
-                awake,
-                Duration.ofSeconds(30)));
+                awake));
     application.start();
   }
 

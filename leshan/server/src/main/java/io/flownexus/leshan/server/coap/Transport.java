@@ -69,7 +69,10 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Spool spool,
       Uplink uplink,
       Metrics metrics) {
-    Map<Protocol, Deduplicator> deduplicators = deduplicators(metrics);
+    Map<Protocol, Deduplicator> deduplicators =
+        Stream.of(Protocol.COAP, Protocol.COAPS)
+            .collect(
+                toMap(Function.identity(), each -> new Deduplicator(each.getUriScheme(), metrics)));
     LongAdder moved =
         metrics.counter(
             "moved_total", "", "Notifications from where their device is not registered.");
@@ -98,19 +101,6 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
                               refusals));
                 });
     return new Transport(builder, gatekeeper, deduplicators, spool, uplink, metrics);
-  }
-
-  /** Describe endpoints that acknowledge at once, and keep nothing. */
-  public static Transport create(
-      InetSocketAddress coap, InetSocketAddress coaps, Gatekeeper gatekeeper, Metrics metrics) {
-    Builder builder = builder(coap, coaps, metrics, protocol -> endpoint -> {});
-    return new Transport(builder, gatekeeper, deduplicators(metrics), null, null, metrics);
-  }
-
-  private static Map<Protocol, Deduplicator> deduplicators(Metrics metrics) {
-    return Stream.of(Protocol.COAP, Protocol.COAPS)
-        .collect(
-            toMap(Function.identity(), each -> new Deduplicator(each.getUriScheme(), metrics)));
   }
 
   private static Builder builder(
@@ -152,19 +142,16 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       ServerSecurityInfo security,
       LeshanServer server) {
     super.createEndpoints(
-        gatekeeper.guard(
-            spool == null ? receiver : new Admission(receiver, spool, uplink, metrics)),
+        gatekeeper.guard(new Admission(receiver, spool, uplink, metrics)),
         notificationReceiver,
         toolbox,
         security,
         server);
     getCoapServer().setMessageDeliverer(new RequestCheck(getCoapServer().getMessageDeliverer()));
-    NotificationGate gate = spool == null ? null : new NotificationGate(spool, metrics);
+    NotificationGate gate = new NotificationGate(spool, metrics);
     for (LwM2mServerEndpoint endpoint : getEndpoints()) {
       if (endpoint instanceof CaliforniumServerEndpoint californium) {
-        if (gate != null) {
-          californium.getCoapEndpoint().addInterceptor(gate); // first: it leaves nothing behind
-        }
+        californium.getCoapEndpoint().addInterceptor(gate); // first: it leaves nothing behind
         deduplicators.get(endpoint.getProtocol()).attach(californium.getCoapEndpoint());
       }
     }

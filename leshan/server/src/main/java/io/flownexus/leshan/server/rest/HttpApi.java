@@ -44,8 +44,8 @@ public final class HttpApi {
   /**
    * Set up, without opening the port.
    *
-   * <p>The spool is null where there is none, secretsTokens where nobody may read keys; saved tells
-   * when observations made so far are safe.
+   * <p>secretsTokens is null where nobody may read keys; saved tells when observations made so far
+   * are safe.
    */
   public HttpApi(
       String host,
@@ -88,9 +88,7 @@ public final class HttpApi {
     add(context, "/api/clients/*", new ClientsServlet(lwm2m, saved, metrics));
     add(context, "/api/security/*", new SecurityServlet(security, secretsTokens, securityChanged));
     add(context, "/api/event", new EventServlet(lwm2m));
-    if (spool != null) {
-      add(context, "/api/set-aside", new SetAsideServlet(spool));
-    }
+    add(context, "/api/set-aside", new SetAsideServlet(spool));
     add(context, "/metrics", new TextServlet("text/plain; version=0.0.4", metrics::text));
     add(context, "/healthz", new HealthServlet(troubles));
     server.setHandler(new HeadWatch(context));
