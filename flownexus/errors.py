@@ -68,7 +68,7 @@ class InsufficientScopeError(FlowNexusError):
     title = "Forbidden"
 
     def __init__(self, scope: str, name: str) -> None:
-        super().__init__(f"{name!r} lacks the scope {scope!r}")
+        super().__init__(f"{name!r} lacks the scope '{scope}'")
         self.scope = scope
 
 

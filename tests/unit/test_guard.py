@@ -108,6 +108,7 @@ def test_without_the_scope_of_the_route_a_caller_is_told_which_one_it_is(ask: As
     assert answer.status_code == 403
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="operate"'
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["detail"] == "'ann' lacks the scope 'operate'"
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("DELETE", "/"), ("GET", "/elsewhere")])
