@@ -91,10 +91,12 @@ class FunctionApp(Starlette):
         await super().__call__(scope, receive, send)
 
 
-async def _http_problem(_: Request, error: Exception) -> Response:
+async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # for the type checker: registered for it
     status = HTTPStatus(error.status_code)
-    return _response(*problem_of(status, status.phrase, status.description, dict(error.headers or {})))
+    nothing = f"there is nothing at {request.url.path}"
+    detail = nothing if status is HTTPStatus.NOT_FOUND else status.description
+    return _response(*problem_of(status, status.phrase, detail, dict(error.headers or {})))
 
 
 def _response(body: Json, status: int, headers: Mapping[str, str]) -> Response:
