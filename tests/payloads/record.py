@@ -1,7 +1,9 @@
-"""Record what our Leshan posts, from a simulated device: python -m tests.payloads.record
+"""Record what our Leshan posts and answers, from a simulated device: python -m tests.payloads.record
 
-Writes recorded-<webhook>-<what>.json beside this file, each the body of one post as it came, laid out for
-people. Run it again when Leshan's webhooks change; tests/integration/test_recorded.py says what they mean.
+Writes beside this file recorded-<webhook>-<what>.json, each the body of one post as it came, and
+answered-<what>.json, each what a user asks and Leshan's answer to it; laid out for people. Run it again when
+Leshan's webhooks or REST API change. tests/integration/test_recorded.py says what the posts mean,
+tests/unit/functions/dispatch-op what the answers do.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+from flownexus.leshan.requests import call_of
+from flownexus.operations.new_operation import parse_operation
 from local import web
 from local.options import Options, Ports
 from local.world import World
@@ -81,9 +86,24 @@ def record(posts: Posts, what: str, webhook: str, act: Callable[[], object], ite
         got = ""
         while got != webhook:
             got, body = posts.get(timeout=TIMEOUT)
-    path = FOLDER / f"recorded-{webhook}-{what}.json"
-    path.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(path.name)
+    keep(f"recorded-{webhook}-{what}.json", body)
+
+
+def keep(name: str, recorded: Any) -> None:
+    """Write a file beside this one."""
+    (FOLDER / name).write_text(json.dumps(recorded, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(name)
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "read": {"operation": "read", "path": "/3303/0"},
+    "write": {"operation": "write", "path": "/1/0/1", "value": {"type": "INTEGER", "value": "240"}},
+    "execute": {"operation": "execute", "path": "/3303/0/5605"},
+    "discover": {"operation": "discover", "path": "/3303/0"},
+    "not-found": {"operation": "read", "path": "/3303/7/5700"},
+    "not-registered": {"endpoint": "nobody", "operation": "read", "path": "/3/0"},
+}
+"""What is asked of the device, by REST as a user asks it."""
 
 
 def main() -> None:
@@ -108,6 +128,19 @@ def main() -> None:
             )
             assert status == 200, text
             assert json.loads(text)["success"], text
+
+        def answer(what: str, asked: dict[str, Any]) -> None:
+            body = {"endpoint": ENDPOINT, **asked}
+            new = parse_operation(body)
+            call = call_of(new.operation)
+            status, text = web.request(
+                world.ports.leshan,
+                call.method,
+                f"/api/clients/{new.endpoint}{call.path}?{urlencode(call.query)}",
+                body=call.json,
+                headers=web.bearer(nexus.token("leshan")) | {"Content-Type": "application/json"},
+            )
+            keep(f"answered-{what}.json", {"asked": body, "status": status, "body": json.loads(text)})
 
         def do(action: str, **query: Any) -> Callable[[], None]:
             def act() -> None:
@@ -150,6 +183,8 @@ def main() -> None:
             record(posts, "instance-2", "single", lambda: other.notify("/3303/2/5700", "22.5"))
             other.deregister()
             other.close()
+            for what, asked in ASKED.items():
+                answer(what, asked)
             record(posts, "updated", "registration", do("update"))
             record(posts, "unregistered", "registration", do("deregister"))
 
