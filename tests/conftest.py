@@ -9,4 +9,8 @@ pytest_plugins = [
     "tests.fixtures.world",
     "tests.fixtures.nexus",
     "tests.fixtures.device",
+    "tests.fixtures.statements",
+    "tests.fixtures.hints",
+    "tests.fixtures.function",
+    "tests.fixtures.routes",
 ]

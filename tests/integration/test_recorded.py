@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,10 +16,10 @@ from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.ingest import create_app
 from tests.fixtures.guard import guard_of
+from tests.fixtures.payloads import just_sent, recorded
 from tests.fixtures.postgres import Database
 
-PAYLOADS = Path(__file__).parent.parent / "payloads"
-RECORDED = sorted(path.name for path in PAYLOADS.glob("recorded-*.json"))
+RECORDED = [name for kind in Kind for name in recorded(kind)]
 ANY = object()
 THERMOMETER = {
     "/3303/0/5601": ANY,
@@ -82,14 +79,7 @@ def functions(database: Database) -> Iterator[Functions]:
 
 
 def load(name: str) -> tuple[Kind, Any]:
-    """Return a recorded body as if it had just been sent; a time too old would not be believed."""
-    body = json.loads((PAYLOADS / name).read_text(encoding="utf-8"))
-    age = int(time.time() * 1000) - max(item["ts"] for item in body["items"])
-    for item in body["items"]:
-        item["ts"] += age
-        if item["val"].get("type") == "TIME":
-            item["val"]["value"] += age
-    return Kind(name.split("-")[1]), body
+    return Kind(name.split("-")[1]), just_sent(name)
 
 
 def test_every_recording_is_expected() -> None:

@@ -1,103 +1,64 @@
-"""What functions do before any service is asked: whom they let in, when they refuse to start."""
+"""Each function has its folder of tests here, and refuses to start where something is missing."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from flask.testing import FlaskClient
 
 from flownexus.errors import MissingSettingError
-from flownexus.leshan.webhook import Kind
-from flownexus.store.pool import Pool
-from flownexus.store.telemetry import Telemetry
-from flownexus.web.ingest import app_from_environment, create_app
-from tests.fixtures.guard import guard_of
+from tests.fixtures.function import NOBODY, STACK
 from tests.fixtures.handler import FUNCTIONS, load_handler
+from tests.fixtures.routes import RouteTests
 
-SECRETS = {
-    "ingest-single": ["flownexus-webhook-token", "flownexus-nats-url", "flownexus-database-url"],
-    "ingest-composite": ["flownexus-webhook-token", "flownexus-nats-url", "flownexus-database-url"],
-    "registration": ["flownexus-webhook-token", "flownexus-nats-url", "flownexus-database-url"],
-    "operations": ["flownexus-api-token", "flownexus-nats-url", "flownexus-database-url"],
-    "housekeeping": [
-        "flownexus-connector-token",
-        "flownexus-nats-url",
-        "flownexus-housekeeping-database-url",
-    ],
-    "dispatch-op": [
-        "flownexus-connector-token",
-        "flownexus-nats-url",
-        "flownexus-database-url",
-        "flownexus-leshan-token",
-    ],
-}
-SECRET = {"Authorization": "Bearer secret"}
-WEBHOOKS = {
-    "ingest-single": Kind.SINGLE,
-    "ingest-composite": Kind.COMPOSITE,
-    "registration": Kind.REGISTRATION,
-}
+FOLDERS = Path(__file__).parent
+OPTIONAL = "flownexus-hook-token"
 
 
-def starter(function: str) -> Callable[[], object]:
-    """Return what makes the function's app from its environment."""
-    if kind := WEBHOOKS.get(function):
-        return lambda: app_from_environment(kind)
-    start: Callable[[], object] = load_handler(function).app_from_environment
-    return start
+def test_each_function_has_its_folder_of_tests_under_its_name() -> None:
+    there = {path.name for path in FOLDERS.iterdir() if any(path.glob("test_*.py"))}
+    assert there == set(STACK) == {path.parent.name for path in FUNCTIONS.glob("*/handler.py")}
 
 
-def test_every_function_is_known_here() -> None:
-    assert {path.parent.name for path in FUNCTIONS.glob("*/handler.py")} == set(SECRETS)
+def names(file: Path) -> Iterator[object]:
+    """Yield what stands in a module of tests."""
+    spec = importlib.util.spec_from_file_location("tests_of_a_function", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield from vars(module).values()
+
+
+@pytest.mark.parametrize("function", STACK)
+def test_each_function_is_held_to_the_tests_of_all_routes(function: str) -> None:
+    """Those fail where one of its routes has no right request."""
+    held = [
+        name
+        for file in (FOLDERS / function).glob("test_*.py")
+        for name in names(file)
+        if isinstance(name, type) and issubclass(name, RouteTests) and name is not RouteTests
+    ]
+    assert [name.__name__.startswith("Test") for name in held] == [True], (
+        f"{function}: a subclass of RouteTests"
+    )
 
 
 @pytest.mark.parametrize(
-    ("function", "missing"), [(function, secret) for function, names in SECRETS.items() for secret in names]
+    ("function", "missing"),
+    [(name, secret) for name, function in STACK.items() for secret in function.secrets if secret != OPTIONAL],
 )
 def test_a_function_without_one_of_its_secrets_refuses_to_start(
     function: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("secret_mount_path", str(tmp_path))
-    monkeypatch.setenv("leshan_url", "http://127.0.0.1:1")
-    for name in SECRETS[function]:
+    for name, value in STACK[function].environment.items():
+        monkeypatch.setenv(name, value)
+    for name in STACK[function].secrets:
         if name != missing:
-            (tmp_path / name).write_text("nats://user:password@127.0.0.1:1")
+            (tmp_path / name).write_text(NOBODY)
     with pytest.raises(MissingSettingError, match=re.escape(missing)):
-        starter(function)()
-
-
-@pytest.fixture(params=list(Kind))
-def client(request: pytest.FixtureRequest) -> FlaskClient:
-    """Return a webhook function whose database is never opened."""
-    pool = Pool("", open=False)
-    return create_app(
-        request.param, pool, Telemetry(timedelta(days=1)), None, guard_of("secret")
-    ).test_client()
-
-
-@pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer", "Basic secret", "secret"])
-def test_a_webhook_without_the_secret_is_refused_before_its_body_is_read(
-    client: FlaskClient, header: str | None
-) -> None:
-    answer = client.post("/", data=b"{", headers={"Authorization": header} if header else {})
-    assert answer.status_code == 401
-    assert answer.json is not None
-    assert "Authorization: Bearer" in answer.json["detail"]
-
-
-@pytest.mark.parametrize("body", [b"", b"hello", b"{}", b'{"ep": 5}', b"[" * 10000])
-def test_a_webhook_body_of_no_known_shape_is_refused(client: FlaskClient, body: bytes) -> None:
-    answer = client.post("/", data=body, headers=SECRET)
-    assert answer.status_code == 400
-    assert answer.content_type == "application/problem+json"
-
-
-def test_other_paths_and_methods_are_refused(client: FlaskClient) -> None:
-    assert client.get("/", headers=SECRET).status_code == 405
-    answer = client.post("/elsewhere", headers=SECRET)
-    assert answer.status_code == 404
-    assert answer.get_json()["detail"] == "there is nothing at /elsewhere"
+        load_handler(function).app  # noqa: B018  # it is made here

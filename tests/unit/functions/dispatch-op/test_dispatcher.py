@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from flownexus.settings import Timeouts
 from flownexus.store.operation_claims import HELD, Claim, Held, UnansweredClaimError
 from flownexus.store.operation_results import End, Recorded
 from flownexus.store.telemetry import Telemetry
+from tests.fixtures.hints import Hints
 
 CLAIM = Claim(
     id=7,
@@ -85,61 +86,47 @@ class Leshan:
         return self.exchange
 
 
-class Publisher:
-    def __init__(self) -> None:
-        self.published: list[Hint] = []
-
-    async def publish_async(self, hints: Iterable[Hint], within: float) -> int:
-        self.published += hints
-        return 0
-
-
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store(monkeypatch)
 
 
-@pytest.fixture
-def publisher() -> Publisher:
-    return Publisher()
+def dispatcher(store: Any, hints: Any, leshan: Any, long_poll: float = 0.3) -> Dispatcher:
+    return Dispatcher(store, Telemetry(timedelta(1)), hints, leshan, Timeouts.of(long_poll))
 
 
-def dispatcher(store: Any, publisher: Any, leshan: Any, long_poll: float = 0.3) -> Dispatcher:
-    return Dispatcher(store, Telemetry(timedelta(1)), publisher, leshan, Timeouts.of(long_poll))
-
-
-async def test_nothing_to_send_is_no_error(store: Store, publisher: Publisher) -> None:
+async def test_nothing_to_send_is_no_error(store: Store, hints: Hints) -> None:
     store.claims.clear()
     leshan = Leshan()
-    assert await dispatcher(store, publisher, leshan).dispatch("sim-0001") == {"operation": None}
+    assert await dispatcher(store, hints, leshan).dispatch("sim-0001") == {"operation": None}
     assert leshan.calls == []
 
 
-async def test_the_end_is_recorded_and_told(store: Store, publisher: Publisher) -> None:
-    answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+async def test_the_end_is_recorded_and_told(store: Store, hints: Hints) -> None:
+    answer = await dispatcher(store, hints, Leshan()).dispatch("sim-0001")
     assert answer == {"operation": {"id": 7, "status": Status.CONFIRMED, "attempts": 1, "reason": None}}
     assert [settlement.status for settlement in store.recorded] == [Status.CONFIRMED]
 
 
-async def test_the_next_one_gets_a_hint_where_there_is_one(store: Store, publisher: Publisher) -> None:
+async def test_the_next_one_gets_a_hint_where_there_is_one(store: Store, hints: Hints) -> None:
     store.answer = Recorded.MORE
-    await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
-    assert publisher.published == [Hint(HintKind.QUEUED, "sim-0001")]
+    await dispatcher(store, hints, Leshan()).dispatch("sim-0001")
+    assert hints.published == [Hint(HintKind.QUEUED, "sim-0001")]
 
 
-async def test_nobody_gets_a_hint_for_a_leshan_that_is_away(store: Store, publisher: Publisher) -> None:
+async def test_nobody_gets_a_hint_for_a_leshan_that_is_away(store: Store, hints: Hints) -> None:
     store.answer = Recorded.MORE
-    answer = await dispatcher(store, publisher, Leshan(NotSent("refused"))).dispatch("sim-0001")
+    answer = await dispatcher(store, hints, Leshan(NotSent("refused"))).dispatch("sim-0001")
     assert (answer["operation"]["status"], answer["operation"]["attempts"]) == (Status.QUEUED, 0)
-    assert publisher.published == []
+    assert hints.published == []
 
 
 async def test_a_leshan_that_is_away_is_told_of_once(
-    store: Store, publisher: Publisher, caplog: pytest.LogCaptureFixture
+    store: Store, hints: Hints, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.claims = [CLAIM] * 4
     leshan = Leshan(NotSent("refused"))
-    subject = dispatcher(store, publisher, leshan)
+    subject = dispatcher(store, hints, leshan)
     caplog.set_level("INFO")
     for exchange in (NotSent("refused"), NotSent("refused"), DONE, DONE):
         leshan.exchange = exchange
@@ -149,80 +136,78 @@ async def test_a_leshan_that_is_away_is_told_of_once(
 
 
 async def test_who_holds_the_endpoint_is_waited_for_and_then_the_hint_comes_again(
-    store: Store, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+    store: Store, hints: Hints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HELD_PAUSES_S", (0.01,) * 3)
     store.held = 2
-    answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    answer = await dispatcher(store, hints, Leshan()).dispatch("sim-0001")
     assert (answer["operation"]["id"], store.held) == (7, 0)
     store.held = 4
     with pytest.raises(LockedError):
-        await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+        await dispatcher(store, hints, Leshan()).dispatch("sim-0001")
     assert store.held == 1
 
 
 async def test_what_was_perhaps_claimed_is_given_back_before_the_caller_comes_again(
-    store: Store, publisher: Publisher
+    store: Store, hints: Hints
 ) -> None:
     store.unanswered = [CLAIM]
     store.failures = [UnavailableError()]
     store.answers = [Recorded.HELD]
     leshan = Leshan()
     with pytest.raises(UnansweredClaimError):
-        await dispatcher(store, publisher, leshan).dispatch("sim-0001")
-    assert (leshan.calls, publisher.published) == ([], [])
+        await dispatcher(store, hints, leshan).dispatch("sim-0001")
+    assert (leshan.calls, hints.published) == ([], [])
     assert [(each.status, each.attempt_counts) for each in store.recorded] == [(Status.QUEUED, False)]
 
 
-async def test_and_only_what_was_claimed_of_its_own_endpoint(store: Store, publisher: Publisher) -> None:
+async def test_and_only_what_was_claimed_of_its_own_endpoint(store: Store, hints: Hints) -> None:
     store.unanswered = [CLAIM]
     with pytest.raises(UnansweredClaimError):
-        await dispatcher(store, publisher, Leshan()).dispatch("sim-0002")
+        await dispatcher(store, hints, Leshan()).dispatch("sim-0002")
     assert store.recorded == []
 
 
-async def test_an_end_waits_for_who_holds_the_endpoint(store: Store, publisher: Publisher) -> None:
+async def test_an_end_waits_for_who_holds_the_endpoint(store: Store, hints: Hints) -> None:
     store.answers = [Recorded.HELD, Recorded.HELD]
-    answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    answer = await dispatcher(store, hints, Leshan()).dispatch("sim-0001")
     assert answer["operation"]["status"] is Status.CONFIRMED
     assert store.answers == []
 
 
-async def test_a_late_end_is_thrown_away(store: Store, publisher: Publisher) -> None:
+async def test_a_late_end_is_thrown_away(store: Store, hints: Hints) -> None:
     store.answer = Recorded.LATE
-    answer = await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    answer = await dispatcher(store, hints, Leshan()).dispatch("sim-0001")
     assert answer == {"operation": None}
-    assert publisher.published == []
+    assert hints.published == []
 
 
-async def test_an_absent_postgresql_is_waited_for_while_the_lease_holds(
-    store: Store, publisher: Publisher
-) -> None:
+async def test_an_absent_postgresql_is_waited_for_while_the_lease_holds(store: Store, hints: Hints) -> None:
     store.failures = [UnavailableError(), UnavailableError()]
-    await dispatcher(store, publisher, Leshan()).dispatch("sim-0001")
+    await dispatcher(store, hints, Leshan()).dispatch("sim-0001")
     assert len(store.recorded) == 1
 
 
-async def test_and_no_longer(store: Store, publisher: Publisher) -> None:
+async def test_and_no_longer(store: Store, hints: Hints) -> None:
     store.failures = [UnavailableError() for _ in range(1000)]
     with pytest.raises(UnavailableError):
-        await dispatcher(store, publisher, Leshan(), 0.1).dispatch("sim-0001")
+        await dispatcher(store, hints, Leshan(), 0.1).dispatch("sim-0001")
     assert store.recorded == []
 
 
-async def test_what_cannot_be_sent_fails_instead_of_staying(store: Store, publisher: Publisher) -> None:
+async def test_what_cannot_be_sent_fails_instead_of_staying(store: Store, hints: Hints) -> None:
     broken = Write(path=Path(3, 0, 0), value={"type": "NONSENSE", "value": 1})
     store.claims = [replace(CLAIM, operation=broken)]
     leshan = Leshan()
-    await dispatcher(store, publisher, leshan).dispatch("sim-0001")
+    await dispatcher(store, hints, leshan).dispatch("sim-0001")
     assert leshan.calls == []
     assert store.recorded[0].status is Status.FAILED
 
 
-async def test_a_caller_that_goes_away_changes_nothing(store: Store, publisher: Publisher) -> None:
+async def test_a_caller_that_goes_away_changes_nothing(store: Store, hints: Hints) -> None:
     leshan = Leshan()
     leshan.hold.clear()
-    subject = dispatcher(store, publisher, leshan)
+    subject = dispatcher(store, hints, leshan)
     caller = asyncio.create_task(subject.dispatch("sim-0001"))
     await leshan.called.wait()
     caller.cancel()

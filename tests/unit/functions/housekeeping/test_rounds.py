@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,18 +13,9 @@ from flownexus.housekeeping import rounds
 from flownexus.housekeeping.rounds import Housekeeper
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.messaging.subjects import Hint, HintKind
+from tests.fixtures.hints import Hints
 
 SETTINGS = HousekeepingSettings()
-
-
-class Publisher:
-    def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
-        self.published: list[Hint] = []
-
-    def publish(self, hints: Iterable[Hint], timeout: float) -> int:
-        self.published += hints
-        return self.failures
 
 
 class Store:
@@ -76,7 +67,7 @@ def housekeeper_with(publisher: Any) -> Housekeeper:
 
 
 def test_a_round_says_what_it_did(store: Store) -> None:
-    publisher = Publisher(failures=1)
+    publisher = Hints(fail=1)
     assert housekeeper_with(publisher).do_round() == {
         "revived": 2,
         "forgotten": 3,
@@ -94,7 +85,7 @@ def test_a_round_says_what_it_did(store: Store) -> None:
 
 
 def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(store: Store) -> None:
-    housekeeper = housekeeper_with(Publisher())
+    housekeeper = housekeeper_with(Hints())
     housekeeper.do_round()
     first = len(store.asked)
     housekeeper.do_round()
@@ -105,7 +96,7 @@ def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(store: S
 
 
 def test_maintenance_that_was_left_is_tried_again(store: Store) -> None:
-    housekeeper = housekeeper_with(Publisher())
+    housekeeper = housekeeper_with(Hints())
     store.answers["make_partitions"] = UnavailableError("held")
     summary = housekeeper.do_round()
     assert (summary["partitions_made"], summary["partitions_dropped"]) == (None, 1)
@@ -115,7 +106,7 @@ def test_maintenance_that_was_left_is_tried_again(store: Store) -> None:
 
 def test_what_another_round_is_at_is_left_to_it(store: Store) -> None:
     store.locked = True
-    summary = housekeeper_with(Publisher()).do_round()
+    summary = housekeeper_with(Hints()).do_round()
     assert (summary["revived"], summary["forgotten"], summary["marks_forgotten"]) == (None, None, None)
     assert store.asked == ["endpoints_to_hint"]
 

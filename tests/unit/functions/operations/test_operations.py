@@ -1,0 +1,410 @@
+"""operations: what a user may ask, what of it reaches the store, and how it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.operations.catalogue import KINDS
+from flownexus.operations.lifecycle import Status
+from flownexus.operations.new_operation import parse_operation
+from flownexus.store.endpoint_values import Endpoint, Value
+from flownexus.store.operation_requests import Operation, _KeyUse
+from flownexus.web.guard import Scope
+from tests.fixtures.function import Start
+from tests.fixtures.hints import Hints
+from tests.fixtures.payloads import payload
+from tests.fixtures.routes import RightRequest, RouteTests
+from tests.fixtures.statements import Rows, Statements
+
+CREATED = datetime(2026, 11, 22, 13, 27, 27, tzinfo=UTC)
+READ = payload("answered-read.json")["asked"]
+WRITE = payload("answered-write.json")["asked"]
+KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93-6894a57f9324"'}
+QUEUED = [Hint(HintKind.QUEUED, "sim-0001")]
+
+
+def operation(id_: int = 41, status: Status = Status.QUEUED, **more: Any) -> Operation:
+    """Return an operation as its row has it."""
+    columns: dict[str, Any] = dict.fromkeys(Operation._fields)
+    return Operation(
+        **columns
+        | {"id": id_, "endpoint": "sim-0001", "operation": "read", "path": "/3303/0", "status": str(status)}
+        | {"repeatable": False, "priority": 100, "attempts": 0, "created_at": CREATED, "requested_by": "api"}
+        | more
+    )
+
+
+VALUE = Value("/3303/0/5700", "24.9", CREATED, "FLOAT", "Sensor Value", None)
+ROWS: Mapping[str, Rows] = {
+    "add_operation": [operation()],
+    "operation": [operation()],
+    "operations": [operation()],
+    "cancel_operation": [()],
+    "only_read": [()],
+    "endpoints": [Endpoint("sim-0001", True, CREATED)],
+    "endpoint_ids": [("sim-0001", 7)],
+    "newest_values": [VALUE],
+}
+
+
+class TestRoutes(RouteTests):
+    requests = (
+        RightRequest("POST", "/", Scope.OPERATE, READ, 201),
+        RightRequest("GET", "/", Scope.READ),
+        RightRequest("GET", "/41", Scope.READ),
+        RightRequest("DELETE", "/41", Scope.OPERATE),
+        RightRequest("GET", "/v1/endpoints", Scope.READ),
+        RightRequest("GET", "/v1/endpoints/sim-0001/values", Scope.READ),
+    )
+
+
+@pytest.mark.parametrize("right", TestRoutes.requests, ids=lambda right: f"{right.method} {right.path}")
+def test_a_token_that_may_only_read_is_refused_the_rest_on_the_head(
+    start: Start, statements: Statements, tmp_path: Path, right: RightRequest
+) -> None:
+    (tmp_path / "flownexus-api-token").write_text("hidden dashboard read")
+    app = start(statements).app
+    for path in (right.path, right.path.replace("sim-0001", "a/b")):
+        principal, refusal = app.guard(right.method, path, {"authorization": "Bearer hidden"})
+        if right.scope is Scope.READ:
+            assert (principal.name, refusal) == ("dashboard", None)
+        else:
+            assert (principal, refusal[1]) == (None, 403)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Queue
+
+
+@pytest.mark.parametrize("what", ["read", "write", "execute", "discover"])
+def test_what_is_asked_is_queued_for_who_asks_and_is_a_hint(
+    start: Start, statements: Statements, hints: Hints, what: str
+) -> None:
+    asked = payload(f"answered-{what}.json")["asked"]
+    answer = start(statements).send("POST", "/", asked)
+    assert (answer.status_code, answer.headers["Location"]) == (201, "/function/operations/41")
+    assert (answer.json()["id"], answer.json()["created_at"]) == (41, "2026-11-22T13:27:27+00:00")
+    [added] = statements.of("add_operation")
+    value = added["value"] and added["value"].obj
+    assert {"endpoint": added["endpoint"], "operation": added["operation"], "path": added["path"]} | (
+        {"value": value} if value else {}
+    ) == asked
+    assert (added["priority"], added["requested_by"], added["most"]) == (100, "api", 1000)
+    assert (added["idempotency_key"], added["fingerprint"]) == (None, None)
+    assert hints.published == QUEUED
+
+
+def test_a_plain_value_is_written_as_the_type_that_was_seen(start: Start, statements: Statements) -> None:
+    statements.rows["seen_data_type"] = [("INTEGER",)]
+    assert start(statements).send("POST", "/", WRITE | {"value": 240}).status_code == 201
+    assert statements.of("seen_data_type") == [{"object_id": 1, "resource_id": 1}]
+    assert statements.of("add_operation")[0]["value"].obj == WRITE["value"]
+
+
+def test_a_plain_value_of_a_resource_never_seen_is_refused_with_what_would_be_right(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    statements.rows["seen_data_type"] = [(None,)]
+    answer = start(statements).send("POST", "/", WRITE | {"value": 240})
+    assert answer.status_code == 422
+    assert '"type"' in answer.json()["detail"]
+    assert (statements.of("add_operation"), hints.published) == ([], [])
+
+
+def test_how_many_may_wait_is_a_setting(start: Start, statements: Statements) -> None:
+    start(statements, max_queued_operations="3").send("POST", "/", READ)
+    assert statements.of("add_operation")[0]["most"] == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "the body is not JSON"),
+        (b"read", "the body is not JSON"),
+        (b'{"endpoint": ', "the body is not JSON"),
+        (b'"\xff"', "the body is not JSON"),
+        (b"[" * 10_000, "nested too deeply"),
+    ],
+)
+def test_a_body_that_is_not_json_is_refused(
+    start: Start, statements: Statements, body: bytes, detail: str
+) -> None:
+    answer = start(statements).send("POST", "/", body)
+    assert answer.status_code == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert detail in answer.json()["detail"]
+    assert statements.sent == []
+
+
+@pytest.mark.parametrize(
+    ("body", "details"),
+    [
+        ([READ], ["an operation is a JSON object with endpoint, operation and path"]),
+        ({}, ["endpoint: is the endpoint client name", f"operation: is one of {', '.join(KINDS)}"]),
+        (READ | {"operation": "reboot"}, [f"operation: is one of {', '.join(KINDS)}"]),
+        (READ | {"path": "temperature"}, ["path: 'temperature' is not a LwM2M path"]),
+        (READ | {"priority": 0}, ["priority: is a whole number from 1 to 1000"]),
+        (READ | {"value": 1}, ["value: belongs to a write only"]),
+        (READ | {"pathh": "/3"}, ["pathh: is unknown; the fields are endpoint, operation, path"]),
+        (WRITE | {"value": {"type": "INTEGER", "value": "warm"}}, ["value: "]),
+        (READ | {"endpoint": "a\0", "priority": True}, ["endpoint: is", "priority: is"]),
+    ],
+)
+def test_each_field_that_is_not_valid_is_named_with_what_would_be(
+    start: Start, statements: Statements, hints: Hints, body: Any, details: list[str]
+) -> None:
+    answer = start(statements).send("POST", "/", body)
+    assert (answer.status_code, answer.json()["title"]) == (422, "Not valid")
+    assert [each for each in details if each not in answer.json()["detail"]] == []
+    assert (statements.sent, hints.published) == ([], [])
+
+
+def test_an_endpoint_never_seen_is_a_404(start: Start, statements: Statements, hints: Hints) -> None:
+    statements.rows |= {"add_operation": [], "operation_of_key": [], "endpoint_ids": []}
+    answer = start(statements).send("POST", "/", READ | {"endpoint": "nobody"})
+    assert (answer.status_code, answer.json()["detail"]) == (404, "no endpoint 'nobody' has been seen")
+    assert statements.of("endpoint_ids") == [{"names": ["nobody"]}]
+    assert hints.published == []
+
+
+def test_too_many_that_wait_are_a_429_with_retry_after(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    statements.rows |= {"add_operation": [], "operation_of_key": []}
+    answer = start(statements).send("POST", "/", READ)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
+    assert "1000 operations wait for 'sim-0001', and no more may" in answer.json()["detail"]
+    assert hints.published == []
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Idempotency-Key
+
+
+def test_a_key_goes_to_the_store_with_the_fingerprint_of_what_was_asked(
+    start: Start, statements: Statements
+) -> None:
+    function = start(statements)
+    for header in (KEY["Idempotency-Key"], KEY["Idempotency-Key"].strip('"')):
+        function.send("POST", "/", READ, headers={"Idempotency-Key": header})
+    first, second = statements.of("add_operation")
+    assert first["idempotency_key"] == "8e03978e-40d5-43e8-bc93-6894a57f9324"
+    assert first["fingerprint"] == parse_operation(READ).fingerprint
+    assert first == second
+
+
+def test_the_same_post_again_is_answered_as_it_was_when_it_was_queued(
+    start: Start, statements: Statements
+) -> None:
+    ended = operation(status=Status.CONFIRMED, attempts=1, result={"status": "CONTENT(205)"})
+    statements.rows |= {
+        "add_operation": [],
+        "operation_of_key": [_KeyUse(41, parse_operation(READ).fingerprint)],
+        "operation": [ended],
+    }
+    answer = start(statements).send("POST", "/", READ, headers=KEY)
+    assert (answer.status_code, answer.headers["Location"]) == (201, "/function/operations/41")
+    assert answer.json() == operation().as_json()
+    [asked] = statements.of("operation_of_key")
+    assert asked == {"requested_by": "api", "idempotency_key": "8e03978e-40d5-43e8-bc93-6894a57f9324"}
+
+
+def test_a_key_of_another_operation_is_refused(start: Start, statements: Statements, hints: Hints) -> None:
+    statements.rows |= {
+        "add_operation": [],
+        "operation_of_key": [_KeyUse(40, parse_operation(WRITE).fingerprint)],
+    }
+    answer = start(statements).send("POST", "/", READ, headers=KEY)
+    assert answer.status_code == 422
+    assert "operation 40 was queued by this key" in answer.json()["detail"]
+    assert "a new operation takes a new key" in answer.json()["detail"]
+    assert hints.published == []
+
+
+@pytest.mark.parametrize("key", ["", '""', '"open', '"a" "b"', "a b", f'"{"x" * 256}"', '"a\\b"'])
+def test_a_key_that_is_none_is_refused_with_an_example(
+    start: Start, statements: Statements, key: str
+) -> None:
+    answer = start(statements).send("POST", "/", READ, headers={"Idempotency-Key": key})
+    assert answer.status_code == 400
+    assert 'such as "8e03978e-40d5-43e8-bc93-6894a57f9324"' in answer.json()["detail"]
+    assert statements.sent == []
+
+
+# ---------------------------------------------------------------------------------------------------------
+# List, show, cancel
+
+
+def test_a_list_asks_for_one_more_than_its_page_to_know_whether_there_is_a_next(
+    start: Start, statements: Statements
+) -> None:
+    statements.rows["operations"] = [operation(id_) for id_ in (43, 42, 41)]
+    answer = start(statements).send("GET", "/?endpoint=sim-0001&status=QUEUED&limit=2&cursor=50").json()
+    assert statements.of("operations") == [
+        {"endpoint": "sim-0001", "status": "QUEUED", "cursor": 50, "limit": 3}
+    ]
+    assert ([each["id"] for each in answer["operations"]], answer["next"]) == ([43, 42], 42)
+
+
+def test_the_last_page_has_no_next(start: Start, statements: Statements) -> None:
+    answer = start(statements).send("GET", "/").json()
+    assert statements.of("operations") == [{"endpoint": None, "status": None, "cursor": None, "limit": 51}]
+    assert (len(answer["operations"]), answer["next"]) == (1, None)
+
+
+LIMIT = "limit: a whole number from 1 to 500"
+CURSOR = f"cursor: a whole number from 1 to {2**63 - 1}"
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("limit=0", LIMIT),
+        ("limit=-1", LIMIT),
+        ("limit=501", LIMIT),
+        ("limit=1e3", LIMIT),
+        ("limit=", LIMIT),
+        ("limit=%D9%A3", LIMIT),  # a digit to Python, not to PostgreSQL
+        (f"limit={'9' * 5000}", LIMIT),
+        ("cursor=0", CURSOR),
+        ("cursor=next", CURSOR),
+        (f"cursor={2**63}", CURSOR),
+        ("status=queued", f"status: one of {', '.join(Status)}"),
+        ("endpoint=a%00", "endpoint: an endpoint name has no NUL characters"),
+    ],
+)
+def test_a_query_that_is_not_valid_is_refused_with_what_would_be(
+    start: Start, statements: Statements, query: str, detail: str
+) -> None:
+    answer = start(statements).send("GET", f"/?{query}")
+    assert (answer.status_code, answer.json()["detail"]) == (422, detail)
+    assert statements.sent == []
+
+
+def test_an_operation_is_shown_with_its_end(start: Start, statements: Statements) -> None:
+    ended = operation(status=Status.FAILED, attempts=3, reason="NOT_FOUND(404)", finished_at=CREATED)
+    statements.rows["operation"] = [ended]
+    answer = start(statements).send("GET", "/41").json()
+    assert (answer["status"], answer["attempts"], answer["reason"]) == ("FAILED", 3, "NOT_FOUND(404)")
+    assert answer["finished_at"] == "2026-11-22T13:27:27+00:00"
+    assert statements.of("operation") == [{"id": 41}]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_what_is_not_there_is_a_404(start: Start, statements: Statements, hints: Hints, method: str) -> None:
+    statements.rows |= {"operation": [], "cancel_operation": []}
+    answer = start(statements).send(method, "/42")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "there is no operation 42")
+    asked = len(statements.sent)
+    answer = start(statements).send(method, f"/{2**63}")
+    assert (answer.status_code, answer.json()["detail"]) == (404, f"there is no operation {2**63}")
+    assert (len(statements.sent), hints.published) == (asked, [])
+
+
+@pytest.mark.parametrize("path", ["/x", "/-1", "/1.5", "/41/"])
+def test_what_is_no_number_is_no_operation(start: Start, statements: Statements, path: str) -> None:
+    assert start(statements).send("GET", path).status_code == 404
+    assert statements.sent == []
+
+
+def test_a_cancelled_operation_is_a_hint_for_those_behind_it(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    statements.rows["operation"] = [operation(status=Status.CANCELLED)]
+    answer = start(statements).send("DELETE", "/41")
+    assert (answer.status_code, answer.json()["status"]) == (200, "CANCELLED")
+    assert [name for name, _ in statements.sent] == ["cancel_operation", "operation"]
+    assert hints.published == QUEUED
+
+
+@pytest.mark.parametrize("status", [each for each in Status if each is not Status.QUEUED])
+def test_only_what_is_queued_can_be_cancelled(
+    start: Start, statements: Statements, hints: Hints, status: Status
+) -> None:
+    statements.rows |= {"cancel_operation": [], "operation": [operation(status=status)]}
+    answer = start(statements).send("DELETE", "/41")
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == f"operation 41 is {status}; only a QUEUED one can be cancelled"
+    assert hints.published == []
+
+
+@pytest.mark.parametrize(("method", "body"), [("POST", READ), ("DELETE", None)])
+def test_a_hint_that_cannot_be_published_is_no_error(
+    start: Start, statements: Statements, hints: Hints, method: str, body: Mapping[str, Any] | None
+) -> None:
+    hints.fail = 1
+    assert start(statements).send(method, "/" if body else "/41", body).is_success
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Endpoints and their values
+
+
+def test_endpoints_come_page_by_page_by_name(start: Start, statements: Statements) -> None:
+    statements.rows["endpoints"] = [Endpoint(name, False, None) for name in ("b/c", "d", "e")]
+    answer = start(statements).send("GET", "/v1/endpoints?limit=2&cursor=a%26b").json()
+    assert statements.of("endpoints") == [{"cursor": "a&b", "limit": 3}]
+    assert answer == {
+        "endpoints": [{"name": name, "registered": False, "last_seen": None} for name in ("b/c", "d")],
+        "next": "d",
+    }
+
+
+def test_values_come_page_by_page_by_path_below_the_one_asked_for(
+    start: Start, statements: Statements
+) -> None:
+    statements.rows |= {
+        "newest_values": [VALUE, VALUE._replace(path="/3303/0/5701")],
+        "endpoint_ids": lambda asked: [(name, 7) for name in asked["names"]],
+    }
+    path = "/v1/endpoints/a%2Fb%20%3F/values?path=/3303&limit=1&cursor=/3303/0/5601"
+    answer = start(statements).send("GET", path).json()
+    [asked] = statements.of("newest_values")
+    assert (asked["endpoint"], asked["limit"]) == ("a/b ?", 2)
+    assert (asked["object_id"], asked["object_instance_id"], asked["resource_id"]) == (3303, None, None)
+    assert (asked["after_object_id"], asked["after_object_instance_id"]) == (3303, 0)
+    assert (asked["after_resource_id"], asked["after_resource_instance_id"]) == (5601, None)
+    assert answer == {"values": [VALUE.as_json()], "next": "/3303/0/5700"}
+
+
+def test_values_of_an_endpoint_never_seen_are_a_404(start: Start, statements: Statements) -> None:
+    statements.rows["endpoint_ids"] = []
+    function = start(statements)
+    for name in ("nobody", "no%00body"):
+        answer = function.send("GET", f"/v1/endpoints/{name}/values")
+        assert answer.status_code == 404
+        assert "has been seen" in answer.json()["detail"]
+    assert statements.of("newest_values") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/v1/endpoints?limit=0", LIMIT),
+        ("/v1/endpoints?limit=1e3", LIMIT),
+        ("/v1/endpoints?cursor=%00", "cursor: an endpoint name has no NUL characters"),
+        ("/v1/endpoints/a/values?limit=501", LIMIT),
+        ("/v1/endpoints/a/values?path=temperature", "path: 'temperature' is not a LwM2M path"),
+        ("/v1/endpoints/a/values?cursor=/3303/0", "cursor: the path of a resource"),
+    ],
+)
+def test_a_query_of_endpoints_that_is_not_valid_is_refused(
+    start: Start, statements: Statements, path: str, detail: str
+) -> None:
+    answer = start(statements).send("GET", path)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(detail)
+    assert statements.sent == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/endpoints/", "/v1/endpoints/a", "/v1/endpoints//values", "/v1/endpoints/a/values/"]
+)
+def test_below_endpoints_there_is_nothing_else(start: Start, statements: Statements, path: str) -> None:
+    assert start(statements).send("GET", path).status_code == 404

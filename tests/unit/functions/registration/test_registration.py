@@ -1,0 +1,175 @@
+"""registration: what becomes of the endpoint's row, which operations the plan queues, who gets a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from flownexus.leshan.webhook import Kind
+from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.operations.plan import PlanRow
+from flownexus.web.guard import Scope
+from tests.fixtures.function import TOKEN, Start
+from tests.fixtures.hints import Hints
+from tests.fixtures.payloads import just_sent, payload, recorded
+from tests.fixtures.routes import RightRequest, RouteTests
+from tests.fixtures.statements import Statements
+from tests.fixtures.uplink import ENDPOINT_ID, UPLINK
+
+REGISTERED = just_sent("recorded-registration-registered.json")
+PLAN = [PlanRow("read", 3, None, None), PlanRow("observe", 3303, None, 5700), PlanRow("observe", 9, None, 0)]
+
+ROWS = UPLINK
+
+
+class TestRoutes(RouteTests):
+    requests = (RightRequest("POST", "/", Scope.INGEST, REGISTERED),)
+
+
+STATEMENTS = {
+    "registered": ("register", HintKind.REGISTERED),
+    "updated": ("update_registration", HintKind.UPDATED),
+    "unregistered": ("unregister", HintKind.UNREGISTERED),
+}
+
+
+def test_every_recording_is_expected() -> None:
+    assert {f"recorded-registration-{what}.json" for what in STATEMENTS} == set(recorded(Kind.REGISTRATION))
+
+
+@pytest.mark.parametrize("what", STATEMENTS)
+def test_what_leshan_posts_changes_the_endpoint_is_an_event_and_a_hint(
+    start: Start, statements: Statements, hints: Hints, what: str
+) -> None:
+    body = just_sent(f"recorded-registration-{what}.json")
+    answer = start(statements).send("POST", "/", body)
+    assert answer.json() == {"stored": 1, "skipped": 0, "mark": body["first_seq"], "rejected": []}
+    name, hint = STATEMENTS[what]
+    [change] = statements.of(name)
+    assert change["endpoint_id"] == ENDPOINT_ID
+    assert change["registration_id"] == body["items"][0]["reg"]["id"]
+    assert statements.of("lock_endpoints") == [{"ids": [ENDPOINT_ID]}]
+    assert [event["event_type"] for event in statements.of("add_events")] == [[what]]
+    assert hints.published == [Hint(hint, "sim-0001")]
+
+
+@pytest.mark.parametrize("what", ["registered", "updated"])
+def test_all_that_a_registration_says_is_handed_on(start: Start, statements: Statements, what: str) -> None:
+    body = just_sent(f"recorded-registration-{what}.json")
+    start(statements).send("POST", "/", body)
+    [said] = statements.of(STATEMENTS[what][0])
+    expected: Mapping[str, Any] = {
+        "address": "127.0.0.1:44707",
+        "lifetime": 300,
+        "binding": "U",
+        "version": "1.1",
+        "objects": ["/1/0", "/3", "/3/0", "/5", "/5/0", "/20/0", "/3303", "/3303/0"],
+        "content_formats": [60, 110, 112, 11542, 11543],
+    }
+    assert {name: said[name] for name in expected} == expected
+
+
+def test_the_plan_is_queued_for_what_the_device_has_observations_first(
+    start: Start, statements: Statements
+) -> None:
+    statements.rows["enabled_plan"] = PLAN
+    start(statements).send("POST", "/", REGISTERED)
+    registration = REGISTERED["items"][0]["reg"]["id"]
+    key = {"endpoint_id": ENDPOINT_ID, "registration_id": registration}
+    assert statements.of("drop_older_plan") == [key]
+    assert statements.of("add_planned_operations") == [
+        key | {"operation_types": ["observe", "read"], "paths": ["/3303/0/5700", "/3"]}
+    ]
+
+
+@pytest.mark.parametrize("what", ["updated", "unregistered"])
+def test_an_update_and_an_end_queue_nothing(start: Start, statements: Statements, what: str) -> None:
+    statements.rows["enabled_plan"] = PLAN
+    start(statements).send("POST", "/", just_sent(f"recorded-registration-{what}.json"))
+    assert statements.of("add_planned_operations") == []
+
+
+def test_a_hint_that_cannot_be_published_is_no_error(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    hints.fail = 1
+    assert start(statements).send("POST", "/", REGISTERED).status_code == 200
+
+
+def test_an_event_that_was_stored_before_is_no_hint(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    statements.rows["lock_mark"] = [(REGISTERED["first_seq"],)]
+    answer = start(statements).send("POST", "/", REGISTERED)
+    assert (answer.json()["skipped"], statements.of("register"), hints.published) == (1, [], [])
+
+
+def refused(start: Start, statements: Statements, body: Any) -> str:
+    """Post what is none of the shapes; return the reason."""
+    answer = start(statements).send("POST", "/", body)
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:flownexus:problem:unreadable-delivery"
+    assert statements.sent == []
+    detail: str = answer.json()["detail"]
+    return detail
+
+
+def test_values_are_not_taken_here(start: Start, statements: Statements, hints: Hints) -> None:
+    detail = refused(start, statements, payload("documented-single.json"))
+    assert "obj_id must be 10240 and val.id 0 (registered), 1 (unregistered) or 2 (updated)" in detail
+    assert hints.published == []
+
+
+def test_of_several_events_a_bad_one_is_rejected_alone(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    [item] = REGISTERED["items"]
+    body = REGISTERED | {"items": [payload("documented-single.json"), item]}
+    answer = start(statements).send("POST", "/", body).json()
+    assert (answer["stored"], [each["index"] for each in answer["rejected"]]) == (1, [0])
+    [letter] = statements.of("add_dead_letters")
+    assert (letter["kind"], letter["seqs"]) == ("registration", [REGISTERED["first_seq"]])
+    assert hints.published == [Hint(HintKind.REGISTERED, "sim-0001")]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"lifetime": -1}, "reg.lifetime -1 is not seconds of 32 bits"),
+        ({"address": "x" * 300}, "reg.address has 300 bytes; at most 255 are taken"),
+        ({"heard_since": 2**63}, "reg.heard_since: TIME 9223372036854775808 is outside"),
+        ({"id": 5}, "Expected `str | null`, got `int` - at `$.reg.id`"),
+    ],
+)
+def test_a_field_of_a_registration_that_is_not_valid_is_named(
+    start: Start, statements: Statements, change: Mapping[str, Any], reason: str
+) -> None:
+    [item] = REGISTERED["items"]
+    assert reason in refused(start, statements, item | {"reg": item["reg"] | change})
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "the body is empty"),
+        (b"hello", "neither a JSON object nor an array"),
+        (b"{}", "Object missing required field `ep`"),
+        (b'{"ep": 5}', "Expected `str`, got `int` - at `$.ep`"),
+        (b'{"ep": ', "not JSON"),
+        (b'{"source": "me", "lane": 0, "first_seq": 1, "items": []}', "envelope"),
+    ],
+)
+def test_a_body_of_no_known_shape_is_refused_with_the_reason(
+    start: Start, statements: Statements, body: bytes, detail: str
+) -> None:
+    assert detail in refused(start, statements, body)
+
+
+def test_leshan_s_paths_of_values_and_those_for_senders_without_headers_are_not_here(
+    start: Start, statements: Statements
+) -> None:
+    function = start(statements)
+    for path in ("/leshan_api/resource/single", f"/hook/{TOKEN}/leshan_api/resource/single"):
+        assert function.send("POST", path, REGISTERED).status_code == 404
