@@ -13,6 +13,7 @@ import uvloop
 from connector.service import Service
 from connector.settings import ConnectorSettings
 from flownexus.errors import MissingSettingError
+from flownexus.logs import log_to_stderr
 
 
 async def _run(settings: ConnectorSettings) -> None:
@@ -25,11 +26,10 @@ async def _run(settings: ConnectorSettings) -> None:
 
 def main() -> int:
     """Work until SIGTERM; return the exit code: 0, or 1 after one line that says what is wrong."""
-    logging.basicConfig(
-        level=(os.environ.get("log_level") or "info").upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    try:
+        log_to_stderr(os.environ.get("log_level") or "info", os.environ.get("log_format") or "json")
+    except ValueError as error:
+        sys.exit(f"cannot start: {error}")
     # nats-py and aiohttp say what we say, in more words.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     log = logging.getLogger("connector")

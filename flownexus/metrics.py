@@ -5,11 +5,22 @@ The template's server adds those of HTTP requests (http_*).
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+STORE_TRANSACTION_SECONDS = Histogram(
+    "flownexus_store_transaction_seconds",
+    "How long transactions take, from asking the pool for a connection to the commit, all tries together.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+
 WEBHOOK_ITEMS = Counter("flownexus_webhook_items", "Items by what became of them.", ["kind", "result"])
 
 DISPATCH_ATTEMPTS = Counter("flownexus_dispatch_attempts", "Attempts by what they meant.", ["verdict"])
 DISPATCH_OPEN_OPERATIONS = Gauge(
     "flownexus_dispatch_open_operations", "Operations that wait for their device."
+)
+DISPATCH_LONG_POLL_SECONDS = Histogram(
+    "flownexus_dispatch_long_poll_seconds",
+    "How long Leshan took to answer a request for an operation, its device included.",
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 120),
 )
 DISPATCH_LATE_RESULTS = Counter(
     "flownexus_dispatch_late_results", "Results thrown away since the claim was not the newest any more."

@@ -23,12 +23,13 @@ def main() -> int:
     logs.add_argument("name", nargs="?", default="", help="a part or a function, such as connector")
     logs.add_argument("-n", "--tail", type=int, default=200, metavar="LINES")
     logs.add_argument("-f", "--follow", action="store_true")
+    logs.add_argument("--id", default="", help="a correlation id, such as operation-17")
     given = parser.parse_args()
     try:
         check_names(os.environ)
         options = Options.from_environment()
         if given.command == "logs":
-            return commands.logs(options, given.name, tail=given.tail, follow=given.follow)
+            return commands.logs(options, given.name, tail=given.tail, follow=given.follow, about=given.id)
         status: int = getattr(commands, given.command)(options)
     except (OptionError, MissingSettingError, SecretError, PermissionError) as error:
         return commands.fail(str(error))

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -33,6 +33,7 @@ from local.options import (
 from local.servers.ports import LOOPBACK
 from local.supervise.instance import end, leftovers, running
 from local.supervise.logfile import Entry, Follower, read
+from local.supervise.logline import is_about, readable
 
 DOWN_TIMEOUT = 150.0
 PART_URLS = {"postgres": "DATABASE_URL", "nats": "NATS_URL", "gateway": "GATEWAY", "leshan": "LESHAN_URL"}
@@ -243,8 +244,15 @@ def _replicas(home: Path) -> list[dict[str, Any]]:
     return found
 
 
-def logs(options: Options, name: str = "", *, tail: int = 200, follow: bool = False) -> int:
-    """Print the logs of all parts and functions, or of those whose name begins with `name`."""
+def logs(options: Options, name: str = "", *, tail: int = 200, follow: bool = False, about: str = "") -> int:
+    """Print the logs of all parts and functions, or of those whose name begins with `name`.
+
+    With `about`, a correlation id, only the lines about that message.
+    """
+
+    def wanted(entries: Iterable[Entry]) -> list[Entry]:
+        return [entry for entry in entries if not about or is_about(entry.text, about)]
+
     paths = {
         path.stem: path
         for path in sorted((options.home / "logs").rglob("*.log"))
@@ -257,7 +265,11 @@ def logs(options: Options, name: str = "", *, tail: int = 200, follow: bool = Fa
     followers = {stem: Follower(path) for stem, path in paths.items()}
     width = max(map(len, paths))
     lines = heapq.merge(
-        *([(e.time, stem, e) for e in read(path, tail)] for stem, path in paths.items()), key=lambda x: x[:2]
+        *(
+            [(e.time, stem, e) for e in wanted(read(path, None if about else tail))]
+            for stem, path in paths.items()
+        ),
+        key=lambda x: x[:2],
     )
     for _, stem, entry in list(lines)[-tail:]:
         _print_line(stem, width, entry)
@@ -265,7 +277,7 @@ def logs(options: Options, name: str = "", *, tail: int = 200, follow: bool = Fa
         while follow:
             time.sleep(0.25)
             for stem, follower in followers.items():
-                for entry in follower.read():
+                for entry in wanted(follower.read()):
                     _print_line(stem, width, entry)
     except KeyboardInterrupt:
         pass
@@ -274,7 +286,7 @@ def logs(options: Options, name: str = "", *, tail: int = 200, follow: bool = Fa
 
 def _print_line(stem: str, width: int, entry: Entry) -> None:
     clock = entry.time.astimezone().strftime("%H:%M:%S")
-    sys.stdout.write(f"{clock} {stem:<{width}} {entry.text}\n")
+    sys.stdout.write(f"{clock} {stem:<{width}} {readable(entry.text)}\n")
     sys.stdout.flush()
 
 

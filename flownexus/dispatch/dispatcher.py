@@ -17,9 +17,15 @@ from flownexus.errors import LockedError, TemporaryError
 from flownexus.leshan.answers import judge
 from flownexus.leshan.client import Leshan
 from flownexus.leshan.requests import call_of
+from flownexus.logs import correlated, operation_id
 from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.metrics import DISPATCH_ATTEMPTS, DISPATCH_LATE_RESULTS, DISPATCH_OPEN_OPERATIONS
+from flownexus.metrics import (
+    DISPATCH_ATTEMPTS,
+    DISPATCH_LATE_RESULTS,
+    DISPATCH_LONG_POLL_SECONDS,
+    DISPATCH_OPEN_OPERATIONS,
+)
 from flownexus.operations.lifecycle import Outcome, Verdict, settle, settle_unanswered
 from flownexus.settings import Timeouts
 from flownexus.store.group_commit import AsyncGroupCommit
@@ -91,12 +97,13 @@ class Dispatcher:
             raise
         if claimed is None:
             return {"operation": None}
-        with self._leases.hold(claimed) as lease:
+        with correlated(operation_id(claimed.id)), self._leases.hold(claimed) as lease:
             return await self._end(claimed, lease)
 
     async def _end(self, claimed: Claim, lease: Lease) -> dict[str, Any]:
         """Take what was claimed to its end."""
-        with DISPATCH_OPEN_OPERATIONS.track_inprogress():
+        log.debug("sending", extra={"endpoint": claimed.endpoint, "attempt": claimed.attempts})
+        with DISPATCH_OPEN_OPERATIONS.track_inprogress(), DISPATCH_LONG_POLL_SECONDS.time():
             outcome = await self._send(claimed)
         received = time_of(outcome.time_ms, datetime.now(UTC), self._telemetry.retention)
         DISPATCH_ATTEMPTS.labels(outcome.verdict).inc()
@@ -107,6 +114,11 @@ class Dispatcher:
             DISPATCH_LATE_RESULTS.inc()
             log.warning("operation %d: came back too late with %s", claimed.id, settlement.status)
             return {"operation": None}
+        log.log(
+            logging.DEBUG if settlement.leshan_is_away else logging.INFO,
+            "%s", settlement.status,
+            extra={"verdict": outcome.verdict, "coap_status": outcome.coap_status},
+        )  # fmt: skip
         if recorded is Recorded.MORE and not settlement.leshan_is_away:
             # Where this fails, or Leshan is away, housekeeping's rounds are soon enough.
             await self._publisher.publish_async([Hint(HintKind.QUEUED, claimed.endpoint)], PUBLISH_TIMEOUT_S)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import aiohttp
@@ -13,9 +12,8 @@ from yarl import URL
 
 from flownexus.leshan.answers import Exchange, Lost, NotSent, answered
 from flownexus.leshan.requests import Call
+from flownexus.logs import CORRELATION_ID, current_id
 from flownexus.settings import Timeouts
-
-log = logging.getLogger(__name__)
 
 MAX_ANSWER: Final = 16 * 1024 * 1024  # bytes
 CONNECT_SHARE: Final = 1 / 7
@@ -79,13 +77,16 @@ class Leshan:
         query = {**call.query, "timeout": str(max(1, int(self._timeouts.leshan)))}
         text = "&".join(f"{name}={value}" for name, value in query.items())
         url = URL(f"{self._url}/api/clients/{_segment(endpoint)}{call.path}?{text}", encoded=True)
-        body: dict[str, Any] = {}
+        headers = {} if (id_ := current_id()) is None else {CORRELATION_ID: id_}
+        data = None
         if call.json is not None:
-            body = {"data": msgspec.json.encode(call.json), "headers": {"Content-Type": "application/json"}}
+            data, headers["Content-Type"] = msgspec.json.encode(call.json), "application/json"
         elif call.text is not None:
-            body = {"data": call.text.encode(), "headers": {"Content-Type": "text/plain; charset=utf-8"}}
+            data, headers["Content-Type"] = call.text.encode(), "text/plain; charset=utf-8"
         try:
-            async with self._session.request(call.method, url, allow_redirects=False, **body) as response:
+            async with self._session.request(
+                call.method, url, headers=headers, data=data, allow_redirects=False
+            ) as response:
                 raw = await _read(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             return NotSent(f"Leshan is away: {_name(error)}")

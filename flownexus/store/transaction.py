@@ -14,6 +14,7 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
 from flownexus.errors import LockedError, StatementTimeoutError, UnavailableError
+from flownexus.metrics import STORE_TRANSACTION_SECONDS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -79,6 +80,7 @@ class Transaction:
             callback()
 
 
+@STORE_TRANSACTION_SECONDS.time()
 def transaction(pool: ConnectionPool, work: Callable[[Transaction], T]) -> T:
     """Run `work` in one transaction and return what it returns.
 

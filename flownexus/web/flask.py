@@ -9,6 +9,7 @@ from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Rule
 
+from flownexus.logs import add_correlation_ids, correlate, correlation_id
 from flownexus.web.guard import HOOK, PRINCIPAL, Guard, Principal, Scope, UndeclaredScopeError
 from flownexus.web.problem import Response, problem, problem_of
 
@@ -33,6 +34,7 @@ class FunctionApp(Flask):
 
     def __init__(self, name: str, guard: Guard, ready: Callable[[], bool]) -> None:
         super().__init__(name, static_folder=None)
+        add_correlation_ids()
         self.url_map.merge_slashes = False  # it redirects, to a Location that has the path
         self.ready = ready
         """Says whether the function has what it needs; may block."""
@@ -58,6 +60,7 @@ class FunctionApp(Flask):
 
     def _let_in(self) -> None:
         """Let in whom the server has asked about, or ask where it is another server; then ask the route."""
+        correlate(correlation_id(request.headers.get))
         principal: Principal | None = request.environ.get(PRINCIPAL)
         if principal is None:
             principal = self._guard.principal(request.path, request.headers.get("Authorization"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,8 @@ from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import HOOK, Guard, Scope, guard_from_secrets
+
+log = logging.getLogger(__name__)
 
 DOCUMENTED_PATHS = {
     Kind.SINGLE: "/leshan_api/resource/single",
@@ -66,6 +69,11 @@ def create_app(
 
         def receive(token: str = "") -> dict[str, Any]:  # noqa: ARG001  # the guard has looked at it
             result = deliveries.deliver(request.get_data(cache=False))
+            log.info(
+                "%s: %d stored, %d skipped, %d rejected",
+                of, len(result.stored), result.skipped, len(result.rejected),
+                extra={"mark": result.mark},
+            )  # fmt: skip
             WEBHOOK_ITEMS.labels(of, "stored").inc(len(result.stored))
             WEBHOOK_ITEMS.labels(of, "skipped").inc(result.skipped)
             WEBHOOK_ITEMS.labels(of, "rejected").inc(len(result.rejected))

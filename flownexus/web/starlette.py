@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Send
 from starlette.types import Scope as Connection
 
+from flownexus.logs import add_correlation_ids, correlate, correlation_id
 from flownexus.web.guard import PRINCIPAL, Guard, Principal, Scope, UndeclaredScopeError
 from flownexus.web.problem import Response as Problem
 from flownexus.web.problem import problem, problem_of
@@ -62,6 +63,7 @@ class FunctionApp(Starlette):
         for route in routes:
             if not isinstance(route, ScopedRoute):
                 raise UndeclaredScopeError(getattr(route, "path", ""), getattr(route, "methods", None) or ())
+        add_correlation_ids()
         super().__init__(routes=routes, exception_handlers={HTTPException: _http_problem}, lifespan=lifespan)
         self.ready = ready
         self._guard = guard
@@ -82,6 +84,8 @@ class FunctionApp(Starlette):
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Answer a request, of whom the server has asked about; ask where it is another server."""
+        if scope["type"] == "http":
+            correlate(correlation_id(Headers(scope=scope).get))
         if scope["type"] == "http" and scope.get(PRINCIPAL) is None:
             principal, refusal = self.guard(scope["method"], scope["path"], Headers(scope=scope))
             if refusal is not None:

@@ -18,12 +18,14 @@ an endpoint never seen, 409, 422 naming the fields, 429 too many that wait for i
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import msgspec
 from flask import Flask, request
 
 from flownexus.errors import BadRequestError, MissingSettingError, NotFoundError, ValidationFailedError
+from flownexus.logs import correlated, current_id, operation_id
 from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.lifecycle import Status
@@ -43,6 +45,8 @@ from flownexus.web.flask import FunctionApp, caller
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
 from flownexus.web.idempotency import idempotency_key
 from flownexus.web.problem import Response
+
+log = logging.getLogger(__name__)
 
 NAME: Final = "operations"
 URL: Final = f"/function/{NAME}"
@@ -69,6 +73,13 @@ def create_app(
     def queue() -> Response:
         key = idempotency_key(request.headers.get("Idempotency-Key"))
         operation = create(pool, _parse(request.get_data(cache=False)), caller().name, key, max_queued)
+        request_id = current_id()
+        with correlated(operation_id(operation.id)):
+            log.info(
+                "%s queued",
+                operation.operation,
+                extra={"endpoint": operation.endpoint, "request": request_id},
+            )
         hint(operation.endpoint)
         return operation.as_json(), 201, {"Location": f"{URL}/{operation.id}"}
 

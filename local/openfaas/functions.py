@@ -55,6 +55,7 @@ class Replica:
         self.name = f"{function.name}-{number}"
         self.function = function
         self.port = 0
+        self.metrics_port = 0
         self.ready = False
         self.inflight = 0
         self._context = context
@@ -92,7 +93,7 @@ class Replica:
 
     def _command(self) -> Command:
         """Return how to run it; asked at each start, on the process's thread."""
-        self.port = free_port()
+        self.port, self.metrics_port = free_port(), free_port()
         secrets = SecretFolder(self._folder / "secrets")
         for name in self.function.secrets:
             secrets.write(name, self._context.secrets.path(name).read_text(encoding="utf-8"))
@@ -100,6 +101,7 @@ class Replica:
             **self.function.environment,
             "host": LOOPBACK,
             "port": str(self.port),
+            "metrics_port": str(self.metrics_port),
             "function_dir": str(self.function.handler),
             "secret_mount_path": str(secrets.folder),
             "PYTHONPATH": str(self._context.stack.parent),

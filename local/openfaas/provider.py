@@ -27,6 +27,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from flownexus.credentials import SecretError, SecretFolder
+from flownexus.logs import log_to_stderr
 from flownexus.settings import Timeouts, duration
 from local.openfaas.connections import follow, listen
 from local.openfaas.functions import (
@@ -75,6 +76,7 @@ class Provider:
             web.delete("/system/secrets", self.remove_secret),
             web.get("/system/logs", self.logs),
             web.get("/system/replicas", self.replicas),
+            web.get("/system/metrics-targets", self.metrics_targets),
         ]
 
     async def health(self, _: web.Request) -> web.StreamResponse:
@@ -170,6 +172,7 @@ class Provider:
                     "name": replica.name,
                     "pid": replica.process.pid,
                     "port": replica.port,
+                    "metrics_port": replica.metrics_port,
                     "ready": replica.ready,
                     "inflight": replica.inflight,
                     "crashes": replica.process.exits,
@@ -178,6 +181,18 @@ class Provider:
                 }
                 for _, deployment in sorted(self._functions.deployed.items())
                 for replica in deployment.replicas
+            ]
+        )
+
+    async def metrics_targets(self, _: web.Request) -> web.StreamResponse:
+        """List where the functions' metrics are, as Prometheus's http_sd_configs has it."""
+        return web.json_response(
+            [
+                {
+                    "targets": [f"{LOOPBACK}:{replica.metrics_port}" for replica in deployment.replicas],
+                    "labels": {"function_name": deployment.function.name},
+                }
+                for _, deployment in sorted(self._functions.deployed.items())
             ]
         )
 
@@ -339,9 +354,7 @@ def main() -> None:
     parser.add_argument(
         "--long-poll-timeout", type=duration, default=30.0, help="such as 30s; all follows from it"
     )
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr("info", "json")
     logging.getLogger("aiohttp.server").addFilter(Unquoted())
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

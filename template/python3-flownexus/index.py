@@ -28,9 +28,11 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+import prometheus_client
 import uvicorn
 from function_server.connection import Connection
 from function_server.edge import Application, Edge
+from function_server.logs import log_to_stderr
 from function_server.settings import FunctionServerSettings, SettingError
 from function_server.wsgi import WsgiAdapter
 
@@ -86,6 +88,7 @@ def serve(application: Any, settings: FunctionServerSettings) -> None:
         listener = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     except OSError as error:
         sys.exit(f"cannot start: port {settings.port} of {settings.host}: {error.strerror}")
+    _serve_metrics(settings)
     Connection.read_timeout = settings.read_timeout
     Connection.write_timeout = settings.write_timeout
     Connection.max_connections = settings.max_connections
@@ -115,15 +118,21 @@ def serve(application: Any, settings: FunctionServerSettings) -> None:
     _log.info("stopped")
 
 
+def _serve_metrics(settings: FunctionServerSettings) -> None:
+    """Serve /metrics in a thread, on a port that no gateway passes requests to, as of-watchdog does."""
+    try:
+        prometheus_client.start_http_server(settings.metrics_port, settings.host)
+    except OSError as error:
+        sys.exit(f"cannot start: metrics_port {settings.metrics_port} of {settings.host}: {error.strerror}")
+
+
 def main() -> None:
     """Read the settings, load the handler, serve it."""
     try:
         settings = FunctionServerSettings.from_environment(os.environ)
     except SettingError as error:
         sys.exit(f"cannot start: {error}")
-    logging.basicConfig(
-        stream=sys.stderr, level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(settings)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -129,16 +129,16 @@ def test_the_same_envelope_at_two_replicas_at_the_same_moment_stores_once(nexus:
             assert {answer["mark"] for answer in answers} == {20 * (batch + 1)}
     rows = stored(nexus, "at-once")
     assert (len(rows), len(set(rows))) == (200, 200)
-    asked = [served(nexus, replica["port"]) for replica in nexus.world.replicas("ingest-single")]
+    asked = [served(replica["metrics_port"]) for replica in nexus.world.replicas("ingest-single")]
     nexus.world.scale("ingest-single", 1)
     assert len(asked) == 2
     assert min(asked) > 10
 
 
-def served(nexus: Nexus, port: int) -> int:
+def served(metrics_port: int) -> int:
     """Return how many items a replica of a webhook function has taken or skipped."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
-    connection.request("GET", "/_/metrics")
+    connection = http.client.HTTPConnection(LOOPBACK, metrics_port, timeout=10)
+    connection.request("GET", "/metrics")
     lines = connection.getresponse().read().decode().splitlines()
     connection.close()
     return round(

@@ -68,7 +68,7 @@ def in_flight(served: Served, path: str, number: int) -> Iterator[list[Future[Re
     with ThreadPoolExecutor(number) as pool:
         answers = [pool.submit(served.request, "GET", path) for _ in range(number)]
         deadline = time.monotonic() + 10
-        while f"http_requests_in_flight {number}.0" not in served.request("GET", "/_/metrics")[1].decode():
+        while f"http_requests_in_flight {number}.0" not in served.metrics():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         yield answers
@@ -202,7 +202,7 @@ def test_slow_bodies_leave_the_function_to_those_who_send_theirs(
         for _ in range(20):
             assert served.request("POST", "/", b"whole", RIGHT)[0] == 200
         assert served.request("GET", "/_/ready")[0] == 200
-        assert "http_requests_in_flight 0.0" in served.request("GET", "/_/metrics")[1].decode()
+        assert "http_requests_in_flight 0.0" in served.metrics()
         answered = [connection for connection in slow if answers(connection)]
         # A stranger hears it at once; of those let in, the ones that took the longest made room.
         assert len(answered) == (SLOW - 99 if head else SLOW)
@@ -224,9 +224,7 @@ def test_large_bodies_under_way_are_bounded_together(serve: Serve) -> None:
 
 def bytes_under_way(served: Served) -> float:
     [line] = [
-        line
-        for line in served.request("GET", "/_/metrics")[1].decode().splitlines()
-        if line.startswith("http_bodies_under_way_bytes ")
+        line for line in served.metrics().splitlines() if line.startswith("http_bodies_under_way_bytes ")
     ]
     return float(line.split()[1])
 
@@ -286,9 +284,9 @@ def test_above_max_connections_the_longest_idle_ones_are_closed(serve: Serve) ->
 
 
 @pytest.mark.parametrize("header", ["X-Call-Id", "X-Forwarded-For", "X-Forwarded-Host"])
-def test_probes_and_metrics_are_not_for_who_comes_through_a_gateway(serve: Serve, header: str) -> None:
+def test_probes_are_not_for_who_comes_through_a_gateway(serve: Serve, header: str) -> None:
     served = serve(FLASK)
-    for path in ("/_/metrics", "/_/ready", "/_/health", "/%5f/metrics"):
+    for path in ("/_/ready", "/_/health", "/%5f/health"):
         assert served.request("GET", path)[0] == 200
         assert served.request("GET", path, None, {header: "x"})[0] == 404
 
@@ -467,11 +465,37 @@ def test_an_asgi_handler_takes_a_thousand_requests_at_once(serve: Serve) -> None
     assert time.monotonic() - started < 10
 
 
+def test_metrics_are_not_where_requests_are(serve: Serve) -> None:
+    served = serve(FLASK)
+    assert served.request("GET", "/_/metrics")[0] == 404
+    assert "http_requests_in_flight" in served.metrics()
+
+
+def test_a_port_of_metrics_that_is_taken_is_named(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        served = serve(FLASK, ready=False, metrics_port=str(port))
+        assert served.process.wait(20) == 1
+    assert f"metrics_port {port} of 127.0.0.1: Address already in use" in served.log.read_text()
+
+
+def test_a_log_line_is_a_json_object(serve: Serve) -> None:
+    served = serve(FLASK)
+    served.request("GET", "/?sleep=boom")
+    lines = [json.loads(line) for line in served.log.read_text().splitlines()]
+    assert lines[0]["message"] == f"listening on 127.0.0.1:{served.port}"
+    assert "ValueError" in lines[-1]["exc_info"]
+
+
+def test_a_log_may_be_text(serve: Serve) -> None:
+    assert " INFO index: listening on " in serve(FLASK, log_format="text").log.read_text()
+
+
 def test_metrics_count_the_answers_by_status(serve: Serve) -> None:
     served = serve(FLASK)
     served.request("GET", "/")
     served.request("GET", "/?sleep=boom")
-    metrics = served.request("GET", "/_/metrics")[1].decode()
+    metrics = served.metrics()
     assert 'http_requests_total{code="200"} 1.0' in metrics
     assert 'http_requests_total{code="500"} 1.0' in metrics
 

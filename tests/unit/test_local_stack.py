@@ -108,5 +108,9 @@ def test_the_project_s_own_functions_and_what_each_may_know() -> None:
         "housekeeping": {"flownexus-connector-token"},
     }
     assert functions["dispatch-op"].annotations["topic"] == "lwm2m.>"
-    assert functions["housekeeping"].annotations == {"topic": "cron-function", "schedule": "*/5 * * * * *"}
+    scraped = {"prometheus.io.scrape": "true", "prometheus.io.port": "8081"}
+    assert functions["ingest-single"].annotations == scraped
+    assert functions["housekeeping"].annotations == {
+        "topic": "cron-function", "schedule": "*/5 * * * * *", **scraped,
+    }  # fmt: skip
     assert all("handler.py" in {p.name for p in f.handler.iterdir()} for f in functions.values())

@@ -163,10 +163,6 @@ class Edge:
                 await _answer(send, 503, b"something that the function needs does not answer")
             else:
                 await _answer(send, 200, b"OK")
-        elif path == "/_/metrics":
-            await _answer(
-                send, 200, prometheus_client.generate_latest(), prometheus_client.CONTENT_TYPE_LATEST
-            )
         else:
             await _answer(send, 404, b"not found")
 
@@ -307,7 +303,7 @@ class _Answer:
 
 
 def _came_through_a_gateway(scope: Scope) -> bool:
-    """Tell what OpenFaaS's gateway passes on: probes and metrics are for who reaches the function itself."""
+    """Tell what OpenFaaS's gateway passes on: probes are for who reaches the function itself."""
     return any(name in _GATEWAY_HEADERS for name, _ in scope["headers"])
 
 

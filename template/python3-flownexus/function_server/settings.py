@@ -23,7 +23,9 @@ class FunctionServerSettings:
     host: str = "0.0.0.0"  # noqa: S104 - a container's only service, reached from outside it
     port: int = 8080
     function_dir: Path = Path(__file__).resolve().parent.parent / "function"
+    metrics_port: int = 8081
     log_level: str = "INFO"
+    log_format: str = "json"
     read_timeout: float | None = 30.0  # for a request's head, then for its whole body
     write_timeout: float | None = 30.0  # for a client that does not read what it asked for
     exec_timeout: float | None = None  # for the application to answer
@@ -43,7 +45,9 @@ class FunctionServerSettings:
             host=environment.get("host", cls.host),
             port=read.integer("port", cls.port),
             function_dir=Path(environment.get("function_dir", cls.function_dir)).resolve(),
+            metrics_port=read.integer("metrics_port", cls.metrics_port),
             log_level=read.level("log_level", cls.log_level),
+            log_format=read.word("log_format", cls.log_format, ("json", "text")),
             read_timeout=read.duration("read_timeout", cls.read_timeout),
             write_timeout=read.duration("write_timeout", cls.write_timeout),
             exec_timeout=read.duration("exec_timeout", cls.exec_timeout),
@@ -74,6 +78,12 @@ class _Reader:
         text = self._environment.get(name, "").upper() or default
         if text not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
             raise SettingError(f"{name} must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {text!r}")
+        return text
+
+    def word(self, name: str, default: str, words: tuple[str, ...]) -> str:
+        text = self._environment.get(name, "").lower() or default
+        if text not in words:
+            raise SettingError(f"{name} must be {' or '.join(words)}, not {text!r}")
         return text
 
     def duration(self, name: str, default: float | None) -> float | None:

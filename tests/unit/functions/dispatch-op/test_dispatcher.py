@@ -132,7 +132,9 @@ async def test_a_leshan_that_is_away_is_told_of_once(
         leshan.exchange = exchange
         await subject.dispatch("sim-0001")
     told = [entry.message for entry in caplog.records if entry.name == module.__name__]
-    assert told == ["operations stay queued: refused", "Leshan takes requests again"]
+    assert told == [
+        "operations stay queued: refused", "Leshan takes requests again", "CONFIRMED", "CONFIRMED",
+    ]  # fmt: skip
 
 
 async def test_who_holds_the_endpoint_is_waited_for_and_then_the_hint_comes_again(
