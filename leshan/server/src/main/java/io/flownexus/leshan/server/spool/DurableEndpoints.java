@@ -35,15 +35,16 @@ public final class DurableEndpoints extends KnownEndpoints implements Journal.Pa
   /** Take over what an earlier life has left. */
   public DurableEndpoints(Journal journal) {
     this.journal = journal;
-    journal.define(
+    Database database = journal.database();
+    database.define(
         "CREATE TABLE IF NOT EXISTS endpoint"
             + " (name TEXT PRIMARY KEY, secure INTEGER, day INTEGER) WITHOUT ROWID");
-    put = journal.update("INSERT OR REPLACE INTO endpoint VALUES (?, ?, ?)");
+    put = database.update("INSERT OR REPLACE INTO endpoint VALUES (?, ?, ?)");
     try {
-      journal
+      database
           .update("DELETE FROM endpoint WHERE NOT secure AND day < ?")
           .execute(today() - FORGOTTEN_AFTER_DAYS);
-      load();
+      load(database);
     } catch (SQLException e) {
       throw new StartupException("cannot read the spool (" + e.getMessage() + ")", e);
     }
@@ -90,8 +91,8 @@ public final class DurableEndpoints extends KnownEndpoints implements Journal.Pa
     }
   }
 
-  private void load() throws SQLException {
-    try (PreparedStatement select = journal.query("SELECT name, secure, day FROM endpoint");
+  private void load(Database database) throws SQLException {
+    try (PreparedStatement select = database.query("SELECT name, secure, day FROM endpoint");
         ResultSet rows = select.executeQuery()) {
       while (rows.next()) {
         known.put(rows.getString(1), new Known(rows.getBoolean(2), rows.getLong(3)));

@@ -53,13 +53,14 @@ public final class DurableRegistrationStore extends InMemoryRegistrationStore
   /** Take over what an earlier life has left. */
   public DurableRegistrationStore(Journal journal) {
     this.journal = journal;
-    journal.define(SCHEMA);
+    Database database = journal.database();
+    database.define(SCHEMA);
     try {
-      putRegistration = journal.update("INSERT OR REPLACE INTO registration VALUES (?, ?)");
-      deleteRegistration = journal.update("DELETE FROM registration WHERE id = ?");
-      putObservation = journal.update("INSERT OR REPLACE INTO observation VALUES (?, ?, ?, ?)");
-      deleteObservation = journal.update("DELETE FROM observation WHERE uri = ? AND token = ?");
-      load();
+      putRegistration = database.update("INSERT OR REPLACE INTO registration VALUES (?, ?)");
+      deleteRegistration = database.update("DELETE FROM registration WHERE id = ?");
+      putObservation = database.update("INSERT OR REPLACE INTO observation VALUES (?, ?, ?, ?)");
+      deleteObservation = database.update("DELETE FROM observation WHERE uri = ? AND token = ?");
+      load(database);
     } catch (SQLException e) {
       throw new StartupException("cannot read the spool (" + e.getMessage() + ")", e);
     }
@@ -204,9 +205,9 @@ public final class DurableRegistrationStore extends InMemoryRegistrationStore
     }
   }
 
-  private void load() throws SQLException {
+  private void load(Database database) throws SQLException {
     int loaded = 0;
-    try (PreparedStatement select = journal.query("SELECT json FROM registration");
+    try (PreparedStatement select = database.query("SELECT json FROM registration");
         ResultSet rows = select.executeQuery()) {
       while (rows.next()) {
         super.addRegistration(RegistrationJson.read(rows.getString(1)));
@@ -215,7 +216,7 @@ public final class DurableRegistrationStore extends InMemoryRegistrationStore
     }
     int observed = 0;
     try (PreparedStatement select =
-            journal.query(
+            database.query(
                 "SELECT uri, o.json FROM observation o JOIN registration r ON r.id = registration");
         ResultSet rows = select.executeQuery()) {
       while (rows.next()) {

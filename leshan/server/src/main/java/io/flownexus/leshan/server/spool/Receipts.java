@@ -25,12 +25,13 @@ final class Receipts {
   private long cleaned = started;
   private volatile long[] earlier; // sorted; their hashes, for there may be millions
 
-  Receipts(Journal journal) throws SQLException {
-    journal.define(
+  Receipts(Database database) throws SQLException {
+    database.define(
         "CREATE TABLE IF NOT EXISTS receipt (id INTEGER PRIMARY KEY, time INTEGER, messages BLOB)");
-    insert = journal.update("INSERT INTO receipt (time, messages) VALUES (?, ?)");
-    delete = journal.update("DELETE FROM receipt WHERE time < ?");
-    try (PreparedStatement select = journal.query("SELECT messages FROM receipt WHERE time >= ?")) {
+    insert = database.update("INSERT INTO receipt (time, messages) VALUES (?, ?)");
+    delete = database.update("DELETE FROM receipt WHERE time < ?");
+    try (PreparedStatement select =
+        database.query("SELECT messages FROM receipt WHERE time >= ?")) {
       select.setLong(1, started - EXCHANGE_LIFETIME);
       long[] hashes = new long[1024];
       int size = 0;

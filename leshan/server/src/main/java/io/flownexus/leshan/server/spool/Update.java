@@ -4,22 +4,22 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 
-/** A statement that changes rows, prepared once for each connection that the journal opens. */
+/** A statement that changes rows, prepared once for each connection to the database. */
 final class Update {
 
-  private final Journal journal;
+  private final Database database;
   private final String sql;
   private Connection connection;
   private PreparedStatement statement;
 
-  Update(Journal journal, String sql) {
-    this.journal = journal;
+  Update(Database database, String sql) {
+    this.database = database;
     this.sql = sql;
   }
 
   void execute(Object... values) throws SQLException {
-    if (connection != journal.connection()) {
-      connection = journal.connection();
+    if (connection != database.connection()) {
+      connection = database.connection();
       statement = connection.prepareStatement(sql);
     }
     for (int i = 0; i < values.length; i++) {
