@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -28,33 +28,16 @@ from local.servers.nats import Server
 from local.servers.ports import free_port
 from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import load_handler
+from tests.fixtures.hints import Hints
 from tests.fixtures.world import World
 
 HEADERS = {"Authorization": "Bearer connector"}
-
-
-class Hints:
-    """Takes hints in NATS's place; `away` of them fail."""
-
-    def __init__(self) -> None:
-        self.published: list[Hint] = []
-        self.away = False
-
-    def publish(self, hints: Iterable[Hint], timeout: float) -> int:
-        batch = list(hints)
-        self.published += batch
-        return len(batch) if self.away else 0
 
 
 @pytest.fixture
 def pool(world: World) -> Iterator[Pool]:
     with open_pool(world.database.housekeeping, 2, "housekeeping") as pool:
         yield pool
-
-
-@pytest.fixture
-def hints() -> Hints:
-    return Hints()
 
 
 @pytest.fixture
@@ -143,9 +126,9 @@ def test_lost_hints_are_sent_again(client: Any, world: World, hints: Hints) -> N
     age(world)
     world.execute("UPDATE endpoint_operation SET created_at = now() WHERE endpoint_id = 3")
     claim(world.pool, ["busy"], 50)
-    hints.away = True
+    hints.fail = 2
     assert do_round(client)["hints_failed"] == 2
-    hints.away = False
+    hints.fail = 0
     assert do_round(client)["hinted"] == 2
     assert [hint.ep for hint in hints.published][-2:] == ["first", "late"]
 
