@@ -313,13 +313,13 @@ def _single(item: _RawItem, val: dict[str, Any]) -> Item:
     event_type = _EVENT_BY_RESOURCE.get(resource_id) if item.obj_id == REGISTRATION_OBJECT else None
     if event_type is None or not found.good:
         return Item(item.ep, item.ts, None, found.good, found.rejected)
-    registration, too_many = _registration(item.reg)
-    rejected = [*found.rejected, *too_many]
+    registration, wrong = _registration(item.reg)
+    rejected = [*found.rejected, *wrong]
     return Item(item.ep, item.ts, event_type, found.good, rejected, registration)
 
 
 def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Rejection]]:
-    """Read details of a registration; what is too much of its links is a rejection, and the rest is taken."""
+    """Read details of a registration; what is wrong with its links is a rejection, and the rest is taken."""
     if raw is None:
         return Registration(), []
     for name in ("id", "address", "binding", "version"):
@@ -330,12 +330,7 @@ def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Reje
             raise BadItemError(f"reg.{name} has {length} bytes; at most {MAX_REGISTRATION_BYTES} are taken")
     if raw.lifetime is not None and not 0 <= raw.lifetime < 2**32:
         raise BadItemError(f"reg.lifetime {raw.lifetime} is not seconds of 32 bits")
-    objects = None if raw.links is None else tuple(iter_object_links(raw.links))
-    too_many = []
-    if objects is not None and len(objects) > MAX_OBJECTS:
-        reason = f"reg.links has {len(objects)} objects and instances; the first {MAX_OBJECTS} are taken"
-        too_many.append(Rejection("", reason, objects[MAX_OBJECTS : MAX_OBJECTS + 1]))
-        objects = objects[:MAX_OBJECTS]
+    objects, rejected = _objects(raw.links)
     heard_since = None
     if raw.heard_since is not None:
         try:
@@ -345,4 +340,17 @@ def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Reje
     registration = Registration(
         raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects, heard_since
     )
-    return registration._replace(content_formats=content_formats(raw.links)), too_many
+    return registration._replace(content_formats=content_formats(raw.links)), rejected
+
+
+def _objects(links: Any) -> tuple[tuple[str, ...] | None, list[Rejection]]:
+    """Return the objects and instances that links name, None where there are no links; and what is wrong."""
+    if links is None:
+        return None, []
+    if not isinstance(links, list):
+        return None, [Rejection("", "reg.links is not an array of links; it is left out", links)]
+    objects = tuple(iter_object_links(links))
+    if len(objects) <= MAX_OBJECTS:
+        return objects, []
+    reason = f"reg.links has {len(objects)} objects and instances; the first {MAX_OBJECTS} are taken"
+    return objects[:MAX_OBJECTS], [Rejection("", reason, objects[MAX_OBJECTS : MAX_OBJECTS + 1])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -148,6 +149,21 @@ def test_a_field_of_a_registration_that_is_not_valid_is_named(
 ) -> None:
     [item] = REGISTERED["items"]
     assert reason in refused(start, statements, item | {"reg": item["reg"] | change})
+
+
+def test_links_that_are_no_array_are_told_and_kept_and_the_objects_stay(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    """They were taken for a device that has no objects any more."""
+    [item] = REGISTERED["items"]
+    body = REGISTERED | {"items": [item | {"reg": item["reg"] | {"links": "</3/0>,</5/0>"}}]}
+    answer = start(statements).send("POST", "/", body).json()
+    reason = "reg.links is not an array of links; it is left out"
+    assert (answer["stored"], answer["rejected"]) == (1, [{"index": 0, "reason": reason}])
+    [said], [letter] = statements.of("register"), statements.of("add_dead_letters")
+    assert (said["objects"], said["lifetime"]) == (None, 300)
+    assert json.loads(letter["items"][0])["node"] == "</3/0>,</5/0>"
+    assert hints.published == [Hint(HintKind.REGISTERED, "sim-0001")]
 
 
 @pytest.mark.parametrize(
