@@ -53,6 +53,19 @@ else
 	@echo "kept the Python environment, which worlds of other homes may be using"
 endif
 
+.PHONY: backup restore install uninstall
+backup: $(STAMP) ## save everything into a new folder: make backup ARGS=/srv/backups/monday
+	@$(RUN) -m local backup $(ARGS)
+
+restore: $(STAMP) ## restore a backup after make down: make restore ARGS=/srv/backups/monday
+	@$(RUN) -m local restore $(ARGS)
+
+install: prerequisites $(UV) ## install it on this server as a service, or upgrade it, as root: ARGS=--dry-run
+	@$(TOOLS)/uv/bin/python -m deploy.server.install install $(ARGS)
+
+uninstall: ## remove the service; ARGS=--purge removes what it stored, too
+	@$(PYTHON) -m deploy.server.install uninstall $(ARGS)
+
 .PHONY: test unit integration acceptance java-test spool-stress
 test: unit integration acceptance java-test ## run all tests
 

@@ -37,23 +37,21 @@ def migrate(dsn: str, passwords: Mapping[str, str] | None = None, folder: Path =
     name. Returns the names of the migrations applied now. Raises MigrationError where the files are not
     those that were applied before, psycopg.Error where PostgreSQL refuses one.
     """
-    files = {path.stem: path.read_bytes() for path in sorted((folder / "migrations").glob("*.sql"))}
-    if not files:
-        raise MigrationError(f"no migrations in {folder / 'migrations'}")
+    files = read_migrations(folder)
     with psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S) as connection:
         if connection.info.server_version < MINIMUM_VERSION:
             raise MigrationError(
                 f"PostgreSQL {connection.info.server_version // 10000} is too old: 15 or newer is needed"
             )
         queries.lock(connection)
-        connection.execute((folder / "roles.sql").read_bytes())
+        create_roles(connection, folder)
         for role, password in (passwords or {}).items():
             _set_password(connection, role, password)
         with connection.transaction():
             queries.create_table(connection)
             if queries.has_yoyo(connection):
                 _take_over_from_yoyo(connection, files)
-            missing = _missing(dict(queries.applied(connection)), files)
+            missing = missing_migrations(applied_migrations(connection), files)
         for name in missing:
             with connection.transaction():
                 connection.execute(files[name])
@@ -61,7 +59,25 @@ def migrate(dsn: str, passwords: Mapping[str, str] | None = None, folder: Path =
     return missing
 
 
-def _missing(applied: Mapping[str, str], files: Mapping[str, bytes]) -> list[str]:
+def read_migrations(folder: Path = SQL_FOLDER) -> dict[str, bytes]:
+    """Return the files of the migrations by name, in their order."""
+    files = {path.stem: path.read_bytes() for path in sorted((folder / "migrations").glob("*.sql"))}
+    if not files:
+        raise MigrationError(f"no migrations in {folder / 'migrations'}")
+    return files
+
+
+def create_roles(connection: Connection, folder: Path = SQL_FOLDER) -> None:
+    """Create the roles that are missing, which belong to all databases of a server."""
+    connection.execute((folder / "roles.sql").read_bytes())
+
+
+def applied_migrations(connection: Connection) -> dict[str, str]:
+    """Return the hashes of the migrations that a migrated database has, by name."""
+    return dict(queries.applied(connection))
+
+
+def missing_migrations(applied: Mapping[str, str], files: Mapping[str, bytes]) -> list[str]:
     """Return the files still to be applied, by name; raise MigrationError where history was changed."""
     for name, sha256 in applied.items():
         if name not in files:

@@ -1,15 +1,16 @@
-"""python -m local up|status|logs|down|clean: Flow Nexus on this machine."""
+"""python -m local up|status|logs|down|clean|backup|restore: Flow Nexus on this machine."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from pathlib import Path
 
-from flownexus.credentials import SecretError
-from flownexus.errors import MissingSettingError
 from local import commands
-from local.options import OptionError, Options
+from local.backup import BackupError
+from local.daemon import EXPECTED
+from local.options import Options
 from local.spelling import check_names
 
 
@@ -24,14 +25,23 @@ def main() -> int:
     logs.add_argument("-n", "--tail", type=int, default=200, metavar="LINES")
     logs.add_argument("-f", "--follow", action="store_true")
     logs.add_argument("--id", default="", help="a correlation id, such as operation-17")
+    backup = commands_.add_parser("backup", help=(commands.backup.__doc__ or "").splitlines()[0])
+    restore = commands_.add_parser("restore", help=(commands.restore.__doc__ or "").splitlines()[0])
+    for each in (backup, restore):
+        each.add_argument("folder", type=Path)
+    restore.add_argument("--replace", action="store_true", help="give up what the world has")
     given = parser.parse_args()
     try:
         check_names(os.environ)
         options = Options.from_environment()
         if given.command == "logs":
             return commands.logs(options, given.name, tail=given.tail, follow=given.follow, about=given.id)
+        if given.command == "backup":
+            return commands.backup(options, given.folder)
+        if given.command == "restore":
+            return commands.restore(options, given.folder, replace=given.replace)
         status: int = getattr(commands, given.command)(options)
-    except (OptionError, MissingSettingError, SecretError, PermissionError) as error:
+    except (BackupError, *EXPECTED) as error:
         return commands.fail(str(error))
     return status
 

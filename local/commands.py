@@ -1,4 +1,4 @@
-"""The commands of the local world: up, status, logs, down, clean."""
+"""The commands of the local world: up, status, logs, down, clean, backup, restore."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from rich.table import Table
 
 from flownexus.credentials import SecretFolder
 from local import REPOSITORY, web
+from local.backup import back_up
+from local.backup import restore as restore_backup
+from local.layout import Layout
 from local.options import (
     CLI_FILE,
     ENVIRONMENT_FILE,
@@ -327,6 +330,26 @@ def clean(options: Options) -> int:
             file.unlink()
             removed.append(name)
     _console.print(f"removed from {options.home}: {', '.join(removed) or 'nothing'}")
+    return 0
+
+
+def backup(options: Options, folder: Path) -> int:
+    """Write a backup into a new folder: the database, the secrets, what Leshan knows."""
+    began = time.monotonic()
+    manifest = back_up(Layout(options), folder.absolute())
+    size = sum((folder / name).stat().st_size for name in manifest.files)
+    _console.print(
+        escape(f"saved {options.home} to {folder}: {size / 1e6:,.1f} MB, {time.monotonic() - began:.1f} s")
+    )
+    return 0
+
+
+def restore(options: Options, folder: Path, *, replace: bool = False) -> int:
+    """Restore a backup; the world is stopped, and knows no device unless told to replace what it has."""
+    began = time.monotonic()
+    manifest = restore_backup(Layout(options), folder.absolute(), replace=replace)
+    took = time.monotonic() - began
+    _console.print(escape(f"restored {options.home} as of {manifest.made_at} in {took:.1f} s; start it now"))
     return 0
 
 

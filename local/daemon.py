@@ -1,4 +1,4 @@
-"""Run a world in the background: started by `up`, which it tells how it gets on, stopped by SIGTERM."""
+"""Run a world until SIGTERM: in the background for `up`, or for systemd, which it tells how it gets on."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from local.servers.java import JavaError
 from local.servers.nats import NatsServerError
 from local.servers.postgres import PostgresError
 from local.supervise.instance import AlreadyRunningError, take
+from local.supervise.notify import listens, notify
 from local.supervise.process import ProcessError
 from local.world import World, WorldError
 
@@ -44,7 +45,13 @@ class _Stop(BaseException):
 
 
 def tell(kind: str, text: str = "") -> None:
-    """Send a line to `up`; it does not matter if that is gone."""
+    """Tell systemd, or send a line to `up`; it does not matter if that is gone."""
+    if listens():
+        ready = {"READY": "1"} if kind == "ready" else {}
+        notify(STATUS=text or kind, **ready)
+        if kind != "error":
+            print(text or kind, file=sys.stderr)  # noqa: T201 - into the journal
+        return
     line = json.dumps({"kind": kind, "text": text, "time": time.time()})
     try:
         os.write(1, line.encode() + b"\n")

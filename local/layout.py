@@ -92,6 +92,7 @@ class Layout:
             self._passwords.random("postgres"),
             port=self.ports.database,
             durable=self.options.durable,
+            settings={"shared_buffers": f"{self.options.shared_buffers_mb}MB"},
         )
 
     @property

@@ -36,7 +36,7 @@ STACK_SETTINGS = (
 """What of the environment stack.yml has a place for."""
 WORLD_SETTINGS = (
     *("DEVICES", "PORTS", "COAP_HOST", "MODELS", "PLAIN_COAP", "NEW_ENDPOINTS", "LONG_POLL_TIMEOUT"),
-    "FLOWNEXUS_PARTS",
+    *("FLOWNEXUS_PARTS", "LESHAN_HEAP_MB", "SHARED_BUFFERS_MB"),
 )
 RETENTIONS = ("24h", "1000000h")  # less would drop what is being written; more is no period of PostgreSQL's
 
@@ -107,6 +107,10 @@ class Options:
     """A folder with object models of the user's (XML), beside those that Leshan has."""
     new_endpoints: int = 20
     """How many of them that Leshan never saw may register in a minute."""
+    leshan_heap_mb: int = 512
+    """What Leshan's heap may grow to."""
+    shared_buffers_mb: int = 128
+    """PostgreSQL's own cache of pages."""
     leshan_arguments: tuple[str, ...] = ()
     simulator_arguments: tuple[str, ...] = ()
     stack_environment: Mapping[str, str] = field(default_factory=dict)
@@ -157,6 +161,8 @@ class Options:
             coap_host=_address(environment, "COAP_HOST", LOOPBACK),
             plain_coap=tuple(filter(None, environment.get("PLAIN_COAP", "").split(","))),
             new_endpoints=_number(environment, "NEW_ENDPOINTS", 20, 1_000_000),
+            leshan_heap_mb=_number(environment, "LESHAN_HEAP_MB", 512, 65_536, least=64),
+            shared_buffers_mb=_number(environment, "SHARED_BUFFERS_MB", 128, 65_536, least=16),
             database_url=urls["DATABASE_URL"],
             nats_url=urls["NATS_URL"],
             chosen={name: environment[name] for name in variables() if environment.get(name)},
@@ -232,10 +238,10 @@ def _address(environment: Mapping[str, str], name: str, default: str) -> str:
         raise OptionError(f"{name} is an IP address, such as 0.0.0.0, not {text!r}") from None
 
 
-def _number(environment: Mapping[str, str], name: str, default: int, most: int) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, most: int, least: int = 0) -> int:
     text = environment.get(name, "")
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or int(text) > most:
-        raise OptionError(f"{name} must be a number from 0 to {most}, not {text!r}")
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise OptionError(f"{name} must be a number from {least} to {most}, not {text!r}")
     return int(text)

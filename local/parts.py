@@ -19,13 +19,6 @@ from local.supervise.process import MARK, Command, Process
 
 DOWNLINK_NICE = 3  # as far as stack.yml has the functions of operations stand back
 STOP_TIMEOUT = 20.0  # seconds
-LESHAN_JVM = (
-    "-Xms128m",  # not a part of the machine's memory, however large that is
-    "-Xmn96m",  # so that what is needed for a moment is not copied
-    "-Xmx512m",
-    "-XX:+UseSerialGC",
-    "-XX:+ExitOnOutOfMemoryError",  # to be started again, rather than to go on without a thread
-)
 
 OnChange = Callable[[Process], None]
 
@@ -89,7 +82,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
     folder.mkdir(exist_ok=True, mode=0o700)
     new_endpoints = layout.options.new_endpoints + layout.options.device_count()
     arguments = [
-        *(java.java(), *LESHAN_JVM, "-jar", str(java.SERVER_JAR)),
+        *(java.java(), *leshan_jvm(layout.options.leshan_heap_mb), "-jar", str(java.SERVER_JAR)),
         *("--coap-host", layout.options.coap_host, "--coap-port", str(layout.ports.coap)),
         *("--coaps-port", str(layout.ports.coaps)),
         *(f"--plain-coap={pattern}" for pattern in layout.options.plain_endpoints()),
@@ -113,6 +106,17 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         lambda: _command(layout, arguments, folder=folder),
         lambda: _is_healthy(layout.ports.leshan),
         on_change,
+    )
+
+
+def leshan_jvm(heap_mb: int) -> tuple[str, ...]:
+    """Return the JVM's flags for a heap of at most so many MB."""
+    return (
+        f"-Xms{heap_mb // 4}m",  # not a part of the machine's memory, however large that is
+        f"-Xmn{heap_mb * 3 // 16}m",  # so that what is needed for a moment is not copied
+        f"-Xmx{heap_mb}m",
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",  # to be started again, rather than to go on without a thread
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from local.parts import LESHAN_JVM
+from local.parts import leshan_jvm
 from local.servers import java
 
 # Its thread dies of the error and everything else goes on, as a server's does.
@@ -26,7 +26,7 @@ def test_leshan_ends_when_one_of_its_threads_is_out_of_memory(tmp_path: Path) ->
     source = tmp_path / "Hungry.java"
     source.write_text(PROGRAM)
     done = subprocess.run(
-        [java.java(), *LESHAN_JVM, str(source)], capture_output=True, text=True, timeout=60, check=False
+        [java.java(), *leshan_jvm(512), str(source)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == OUT_OF_MEMORY, done.stdout
     assert "goes on" not in done.stdout

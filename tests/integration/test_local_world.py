@@ -37,19 +37,33 @@ class Home:
         return subprocess.run(
             [sys.executable, "-m", "local", *arguments],
             cwd=REPOSITORY,
-            env={
-                **os.environ,
-                "FLOWNEXUS_HOME": str(self.folder),
-                "FLOWNEXUS_PARTS": PARTS,
-                "PORTS": "free",
-                "LONG_POLL_TIMEOUT": "3s",
-                **environment,
-            },
+            env=self.environment(**environment),
             capture_output=True,
             text=True,
             timeout=100,
             check=False,
         )
+
+    def start_daemon(self, **environment: str) -> subprocess.Popen[str]:
+        """Start the daemon as systemd does."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "local.daemon"],
+            cwd=REPOSITORY,
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "FLOWNEXUS_HOME": str(self.folder),
+            "FLOWNEXUS_PARTS": PARTS,
+            "PORTS": "free",
+            "LONG_POLL_TIMEOUT": "3s",
+            **more,
+        }
 
     def up(self, **environment: str) -> None:
         done = self.run("up", **environment)
@@ -312,3 +326,34 @@ def test_as_a_library_parts_can_be_stopped_and_started(tmp_path: Path) -> None:
         function = world.gateway("GET", "/system/function/dispatch-op")
         assert function["envVars"]["exec_timeout"] == "4000ms"
     assert set(leftovers(options.home)) == set()
+
+
+def test_systemd_is_told_how_the_world_gets_on(home: Home, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        daemon = home.start_daemon(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        told: list[str] = []
+        while not told or "READY=1" not in told[-1]:
+            told.append(systemd.recv(4096).decode())
+        assert told[0] == "STATUS=starting postgres"
+        assert told[-1] == "STATUS=ready\nREADY=1"
+        assert home.run("status").returncode == 0
+        daemon.terminate()
+        journal = daemon.communicate(timeout=60)[0]
+        assert daemon.returncode == 0
+        assert journal.splitlines()[0] == "starting postgres"
+        assert "stopping postgres" in journal
+    assert home.processes() == set()
+
+
+def test_a_start_under_systemd_that_fails_ends_with_the_reason(home: Home, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, socket.socket() as taken:
+        systemd.bind(str(tmp_path / "notify"))
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        daemon = home.start_daemon(NOTIFY_SOCKET=str(tmp_path / "notify"), FLOWNEXUS_GATEWAY_PORT=str(port))
+        journal = daemon.communicate(timeout=60)[0]
+        assert daemon.returncode == 1
+        assert journal.startswith(f"cannot start: port {port} (gateway) is taken")
+        assert systemd.recv(4096).decode().startswith(f"STATUS=port {port} (gateway) is taken")

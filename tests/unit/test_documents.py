@@ -117,14 +117,3 @@ def test_every_decision_is_in_the_index() -> None:
     index = (REPOSITORY / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
     files = {path.name for path in (REPOSITORY / "docs" / "decisions").glob("[0-9]*.md")}
     assert files == set(re.findall(r"\]\(([0-9][^)]+\.md)\)", index))
-
-
-def test_the_tools_of_a_backup_are_where_the_document_says() -> None:
-    """A pattern in their path had matched two folders."""
-    from local.servers import postgres
-
-    text = (REPOSITORY / "docs" / "running.md").read_text(encoding="utf-8")
-    [folder] = set(re.findall(r"site-packages/(\S+/bin)\)", text))
-    assert str(postgres.binaries()).endswith(folder)
-    assert (postgres.binaries() / "pg_dump").exists()
-    assert (postgres.binaries() / "pg_restore").exists()
