@@ -64,7 +64,9 @@ def time_from_milliseconds(milliseconds: int) -> datetime:
     try:
         return _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
-        raise BadValueError(f"TIME {milliseconds} is outside the years 1 to 9999") from None
+        raise BadValueError(
+            f"TIME {milliseconds} is outside the years 1 to 9999, in epoch milliseconds"
+        ) from None
 
 
 def _wrong(data_type: str, raw: object, right: str) -> BadValueError:
@@ -118,7 +120,11 @@ def _boolean(raw: object) -> bool:
 
 
 def _time(raw: object) -> datetime:
-    return time_from_milliseconds(_integer("TIME", raw, -(2**63), 2**63 - 1))
+    try:
+        milliseconds = _integer("TIME", raw, -(2**63), 2**63 - 1)
+    except BadValueError:
+        raise _wrong("TIME", raw, "epoch milliseconds, a whole number such as 1795344335807") from None
+    return time_from_milliseconds(milliseconds)
 
 
 def _opaque(raw: object) -> bytes:

@@ -89,7 +89,8 @@ def test_a_value_that_does_not_fit_its_type_is_refused_with_both(data_type: Data
 
 @pytest.mark.parametrize(("raw", "written"), [(True, "true"), (None, "null"), ("warm\0", r'"warm\u0000"')])
 def test_a_value_that_does_not_fit_is_shown_as_it_was_sent(raw: object, written: str) -> None:
-    with pytest.raises(BadValueError, match=f"^{re.escape(written)} is not TIME: "):
+    right = "epoch milliseconds, a whole number such as 1795344335807"
+    with pytest.raises(BadValueError, match=f"^{re.escape(written)} is not TIME: {right}$"):
         from_json(DataType.TIME, raw)
 
 
