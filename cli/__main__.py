@@ -30,16 +30,7 @@ def parser() -> argparse.ArgumentParser:
     values.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     values.add_argument("path", metavar="PATH", nargs="?", help="only what is at this path, or below it")
     values.set_defaults(run=endpoints.values)
-    for name in ("read", "write", "execute", "observe"):
-        command = commands.add_parser(name, parents=[waiting], help=f"{name} at a device")
-        command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
-        command.add_argument("path", metavar="PATH", help="such as /3303/0/5700")
-        if name == "write":
-            command.add_argument("value", metavar="VALUE")
-            command.add_argument("--type", help="its data type where no model has it, such as INTEGER")
-        if name == "execute":
-            command.add_argument("--arguments", help="such as 0='x',1")
-        command.set_defaults(run=operations.queue)
+    operations.add_commands(commands, [waiting])
     one = commands.add_parser("operation", parents=[waiting], help="show an operation")
     one.add_argument("id", type=int, metavar="ID")
     one.set_defaults(run=operations.show)

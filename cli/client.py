@@ -17,7 +17,14 @@ PAGE_SIZE = 500
 
 
 class ClientError(Exception):
-    """A request cannot be made, or was refused; the text says what to do."""
+    """A request cannot be made, or was refused; the text says what to do.
+
+    `problem` is the type of the refusal (RFC 9457), about:blank where it has none of its own.
+    """
+
+    def __init__(self, text: str, problem: str = "about:blank") -> None:
+        super().__init__(text)
+        self.problem = problem
 
 
 class Client:
@@ -54,10 +61,10 @@ class Client:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
-                raise ClientError(_refusal(error.code, error.read())) from None
+                raise _refusal(error.code, error.read()) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise ClientError(f"no answer from {self._url}: {reason}; does it run? (make status)") from None
+            raise ClientError(f"no answer from {self._url}: {reason}; does it run?") from None
 
     def pages(self, path: str, name: str, query: Mapping[str, str]) -> list[Any]:
         """Return what all pages of a list have under `name`; raise ClientError."""
@@ -71,10 +78,10 @@ class Client:
             asked["cursor"] = answer["next"]
 
 
-def _refusal(status: int, body: bytes) -> str:
+def _refusal(status: int, body: bytes) -> ClientError:
     """Return what an error response says (RFC 9457)."""
     try:
         problem = json.loads(body)
-        return str(problem.get("detail") or problem["title"])
+        return ClientError(str(problem.get("detail") or problem["title"]), str(problem.get("type")))
     except (ValueError, KeyError, AttributeError):
-        return f"refused with HTTP status {status}"
+        return ClientError(f"refused with HTTP status {status}")

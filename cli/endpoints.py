@@ -20,6 +20,8 @@ def devices(client: Client, given: argparse.Namespace) -> int:
     if given.json:
         sys.stdout.write(json.dumps(found) + "\n")
         return 0
+    if not found:
+        sys.stderr.write("no device is known yet\n")
     _print(
         [
             (

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 import time
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from cli.client import Client
+from cli.client import Client, ClientError
 from cli.text import printable
+from flownexus.errors import UnknownDataTypeError
+from flownexus.lwm2m.value import DataType
+from flownexus.operations.catalogue import KINDS
 
 POLL_INTERVAL_S = 0.5
 ENDED = ("CONFIRMED", "FAILED", "CANCELLED")
@@ -20,14 +25,65 @@ STILL_OPEN = 4
 """The exit status where an operation did not end while it was waited for."""
 
 
+def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add a command for each kind of operation, whose arguments are the fields of the kind."""
+    for name, kind in KINDS.items():
+        summary = (inspect.getdoc(kind) or "").splitlines()[0]
+        command = commands.add_parser(
+            name, parents=parents, help=summary.partition(" (")[0], description=summary
+        )
+        command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+        for field in sorted(kind.__struct_fields__, key=list(_FIELDS).index):
+            _FIELDS[field](command)
+        command.set_defaults(run=queue)
+
+
+def _path(command: argparse.ArgumentParser) -> None:
+    command.add_argument("path", metavar="PATH", help="such as /3303/0/5700")
+
+
+def _value(command: argparse.ArgumentParser) -> None:
+    command.add_argument("value", metavar="VALUE")
+    types = [str(each) for each in DataType]
+    command.add_argument("--type", choices=types, help="its data type, where no model has the resource")
+
+
+def _arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--arguments", help="such as 0='x',1")
+
+
+def _repeatable(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--repeatable", action="store_true", help="sent again when nobody knows whether it was done"
+    )
+
+
+_FIELDS: Final[Mapping[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "path": _path,
+    "value": _value,
+    "arguments": _arguments,
+    "repeatable": _repeatable,
+}
+"""How each field of a kind is an argument, in the order of the command line."""
+
+
 def queue(client: Client, given: argparse.Namespace) -> int:
     """Queue what the command line says, and wait for its end with --wait."""
-    body = {"endpoint": given.endpoint, "operation": given.command, "path": given.path}
-    if given.command == "write":
-        body["value"] = {"type": given.type, "value": given.value} if given.type else given.value
-    if given.command == "execute" and given.arguments is not None:
-        body["arguments"] = given.arguments
-    operation = client.request("POST", "/", body)
+    fields = {field: getattr(given, field) for field in KINDS[given.command].__struct_fields__}
+    body = {name: value for name, value in fields.items() if value not in {None, False}}
+    if getattr(given, "type", None):
+        body["value"] = {"type": given.type, "value": given.value}
+    try:
+        operation = client.request(
+            "POST", "/", {"endpoint": given.endpoint, "operation": given.command, **body}
+        )
+    except ClientError as error:
+        if error.problem != UnknownDataTypeError.type:
+            raise
+        raise ClientError(
+            f"{given.path} is in no object model known there, and has not been seen yet: "
+            f"add --type, one of {', '.join(DataType)}"
+        ) from None
     return _follow(client, operation, given)
 
 
@@ -72,12 +128,12 @@ def _follow(client: Client, operation: Any, given: argparse.Namespace) -> int:
 def _print(operation: Any) -> None:
     what = f"{operation['operation']} {operation['endpoint']} {operation.get('path') or ''}".rstrip()
     reason = f": {operation['reason']}" if operation["reason"] else ""
-    shown = f"operation {operation['id']}  {what}  {operation['status']}{reason}{_value(operation)}"
+    shown = f"operation {operation['id']}  {what}  {operation['status']}{reason}{_content(operation)}"
     sys.stdout.write(printable(shown) + "\n")
     sys.stdout.flush()
 
 
-def _value(operation: Any) -> str:
+def _content(operation: Any) -> str:
     """Return what a read of a resource brought, to be shown."""
     content = (operation["result"] or {}).get("content")
     if not isinstance(content, dict):

@@ -54,6 +54,12 @@ class ValidationFailedError(FlowNexusError):
     title = "Not valid"
 
 
+class UnknownDataTypeError(ValidationFailedError):
+    """A value came without its data type, and nobody knows that of the resource; send it with one."""
+
+    type = "urn:flownexus:problem:unknown-data-type"
+
+
 class UnauthorizedError(FlowNexusError):
     """The bearer token is missing or wrong; send it as 'Authorization: Bearer <token>'."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flownexus.errors import ValidationFailedError
+from flownexus.errors import UnknownDataTypeError, ValidationFailedError
 from flownexus.lwm2m.path import MAX_ID
 from flownexus.lwm2m.value import BadValueError, DataType, from_json, to_json
 
@@ -37,7 +37,7 @@ def typed_value(value: object, seen: DataType | None) -> dict[str, Any]:
             raise ValidationFailedError(f"value: the type is one of {', '.join(DataType)}")
         data_type = DataType(name)
     elif seen is None:
-        raise ValidationFailedError(
+        raise UnknownDataTypeError(
             "value: this resource is in no object model known here, and has not been seen yet; "
             'write the value as {"type": <data type>, "value": <value>}'
         )
