@@ -1,20 +1,20 @@
-"""The functions of stack.yml as processes: replicas, their ports, secrets and readiness."""
+"""The functions that are deployed: replicas, their ports, secrets and readiness."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from flownexus.credentials import SecretFolder
-from local import REPOSITORY
+from local.openfaas.runner import Launch, Runner
 from local.openfaas.stack import Function, read_stack
 from local.servers.ports import LOOPBACK, free_port
 from local.supervise.logfile import LogFile
@@ -23,7 +23,6 @@ from local.supervise.process import MARK, Command, Process
 MAX_REPLICAS = 5  # as OpenFaaS Community Edition has it
 NAMESPACE = "openfaas-fn"
 PROBE_INTERVAL = 0.05
-INDEX = REPOSITORY / "template" / "python3-flownexus" / "index.py"
 RESERVED_SECRETS = "basic-auth-"
 
 
@@ -44,12 +43,13 @@ class InstanceContext:
     logs: Path
     secrets: SecretFolder
     environment: Mapping[str, str]
+    runner: Runner
     stop_timeout: float
     """Seconds in which a function finishes what it has begun."""
 
 
 class Replica:
-    """One process of a function."""
+    """One running instance of a function."""
 
     def __init__(self, function: Function, number: int, context: InstanceContext) -> None:
         self.name = f"{function.name}-{number}"
@@ -102,18 +102,12 @@ class Replica:
             "host": LOOPBACK,
             "port": str(self.port),
             "metrics_port": str(self.metrics_port),
-            "function_dir": str(self.function.handler),
-            "secret_mount_path": str(secrets.folder),
-            "PYTHONPATH": str(self._context.stack.parent),
-            "PYTHONUNBUFFERED": "1",
             "OPENFAAS_NAME": self.function.name,
             "OPENFAAS_NAMESPACE": NAMESPACE,
         }
         if MARK in self._context.environment:
             environment[MARK] = self._context.environment[MARK]
-        return Command(
-            [sys.executable, str(INDEX)], environment, self._context.stack.parent, self.function.nice
-        )
+        return self._context.runner(Launch(self.name, self.function, environment, secrets.folder))
 
     def _tell(self, _: Process) -> None:
         """Carry a change of the process from its thread to the event loop."""
@@ -217,8 +211,8 @@ class Functions:
 
     async def start(self) -> None:
         """Deploy every function of stack.yml."""
-        for name in self.read():
-            await self.deploy(name)
+        for function in self.read().values():
+            await self.deploy(function)
 
     async def stop(self) -> None:
         """Stop everything."""
@@ -228,26 +222,31 @@ class Functions:
         """Read stack.yml as it is now."""
         return read_stack(self.context.stack, self.context.environment)
 
-    async def deploy(self, name: str) -> None:
-        """Start a function of stack.yml, or restart it as stack.yml describes it now."""
+    def described(self, asked: Mapping[str, Any]) -> Function:
+        """Return the function that the provider API's request names, as stack.yml describes it now."""
+        name = str(asked["service"])
         function = self.read().get(name)
         if function is None:
             raise DeployError(
-                f"{name} is not in {self.context.stack}: the local provider serves the functions of that "
-                "file from their folders, not images; add it there"
+                f"{name} is not in {self.context.stack}: the local provider serves the "
+                "functions of that file from their folders, not images; add it there"
             )
+        return function
+
+    async def deploy(self, function: Function) -> None:
+        """Start a function, or restart it as it is described now."""
         for secret in function.secrets:
             if secret.startswith(RESERVED_SECRETS) or secret not in self.context.secrets:
                 raise DeployError(
-                    f"function {name} asks for secret {secret}, which does not exist: "
+                    f"function {function.name} asks for secret {secret}, which does not exist: "
                     f"faas-cli secret create {secret}"
                 )
-        if name in self.deployed:
-            await self.deployed[name].replace(function)
+        if function.name in self.deployed:
+            await self.deployed[function.name].replace(function)
         else:
             deployment = Deployment(function, self.context)
             await deployment.scale(function.scale_min)
-            self.deployed[name] = deployment
+            self.deployed[function.name] = deployment
 
     async def remove(self, name: str) -> None:
         """Stop a function; deploying it brings it back."""

@@ -40,6 +40,7 @@ from local.openfaas.functions import (
     NotFoundError,
 )
 from local.openfaas.proxy import Proxy, problem
+from local.openfaas.runner import process_runner
 from local.openfaas.stack import StackError
 from local.servers.ports import LOOPBACK
 from local.supervise.logfile import Entry, Follower, read
@@ -104,15 +105,17 @@ class Provider:
         return web.json_response(status(self._functions[request.match_info["name"]]))
 
     async def deploy(self, request: web.Request) -> web.StreamResponse:
-        """Deploy a function of stack.yml, as it describes it."""
-        await self._functions.deploy(text(await body(request), "service"))
+        """Deploy a function, or restart it as it is described now."""
+        asked = await body(request)
+        text(asked, "service")
+        await self._functions.deploy(self._functions.described(asked))
         return web.Response(status=202)
 
     async def update(self, request: web.Request) -> web.StreamResponse:
-        """Restart a deployed function as stack.yml describes it now."""
-        name = text(await body(request), "service")
-        _ = self._functions[name]
-        await self._functions.deploy(name)
+        """Restart a deployed function as it is described now."""
+        asked = await body(request)
+        _ = self._functions[text(asked, "service")]
+        await self._functions.deploy(self._functions.described(asked))
         return web.Response(status=202)
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
@@ -304,20 +307,22 @@ class Unquoted(logging.Filter):
         return True
 
 
-async def run(arguments: argparse.Namespace) -> None:
-    """Serve until a signal ends it."""
+async def run(arguments: argparse.Namespace, make: Callable[[InstanceContext], Functions]) -> None:
+    """Serve until a signal ends it; `make` makes the functions, which run here or elsewhere."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     timeouts = Timeouts.of(arguments.long_poll_timeout)
     secrets = SecretFolder(arguments.secrets)
-    functions = Functions(
+    stack = arguments.stack.resolve()
+    functions = make(
         InstanceContext(
-            stack=arguments.stack.resolve(),
+            stack=stack,
             state=arguments.state,
             logs=arguments.logs,
             secrets=secrets,
             environment=os.environ,
+            runner=process_runner(stack.parent),
             stop_timeout=max(timeouts.execution, MINIMUM_GRACE) + 5,
         )
     )
@@ -343,7 +348,7 @@ async def run(arguments: argparse.Namespace) -> None:
         await runner.cleanup()
 
 
-def main() -> None:
+def main(make: Callable[[InstanceContext], Functions] = Functions) -> None:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m local.openfaas.provider", description=__doc__)
     parser.add_argument("--port", type=int, default=8080)
@@ -360,7 +365,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(parser.parse_args()))
+            runner.run(run(parser.parse_args(), make))
     except (OSError, DeployError, StackError) as error:
         sys.exit(f"cannot start: {error}")
 
