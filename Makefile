@@ -84,6 +84,15 @@ java-test: ## run the Java tests and checks
 spool-stress: ## start Leshan's spool 1,000 times under load, count lost and doubled: make spool-stress STARTS=100
 	$(MVN) -pl server test -Dtest=SpoolStressTest -Dspool.starts=$(or $(STARTS),1000)
 
+# What REGISTRY and TAG of stack.yml are, and so what `faas-cli deploy -f stack.yml` asks for.
+.PHONY: images push
+images: $(STAMP) ## build all images: make images REGISTRY=... TAG=... OFFLINE=1 (docs/images.md)
+	@$(RUN) -m deploy.images build --engine "$(ENGINE)" --base "$(BASE)" --java-base "$(JAVA_BASE)" \
+		--flags "$(BUILD_FLAGS)" --only "$(ONLY)" $(if $(OFFLINE),--archives build/images)
+
+push: $(STAMP) ## push all images to REGISTRY
+	@$(RUN) -m deploy.images push --engine "$(ENGINE)" --only "$(ONLY)"
+
 .PHONY: bench soak
 bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json
 	$(RUN) -m benchmarks
@@ -119,9 +128,11 @@ format: $(STAMP) ## format the sources
 	$(VENV)/bin/ruff check --fix .
 	$(MVN) spotless:apply
 
-requirements: $(STAMP) ## write the template's requirements.txt from uv.lock
+requirements: $(STAMP) ## write the images' requirements.txt from uv.lock
 	$(UV) export -q --locked --no-default-groups --no-emit-project --no-header --no-annotate \
 		-o template/python3-flownexus/requirements.txt
+	$(UV) export -q --locked --only-group connector --no-emit-project --no-header --no-annotate \
+		-o deploy/images/connector/requirements.txt
 .PHONY: requirements
 
 schema: $(STAMP) ## draw docs/schema.md from the migrations

@@ -1,4 +1,4 @@
-"""What the template installs in an image is what uv.lock locks, with every hash."""
+"""What is installed in images is what uv.lock locks, with every hash."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 REQUIREMENTS = REPOSITORY / "template" / "python3-flownexus" / "requirements.txt"
-REFRESH = (
-    "run: uv export --locked --no-default-groups --no-emit-project --no-header --no-annotate"
-    " -o template/python3-flownexus/requirements.txt"
-)
+CONNECTOR = REPOSITORY / "deploy" / "images" / "connector" / "requirements.txt"
+REFRESH = "run: make requirements"
 
 Pins = dict[tuple[str, str], frozenset[str]]
 
 
-def locked() -> Pins:
-    """Return the packages that a function needs, with what they need in turn, and their hashes."""
+def locked(group: str | None = None) -> Pins:
+    """Return the packages that a function needs, or a group, with what they need in turn and their hashes."""
     lock: dict[str, Any] = tomllib.loads((REPOSITORY / "uv.lock").read_text())
     packages: dict[str, list[dict[str, Any]]] = {}
     for package in lock["package"]:
         packages.setdefault(package["name"], []).append(package)
     pins: Pins = {}
     (project,) = packages["flownexus"]
-    wanted = list(project["dependencies"])
+    wanted = list(project["dev-dependencies"][group] if group else project["dependencies"])
     seen: set[str] = set()
     while wanted:
         dependency = wanted.pop()
@@ -42,10 +40,10 @@ def locked() -> Pins:
     return pins
 
 
-def pinned() -> Pins:
+def pinned(requirements: Path = REQUIREMENTS) -> Pins:
     """Return what requirements.txt pins."""
     pins: Pins = {}
-    for entry in re.split(r"\n(?=\S)", REQUIREMENTS.read_text().strip()):
+    for entry in re.split(r"\n(?=\S)", requirements.read_text().strip()):
         name, version = re.match(r"([\w.-]+)==([\w.]+)", entry).groups()  # type: ignore[union-attr]
         pins[name, version] = frozenset(re.findall(r"--hash=(sha256:[0-9a-f]{64})", entry))
     return pins
@@ -56,6 +54,11 @@ def test_requirements_are_in_step_with_the_lock() -> None:
     assert pinned() == locked(), REFRESH
 
 
+def test_the_connector_s_requirements_are_in_step_with_the_lock() -> None:
+    assert pinned(CONNECTOR) == locked("connector"), REFRESH
+
+
 def test_every_requirement_has_a_hash() -> None:
-    assert pinned()
-    assert all(pinned().values())
+    for requirements in (REQUIREMENTS, CONNECTOR):
+        assert pinned(requirements)
+        assert all(pinned(requirements).values())
