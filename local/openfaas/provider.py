@@ -329,7 +329,8 @@ async def run(arguments: argparse.Namespace, make: Callable[[InstanceContext], F
     proxy = Proxy(functions, timeouts.upstream)
     application = web.Application(middlewares=[follow, errors, authentication(secrets)])
     application.add_routes(Provider(functions, secrets).routes())
-    application.router.add_route("*", "/{path:.*}", proxy.handle)
+    # A name in a path may have a line break in it, which a dot does not stand for.
+    application.router.add_route("*", r"/{path:[\s\S]*}", proxy.handle)
     # Cancelling the handler of a caller that is gone closes the function's connection, and so on down to
     # the device's CoAP exchange.
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=1.0)

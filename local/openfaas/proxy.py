@@ -17,7 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from local.openfaas.functions import NAMESPACE, Functions, NotFoundError, Replica
+from local.openfaas.functions import NAMESPACE, Functions, Replica
 
 REPLICA_WAIT = 5.0  # seconds for a replica that is being restarted
 WHOLE = 64 * 1024
@@ -80,12 +80,9 @@ class Proxy:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Forward one request."""
         found = target(request.rel_url.raw_path)
-        try:
-            deployment = self._functions[found[0]] if found else None
-        except NotFoundError:
-            deployment = None
+        deployment = self._functions.deployed.get(found[0]) if found else None
         if found is None or deployment is None:
-            return problem(404, "There is no such function")
+            return self._not_found(found and found[0])
         deployment.invocations += 1
         try:
             async with asyncio.timeout(self._timeout.total):
@@ -106,6 +103,12 @@ class Proxy:
                 avoid = replica
                 if time.monotonic() > deadline:
                     return problem(503, "The function cannot be reached", {"Retry-After": "1"})
+
+    def _not_found(self, name: str | None) -> web.Response:
+        """Say which functions there are; the path is not repeated, for a token may be in it."""
+        what = "a function is at /function/<name>" if name is None else f"there is no function {name[:64]!r}"
+        there_are = ", ".join(sorted(self._functions.deployed)) or "none yet"
+        return problem(404, "There is no such function", detail=f"{what}; there are: {there_are}")
 
     async def _forward(
         self, request: web.Request, body: Body, replica: Replica, path: str
@@ -181,11 +184,14 @@ async def _body(request: web.Request) -> Body:
     return request.content.iter_any()
 
 
-def problem(status: int, title: str, headers: dict[str, str] | None = None) -> web.Response:
+def problem(
+    status: int, title: str, headers: dict[str, str] | None = None, detail: str | None = None
+) -> web.Response:
     """Return an error response (RFC 9457)."""
+    body = {"title": title, "status": status} | ({} if detail is None else {"detail": detail})
     return web.Response(
         status=status,
-        text=json.dumps({"title": title, "status": status}),
+        text=json.dumps(body),
         content_type="application/problem+json",
         headers=headers,
     )

@@ -40,6 +40,7 @@ ECHO = """
 
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST", "PUT"])
     @app.route("/<path:path>", methods=["GET", "POST", "PUT"])
+    @app.errorhandler(404)  # Flask's paths have no line breaks
     def answer(path):
         time.sleep(float(request.args.get("sleep", 0)))
         return {
@@ -213,6 +214,7 @@ def test_functions_are_listed_and_described_as_openfaas_does(gateway: Gateway) -
         ("/function/ingest-single", "/"),
         ("/function/ingest-single/", "/"),
         ("/function/ingest-single/a%20b/c", "/a b/c"),
+        ("/function/ingest-single/a%0Ab%2Fc", "/a\nb/c"),
         ("/function/ingest-single.openfaas-fn/x", "/x"),
         (
             "/function/ingest-single/hook/geheim/leshan_api/resource/composite",
@@ -234,7 +236,19 @@ def test_a_function_sees_the_rest_of_the_path(gateway: Gateway, path: str, seen:
     "path", ["/", "/function/", "/function/nothing", "/function/sleeper.other", "/leshan_api"]
 )
 def test_what_is_no_function_is_404(gateway: Gateway, path: str) -> None:
-    assert gateway.call("POST", path)[0] == 404
+    status, answer = gateway.call("POST", path)
+    assert status == 404
+    assert answer["detail"].endswith("; there are: ingest-single, sleeper")
+
+
+def test_a_function_that_there_is_not_is_named(gateway: Gateway) -> None:
+    _, answer = gateway.call("GET", "/function/ingest-singel/x")
+    assert answer["detail"] == "there is no function 'ingest-singel'; there are: ingest-single, sleeper"
+
+
+@pytest.mark.parametrize("path", ["/hook/geheim/x", "/hook/geheim%0A/x"])
+def test_the_token_of_a_path_that_there_is_not_is_not_told(gateway: Gateway, path: str) -> None:
+    assert "geheim" not in json.dumps(gateway.call("POST", path)[1])
 
 
 def test_the_answer_comes_back_as_the_function_gave_it(gateway: Gateway) -> None:
