@@ -12,21 +12,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from flownexus.credentials import SecretFolder
-from local import REPOSITORY, web
+from local import REPOSITORY, summary, web
 from local.backup import back_up
 from local.backup import restore as restore_backup
 from local.layout import Layout
 from local.options import (
     CLI_FILE,
+    DEFAULT_HOME,
     ENVIRONMENT_FILE,
     PASSWORD_FILE,
     STATUS_FILE,
@@ -41,6 +43,8 @@ from local.supervise.logline import is_about, readable
 DOWN_TIMEOUT = 150.0
 PART_URLS = {"postgres": "DATABASE_URL", "nats": "NATS_URL", "gateway": "GATEWAY", "leshan": "LESHAN_URL"}
 STATE = ("run", "postgres", "nats", "leshan", "simulator", "functions", "logs", "passwords", "secrets")
+TOOLS = ("venv", "uv", "uv-*.lock")
+"""The Python environment, which the Makefile makes and removes."""
 
 # Into a pipe as wide as it takes, so that nothing is cut off.
 _WIDTH = None if sys.stdout.isatty() else 200
@@ -60,8 +64,9 @@ def up(options: Options) -> int:
     if pid is not None:
         if not _status(options.home).get("ready"):
             return fail(f"the world in {options.home} is being started already (process {pid})")
-        _console.print(f"already running (process {pid}), as it was started; `make down` stops it")
-        _say_ignored(options.chosen, _status(options.home).get("chosen", {}))
+        stops = _make(options.home, "down")
+        _console.print(escape(f"already running (process {pid}), as it was started; `{stops}` stops it"))
+        _say_ignored(options, _status(options.home).get("chosen", {}))
         _show(options.home)
         return 0
     _end_leftovers(options.home)
@@ -95,16 +100,24 @@ def up(options: Options) -> int:
     return 0
 
 
-def _say_ignored(now: Mapping[str, str], started: Mapping[str, str]) -> None:
+def _say_ignored(options: Options, started: Mapping[str, str]) -> None:
     """Name what is chosen now and not what the world was started with."""
+    now = options.chosen
     other = {name: value for name, value in now.items() if started.get(name) != value}
     for name, value in other.items():
         runs = f"{name}={started[name]}" if name in started else f"its default of {name}"
         _console.print(f"[yellow]ignored:[/] {escape(f'{name}={value}; the world runs with {runs}')}")
     if other:
         # All of it once more: what is not given falls back to its default.
-        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in {**started, **now}.items())
-        _console.print(escape(f"to change that: make down, then make up {words}"))
+        up = _make(options.home, "up", **{**started, **now})
+        _console.print(escape(f"to change that: {_make(options.home, 'down')}, then {up}"))
+
+
+def _make(home: Path, target: str, **variables: str) -> str:
+    """Return the command that makes a target of the world in `home`."""
+    if home != DEFAULT_HOME:
+        variables = {"FLOWNEXUS_HOME": str(home), **variables}
+    return shlex.join(["make", target, *(f"{name}={value}" for name, value in variables.items())])
 
 
 def _follow(daemon: subprocess.Popen[str], began: float) -> str | None:
@@ -128,41 +141,22 @@ def _last_words(log: Path) -> str:
 
 
 def _show(home: Path) -> None:
-    """Print where everything is."""
+    """Print where everything is that runs, and what to try."""
     values = read_environment_file(home)
-    host = values["FLOWNEXUS_GATEWAY"]
+    parts = frozenset(_status(home)["chosen_parts"])
     user = SecretFolder(Path(values["FLOWNEXUS_SECRETS"])).read("basic-auth-user")
     table = _table("", "where", "secret")
-    for name, where, secret in (
-        ("OpenFaaS's gateway", host, f"basic-auth-password (user {user})"),
-        ("you queue operations at", f"{host}/function/operations", "flownexus-api-token"),
-        ("Leshan posts values to", f"{host}/leshan_api/resource/single", "flownexus-webhook-token"),
-        ("", f"{host}/leshan_api/resource/composite", "flownexus-webhook-token"),
-        ("Leshan's REST API", f"{values['FLOWNEXUS_LESHAN_URL']}/api", "flownexus-leshan-token"),
-        ("devices register at", values["FLOWNEXUS_COAPS"], "a key that you put at Leshan"),
-        *(
-            [("", values["FLOWNEXUS_COAP"], "none: simulated devices, and PLAIN_COAP")]
-            if "FLOWNEXUS_COAP" in values
-            else []
-        ),
-        (
-            "PostgreSQL",
-            _without_password(values["FLOWNEXUS_DATABASE_URL"]),
-            "none: a role that may only read",
-        ),
-        ("NATS", _without_password(values["FLOWNEXUS_NATS_URL"]), "FLOWNEXUS_NATS_URL in env"),
-    ):
-        table.add_row(escape(name), escape(where), escape(secret))
+    for row in summary.places(values, parts, user):
+        table.add_row(*map(escape, row))
     _console.print(table)
     _console.print(f"\nsecrets are files in {escape(values['FLOWNEXUS_SECRETS'])}")
-    if "FLOWNEXUS_COAP" in values:  # there are simulated devices
+    if summary.needs_a_device(parts):
+        _console.print("\nno device is simulated; docs/first-device.md says how to connect one of your own")
+    commands = summary.to_try(parts)
+    if commands:
         program = shlex.quote(str(home / CLI_FILE))
         _console.print("\ntry:")
-        for words in (
-            "devices",
-            "values sim-0001",
-            "write --wait sim-0001 /3/0/15 Europe/Berlin",
-        ):
+        for words in commands:
             _console.print(escape(f"  {program} {words}"))
     _console.print(f"\nfor a shell: . {escape(shlex.quote(str(home / ENVIRONMENT_FILE)))}")
 
@@ -174,17 +168,13 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
 def status(options: Options) -> int:
     """Show the state of each part; return 0 only if all is well."""
     pid = running(options.home)
     if pid is None:
         left = list(leftovers(options.home))
-        _console.print("not running" + (f"; left behind: {left}, `make down` ends them" if left else ""))
+        ends = f"; left behind: {left}, `{_make(options.home, 'down')}` ends them" if left else ""
+        _console.print(escape(f"not running{ends}"))
         return 1
     written = _status(options.home)
     table = _table("part", "state", "pid", "since", "crashes", "last end")
@@ -215,7 +205,7 @@ def status(options: Options) -> int:
         )
         well = well and bool(replica["ready"])
     _console.print(table)
-    _console.print(f"logs: {escape(str(options.home / 'logs'))}, or `make logs`")
+    _console.print(escape(f"logs: {options.home / 'logs'}, or `{_make(options.home, 'logs')}`"))
     _console.print("all is well" if well else "starting, or not all is well: see the logs")
     return 0 if well else 1
 
@@ -329,8 +319,17 @@ def clean(options: Options) -> int:
         if file.exists():
             file.unlink()
             removed.append(name)
-    _console.print(f"removed from {options.home}: {', '.join(removed) or 'nothing'}")
+    _console.print(escape(f"removed from {options.home}: {', '.join(removed) or 'nothing'}"))
+    kept = _others(options.home)
+    if kept:
+        _console.print(escape(f"kept in {options.home}, which `make up` has not made: {', '.join(kept)}"))
     return 0
+
+
+def _others(home: Path) -> list[str]:
+    """Return what somebody else has put into a home whose state is removed."""
+    found = sorted(path.name for path in home.iterdir()) if home.is_dir() else []
+    return [name for name in found if not any(fnmatch(name, tool) for tool in TOOLS)]
 
 
 def backup(options: Options, folder: Path) -> int:

@@ -16,6 +16,7 @@ from local import REPOSITORY
 from local.servers.ports import LOOPBACK, free_port
 
 PARTS = ("postgres", "nats", "gateway", "leshan", "connector", "simulator")  # in the order of their start
+DEFAULT_HOME = (REPOSITORY / ".flownexus").resolve()
 AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spoken
 ENVIRONMENT_FILE = "env"
 CLI_FILE = "flownexus"
@@ -121,7 +122,7 @@ class Options:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Options:
         """Read the options from FLOWNEXUS_* and from what the Makefile has for `make up`."""
-        home = Path(environment.get("FLOWNEXUS_HOME") or REPOSITORY / ".flownexus").resolve()
+        home = Path(environment.get("FLOWNEXUS_HOME") or DEFAULT_HOME).resolve()
         if environment.get("PORTS", "") not in {"", "free"}:
             raise OptionError(f"PORTS can only be 'free', not {environment['PORTS']!r}")
         ports = Ports.any_free() if environment.get("PORTS") == "free" else Ports()

@@ -298,7 +298,14 @@ class World(Layout):
             ]
             write_private(
                 self.home / STATUS_FILE,
-                json.dumps({"ready": self.ready, "chosen": self.options.chosen, "parts": parts}),
+                json.dumps(
+                    {
+                        "ready": self.ready,
+                        "chosen": self.options.chosen,
+                        "chosen_parts": sorted(self.options.parts),
+                        "parts": parts,
+                    }
+                ),
             )
 
 

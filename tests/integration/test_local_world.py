@@ -128,17 +128,44 @@ def test_up_status_a_second_up_down_and_up_again(home: Home) -> None:
     assert "ignored: DEVICES=5; the world runs with its default of DEVICES" in again.stdout
     assert "ignored: LONG_POLL_TIMEOUT=4s; the world runs with LONG_POLL_TIMEOUT=3s" in again.stdout
     assert "ignored: PORTS" not in again.stdout
-    assert re.search("make down, then make up .*LONG_POLL_TIMEOUT=4s.* DEVICES=5", again.stdout)
+    named = f"'FLOWNEXUS_HOME={home.folder}'"
+    assert f"`make down {named}` stops it" in again.stdout
+    assert re.search(
+        f"make down {named}, then make up {named} .*LONG_POLL_TIMEOUT=4s.* DEVICES=5", again.stdout
+    )
     assert home.run("down").returncode == 0
     assert home.processes() == set()
     assert home.run("down").stdout == "not running\n"
     home.up()
     with psycopg.connect(home.database()) as connection:
         assert connection.execute("SELECT x FROM kept").fetchone() == (1,)
+    (home.folder / "my-key").write_text("not made by up")
     cleaned = home.run("clean")
     assert "postgres" in cleaned.stdout
+    assert f"kept in {home.folder}, which `make up` has not made: my-key" in cleaned.stdout
     assert home.processes() == set()
-    assert list(home.folder.iterdir()) == []
+    assert [path.name for path in home.folder.iterdir()] == ["my-key"]
+    (home.folder / "my-key").unlink()
+    assert "kept" not in home.run("clean").stdout
+
+
+def test_only_what_runs_is_shown_and_the_commands_work_as_printed(home: Home) -> None:
+    up = home.run("up", FLOWNEXUS_PARTS="postgres,gateway,nats")
+    table = up.stdout.partition("ready in")[2]
+    assert "PostgreSQL" in table
+    assert "Leshan's REST API" not in table
+    assert "simulated" not in table
+    [line] = [line for line in table.splitlines() if line.startswith(("  /", "  '"))]
+    assert line == f"  '{home.folder}/flownexus' devices"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "no device is known yet\n")
+    [command] = re.findall("`(make logs .*)`", home.run("status").stdout)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(home.folder) in done.stdout  # what the gateway says of its functions' folder
 
 
 def test_a_misspelt_setting_stops_up_before_anything_starts(home: Home) -> None:

@@ -1,0 +1,66 @@
+"""What `make up` tells at its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local.layout import Layout
+from local.options import PARTS, Options, Ports
+from local.summary import needs_a_device, places, to_try
+
+ALL = frozenset(PARTS)
+
+
+def shown(tmp_path: Path, parts: frozenset[str], **options: object) -> str:
+    layout = Layout(Options(home=tmp_path, ports=Ports(), parts=parts, **options))  # type: ignore[arg-type]
+    return "\n".join(" ".join(row) for row in places(layout.environment(), parts, "admin"))
+
+
+def test_all_parts_have_a_place(tmp_path: Path) -> None:
+    text = shown(tmp_path, ALL)
+    for place in ("http://127.0.0.1:8080", ":8090/api", "coap://", "coaps://", ":5433/", "nats://"):
+        assert place in text
+
+
+@pytest.mark.parametrize(
+    ("part", "absent"),
+    [
+        ("gateway", ["8080", "basic-auth-password", "flownexus-api-token", "flownexus-webhook-token"]),
+        ("leshan", ["8090", "coap", "flownexus-leshan-token"]),
+        ("postgres", ["5433", "PostgreSQL"]),
+        ("nats", ["4222", "NATS"]),
+        ("simulator", ["coap:"]),
+    ],
+)
+def test_a_part_that_does_not_run_has_no_row(tmp_path: Path, part: str, absent: list[str]) -> None:
+    text = shown(tmp_path, ALL - {part})
+    assert not [word for word in absent if word in text]
+
+
+def test_no_place_shows_a_password(tmp_path: Path) -> None:
+    text = shown(tmp_path, ALL, database_url="postgresql://a:secret@db/x", nats_url="nats://a:secret@n")
+    assert "//db/x" in text
+    assert "//n" in text
+    assert "secret@" not in text
+
+
+@pytest.mark.parametrize(
+    ("without", "words"),
+    [
+        (set(), ["devices", "values", "write"]),
+        ({"connector"}, ["devices", "values"]),
+        ({"simulator"}, ["devices"]),
+        ({"leshan", "simulator"}, ["devices"]),
+        ({"gateway"}, []),
+    ],
+)
+def test_only_commands_that_work_are_to_be_tried(without: set[str], words: list[str]) -> None:
+    assert [command.split()[0] for command in to_try(ALL - without)] == words
+
+
+def test_who_has_no_device_is_told() -> None:
+    assert needs_a_device(ALL - {"simulator"})
+    assert not needs_a_device(ALL)
+    assert not needs_a_device(frozenset({"postgres"}))
