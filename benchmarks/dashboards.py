@@ -11,16 +11,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psycopg
 
-from benchmarks.results import Result
+from benchmarks.results import Result, write_page
 from deploy.grafana import statements
 
 TIMES = 5
 DEVICES = 10
-DOCUMENT = Path(__file__).resolve().parent / "DASHBOARDS.md"
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,9 @@ def _ask(grafana: psycopg.Connection, name: str, sql: bytes) -> Asked:
 
 
 def _write(found: Sequence[Asked], beside: str) -> None:
-    lines = [
-        "# What Grafana's statements take",
-        "",
-        f"Written by `python -m benchmarks growth`: {beside},",
-        f"over this month until now, as the role that reads; each the median of {TIMES}.",
-        "",
-        "| Statement | ms | rows |",
-        "| --- | --- | --- |",
-        *(f"| {asked.name} | {asked.took:.1f} | {asked.rows} |" for asked in found),
-        "",
-    ]
-    DOCUMENT.write_text("\n".join(lines), encoding="utf-8")
+    rows = [(asked.name, f"{asked.took:.1f}", str(asked.rows)) for asked in found]
+    what = (
+        f"What Grafana's statements take: {beside},\n"
+        f"over this month until now, as the role that reads; each the median of {TIMES}."
+    )
+    write_page("DASHBOARDS.md", "python -m benchmarks growth", [what], [("statement", "ms", "rows"), *rows])

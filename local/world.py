@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psycopg
@@ -25,6 +24,7 @@ from local.servers import java, nats
 from local.servers.ports import holder, is_free
 from local.supervise.logfile import read
 from local.supervise.process import Process
+from local.supervise.running import RunsWithin
 
 POLL_INTERVAL = 0.05
 READY_TIMEOUT = 60.0  # seconds
@@ -39,7 +39,7 @@ class WorldError(RuntimeError):
     """The world, or a part of it, cannot be started."""
 
 
-class World(Layout):
+class World(Layout, RunsWithin):
     """PostgreSQL, NATS, the gateway with its functions, Leshan, the connector and simulated devices.
 
     State lives in the home folder; two worlds with different homes and ports do not meet. `parts` of the
@@ -142,15 +142,6 @@ class World(Layout):
     def await_part(self, name: str) -> None:
         """Wait until a part is ready, again."""
         self._await(self.parts[name], crashes=None)
-
-    def __enter__(self) -> World:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # How it is started.
 

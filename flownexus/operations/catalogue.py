@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, Self, TypeAlias, get_args
+from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias, get_args
 
 import msgspec
 
@@ -234,24 +234,34 @@ KINDS: Final[Mapping[str, type[Known]]] = {name_of(kind): kind for kind in get_a
 """All kinds, by their names."""
 
 
-def stored_operation(
-    name: str,
-    path: str | None,
-    paths: Sequence[str] | None,
-    value: Any,
-    arguments: str | None,
-    repeatable: bool,
-) -> Operation:
+class OperationRow(Protocol):
+    """The columns of a row that an operation is made of; `operation` is the name of its kind."""
+
+    @property
+    def operation(self) -> str: ...  # noqa: D102
+    @property
+    def path(self) -> str | None: ...  # noqa: D102
+    @property
+    def paths(self) -> Sequence[str] | None: ...  # noqa: D102
+    @property
+    def value(self) -> Any: ...  # noqa: D102
+    @property
+    def arguments(self) -> str | None: ...  # noqa: D102
+    @property
+    def repeatable(self) -> bool: ...  # noqa: D102
+
+
+def stored_operation(row: OperationRow) -> Operation:
     """Make an operation of the columns of its row."""
-    kind = KINDS.get(name)
+    kind = KINDS.get(row.operation)
     if kind is None:
-        return Unknown(name=name)
+        return Unknown(name=row.operation)
     columns = {
-        "path": None if path is None else Path.parse(path),
-        "paths": None if paths is None else tuple(map(Path.parse, paths)),
-        "value": value,
-        "arguments": arguments,
-        "repeatable": repeatable,
+        "path": None if row.path is None else Path.parse(row.path),
+        "paths": None if row.paths is None else tuple(map(Path.parse, row.paths)),
+        "value": row.value,
+        "arguments": row.arguments,
+        "repeatable": row.repeatable,
     }
     return kind(**{field: columns[field] for field in kind.__struct_fields__})
 

@@ -69,9 +69,7 @@ class _Claimed(NamedTuple):
 
     def of(self, endpoint: str) -> Claim:
         """Return the claim of this endpoint."""
-        operation = stored_operation(
-            self.operation, self.path, self.paths, self.value, self.arguments, self.repeatable
-        )
+        operation = stored_operation(self)
         formats: Sequence[WriteFormat] = ()
         if operation.has_content:
             formats = write_formats(self.write_format, self.content_formats or (), self.formats_refused)

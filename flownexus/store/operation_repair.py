@@ -49,11 +49,7 @@ def revive_of_endpoints(connection: Connection, endpoints: Sequence[str]) -> lis
 def _revive(connection: Connection, expired: Iterable[_Expired]) -> list[str]:
     endpoints = []
     for each in list(expired):
-        operation = stored_operation(
-            each.operation, each.path, each.paths, each.value, each.arguments, each.repeatable
-        )
-        attempt = Attempt(operation.may_repeat, each.attempts)
-        settlement = settle_expired(attempt)
+        settlement = settle_expired(Attempt(stored_operation(each).may_repeat, each.attempts))
         write_settlement(connection, each.id, each.fence, None, settlement)
         log.warning("operation %d: %s; it is %s", each.id, settlement.reason, settlement.status)
         endpoints.append(each.endpoint)

@@ -12,12 +12,12 @@ import subprocess
 import sysconfig
 import time
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import quote
 
 from flownexus.credentials import write_private
 from local.servers.ports import LOOPBACK, free_port
 from local.supervise.process import end_child
+from local.supervise.running import RunsWithin
 
 USER = "flownexus"
 START_TIMEOUT = 20.0  # seconds; a big store is read back before the server listens
@@ -39,7 +39,7 @@ def binary() -> Path:
     return Path(found)
 
 
-class Server:
+class Server(RunsWithin):
     """A NATS server whose configuration and JetStream store live in one folder.
 
     It listens on the loopback interface only and lets in one user, by a password that stands in a
@@ -188,15 +188,6 @@ class Server:
         if process is None:
             return
         end_child(process, how, STOP_TIMEOUT)
-
-    def __enter__(self) -> Server:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def reach(url: str) -> None:

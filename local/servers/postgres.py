@@ -12,13 +12,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import quote
 
 import psycopg
 
 from local.servers.ports import LOOPBACK, free_port
 from local.supervise.process import end_child, tethered
+from local.supervise.running import RunsWithin
 
 SUPERUSER = "postgres"
 START_TIMEOUT = 60.0  # seconds; replaying the log after a crash takes a while
@@ -70,7 +70,7 @@ def _has_name(user: int) -> bool:
     return True
 
 
-class Cluster:
+class Cluster(RunsWithin):
     """A PostgreSQL server whose data live in one folder.
 
     It listens on the loopback interface only, knows passwords only (SCRAM), and is durable unless
@@ -202,15 +202,6 @@ class Cluster:
         if process is None:
             return
         end_child(process, signal.SIGINT, STOP_TIMEOUT)
-
-    def __enter__(self) -> Cluster:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _explain(what: str, output: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path as File
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,7 +27,15 @@ from flownexus.operations.catalogue import (
 
 RESOURCE = Path(3, 0, 15)
 API_DOCUMENT = File(__file__).parents[2] / "docs" / "api.md"
-NOTHING = (None, None, None, False)
+
+
+class Row(NamedTuple):
+    operation: str
+    path: str | None
+    value: Any = None
+    arguments: str | None = None
+    repeatable: bool = False
+    paths: list[str] | None = None
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -37,8 +46,8 @@ def test_a_kind_says_what_is_particular_to_it(kind: type[Known]) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_that_is_known_has_a_request(name: str) -> None:
-    value = {"type": "STRING", "value": "UTC"}
-    assert call_of(stored_operation(name, "/3/0/15", None, value, None, False)).path.startswith("/3/0/15")
+    row = Row(name, "/3/0/15", {"type": "STRING", "value": "UTC"})
+    assert call_of(stored_operation(row)).path.startswith("/3/0/15")
 
 
 def test_what_is_done_twice_without_harm() -> None:
@@ -55,19 +64,19 @@ def test_what_the_kinds_bring() -> None:
 
 def test_an_execute_concerns_its_object_instance_and_all_others_their_path() -> None:
     for name in KINDS:
-        concerns = stored_operation(name, "/3/0/15", *NOTHING).concerns
+        concerns = stored_operation(Row(name, "/3/0/15")).concerns
         assert concerns == ((Path(3, 0),) if name == "execute" else (RESOURCE,))
 
 
 def test_a_row_has_the_fields_of_its_kind() -> None:
-    columns = (None, None, "0='x'", True)
-    stored = stored_operation("execute", "/3/0/4", *columns)
+    row = Row("execute", "/3/0/4", arguments="0='x'", repeatable=True)
+    stored = stored_operation(row)
     assert stored == Execute(path=Path(3, 0, 4), arguments="0='x'", repeatable=True)
-    assert stored_operation("read", "/3", *columns) == Read(path=Path(3))
+    assert stored_operation(row._replace(operation="read", path="/3")) == Read(path=Path(3))
 
 
 def test_a_row_of_a_newer_version_is_kept_apart() -> None:
-    unknown = stored_operation("teleport", "/3", *NOTHING)
+    unknown = stored_operation(Row("teleport", "/3"))
     assert isinstance(unknown, Unknown)
     assert (unknown.kind, unknown.may_repeat) == ("teleport", False)
     with pytest.raises(ValueError, match="knows no operation 'teleport'"):
