@@ -1,21 +1,14 @@
 package io.flownexus.leshan.server.webhook;
 
 import io.flownexus.leshan.server.base.Metrics;
-import io.flownexus.leshan.server.codec.Rejected;
 import io.flownexus.leshan.server.codec.UnreadableException;
-import io.flownexus.leshan.server.webhook.FailureLimit.Reason;
 import io.flownexus.leshan.server.webhook.ItemWriter.Event;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.Comparator;
-import java.util.HexFormat;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.californium.core.coap.Response;
-import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNode;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNodes;
@@ -38,26 +31,21 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   private static final Logger LOG = LoggerFactory.getLogger(Uplink.class);
 
-  private static final int LOGGED_BYTES = 32;
-
   private final Spool spool;
   private final Uptime uptime;
   private final LongAdder notifications;
   private final ObserveOrder order = new ObserveOrder();
-  private final FailureLimit limit = new FailureLimit();
+  private final FailureItems failures;
   private final LongAdder invalid;
-  private final LongAdder dropped;
   private final LongAdder sends;
 
   /** Feed a spool. */
   public Uplink(Spool spool, Uptime uptime, Metrics metrics) {
     this.spool = spool;
     this.uptime = uptime;
+    failures = new FailureItems(metrics);
     notifications = metrics.counter("notifications_total", "", "Notifications received.");
     invalid = metrics.counter("notifications_invalid_total", "", "Notifications without a value.");
-    dropped =
-        metrics.counter(
-            "failures_suppressed_total", "", "Left out: one of more than ten a minute.");
     sends = metrics.counter("sends_total", "", "LwM2M Sends received.");
   }
 
@@ -66,17 +54,17 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     sends.increment();
     String endpoint = registration.getEndpoint();
     long now = Receipt.millis(send.getCoapRequest());
-    List<Item> items = composites(endpoint, send.getTimestampedNodes(), now);
+    List<Item> items = ValueItems.composites(endpoint, send.getTimestampedNodes(), now);
     UnreadableException unreadable = Intake.unreadable();
     if (unreadable != null) {
-      items.addAll(failures(endpoint, unreadable, "Send"));
+      items.addAll(failures.of(endpoint, unreadable, "Send"));
     }
     keep(items);
   }
 
   /** Keep what a LwM2M Send carries of which nothing can be read. */
   public void unreadable(Registration registration, Exception error) {
-    keep(failures(registration.getEndpoint(), null, error, "Send"));
+    keep(failures.of(registration.getEndpoint(), null, error, "Send"));
   }
 
   @Override
@@ -116,19 +104,11 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     List<TimestampedLwM2mNode> values = response.getTimestampedLwM2mNodes();
     if (values == null || values.isEmpty()) {
       TimestampedLwM2mNode value = response.getTimestampedLwM2mNode();
-      long time = value == null ? now : time(value.getTimestamp(), now);
+      long time = value == null ? now : ValueItems.time(value.getTimestamp(), now);
       keep(List.of(ItemWriter.observed(endpoint, path, response.getContent(), time)));
-      return;
+    } else {
+      keep(ValueItems.of(endpoint, path, values, now));
     }
-    keep(
-        values.stream()
-            .filter(value -> value.getNode() != null)
-            .sorted(Comparator.comparingLong(value -> time(value.getTimestamp(), now)))
-            .map(
-                value ->
-                    ItemWriter.observed(
-                        endpoint, path, value.getNode(), time(value.getTimestamp(), now)))
-            .toList());
   }
 
   @Override
@@ -145,7 +125,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
       values = TimestampedLwM2mNodes.builder().addNodes(response.getContent()).build();
     }
     keep(
-        composites(
+        ValueItems.composites(
             registration.getEndpoint(), values, time(observation, response.getCoapResponse())));
   }
 
@@ -164,10 +144,10 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     if (unreadable != null) {
       items.addAll(
           path != null && path.isResource()
-              ? singles(endpoint, unreadable.good(), now)
-              : composites(endpoint, unreadable.good(), now));
+              ? ValueItems.singles(endpoint, unreadable.good(), now)
+              : ValueItems.composites(endpoint, unreadable.good(), now));
     }
-    items.addAll(failures(endpoint, path, error, "notification"));
+    items.addAll(failures.of(endpoint, path, error, "notification"));
     keep(items);
   }
 
@@ -196,56 +176,8 @@ public final class Uplink implements RegistrationListener, ObservationListener {
         observation instanceof SingleObservation single
             ? single.getPath().toString()
             : Objects.toString(((CompositeObservation) observation).getPaths());
-    keep(
-        failures(
-            registration.getEndpoint(),
-            Reason.ENDED,
-            List.of(new Rejected(path, answer.strip(), new byte[0])),
-            null,
-            "notification"));
+    keep(failures.ended(registration.getEndpoint(), path, answer.strip()));
     return true;
-  }
-
-  private List<Item> failures(String endpoint, LwM2mPath path, Exception error, String what) {
-    UnreadableException unreadable = UnreadableException.in(error);
-    if (unreadable != null) {
-      return failures(endpoint, unreadable, what);
-    }
-    String known = path == null ? null : path.toString();
-    Rejected rejected = new Rejected(known, String.valueOf(error.getMessage()), new byte[0]);
-    return failures(endpoint, Reason.UNREADABLE, List.of(rejected), null, what);
-  }
-
-  private List<Item> failures(String endpoint, UnreadableException unreadable, String what) {
-    return failures(endpoint, Reason.UNREADABLE, unreadable.rejected(), unreadable.format(), what);
-  }
-
-  private List<Item> failures(
-      String endpoint, Reason reason, List<Rejected> rejected, Integer format, String what) {
-    long now = System.currentTimeMillis();
-    List<Item> items = new ArrayList<>();
-    for (Rejected one : rejected) {
-      long suppressed = limit.admit(endpoint, reason, now);
-      if (suppressed < 0) {
-        dropped.increment();
-        continue;
-      }
-      String text = reason.text() + ": " + one.reason();
-      LOG.warn(
-          "{}: {} of {}, {} (format {}, {} bytes: {}{})",
-          endpoint,
-          what,
-          one.path() == null ? "an unknown path" : one.path(),
-          text,
-          format,
-          one.payload().length,
-          HexFormat.of().formatHex(one.payload(), 0, Math.min(one.payload().length, LOGGED_BYTES)),
-          suppressed == 0 ? "" : "; " + suppressed + " more since the last one told");
-      items.add(
-          ItemWriter.failure(
-              endpoint, new Failure(one.path(), text, format, one.payload(), suppressed), now));
-    }
-    return items;
   }
 
   private void registration(Event event, Registration registration) {
@@ -259,42 +191,5 @@ public final class Uplink implements RegistrationListener, ObservationListener {
       return;
     }
     Intake.await(spool.append(items, Intake.message()));
-  }
-
-  private static List<Item> singles(String endpoint, TimestampedLwM2mNodes data, long now) {
-    List<Instant> times = new ArrayList<>(data.getTimestamps());
-    times.sort(Comparator.comparingLong(time -> time(time, now)));
-    List<Item> items = new ArrayList<>();
-    for (Instant time : times) {
-      data.getNodesAt(time)
-          .forEach(
-              (path, node) ->
-                  items.add(ItemWriter.observed(endpoint, path, node, time(time, now))));
-    }
-    return items;
-  }
-
-  private static List<Item> composites(String endpoint, TimestampedLwM2mNodes data, long now) {
-    List<Instant> times = new ArrayList<>(data.getTimestamps());
-    times.sort(Comparator.comparingLong(time -> time(time, now)));
-    List<Item> items = new ArrayList<>(times.size());
-    for (Instant time : times) {
-      Map<LwM2mPath, LwM2mNode> nodes = data.getNodesAt(time);
-      if (nodes != null && nodes.values().stream().anyMatch(Objects::nonNull)) {
-        items.add(ItemWriter.nodes(endpoint, nodes, time(time, now)));
-      }
-    }
-    return items;
-  }
-
-  private static long time(Instant time, long now) {
-    if (time == null) {
-      return now;
-    }
-    try {
-      return time.toEpochMilli();
-    } catch (ArithmeticException e) { // beyond 64 bits: as far as they go
-      return time.getEpochSecond() < 0 ? Long.MIN_VALUE : Long.MAX_VALUE;
-    }
   }
 }
