@@ -69,14 +69,7 @@ final class DeviceTranslator extends ClientCoapMessageTranslator {
       ClientEndpointToolbox toolbox) {
     NotifyingObject object =
         new NotifyingObject(
-            enabler.getId(),
-            handlers,
-            servers,
-            receiver,
-            manager,
-            toolbox,
-            executor,
-            notifications);
+            enabler.getId(), handlers, servers, receiver, manager, toolbox, notifications);
     enabler.addListener(object);
     return object;
   }

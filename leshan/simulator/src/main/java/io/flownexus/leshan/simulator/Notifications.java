@@ -64,17 +64,19 @@ final class Notifications {
         });
   }
 
-  /** Note that a value has changed, which will be notified soon if anybody observes it. */
-  void changed() {
+  /** Notify of a change later, on the executor: a request that makes it is answered first. */
+  void changed(Runnable notifying) {
     assert executor.isCurrent();
     changes++;
-  }
-
-  /** Note that a change has been notified to all who observe it. */
-  void notified() {
-    assert executor.isCurrent();
-    changes--;
-    whenOver();
+    executor.execute(
+        () -> {
+          try {
+            notifying.run();
+          } finally {
+            changes--;
+            whenOver();
+          }
+        });
   }
 
   private void whenOver() {

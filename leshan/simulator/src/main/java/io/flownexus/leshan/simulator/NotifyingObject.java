@@ -23,7 +23,6 @@ import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider
 
 /** Serves an object over CoAP; its notifications are confirmable and followed. */
 final class NotifyingObject extends ObjectResource {
-  private final DeviceExecutor executor;
   private final Notifications notifications;
   private final Map<String, ObserveRelation> observed = new ConcurrentHashMap<>();
 
@@ -34,29 +33,16 @@ final class NotifyingObject extends ObjectResource {
       DownlinkRequestReceiver receiver,
       NotificationManager manager,
       ClientEndpointToolbox toolbox,
-      DeviceExecutor executor,
       Notifications notifications) {
     super(objectId, identities, servers, receiver, manager, toolbox);
-    this.executor = executor;
     this.notifications = notifications;
     setObserveType(CoAP.Type.CON);
   }
 
-  /** Notify later, on the device's executor: a request that changes a value is answered first. */
   @Override
   public void changed(Predicate<ObserveRelation> filter) {
     if (getObserverCount() > 0) {
-      notifications.changed();
-      executor.execute(() -> notifyObserverRelations(filter));
-    }
-  }
-
-  @Override
-  protected void notifyObserverRelations(Predicate<ObserveRelation> filter) {
-    try {
-      super.notifyObserverRelations(filter);
-    } finally {
-      notifications.notified();
+      notifications.changed(() -> notifyObserverRelations(filter));
     }
   }
 

@@ -45,17 +45,7 @@ final class NotifyingRoot extends RootResource {
   @Override
   public void changed(Predicate<ObserveRelation> filter) {
     if (getObserverCount() > 0) {
-      notifications.changed();
-      executor.execute(() -> notifyObserverRelations(filter));
-    }
-  }
-
-  @Override
-  protected void notifyObserverRelations(Predicate<ObserveRelation> filter) {
-    try {
-      super.notifyObserverRelations(filter);
-    } finally {
-      notifications.notified();
+      notifications.changed(() -> notifyObserverRelations(filter));
     }
   }
 
