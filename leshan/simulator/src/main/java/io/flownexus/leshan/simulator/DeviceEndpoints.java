@@ -56,7 +56,7 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
     this.context = context;
     this.radio = radio;
     this.requests = requests;
-    translator = new DeviceTranslator(context.executor(), notifications);
+    translator = new DeviceTranslator(notifications);
     config =
         new Configuration(context.engine().coap)
             .set(

@@ -25,9 +25,12 @@ final class DeviceExecutor implements Executor {
   private static final Logger LOG = LoggerFactory.getLogger(DeviceExecutor.class);
   private static final long CALL_TIMEOUT_S = 10;
 
+  /** What is to be run, and on whose threads; null for whichever is at hand. */
+  private record Task(Executor on, Runnable work) {}
+
   private final Executor pool;
   private final Runnable drain = this::drain;
-  private final Queue<Runnable> waiting = new ArrayDeque<>(1);
+  private final Queue<Task> waiting = new ArrayDeque<>(1);
   private boolean busy;
   private Thread owner;
 
@@ -45,7 +48,7 @@ final class DeviceExecutor implements Executor {
   @Override
   public void execute(Runnable task) {
     synchronized (this) {
-      waiting.add(task);
+      waiting.add(new Task(null, task));
       if (busy) {
         return;
       }
@@ -58,12 +61,20 @@ final class DeviceExecutor implements Executor {
    * Run a task on the calling thread if that is possible at once; else as {@link #execute} does.
    */
   void dispatch(Runnable task) {
+    dispatch(null, task);
+  }
+
+  /**
+   * Run a task on the calling thread if that is possible at once; else by another executor, which
+   * has the calling thread now. No other task runs meanwhile.
+   */
+  void dispatch(Executor on, Runnable task) {
     Thread caller = Thread.currentThread();
     boolean nested;
     synchronized (this) {
       nested = owner == caller;
       if (busy && !nested) {
-        waiting.add(task);
+        waiting.add(new Task(on, task));
         return;
       }
       busy = true;
@@ -73,6 +84,10 @@ final class DeviceExecutor implements Executor {
       task.run();
       return;
     }
+    runAndRelease(task);
+  }
+
+  private void runAndRelease(Runnable task) {
     run(task);
     synchronized (this) {
       owner = null;
@@ -125,15 +140,27 @@ final class DeviceExecutor implements Executor {
   }
 
   private void drain() {
-    for (Runnable task = next(); task != null; task = next()) {
-      run(task);
+    for (Task task = next(); task != null; task = next()) {
+      if (task.on != null) {
+        Runnable work = task.work;
+        task.on.execute(() -> runHandedOver(work));
+        return;
+      }
+      run(task.work);
     }
   }
 
-  private synchronized Runnable next() {
-    Runnable task = waiting.poll();
+  private void runHandedOver(Runnable work) {
+    synchronized (this) {
+      owner = Thread.currentThread();
+    }
+    runAndRelease(work);
+  }
+
+  private synchronized Task next() {
+    Task task = waiting.poll();
     busy = task != null;
-    owner = busy ? Thread.currentThread() : null;
+    owner = busy && task.on == null ? Thread.currentThread() : null;
     return task;
   }
 

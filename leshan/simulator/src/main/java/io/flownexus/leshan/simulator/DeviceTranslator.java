@@ -18,13 +18,11 @@ import org.eclipse.leshan.transport.californium.client.endpoint.ClientCoapMessag
 import org.eclipse.leshan.transport.californium.client.endpoint.ServerIdentityExtractor;
 import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider;
 
-/** Makes CoAP resources of a device's objects that run on its executor and are followed. */
+/** Makes CoAP resources of a device's objects, whose notifications are followed. */
 final class DeviceTranslator extends ClientCoapMessageTranslator {
-  private final DeviceExecutor executor;
   private final Notifications notifications;
 
-  DeviceTranslator(DeviceExecutor executor, Notifications notifications) {
-    this.executor = executor;
+  DeviceTranslator(Notifications notifications) {
     this.notifications = notifications;
   }
 
@@ -54,7 +52,7 @@ final class DeviceTranslator extends ClientCoapMessageTranslator {
       ClientEndpointToolbox toolbox,
       LwM2mObjectTree tree) {
     NotifyingRoot root =
-        new NotifyingRoot(handlers, servers, coap, receiver, toolbox, notifications, executor);
+        new NotifyingRoot(handlers, servers, coap, receiver, toolbox, notifications);
     tree.addListener(new CompositeListener(root));
     return root;
   }

@@ -48,7 +48,7 @@ final class Gate implements MessageDeliverer {
   public void deliverRequest(Exchange exchange) {
     Duration wait = delay;
     if (wait.isZero()) {
-      handOn(exchange);
+      dispatch(exchange);
       return;
     }
     context.executor().execute(() -> open++);
@@ -59,8 +59,16 @@ final class Gate implements MessageDeliverer {
             wait,
             () -> {
               context.executor().execute(() -> open--);
-              exchange.execute(() -> handOn(exchange));
+              exchange.execute(() -> dispatch(exchange));
             });
+  }
+
+  /**
+   * Hand a request on in one task of the device, which sets an observation up and answers it: what
+   * came between the two could cancel the observation, and it would never be answered.
+   */
+  private void dispatch(Exchange exchange) {
+    context.executor().dispatch(exchange::execute, () -> handOn(exchange));
   }
 
   private void handOn(Exchange exchange) {

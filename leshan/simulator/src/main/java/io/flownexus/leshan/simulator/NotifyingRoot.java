@@ -1,6 +1,5 @@
 package io.flownexus.leshan.simulator;
 
-import java.util.concurrent.Executor;
 import java.util.function.Predicate;
 import org.eclipse.californium.core.CoapExchange;
 import org.eclipse.californium.core.CoapServer;
@@ -17,7 +16,6 @@ import org.eclipse.leshan.transport.californium.identity.IdentityHandlerProvider
 /** Serves composite requests; notifications of a composite are confirmable and followed. */
 final class NotifyingRoot extends RootResource {
   private final Notifications notifications;
-  private final DeviceExecutor executor;
 
   NotifyingRoot(
       IdentityHandlerProvider identities,
@@ -25,21 +23,10 @@ final class NotifyingRoot extends RootResource {
       CoapServer server,
       DownlinkRequestReceiver receiver,
       ClientEndpointToolbox toolbox,
-      Notifications notifications,
-      DeviceExecutor executor) {
+      Notifications notifications) {
     super(identities, servers, server, receiver, toolbox);
     this.notifications = notifications;
-    this.executor = executor;
     setObserveType(CoAP.Type.CON);
-  }
-
-  /**
-   * Run all requests to the device on its executor: at once if it is idle, for CoAP may cancel an
-   * observation that it has set up and that has not been answered yet.
-   */
-  @Override
-  public Executor getExecutor() {
-    return executor::dispatch;
   }
 
   @Override

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -67,6 +68,40 @@ class DeviceExecutorTest {
     assertSame(Thread.currentThread(), threads.get(0));
     assertSame(Thread.currentThread(), threads.get(1));
     assertEquals(3, executor.call(threads::size));
+  }
+
+  @Test
+  void hands_a_task_over_to_the_executor_it_belongs_to_while_nothing_else_runs() throws Exception {
+    ExecutorService other = Executors.newSingleThreadExecutor(task -> new Thread(task, "other"));
+    CountDownLatch begun = new CountDownLatch(1);
+    CountDownLatch over = new CountDownLatch(1);
+    List<String> ran = new ArrayList<>();
+    executor.execute(
+        () -> {
+          begun.countDown();
+          awaitUninterrupted(over);
+        });
+    begun.await();
+    executor.dispatch(
+        other,
+        () -> {
+          assertTrue(executor.isCurrent());
+          executor.dispatch(() -> ran.add(Thread.currentThread().getName()));
+        });
+    executor.execute(() -> ran.add("after it"));
+    over.countDown();
+
+    TestServer.await(() -> executor.call(ran::size) == 2, "both");
+    assertEquals(List.of("other", "after it"), executor.call(() -> List.copyOf(ran)));
+    other.shutdownNow();
+  }
+
+  private static void awaitUninterrupted(CountDownLatch latch) {
+    try {
+      latch.await();
+    } catch (InterruptedException e) {
+      throw new IllegalStateException(e);
+    }
   }
 
   @Test

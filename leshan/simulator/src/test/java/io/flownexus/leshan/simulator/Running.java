@@ -71,6 +71,11 @@ final class Running implements AutoCloseable {
     return lines(requestsFile);
   }
 
+  /** Return the lock that a device waits for when it notes that it has answered a request. */
+  Object requestsLock() {
+    return settings.requests();
+  }
+
   // The last line may be under way.
   private static List<JsonNode> lines(Path file) {
     try {
