@@ -118,7 +118,7 @@ def _drain(world: World, asked: list[Asked], last_kill: float, report: Report, s
 
     Devices go on notifying meanwhile: their spool need never be empty.
     """
-    bound = world.timeouts.lease + DRAIN
+    bound = world.timeouts.lease_s + DRAIN
     given: list[Lane] = []
     left = ["nothing was looked at"]
     while left and time.monotonic() - last_kill < bound:

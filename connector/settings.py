@@ -52,7 +52,7 @@ class ConnectorSettings:
             gateway_password=secret("basic-auth-password"),
             token=token_to_send("flownexus-connector-token"),
             nats=Servers.of(secret("flownexus-nats-url")),
-            call_timeout=Timeouts.from_environment().connector,
+            call_timeout=Timeouts.from_environment().connector_s,
             host=os.environ.get("host") or "127.0.0.1",
             port=integer_setting("port", 8081),
             grace=duration_setting("grace", "10s"),

@@ -88,7 +88,7 @@ def token_to_send(name: str) -> str:
     return secret(name).split()[0]
 
 
-LEASE_TERM: Final = 60.0
+MAX_LEASE_TERM_S: Final = 60.0
 """Seconds for which an operation is leased at most, before its lease is renewed."""
 
 
@@ -96,30 +96,30 @@ LEASE_TERM: Final = 60.0
 class Timeouts:
     """The nested timeouts of one operation, in seconds, each shorter than the next."""
 
-    leshan: float
+    leshan_s: float
     """Leshan's own ?timeout, for the device to answer."""
-    client: float
+    client_s: float
     """dispatch-op's HTTP client towards Leshan."""
-    execution: float
+    execution_s: float
     """exec_timeout of the function."""
-    lease: float
+    lease_s: float
     """How long a claim holds without a result, all renewals of its lease included."""
-    upstream: float
+    upstream_s: float
     """The gateway's upstream_timeout."""
-    gateway: float
+    gateway_s: float
     """The gateway's read_timeout and write_timeout."""
-    connector: float
+    connector_s: float
     """The connector's call of the gateway."""
 
     @property
-    def lease_term(self) -> float:
+    def lease_term_s(self) -> float:
         """Return how long a lease holds unless it is renewed, as none of a dead worker is."""
-        return min(self.lease, LEASE_TERM)
+        return min(self.lease_s, MAX_LEASE_TERM_S)
 
     @classmethod
-    def of(cls, long_poll: float) -> Timeouts:
-        """Derive all from the long poll's seconds: 30 gives 30, 35, 40, 50, 60, 65 and 70."""
-        return cls(*(long_poll * sixths / 6 for sixths in (6, 7, 8, 10, 12, 13, 14)))
+    def of(cls, long_poll_s: float) -> Timeouts:
+        """Derive all from the long poll's: 30 gives 30, 35, 40, 50, 60, 65 and 70."""
+        return cls(*(long_poll_s * sixths / 6 for sixths in (6, 7, 8, 10, 12, 13, 14)))
 
     @classmethod
     def from_environment(cls) -> Timeouts:

@@ -49,7 +49,7 @@ def nats(layout: Layout, on_change: OnChange) -> Part:
 
 def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) -> Part:
     """Return the gateway, which runs the functions; `answers` says whether they do."""
-    long_poll_timeout = milliseconds(layout.timeouts.leshan)
+    long_poll_timeout = milliseconds(layout.timeouts.leshan_s)
     arguments = [
         *(sys.executable, "-m", "local.openfaas.provider"),
         *("--port", str(layout.ports.gateway)),
@@ -61,7 +61,7 @@ def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) ->
     ]
     environment = {
         "LONG_POLL_TIMEOUT": long_poll_timeout,
-        "EXEC_TIMEOUT": milliseconds(layout.timeouts.execution),
+        "EXEC_TIMEOUT": milliseconds(layout.timeouts.execution_s),
         "LESHAN_URL": layout.leshan_url,
         **layout.options.stack_environment,
         "PYTHONPATH": str(REPOSITORY),
@@ -72,7 +72,7 @@ def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) ->
         lambda: _command(layout, arguments, environment),
         answers,
         on_change,
-        stop_timeout=max(layout.timeouts.execution, 20.0) + 15,
+        stop_timeout=max(layout.timeouts.execution_s, 20.0) + 15,
     )
 
 
@@ -125,7 +125,7 @@ def connector(layout: Layout, on_change: OnChange) -> Part:
     environment = {
         "gateway_url": layout.gateway_url,
         "secret_mount_path": str(layout.secrets.folder),
-        "long_poll_timeout": milliseconds(layout.timeouts.leshan),
+        "long_poll_timeout": milliseconds(layout.timeouts.leshan_s),
         "port": str(layout.ports.connector),
         "PYTHONPATH": str(REPOSITORY),
     }

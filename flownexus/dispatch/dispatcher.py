@@ -72,7 +72,7 @@ class Dispatcher:
         self._ends = AsyncGroupCommit(
             self._threads, self._record_all, concerns_all, lanes, MAX_OPERATIONS_PER_TRANSACTION
         )
-        self._leases = Leases(timeouts.lease_term, timeouts.lease, self._renew)
+        self._leases = Leases(timeouts.lease_term_s, timeouts.lease_s, self._renew)
         self._leshan_is_away = False
         self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
 
@@ -152,7 +152,7 @@ class Dispatcher:
 
     async def _give_back(self, claims: Sequence[Claim]) -> None:
         """Queue again what was perhaps claimed, before the caller is told to come again."""
-        until = asyncio.get_running_loop().time() + self._timeouts.lease_term
+        until = asyncio.get_running_loop().time() + self._timeouts.lease_term_s
         for claimed in claims:
             end = End(claimed, settle_unanswered(), datetime.now(UTC))
             recorded = await self._record(end, Lease(claimed, until, until))
@@ -190,13 +190,13 @@ class Dispatcher:
 
     async def _renew(self, claims: Sequence[Claim]) -> set[tuple[int, int]]:
         return await asyncio.get_running_loop().run_in_executor(
-            self._threads, renew, self._pool, claims, self._timeouts.lease_term
+            self._threads, renew, self._pool, claims, self._timeouts.lease_term_s
         )
 
     # What follows runs in a thread of the store.
 
     def _claim_all(self, endpoints: Sequence[str]) -> Sequence[Claim | Held | None]:
-        return claim(self._pool, endpoints, self._timeouts.lease_term)
+        return claim(self._pool, endpoints, self._timeouts.lease_term_s)
 
     def _record_all(self, ends: Sequence[End]) -> Sequence[Recorded]:
         return record(self._pool, self._telemetry, ends)

@@ -55,7 +55,7 @@ class Leshan:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
             headers={"Authorization": f"Bearer {self._token}"},
             timeout=aiohttp.ClientTimeout(
-                total=self._timeouts.client, sock_connect=self._timeouts.client * CONNECT_SHARE
+                total=self._timeouts.client_s, sock_connect=self._timeouts.client_s * CONNECT_SHARE
             ),
             middlewares=(_send_once,),
         )
@@ -74,7 +74,7 @@ class Leshan:
         """
         if self._session is None:
             raise RuntimeError("the session is not open: use `async with`")
-        query = {**call.query, "timeout": str(max(1, int(self._timeouts.leshan)))}
+        query = {**call.query, "timeout": str(max(1, int(self._timeouts.leshan_s)))}
         text = "&".join(f"{name}={value}" for name, value in query.items())
         url = URL(f"{self._url}/api/clients/{_segment(endpoint)}{call.path}?{text}", encoded=True)
         headers = {} if (id_ := current_id()) is None else {CORRELATION_ID: id_}

@@ -323,10 +323,10 @@ async def run(arguments: argparse.Namespace, make: Callable[[InstanceContext], F
             secrets=secrets,
             environment=os.environ,
             runner=process_runner(stack.parent),
-            stop_timeout=max(timeouts.execution, MINIMUM_GRACE) + 5,
+            stop_timeout=max(timeouts.execution_s, MINIMUM_GRACE) + 5,
         )
     )
-    proxy = Proxy(functions, timeouts.upstream)
+    proxy = Proxy(functions, timeouts.upstream_s)
     application = web.Application(middlewares=[follow, errors, authentication(secrets)])
     application.add_routes(Provider(functions, secrets).routes())
     # A name in a path may have a line break in it, which a dot does not stand for.

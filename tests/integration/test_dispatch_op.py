@@ -643,7 +643,7 @@ async def test_a_device_may_take_an_hour_and_the_lease_is_a_minute(
 async def test_a_lease_is_renewed_while_the_device_takes_its_time_and_no_longer(
     world: World, no_nats: Publisher, leshan: LeshanDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "LEASE_TERM", 2.0)
+    monkeypatch.setattr(settings, "MAX_LEASE_TERM_S", 2.0)
     world.endpoint()
     leshan.default = answer("CHANGED(204)", after=5)
     id_ = world.queue(operation="execute")
@@ -729,7 +729,7 @@ async def test_kill_9_in_mid_long_poll_neither_loses_nor_repeats_the_record(
         await call
     assert world.status(id_) == ("SENDING", 1)
     assert await asyncio.to_thread(post, second) is None  # the lease holds
-    await asyncio.sleep(TIMEOUTS.lease)
+    await asyncio.sleep(TIMEOUTS.lease_s)
     ended = await asyncio.to_thread(post, second)
     assert (ended["id"], ended["status"], ended["attempts"]) == (id_, "CONFIRMED", 2)
     assert world.execute("SELECT count(*) AS n FROM resource") == [{"n": 1}]

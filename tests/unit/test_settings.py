@@ -38,8 +38,8 @@ def test_timeouts_follow_from_the_long_poll_each_shorter_than_the_next() -> None
 
 
 def test_a_lease_is_a_minute_at_most_however_long_a_device_may_take() -> None:
-    assert (Timeouts.of(30).lease_term, Timeouts.of(3600).lease_term) == (50, 60)
-    assert Timeouts.of(3600).lease == 6000
+    assert (Timeouts.of(30).lease_term_s, Timeouts.of(3600).lease_term_s) == (50, 60)
+    assert Timeouts.of(3600).lease_s == 6000
 
 
 def test_a_secret_comes_from_its_file_and_two_are_valid_during_a_rotation(
