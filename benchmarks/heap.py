@@ -27,7 +27,7 @@ from local.world import World
 FLEETS = (1_000, 20_000)
 RATE = 1_000  # notifications a second of all devices
 MINUTE = 60.0  # seconds
-MOST_OF_A_SIMULATOR = 10_000
+MAX_DEVICES_PER_SIMULATOR = 10_000
 REGISTERED_IN = 300.0  # seconds
 GOAL = 256.0  # MB, half of the heap that `make up` gives it
 
@@ -79,8 +79,8 @@ def _run_once(devices: int) -> tuple[int, int]:
 def _devices(world: World, devices: int) -> Iterator[None]:
     """Run simulators with so many devices."""
     with contextlib.ExitStack() as simulators:
-        for first in range(0, devices, MOST_OF_A_SIMULATOR):
-            count = min(MOST_OF_A_SIMULATOR, devices - first)
+        for first in range(0, devices, MAX_DEVICES_PER_SIMULATOR):
+            count = min(MAX_DEVICES_PER_SIMULATOR, devices - first)
             simulators.enter_context(
                 simulator(
                     world.coap_url,

@@ -22,19 +22,19 @@ class Limits:
 
     factor: float = 1.0
     more: float = 0.0
-    least: float = 0.0
+    minimum: float = 0.0
     """A factor, too."""
 
     def hold(self, first: float, last: float) -> bool:
         """Say whether a quantity is level."""
-        return self.least * first <= last <= self.factor * first + self.more
+        return self.minimum * first <= last <= self.factor * first + self.more
 
     def __str__(self) -> str:
         if not self.factor:
             return f"up to {self.more:,.0f}"
-        if self.factor == 1 and not self.least:
+        if self.factor == 1 and not self.minimum:
             return f"up to {self.more:g} more"
-        factor = f"{self.least:g} to {self.factor:g}" if self.least else f"up to {self.factor:g}"
+        factor = f"{self.minimum:g} to {self.factor:g}" if self.minimum else f"up to {self.factor:g}"
         return f"{factor} times" + (f" and {self.more:g} more" if self.more else "")
 
 

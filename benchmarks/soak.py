@@ -90,7 +90,7 @@ class Found:
             return Series(name, values, limits, unit)
 
         return [
-            of("rows committed a second", Limits(1.1, least=0.9), [each.rate for each in samples]),
+            of("rows committed a second", Limits(1.1, minimum=0.9), [each.rate for each in samples]),
             of("Leshan's heap after a collection", TENTH_MORE, [each.heap for each in samples], "MB"),
             of("items in the spool", Limits(0, SHARE * self.saturation), [each.pending for each in samples]),
             of("the spool's files", TENTH_MORE, [each.spool for each in samples], "MB"),

@@ -202,7 +202,7 @@ class Consumer:
             for delivery in batch:
                 self._in_flight.end(delivery)
             if self._pull is not None:
-                self._pull.note_room()
+                self._pull.note_capacity()
             if results is None:  # cancelled: the connector stops
                 for delivery in batch:
                     await self._in_flight.nak(delivery)

@@ -46,19 +46,19 @@ class PullEndedError(RuntimeError):
 
 
 class Pull:
-    """Keeps one pull request standing at a consumer, for as many messages as there is room for."""
+    """Keeps one pull request standing at a consumer, for as many messages as have capacity."""
 
     def __init__(
         self,
         connection: Connection,
         consumer: str,
-        room: Callable[[], int],
+        capacity: Callable[[], int],
         deliver: Callable[[Msg], Awaitable[None]],
     ) -> None:
         self._connection = connection
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}"
         self._inbox = connection.client.new_inbox()
-        self._room = room
+        self._capacity = capacity
         self._deliver = deliver
         self._request = 0
         """The number of the newest request: the last token of its reply subject."""
@@ -68,8 +68,8 @@ class Pull:
         self._ended_because: str | None = None
         self._changed = asyncio.Event()
 
-    def note_room(self) -> None:
-        """Look again at how much room there is."""
+    def note_capacity(self) -> None:
+        """Look again at how many messages may come."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -93,13 +93,13 @@ class Pull:
                 await subscription.unsubscribe()
 
     async def _request_more(self) -> None:
-        room = min(MAX_MESSAGES_PER_PULL, self._room())
-        if self._owed > 0 or room <= 0:
+        capacity = min(MAX_MESSAGES_PER_PULL, self._capacity())
+        if self._owed > 0 or capacity <= 0:
             return
         self._request += 1
-        self._owed, self._heard_at = room, time.monotonic()
+        self._owed, self._heard_at = capacity, time.monotonic()
         request = {
-            "batch": room,
+            "batch": capacity,
             "expires": int(EXPIRES_AFTER_S * 1e9),
             "idle_heartbeat": int(HEARTBEAT_INTERVAL_S * 1e9),
         }

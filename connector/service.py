@@ -35,17 +35,17 @@ def raise_file_limit(wanted: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return wanted
     # Twice, as calls that end and calls that begin overlap, and more than one function may be busy.
-    most = max(soft, 2 * wanted + FILES_BESIDE_CALLS)
+    limit = max(soft, 2 * wanted + FILES_BESIDE_CALLS)
     if hard != resource.RLIM_INFINITY:
-        most = min(most, hard)
-    if soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    room = max(1, most - FILES_BESIDE_CALLS)
-    if room < wanted:
+        limit = min(limit, hard)
+    if soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    calls = max(1, limit - FILES_BESIDE_CALLS)
+    if calls < wanted:
         log.warning(
-            "only %d calls at once instead of %d: raise the limit of open files (%d)", room, wanted, most
+            "only %d calls at once instead of %d: raise the limit of open files (%d)", calls, wanted, limit
         )
-    return min(room, wanted)
+    return min(calls, wanted)
 
 
 class Service:

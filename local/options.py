@@ -162,8 +162,8 @@ class Options:
             coap_host=_address(environment, "COAP_HOST", LOOPBACK),
             plain_coap=tuple(filter(None, environment.get("PLAIN_COAP", "").split(","))),
             new_endpoints=_number(environment, "NEW_ENDPOINTS", 20, 1_000_000),
-            leshan_heap_mb=_number(environment, "LESHAN_HEAP_MB", 512, 65_536, least=64),
-            shared_buffers_mb=_number(environment, "SHARED_BUFFERS_MB", 128, 65_536, least=16),
+            leshan_heap_mb=_number(environment, "LESHAN_HEAP_MB", 512, 65_536, minimum=64),
+            shared_buffers_mb=_number(environment, "SHARED_BUFFERS_MB", 128, 65_536, minimum=16),
             database_url=urls["DATABASE_URL"],
             nats_url=urls["NATS_URL"],
             chosen={name: environment[name] for name in variables() if environment.get(name)},
@@ -220,14 +220,14 @@ def read_environment_file(home: Path) -> dict[str, str]:
     }
 
 
-def _duration(environment: Mapping[str, str], name: str, default: str, least: str, most: str) -> float:
+def _duration(environment: Mapping[str, str], name: str, default: str, minimum: str, maximum: str) -> float:
     text = environment.get(name) or default
     try:
         seconds = duration(text)
     except MissingSettingError as error:
         raise OptionError(f"{name}: {error}") from None
-    if not duration(least) <= seconds <= duration(most):
-        raise OptionError(f"{name} must be from {least} to {most}, not {text}")
+    if not duration(minimum) <= seconds <= duration(maximum):
+        raise OptionError(f"{name} must be from {minimum} to {maximum}, not {text}")
     return seconds
 
 
@@ -239,10 +239,10 @@ def _address(environment: Mapping[str, str], name: str, default: str) -> str:
         raise OptionError(f"{name} is an IP address, such as 0.0.0.0, not {text!r}") from None
 
 
-def _number(environment: Mapping[str, str], name: str, default: int, most: int, least: int = 0) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, maximum: int, minimum: int = 0) -> int:
     text = environment.get(name, "")
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-        raise OptionError(f"{name} must be a number from {least} to {most}, not {text!r}")
+    if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= maximum:
+        raise OptionError(f"{name} must be a number from {minimum} to {maximum}, not {text!r}")
     return int(text)

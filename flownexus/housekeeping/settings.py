@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from flownexus.errors import MissingSettingError
 from flownexus.settings import duration_setting
-from flownexus.store.retention import LEAST_RETENTION
+from flownexus.store.retention import MIN_MARK_RETENTION_S
 
 HOUR_S: Final = 3600.0
 DAY_S: Final = 24 * HOUR_S
@@ -40,7 +40,7 @@ class HousekeepingSettings(NamedTuple):
             operation_retention=_kept(
                 "operation_retention", default.operation_retention, MINIMUM_RETENTION_S, because
             ),
-            mark_retention=_kept("mark_retention", default.mark_retention, LEAST_RETENTION),
+            mark_retention=_kept("mark_retention", default.mark_retention, MIN_MARK_RETENTION_S),
             endpoint_retention=_kept("endpoint_retention", default.endpoint_retention, MINIMUM_RETENTION_S),
             dead_letter_retention=_kept(
                 "dead_letter_retention", default.dead_letter_retention, MINIMUM_RETENTION_S
@@ -48,10 +48,10 @@ class HousekeepingSettings(NamedTuple):
         )
 
 
-def _kept(name: str, default: float, least: float, because: str = "") -> float:
+def _kept(name: str, default: float, minimum: float, because: str = "") -> float:
     kept = duration_setting(name, f"{default:.0f}s")
-    if kept < least:
-        raise MissingSettingError(f"environment variable {name}: at least {least / HOUR_S:.0f}h{because}")
+    if kept < minimum:
+        raise MissingSettingError(f"environment variable {name}: at least {minimum / HOUR_S:.0f}h{because}")
     return kept
 
 

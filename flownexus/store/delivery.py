@@ -100,7 +100,7 @@ class Deliveries:
         self._pool = pool
         self._telemetry = telemetry
         self._kind = kind
-        self._group_commit = GroupCommit(self._store_together, most=MAX_INSERTED_VALUES)
+        self._group_commit = GroupCommit(self._store_together, max_weight=MAX_INSERTED_VALUES)
 
     def deliver(self, raw_body: bytes) -> DeliveryResult:
         """Store a webhook's body: what is new of it, once, and all of it or nothing.

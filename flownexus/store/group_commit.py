@@ -26,13 +26,13 @@ class GroupCommit(Generic[T, R]):
     """Calls `work` with what several threads bring, so that they share the cost of a call.
 
     Nobody waits for others to come: who comes first goes at once. While it is at work the next ones gather;
-    then the first of them goes and takes along the others, up to a weight of `most` in all. `work` returns a
-    result for each item; what it raises, each of them gets.
+    then the first of them goes and takes along the others, up to a weight of `max_weight` in all. `work`
+    returns a result for each item; what it raises, each of them gets.
     """
 
-    def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], most: int) -> None:
+    def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], max_weight: int) -> None:
         self._work = work
-        self._most = most
+        self._max_weight = max_weight
         self._led = False
         self._lock = threading.Lock()
         self._waiting: list[_Ticket[T, R]] = []
@@ -76,7 +76,7 @@ class GroupCommit(Generic[T, R]):
             count, weight = 1, self._waiting[0].weight
             for ticket in self._waiting[1:]:
                 weight += ticket.weight
-                if weight > self._most:
+                if weight > self._max_weight:
                     break
                 count += 1
             together, self._waiting = self._waiting[:count], self._waiting[count:]
@@ -86,8 +86,8 @@ class GroupCommit(Generic[T, R]):
 class AsyncGroupCommit(Generic[T, R]):
     """Does for the tasks of an event loop what GroupCommit does for threads; `work` runs in an executor.
 
-    Up to `lanes` calls of `work` are under way at once, each with at most `most` items. What a call raises
-    all of its items get where it `concerns_all`; otherwise they are done again, one by one.
+    Up to `lanes` calls of `work` are under way at once, each with at most `max_items`. What a call raises all
+    of its items get where it `concerns_all`; otherwise they are done again, one by one.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class AsyncGroupCommit(Generic[T, R]):
         work: Callable[[Sequence[T]], Sequence[R]],
         concerns_all: Callable[[Exception], bool],
         lanes: int,
-        most: int,
+        max_items: int,
     ) -> None:
         self._executor = executor
         self._work = work
         self._concerns_all = concerns_all
         self._lanes = lanes
-        self._most = most
+        self._max_items = max_items
         self._leaders: set[asyncio.Task[None]] = set()
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
 
@@ -119,7 +119,7 @@ class AsyncGroupCommit(Generic[T, R]):
 
     async def _lead(self) -> None:
         while self._waiting:
-            together, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            together, self._waiting = self._waiting[: self._max_items], self._waiting[self._max_items :]
             await self._do(together)
 
     async def _do(self, together: Sequence[tuple[T, asyncio.Future[R]]]) -> None:

@@ -84,25 +84,25 @@ def create(
     new: NewOperation,
     requested_by: str,
     key: str | None = None,
-    most: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
+    max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
 ) -> Operation:
     """Queue an operation for the caller `requested_by`; `key` is the Idempotency-Key of the request.
 
     A key that the caller used for the same operation gives what was answered then. Raises NotFoundError where
-    the endpoint was never seen, TooManyError where `most` of its operations wait already, and
+    the endpoint was never seen, TooManyError where `max_queued` of its operations wait already, and
     ValidationFailedError where a value came without its data type and the resource has not been seen either,
     or the key was used for another operation.
     """
 
     def work(current: Transaction) -> Operation:
-        asked = (current.connection, new, requested_by, key, most)
+        asked = (current.connection, new, requested_by, key, max_queued)
         return _add(*asked) or _added_before(*asked)
 
     return transaction(pool, work)
 
 
 def _add(
-    connection: Connection, new: NewOperation, requested_by: str, key: str | None, most: int
+    connection: Connection, new: NewOperation, requested_by: str, key: str | None, max_queued: int
 ) -> Operation | None:
     return send_for(
         Operation,
@@ -115,12 +115,12 @@ def _add(
         requested_by=requested_by,
         idempotency_key=key,
         fingerprint=None if key is None else new.fingerprint,
-        most=most,
+        max_queued=max_queued,
     ).fetchone()
 
 
 def _added_before(
-    connection: Connection, new: NewOperation, requested_by: str, key: str | None, most: int
+    connection: Connection, new: NewOperation, requested_by: str, key: str | None, max_queued: int
 ) -> Operation:
     """Return what was queued by the same key; raise why the operation was not added where there is none."""
     used = send_for(
@@ -136,7 +136,7 @@ def _added_before(
     if not list(queries.endpoint_ids(connection, names=[new.endpoint])):
         raise NotFoundError(f"no endpoint {new.endpoint!r} has been seen")
     raise TooManyError(
-        f"{most} operations wait for {new.endpoint!r}, and no more may; "
+        f"{max_queued} operations wait for {new.endpoint!r}, and no more may; "
         "queue this one when some have ended, or cancel some"
     )
 

@@ -8,7 +8,7 @@ from psycopg import Connection
 
 from flownexus.store import queries
 
-MAINTENANCE_TIMEOUT: Final = 60.0
+MAINTENANCE_TIMEOUT_S: Final = 60.0
 """Seconds that one statement of maintenance may take."""
 
 
@@ -24,39 +24,45 @@ def drop_partitions(connection: Connection, retention: float) -> int:
     return int(queries.drop_partitions(connection, retention=retention))
 
 
-MOST_MARKS: Final = 100_000
-"""How many delivery marks are kept that have moved within the retention but not within LEAST_RETENTION."""
-LEAST_RETENTION: Final = 30 * 24 * 3600.0
+MAX_MARKS: Final = 100_000
+"""How many marks are kept that have moved within the retention but not within MIN_MARK_RETENTION_S."""
+MIN_MARK_RETENTION_S: Final = 30 * 24 * 3600.0
 """Seconds that a mark is kept in any case: longer than a sender holds back what it has sent before."""
 
 
-MOST_UNREGISTERED: Final = 100_000
+MAX_UNREGISTERED_ENDPOINTS: Final = 100_000
 """How many endpoints may be not registered before those without values are forgotten after a day."""
-MOST_DEAD_LETTERS: Final = 100_000
+MAX_DEAD_LETTERS: Final = 100_000
 """How many dead letters are kept at most, the newest."""
 
 
 def forget_endpoints(connection: Connection, unseen: float, limit: int) -> int:
     """Remove up to `limit` endpoints without values, not seen for `unseen` seconds; return how many."""
     _allow_time(connection)
-    return int(queries.forget_endpoints(connection, unseen=unseen, most=MOST_UNREGISTERED, limit=limit))
+    return int(
+        queries.forget_endpoints(connection, unseen=unseen, max_kept=MAX_UNREGISTERED_ENDPOINTS, limit=limit)
+    )
 
 
 def forget_dead_letters(connection: Connection, retention: float, limit: int) -> int:
     """Remove up to `limit` dead letters older than `retention` seconds, or too many; return how many."""
     return int(
-        queries.forget_dead_letters(connection, retention=retention, most=MOST_DEAD_LETTERS, limit=limit)
+        queries.forget_dead_letters(connection, retention=retention, max_kept=MAX_DEAD_LETTERS, limit=limit)
     )
 
 
 def forget_marks(connection: Connection, retention: float, limit: int) -> int:
     """Remove up to `limit` delivery marks that have not moved for `retention` seconds; return how many.
 
-    Leshan takes a new source at each start: of more than MOST_MARKS the longest unmoved go before.
+    Leshan takes a new source at each start: of more than MAX_MARKS the longest unmoved go before.
     """
     return int(
         queries.forget_marks(
-            connection, retention=retention, most=MOST_MARKS, least=LEAST_RETENTION, limit=limit
+            connection,
+            retention=retention,
+            max_kept=MAX_MARKS,
+            min_retention=MIN_MARK_RETENTION_S,
+            limit=limit,
         )
     )
 
@@ -73,4 +79,4 @@ def forget_finished(connection: Connection, retention: float, limit: int) -> int
 
 def _allow_time(connection: Connection) -> None:
     """Lift the limit of a request's statements for this transaction."""
-    queries.set_statement_timeout(connection, timeout=f"{MAINTENANCE_TIMEOUT:.0f}s")
+    queries.set_statement_timeout(connection, timeout=f"{MAINTENANCE_TIMEOUT_S:.0f}s")

@@ -140,13 +140,13 @@ def _credentials(secret: str, lines: Iterable[str]) -> list[Credential]:
 
 
 def _credential(secret: str, number: int, token: str, name: str = "", *scopes: str) -> Credential:
-    most = _CALLERS[secret]
-    if unknown := set(scopes) - most.scopes:
+    widest = _CALLERS[secret]
+    if unknown := set(scopes) - widest.scopes:
         raise MissingSettingError(
             f"secret {secret}: line {number} gives the scope {min(unknown)!r}, "
-            f"and its callers have {' and '.join(sorted(most.scopes))}"
+            f"and its callers have {' and '.join(sorted(widest.scopes))}"
         )
-    principal = replace(most, name=name or most.name)
+    principal = replace(widest, name=name or widest.name)
     return Credential(
         token, replace(principal, scopes=frozenset(map(Scope, scopes))) if scopes else principal
     )

@@ -17,13 +17,15 @@ def limit() -> int:
     return number("limit", MAX_LIMIT) or DEFAULT_LIMIT
 
 
-def number(name: str, most: int) -> int | None:
-    """Return a parameter that is a whole number from 1 to `most`; raise ValidationFailedError."""
+def number(name: str, maximum: int) -> int | None:
+    """Return a parameter that is a whole number from 1 to `maximum`; raise ValidationFailedError."""
     text = request.args.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        raise ValidationFailedError(f"{name}: a whole number from 1 to {most}")
+    if not (
+        text.isascii() and text.isdigit() and len(text) <= len(str(maximum)) and 1 <= int(text) <= maximum
+    ):
+        raise ValidationFailedError(f"{name}: a whole number from 1 to {maximum}")
     return int(text)
 
 

@@ -19,10 +19,10 @@ MAX_CONNECTIONS = 10_000
 class Connections:
     """Makes the protocol of each connection."""
 
-    def __init__(self, server: web.Server, head_timeout: float, most: int) -> None:
+    def __init__(self, server: web.Server, head_timeout: float, max_connections: int) -> None:
         self.head_timeout = head_timeout
         self._server = server
-        self._most = most
+        self._max_connections = max_connections
         self._count = 0
         self._idle: dict[_Connection, None] = {}  # the longest first
 
@@ -34,7 +34,7 @@ class Connections:
         """Take a connection in, and close another where they are too many."""
         self._count += 1
         self._idle[connection] = None
-        if self._count > self._most:
+        if self._count > self._max_connections:
             longest = next(iter(self._idle))
             del self._idle[longest]
             longest.abort()
@@ -139,10 +139,10 @@ async def listen(
     host: str,
     port: int,
     head_timeout: float = HEAD_TIMEOUT,
-    most: int = MAX_CONNECTIONS,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> asyncio.Server:
     """Listen for an application that has been set up and has `follow`; raises OSError."""
     if runner.server is None:
         raise RuntimeError("the runner is not set up")
-    connections = Connections(runner.server, head_timeout, most)
+    connections = Connections(runner.server, head_timeout, max_connections)
     return await asyncio.get_running_loop().create_server(connections, host, port, backlog=4096)

@@ -81,9 +81,9 @@ def _function(name: str, entry: Mapping[str, Any], root: Path, nice: int) -> Fun
 
 def nice_levels(processors: Mapping[str, float | None]) -> dict[str, int]:
     """Turn what functions ask for into nice levels: each has 1.25 times the share of the next (sched(7))."""
-    most = max((each for each in processors.values() if each), default=0.0)
+    largest = max((each for each in processors.values() if each), default=0.0)
     return {
-        name: min(MAX_NICE, round(math.log(most / each, 1.25))) if each else 0
+        name: min(MAX_NICE, round(math.log(largest / each, 1.25))) if each else 0
         for name, each in processors.items()
     }
 

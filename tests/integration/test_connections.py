@@ -65,13 +65,13 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def served(head_timeout: float = 0.3, most: int = 100) -> AsyncIterator[Gateway]:
+async def served(head_timeout: float = 0.3, max_connections: int = 100) -> AsyncIterator[Gateway]:
     gateway = Gateway()
     application = web.Application(middlewares=[follow])
     application.router.add_route("*", "/{path:.*}", gateway.answer)
     runner = web.AppRunner(application, shutdown_timeout=1.0)
     await runner.setup()
-    listener = await listen(runner, LOOPBACK, 0, head_timeout, most)
+    listener = await listen(runner, LOOPBACK, 0, head_timeout, max_connections)
     gateway.port = listener.sockets[0].getsockname()[1]
     try:
         yield gateway
@@ -124,7 +124,7 @@ async def test_neither_a_slow_answer_nor_a_slow_body_counts_as_a_head() -> None:
 
 
 async def test_above_the_bound_the_longest_idle_connection_is_closed_and_none_with_a_request() -> None:
-    async with served(head_timeout=60, most=10) as gateway:
+    async with served(head_timeout=60, max_connections=10) as gateway:
         held = await gateway.open(GET.replace(b"/ ", b"/held ", 1))
         kept = await gateway.open(GET)
         assert await kept.status() == 200

@@ -295,7 +295,7 @@ def test_of_too_many_marks_the_longest_unmoved_are_forgotten(
     client: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Leshan that starts again and again takes a new source each time."""
-    monkeypatch.setattr("flownexus.store.retention.MOST_MARKS", 10)
+    monkeypatch.setattr("flownexus.store.retention.MAX_MARKS", 10)
     world.execute(
         "INSERT INTO delivery_mark (source, kind, lane, mark, moved_at)"
         " SELECT gen_random_uuid(), 'single', 0, number, now() - make_interval(days => number)"
@@ -413,7 +413,7 @@ def test_an_endpoint_whose_value_is_being_stored_is_not_forgotten(
 def test_of_too_many_endpoints_those_without_values_are_forgotten_after_a_day(
     client: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flownexus.store.retention.MOST_UNREGISTERED", 10)
+    monkeypatch.setattr("flownexus.store.retention.MAX_UNREGISTERED_ENDPOINTS", 10)
     world.execute(
         "INSERT INTO endpoint (name, first_seen_at) SELECT 'made-up-' || number,"
         " now() - make_interval(hours => number) FROM generate_series(20, 39) AS number"
@@ -424,7 +424,7 @@ def test_of_too_many_endpoints_those_without_values_are_forgotten_after_a_day(
 def test_dead_letters_are_forgotten_by_age_and_by_number_in_batches(
     client: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flownexus.store.retention.MOST_DEAD_LETTERS", 50)
+    monkeypatch.setattr("flownexus.store.retention.MAX_DEAD_LETTERS", 50)
     monkeypatch.setattr(rounds, "MAX_ROWS_PER_STEP", 40)
     world.execute(
         "INSERT INTO dead_letter (kind, reason, item, received_at)"

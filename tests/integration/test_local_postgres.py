@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: durable by default, closed to strangers, clear when it cannot start."""
+"""The embedded PostgreSQL: durable by default, closed without a password, clear when it cannot start."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ ECHO = """
     import os, sys, time
     from flask import Flask, request
     app = Flask(__name__)
-    app.guard = lambda method, path, headers: (None, ({}, 401, {}) if "x-stranger" in headers else None)
+    app.guard = lambda method, path, headers: (None, ({}, 401, {}) if "x-unknown" in headers else None)
     print("hello from", os.environ["greeting"], file=sys.stderr)
 
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST", "PUT"])
@@ -380,7 +380,7 @@ def test_a_compressed_body_passes_as_it_came(gateway: Gateway, size: int) -> Non
 
 
 def test_strangers_whose_long_bodies_do_not_come_are_answered_and_hold_nobody_up(gateway: Gateway) -> None:
-    head = b"POST /function/ingest-single HTTP/1.1\r\nHost: x\r\nX-Stranger: 1\r\n"
+    head = b"POST /function/ingest-single HTTP/1.1\r\nHost: x\r\nX-Unknown: 1\r\n"
     with contextlib.ExitStack() as stack:
         slow = []
         for _ in range(300):

@@ -189,7 +189,7 @@ SLOW = 300
 
 
 @both_kinds
-@pytest.mark.parametrize("head", ["", "Authorization: Bearer right\r\n"], ids=["strangers", "known"])
+@pytest.mark.parametrize("head", ["", "Authorization: Bearer right\r\n"], ids=["unknown", "known"])
 def test_slow_bodies_leave_the_function_to_those_who_send_theirs(
     serve: Serve, source: str, head: str
 ) -> None:
@@ -204,7 +204,7 @@ def test_slow_bodies_leave_the_function_to_those_who_send_theirs(
         assert served.request("GET", "/_/ready")[0] == 200
         assert "http_requests_in_flight 0.0" in served.metrics()
         answered = [connection for connection in slow if answers(connection)]
-        # A stranger hears it at once; of those let in, the ones that took the longest made room.
+        # An unknown caller hears it at once; of those let in, the ones that took the longest made room.
         assert len(answered) == (SLOW - 99 if head else SLOW)
         for connection in answered:
             assert status_of(connection) == (429 if head else 401)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from flownexus.operations.catalogue import KINDS
 from flownexus.operations.new_operation import parse_operation
 from flownexus.operations.typed_value import typed_value
 from flownexus.web.problem import problem
+
+API_DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 class Api(ThreadingHTTPServer):
@@ -130,6 +133,10 @@ def test_each_kind_of_operation_is_a_command(run: Any, capsys: pytest.CaptureFix
         run(name, "--help")
     assert ended.value.code == 0
     assert f"flownexus {name} " in capsys.readouterr().out
+    [documented] = [
+        part for part in API_DOCUMENT.read_text().split("\n## ") if part.startswith("The command")
+    ]
+    assert re.search(f"`{name}[` ]", documented)
 
 
 def test_a_resource_that_nobody_knows_takes_a_type(

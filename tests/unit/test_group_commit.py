@@ -36,13 +36,13 @@ class Worker:
         self.released.put(None)
 
 
-def start(threads: ThreadPoolExecutor, gathering: GroupCommit[int, int], item: int) -> Future[int]:
+def start(threads: ThreadPoolExecutor, group: GroupCommit[int, int], item: int) -> Future[int]:
     """Bring an item; returns once it waits or is being worked on."""
     entered = threading.Event()
 
     def bring() -> int:
         entered.set()
-        return gathering.do(item, 1)
+        return group.do(item, 1)
 
     future = threads.submit(bring)
     assert entered.wait(WAIT)
@@ -51,12 +51,12 @@ def start(threads: ThreadPoolExecutor, gathering: GroupCommit[int, int], item: i
 
 def test_who_comes_while_another_is_at_work_goes_together_with_those_who_wait() -> None:
     worker = Worker()
-    gathering = GroupCommit(worker, most=3)
+    group = GroupCommit(worker, max_weight=3)
     with ThreadPoolExecutor(8) as threads:
-        futures = [start(threads, gathering, 1)]
+        futures = [start(threads, group, 1)]
         assert worker.next() == [1]  # at once, alone
-        futures += [start(threads, gathering, item) for item in (2, 3, 4, 5)]
-        while len(gathering._waiting) < 4:
+        futures += [start(threads, group, item) for item in (2, 3, 4, 5)]
+        while len(group._waiting) < 4:
             threading.Event().wait(0.001)
         together = []
         for _ in range(2):
@@ -70,12 +70,12 @@ def test_who_comes_while_another_is_at_work_goes_together_with_those_who_wait() 
 
 def test_what_the_work_raises_each_of_them_gets_and_nobody_else() -> None:
     worker = Worker()
-    gathering = GroupCommit(worker, most=3)
+    group = GroupCommit(worker, max_weight=3)
     with ThreadPoolExecutor(8) as threads:
-        first = start(threads, gathering, 1)
+        first = start(threads, group, 1)
         assert worker.next() == [1]
-        failing = [start(threads, gathering, item) for item in (-1, 2)]
-        while len(gathering._waiting) < 2:
+        failing = [start(threads, group, item) for item in (-1, 2)]
+        while len(group._waiting) < 2:
             threading.Event().wait(0.001)
         worker.release()
         assert worker.next() == [-1, 2]
@@ -85,7 +85,7 @@ def test_what_the_work_raises_each_of_them_gets_and_nobody_else() -> None:
             with pytest.raises(ValueError, match="minus one"):
                 future.result(WAIT)
         worker.release()
-        assert gathering.do(3, 1) == 30
+        assert group.do(3, 1) == 30
 
 
 def test_each_gets_its_own_result_and_none_is_too_much() -> None:
@@ -103,9 +103,9 @@ def test_each_gets_its_own_result_and_none_is_too_much() -> None:
             with lock:
                 at_once -= 1
 
-    gathering = GroupCommit(work, most=5)
+    group = GroupCommit(work, max_weight=5)
     with ThreadPoolExecutor(16) as threads:
-        assert list(threads.map(lambda item: gathering.do(item, 1), range(3000))) == [-n for n in range(3000)]
+        assert list(threads.map(lambda item: group.do(item, 1), range(3000))) == [-n for n in range(3000)]
     assert sum(sizes) == 3000
     assert max(sizes) <= 5
     assert most_at_once == 1
@@ -115,7 +115,7 @@ def test_one_that_is_too_heavy_goes_alone() -> None:
     def work(items: Sequence[int]) -> Sequence[int]:
         return items
 
-    assert GroupCommit(work, most=3).do(7, weight=100) == 7
+    assert GroupCommit(work, max_weight=3).do(7, weight=100) == 7
 
 
 def for_all(error: Exception) -> bool:
@@ -129,8 +129,8 @@ def for_one(error: Exception) -> bool:
 async def test_tasks_that_come_while_all_lanes_are_at_work_go_together() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGroupCommit(threads, worker, for_all, lanes=2, most=3)
-        tasks = [asyncio.create_task(gathering.do(item)) for item in range(1, 8)]
+        group = AsyncGroupCommit(threads, worker, for_all, lanes=2, max_items=3)
+        tasks = [asyncio.create_task(group.do(item)) for item in range(1, 8)]
         seen = [await asyncio.to_thread(worker.next) for _ in range(2)]
         while sum(map(len, seen)) < len(tasks):
             worker.release()
@@ -145,21 +145,21 @@ async def test_tasks_that_come_while_all_lanes_are_at_work_go_together() -> None
 async def test_what_the_work_of_tasks_raises_each_of_its_own_gets_and_no_other() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGroupCommit(threads, worker, for_all, lanes=1, most=2)
-        tasks = [asyncio.create_task(gathering.do(item)) for item in (-1, 2, 3)]
+        group = AsyncGroupCommit(threads, worker, for_all, lanes=1, max_items=2)
+        tasks = [asyncio.create_task(group.do(item)) for item in (-1, 2, 3)]
         for _ in range(2):
             worker.release()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         worker.release()
-        assert await gathering.do(4) == 40
+        assert await group.do(4) == 40
     assert [str(result) for result in results] == ["minus one", "minus one", "30"]
 
 
 async def test_a_task_that_went_away_holds_up_nobody() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGroupCommit(threads, worker, for_all, lanes=1, most=3)
-        gone, other = (asyncio.create_task(gathering.do(item)) for item in (1, 2))
+        group = AsyncGroupCommit(threads, worker, for_all, lanes=1, max_items=3)
+        gone, other = (asyncio.create_task(group.do(item)) for item in (1, 2))
         assert await asyncio.to_thread(worker.next) in ([1], [1, 2])
         gone.cancel()
         for _ in range(2):
@@ -171,8 +171,8 @@ async def test_a_task_that_went_away_holds_up_nobody() -> None:
 async def test_what_one_brings_upon_all_is_its_own_where_that_may_be() -> None:
     worker = Worker()
     with ThreadPoolExecutor(8) as threads:
-        gathering = AsyncGroupCommit(threads, worker, for_one, lanes=1, most=3)
-        tasks = [asyncio.create_task(gathering.do(item)) for item in (1, 2, -1, 3)]
+        group = AsyncGroupCommit(threads, worker, for_one, lanes=1, max_items=3)
+        tasks = [asyncio.create_task(group.do(item)) for item in (1, 2, -1, 3)]
         seen = []
         for _ in range(5):
             worker.release()

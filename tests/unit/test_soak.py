@@ -62,7 +62,7 @@ def test_a_leak_of_descriptors_is_found_and_two_more_are_not_one() -> None:
 def test_what_falls_is_level_unless_it_must_not() -> None:
     falling = [100.0] * 60 + [50.0] * 60
     assert series(*falling).level
-    assert not series(*falling, limits=Limits(1.1, least=0.9)).level
+    assert not series(*falling, limits=Limits(1.1, minimum=0.9)).level
 
 
 def test_an_absolute_bound_does_not_ask_what_was_first() -> None:
@@ -83,7 +83,7 @@ def test_too_few_samples_are_not_level(count: int) -> None:
         (Limits(more=2), "up to 2 more"),
         (Limits(0, 1750), "up to 1,750"),
         (Limits(0), "up to 0"),
-        (Limits(1.1, least=0.9), "0.9 to 1.1 times"),
+        (Limits(1.1, minimum=0.9), "0.9 to 1.1 times"),
     ],
 )
 def test_limits_say_what_they_are(limits: Limits, text: str) -> None:

@@ -3,7 +3,7 @@
 SELECT coalesce((SELECT data_type FROM resource_model WHERE object_id = :object_id AND resource_id = :resource_id),
                 (SELECT data_type FROM resource_type WHERE object_id = :object_id AND resource_id = :resource_id));
 
--- name: add_operation(endpoint, operation, path, paths, concerns, value, arguments, repeatable, priority, requested_by, idempotency_key, fingerprint, most)^
+-- name: add_operation(endpoint, operation, path, paths, concerns, value, arguments, repeatable, priority, requested_by, idempotency_key, fingerprint, max_queued)^
 -- None where the endpoint was never seen, has too many that wait, or the key was used before.
 INSERT INTO endpoint_operation (endpoint_id, operation_type, path, paths, concerns, value, arguments, repeatable,
                                 priority, requested_by, idempotency_key, request_fingerprint)
@@ -14,7 +14,7 @@ WHERE e.name = :endpoint
   AND (SELECT count(*)
        FROM (SELECT FROM endpoint_operation q
              WHERE q.endpoint_id = e.id AND q.status = 'QUEUED' AND q.registration_id IS NULL
-             LIMIT :most) AS waiting) < :most
+             LIMIT :max_queued) AS waiting) < :max_queued
 ON CONFLICT (coalesce(requested_by, 'api'), idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 RETURNING id, :endpoint::text AS endpoint, operation_type AS operation, path, paths, value, arguments, repeatable,
           priority, status, attempts, result, reason, created_at, last_attempt_at, finished_at, requested_by;

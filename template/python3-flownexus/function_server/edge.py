@@ -76,9 +76,9 @@ class _Bodies:
     So that who is slow, or stops, keeps nobody out who sends a whole request.
     """
 
-    def __init__(self, most: int, most_bytes: int) -> None:
-        self._most = most
-        self._most_bytes = most_bytes
+    def __init__(self, max_bodies: int, max_bytes: int) -> None:
+        self._max_bodies = max_bodies
+        self._max_bytes = max_bytes
         self._bytes = 0
         self._under_way: dict[_Body, None] = {}  # the oldest first
         _BODIES.set_function(lambda: len(self._under_way))
@@ -87,7 +87,7 @@ class _Bodies:
     def add(self, body: _Body) -> None:
         """Begin a body, within its bound."""
         self._under_way[body] = None
-        while len(self._under_way) > self._most:
+        while len(self._under_way) > self._max_bodies:
             self._make_room()
 
     def grow(self, body: _Body, size: int) -> None:
@@ -95,7 +95,7 @@ class _Bodies:
         if body in self._under_way:
             body.size += size
             self._bytes += size
-            while self._bytes > self._most_bytes:
+            while self._bytes > self._max_bytes:
                 self._make_room()
 
     def remove(self, body: _Body) -> None:

@@ -120,13 +120,13 @@ def test_a_retention_below_a_day_is_a_refusal_to_start(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("name", "least"),
+    ("name", "minimum"),
     [("mark_retention", 720), ("endpoint_retention", 24), ("dead_letter_retention", 24)],
 )
 def test_a_retention_that_is_too_short_is_a_refusal_to_start(
-    monkeypatch: pytest.MonkeyPatch, name: str, least: int
+    monkeypatch: pytest.MonkeyPatch, name: str, minimum: int
 ) -> None:
     assert HousekeepingSettings.from_environment() == SETTINGS
-    monkeypatch.setenv(name, f"{least - 1}h")
-    with pytest.raises(MissingSettingError, match=f"{name}: at least {least}h"):
+    monkeypatch.setenv(name, f"{minimum - 1}h")
+    with pytest.raises(MissingSettingError, match=f"{name}: at least {minimum}h"):
         HousekeepingSettings.from_environment()

@@ -95,7 +95,7 @@ def test_what_is_asked_is_queued_for_who_asks_and_is_a_hint(
     assert {"endpoint": added["endpoint"], "operation": added["operation"], "path": added["path"]} | (
         {"value": value} if value else {}
     ) == asked
-    assert (added["priority"], added["requested_by"], added["most"]) == (100, "api", 1000)
+    assert (added["priority"], added["requested_by"], added["max_queued"]) == (100, "api", 1000)
     assert (added["idempotency_key"], added["fingerprint"]) == (None, None)
     assert hints.published == QUEUED
 
@@ -119,7 +119,7 @@ def test_a_plain_value_of_a_resource_never_seen_is_refused_with_what_would_be_ri
 
 def test_how_many_may_wait_is_a_setting(start: Start, statements: Statements) -> None:
     start(statements, max_queued_operations="3").send("POST", "/", READ)
-    assert statements.of("add_operation")[0]["most"] == 3
+    assert statements.of("add_operation")[0]["max_queued"] == 3
 
 
 @pytest.mark.parametrize(

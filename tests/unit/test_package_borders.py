@@ -1,4 +1,4 @@
-"""What belongs in which room, as far as import-linter's contracts (pyproject.toml) can't say it."""
+"""What belongs in which package, as far as import-linter's contracts (pyproject.toml) can't say it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from local import REPOSITORY
 
 PRODUCTION = [
     path
-    for room in ("flownexus", "connector", "functions", "template")
-    for path in sorted((REPOSITORY / room).rglob("*.py"))
+    for package in ("flownexus", "connector", "functions", "template")
+    for path in sorted((REPOSITORY / package).rglob("*.py"))
 ]
 HANDLERS = sorted((REPOSITORY / "functions").glob("*/handler.py"))
 STATEMENT = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH)\s.*", re.DOTALL)
