@@ -21,7 +21,9 @@ from local.servers.ports import LOOPBACK
 
 DATABASE = "flownexus"
 ROLES = {
-    "flownexus-database-url": "flownexus_functions",
+    "flownexus-ingest-database-url": "flownexus_ingest",
+    "flownexus-dispatch-database-url": "flownexus_dispatch",
+    "flownexus-api-database-url": "flownexus_api",
     "flownexus-housekeeping-database-url": "flownexus_housekeeping",
     "flownexus-grafana-database-url": "flownexus_grafana",
 }

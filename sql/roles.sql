@@ -1,11 +1,13 @@
 -- One role a purpose. Run before the migrations, by a role that may create roles; may be run again.
--- Passwords are set by whoever runs this, never here.
+-- Passwords are set by whoever runs this, never here. flownexus_functions is that of versions that had one role for
+-- most functions: older migrations name it, and no function uses it any more.
 DO $$
 DECLARE
     purpose text;
 BEGIN
     FOREACH purpose IN ARRAY ARRAY[
-        'flownexus_functions', 'flownexus_housekeeping', 'flownexus_grafana', 'flownexus_reader'
+        'flownexus_ingest', 'flownexus_dispatch', 'flownexus_api', 'flownexus_housekeeping', 'flownexus_grafana',
+        'flownexus_reader', 'flownexus_functions'
     ] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE', purpose);

@@ -113,9 +113,9 @@ def open_pool(database_url: str, size: int, name: str) -> Pool:
     return pool
 
 
-def pool_from_environment(name: str, secret_name: str = "flownexus-database-url") -> Pool:  # noqa: S107
-    """Open the pool that the function's secret and database_pool_size describe."""
-    return open_pool(secret(secret_name), integer_setting("database_pool_size", 8), name)
+def pool_from_environment(name: str, url_secret: str) -> Pool:
+    """Open the pool of function `name`, as database_pool_size and the secret with its role's URL have it."""
+    return open_pool(secret(url_secret), integer_setting("database_pool_size", 8), name)
 
 
 def hurry(connection: psycopg.Connection) -> None:

@@ -45,7 +45,7 @@ def app_from_environment(kind: Kind) -> FunctionApp:
     guard = guard_from_secrets("flownexus-webhook-token", "flownexus-hook-token")
     telemetry = Telemetry(timedelta(seconds=duration_setting("retention", "8760h")))
     nats_url = secret("flownexus-nats-url")
-    pool = pool_from_environment(name)
+    pool = pool_from_environment(name, "flownexus-ingest-database-url")
     return create_app(kind, pool, telemetry, Publisher(nats_url, name=name), guard)
 
 

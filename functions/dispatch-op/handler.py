@@ -96,7 +96,7 @@ def app_from_environment() -> Starlette:
     leshan = Leshan(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"), timeouts)
     telemetry = Telemetry(timedelta(seconds=duration_setting("retention", "8760h")))
     nats_url = secret("flownexus-nats-url")
-    pool = pool_from_environment(NAME)
+    pool = pool_from_environment(NAME, "flownexus-dispatch-database-url")
     return create_app(pool, telemetry, Publisher(nats_url, name=NAME), leshan, timeouts, guard)
 
 

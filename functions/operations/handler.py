@@ -139,7 +139,7 @@ def app_from_environment() -> Flask:
     max_queued = integer_setting("max_queued_operations", MAX_QUEUED_OPERATIONS_PER_ENDPOINT)
     if max_queued < 1:
         raise MissingSettingError("environment variable max_queued_operations: at least 1")
-    pool = pool_from_environment(NAME)
+    pool = pool_from_environment(NAME, "flownexus-api-database-url")
     return create_app(pool, Publisher(nats_url, name=NAME), guard, max_queued)
 
 

@@ -85,7 +85,7 @@ async def replica(
 
 @pytest.fixture
 async def post(world: World, no_nats: Publisher, leshan: LeshanDouble) -> AsyncIterator[Post]:
-    async with replica(world.pool, no_nats, leshan.url) as post:
+    async with replica(world.dispatch_pool, no_nats, leshan.url) as post:
         yield post
 
 
@@ -168,7 +168,7 @@ async def test_leshan_is_told_its_timeout_in_whole_seconds(
     """Leshan's demo reads nothing else; less than the client's own, it ends first."""
     world.endpoint()
     world.queue()
-    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(2.9)) as post:
+    async with replica(world.dispatch_pool, no_nats, leshan.url, Timeouts.of(2.9)) as post:
         await post()
     [seen] = leshan.seen
     assert seen.query["timeout"] == "2"
@@ -220,7 +220,7 @@ async def test_a_notification_that_followed_an_answer_stays_the_latest(
     async def overtaken(request: web.Request) -> web.StreamResponse:
         newer = Reading(LwM2mPath(3303, 0, 5700), DataType.FLOAT, 22.5)
         items = [Item("sim-0001", told, None, (newer,))]
-        transaction(world.pool, lambda current: Telemetry(timedelta(days=1)).store(current, items))
+        transaction(world.ingest_pool, lambda current: Telemetry(timedelta(days=1)).store(current, items))
         return await answer("CONTENT(205)", TEMPERATURE, time=told, observed=True)(request)
 
     leshan.default = overtaken
@@ -422,7 +422,7 @@ async def test_a_leshan_that_refuses_us_costs_nothing_and_is_logged(
 async def test_a_leshan_that_is_away_costs_nothing(world: World, no_nats: Publisher) -> None:
     world.endpoint()
     id_ = world.queue(operation="execute")
-    async with replica(world.pool, no_nats, f"http://127.0.0.1:{free_port()}") as post:
+    async with replica(world.dispatch_pool, no_nats, f"http://127.0.0.1:{free_port()}") as post:
         assert (await dispatched(await post()))["status"] == "QUEUED"
     assert world.status(id_) == ("QUEUED", 0)
     assert "Leshan is away" in world.operation(id_)["reason"]
@@ -462,7 +462,7 @@ async def test_an_answer_that_never_comes_is_given_up(
     world.endpoint()
     leshan.default = never
     id_ = world.queue()
-    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(0.6)) as post:
+    async with replica(world.dispatch_pool, no_nats, leshan.url, Timeouts.of(0.6)) as post:
         began = time.monotonic()
         await post()
         assert 0.6 < time.monotonic() - began < 5
@@ -503,7 +503,7 @@ async def test_ten_operations_go_in_order_and_one_at_a_time_through_two_replicas
     async with AsyncExitStack() as stack:
         posts = []
         for number in range(2):
-            pool = stack.enter_context(open_pool(world.database.functions, 4, f"replica {number}"))
+            pool = stack.enter_context(open_pool(world.database.dispatch, 4, f"replica {number}"))
             posts.append(await stack.enter_async_context(replica(pool, no_nats, leshan.url)))
 
         async def hint_again_and_again(post: Post) -> None:
@@ -538,7 +538,7 @@ async def test_five_hundred_wait_at_once_with_four_connections(
         "INSERT INTO endpoint_operation (endpoint_id, operation_type, path)"
         " SELECT id, 'read', '/3' FROM endpoint"
     )
-    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(30)) as post:
+    async with replica(world.dispatch_pool, no_nats, leshan.url, Timeouts.of(30)) as post:
         tasks = [asyncio.create_task(post({"ep": endpoint})) for endpoint in slow]
         await until(lambda: len(leshan.seen) == 500)
         await post({"ep": "fast"})
@@ -548,7 +548,7 @@ async def test_five_hundred_wait_at_once_with_four_connections(
     assert world.execute("SELECT DISTINCT status, attempts FROM endpoint_operation") == [
         {"status": "CONFIRMED", "attempts": 1}
     ]
-    assert world.pool.get_stats()["pool_max"] == 4
+    assert world.dispatch_pool.get_stats()["pool_max"] == 4
 
 
 async def test_a_hint_is_published_for_the_next_operation(
@@ -559,7 +559,7 @@ async def test_a_hint_is_published_for_the_next_operation(
     world.queue()
     with Publisher(nats_url) as publisher:
         assert publisher.wait_connected(5)
-        async with replica(world.pool, publisher, leshan.url) as post:
+        async with replica(world.dispatch_pool, publisher, leshan.url) as post:
             client = await nats.connect(nats_url)
             try:
                 hints = await client.subscribe(Hint(HintKind.QUEUED, "sim-0001").subject)
@@ -584,7 +584,7 @@ async def test_a_caller_that_goes_away_does_not_undo_what_the_device_does(
     world.endpoint()
     leshan.default = answer("CHANGED(204)", after=0.5)
     id_ = world.queue()
-    async with replica(world.pool, no_nats, leshan.url) as post:
+    async with replica(world.dispatch_pool, no_nats, leshan.url) as post:
         caller = asyncio.create_task(post())
         await until(lambda: len(leshan.seen) == 1)
         caller.cancel()
@@ -599,18 +599,18 @@ async def test_an_end_is_recorded_once_postgresql_is_back(
     world.endpoint()
     id_ = world.queue(operation="execute")
     leshan.default = answer("CHANGED(204)", after=0.5)
-    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(9)) as post:
+    async with replica(world.dispatch_pool, no_nats, leshan.url, Timeouts.of(9)) as post:
         task = asyncio.create_task(post())
         await until(lambda: len(leshan.seen) == 1)
-        world.execute("ALTER ROLE flownexus_functions NOLOGIN")
+        world.execute("ALTER ROLE flownexus_dispatch NOLOGIN")
         try:
             world.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'flownexus_functions'"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'flownexus_dispatch'"
             )
             await asyncio.sleep(1.5)
             assert not task.done()
         finally:
-            world.execute("ALTER ROLE flownexus_functions LOGIN")
+            world.execute("ALTER ROLE flownexus_dispatch LOGIN")
         assert (await dispatched(await task))["status"] == "CONFIRMED"
     assert world.status(id_) == ("CONFIRMED", 1)
 
@@ -632,7 +632,7 @@ async def test_a_device_may_take_an_hour_and_the_lease_is_a_minute(
     world.endpoint()
     leshan.default = answer("CHANGED(204)", after=0.2)
     id_ = world.queue()
-    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(3600)) as post:
+    async with replica(world.dispatch_pool, no_nats, leshan.url, Timeouts.of(3600)) as post:
         call = asyncio.create_task(post())
         await until(lambda: len(leshan.seen) == 1)
         row = world.operation(id_)
@@ -647,12 +647,12 @@ async def test_a_lease_is_renewed_while_the_device_takes_its_time_and_no_longer(
     world.endpoint()
     leshan.default = answer("CHANGED(204)", after=5)
     id_ = world.queue(operation="execute")
-    async with replica(world.pool, no_nats, leshan.url, Timeouts.of(12)) as post:
+    async with replica(world.dispatch_pool, no_nats, leshan.url, Timeouts.of(12)) as post:
         call = asyncio.create_task(post())
         await until(lambda: len(leshan.seen) == 1)
         first = world.operation(id_)["lease_expires_at"]
         while not call.done():
-            with world.pool.connection() as connection:
+            with world.dispatch_pool.connection() as connection:
                 assert revive_expired(connection, 100) == []
             assert await dispatched(await post()) is None
             await asyncio.sleep(0.2)
@@ -669,7 +669,7 @@ async def test_a_claim_whose_commit_is_not_answered_is_given_back_for_nothing_wa
     """It stayed SENDING, and an execute ended FAILED "outcome unknown"."""
     world.endpoint()
     id_ = world.queue(operation="execute")
-    with open_pool(relay.through(world.database.functions), 4, "test") as pool:
+    with open_pool(relay.through(world.database.dispatch), 4, "test") as pool:
         async with replica(pool, no_nats, leshan.url) as post:
             relay.cut_at_commit(done=done)
             assert (await post()).status_code == 503
@@ -687,7 +687,7 @@ def serve_dispatch(serve: Serve, world: World, leshan: LeshanDouble, tmp_path: P
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     for name, value in {
-        "flownexus-database-url": world.database.functions,
+        "flownexus-dispatch-database-url": world.database.dispatch,
         "flownexus-nats-url": f"nats://127.0.0.1:{free_port()}",
         "flownexus-leshan-token": "leshan-token",
         "flownexus-connector-token": TOKEN,

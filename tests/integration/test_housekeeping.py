@@ -102,7 +102,7 @@ def test_expired_leases_are_revived_and_get_a_hint(client: Any, world: World, hi
         world.endpoint(name)
     write, execute, fresh = world.queue("a"), world.queue("b", "execute"), world.queue("c")
     for name in ("a", "b", "c"):
-        claim(world.pool, [name], 50)
+        claim(world.dispatch_pool, [name], 50)
     world.expire_lease(write)
     world.expire_lease(execute)
     age(world)
@@ -125,7 +125,7 @@ def test_lost_hints_are_sent_again(client: Any, world: World, hints: Hints) -> N
     world.queue("busy")
     age(world)
     world.execute("UPDATE endpoint_operation SET created_at = now() WHERE endpoint_id = 3")
-    claim(world.pool, ["busy"], 50)
+    claim(world.dispatch_pool, ["busy"], 50)
     hints.fail = 2
     assert do_round(client)["hints_failed"] == 2
     hints.fail = 0
@@ -171,7 +171,7 @@ def test_an_endpoint_that_somebody_holds_stops_no_round(client: Any, world: Worl
     for name in ("held", "free"):
         world.endpoint(name)
         id_ = world.queue(name)
-        claim(world.pool, [name], 50)
+        claim(world.dispatch_pool, [name], 50)
         world.expire_lease(id_)
     age(world)
     with psycopg.connect(world.database.owner) as other:
@@ -224,7 +224,7 @@ def test_old_partitions_are_dropped(client: Any, world: World) -> None:
 def test_partitions_that_writers_hold_are_left_for_the_next_round(client: Any, world: World) -> None:
     last = months(world, "resource")[-1]
     world.execute(f"DROP TABLE {last}")
-    with psycopg.connect(world.database.functions) as writer:
+    with psycopg.connect(world.database.ingest) as writer:
         writer.execute("SELECT count(*) FROM resource_latest")
         writer.execute(
             "INSERT INTO resource (time, id, endpoint_id, resource_type_id, object_instance_id)"
@@ -317,7 +317,7 @@ def test_endpoints_that_told_nothing_and_did_not_come_back_are_forgotten(client:
         " SELECT id, 'observe', '/3303/0/5700', 0, 'old' FROM endpoint WHERE name = 'planned'"
     )
     ingest = create_ingest(
-        Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, guard_of("token")
+        Webhook.SINGLE, world.ingest_pool, Telemetry(timedelta(days=365)), None, guard_of("token")
     ).test_client()
     node = {"kind": "singleResource", "id": 0, "type": "TIME", "value": 1795344335807}
     for name, obj_id in (("told", 3), ("made up", 10240)):
@@ -359,7 +359,7 @@ def test_a_value_is_never_stored_for_an_endpoint_that_is_forgotten_meanwhile(
 ) -> None:
     """Its id was remembered, or just looked up, before it went."""
     ingest = create_ingest(
-        Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, guard_of("token")
+        Webhook.SINGLE, world.ingest_pool, Telemetry(timedelta(days=365)), None, guard_of("token")
     )
     post = partial(ingest.test_client().post, "/", headers={"Authorization": "Bearer token"})
     world.endpoint("back")
@@ -388,7 +388,7 @@ def test_an_endpoint_whose_value_is_being_stored_is_not_forgotten(
     client: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest = create_ingest(
-        Webhook.SINGLE, world.pool, Telemetry(timedelta(days=365)), None, guard_of("token")
+        Webhook.SINGLE, world.ingest_pool, Telemetry(timedelta(days=365)), None, guard_of("token")
     )
     world.endpoint("back")
     unseen(world)
@@ -440,7 +440,7 @@ def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None
     for number in range(50):
         world.endpoint(f"sim-{number}")
         id_ = world.queue(f"sim-{number}")
-        claim(world.pool, [f"sim-{number}"], 50)
+        claim(world.dispatch_pool, [f"sim-{number}"], 50)
         world.expire_lease(id_)
     start = threading.Barrier(2)
 

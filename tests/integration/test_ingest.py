@@ -37,7 +37,7 @@ NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
 
 @pytest.fixture
 def pool(database: Database) -> Iterator[Pool]:
-    with open_pool(database.functions, 8, "test") as pool:
+    with open_pool(database.ingest, 8, "test") as pool:
         yield pool
 
 
@@ -577,7 +577,7 @@ def slow(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replic
         connection.execute(
             "ALTER TABLE resource ADD CONSTRAINT slow CHECK (float_value <> 13 OR pg_sleep(60) IS NOT NULL)"
         )
-    with open_pool(database.functions, 4, "test") as pool:
+    with open_pool(database.ingest, 4, "test") as pool:
         yield lambda kind: create_app(
             kind, pool, Telemetry(timedelta(days=365)), None, guard_of("secret")
         ).test_client()
@@ -1015,7 +1015,7 @@ def test_while_a_lock_is_not_to_be_had_the_answer_is_503_with_retry_after(
     monkeypatch.setattr("flownexus.store.pool.LOCK_TIMEOUT_S", 0.2)
     body = envelope([value(1)])
     with (
-        open_pool(database.functions, 2, "test") as pool,
+        open_pool(database.ingest, 2, "test") as pool,
         psycopg.connect(database.owner) as other,
     ):
         client = create_app(

@@ -46,7 +46,7 @@ def telemetry() -> Telemetry:
 
 
 def take(world: World, endpoint: str = "sim-0001") -> Claim:
-    [claimed] = claim(world.pool, [endpoint], LEASE)
+    [claimed] = claim(world.dispatch_pool, [endpoint], LEASE)
     assert isinstance(claimed, Claim)
     return claimed
 
@@ -65,7 +65,7 @@ def claim_of(id_: int, endpoint_id: int, fence: int) -> Claim:
 
 
 def put_back(world: World, telemetry: Telemetry, claimed: Claim, settlement: Settlement) -> Recorded:
-    [recorded] = record(world.pool, telemetry, [End(claimed, settlement, datetime.now(UTC))])
+    [recorded] = record(world.dispatch_pool, telemetry, [End(claimed, settlement, datetime.now(UTC))])
     assert recorded is not Recorded.LATE
     return recorded
 
@@ -77,7 +77,7 @@ def node(value: str = "21.5") -> dict[str, Any]:
 def test_an_endpoint_that_is_asked_for_twice_at_once_has_one_operation_to_be_sent(world: World) -> None:
     world.endpoint()
     first, _ = world.queue(), world.queue()
-    claimed, nothing = claim(world.pool, ["sim-0001", "sim-0001"], LEASE)
+    claimed, nothing = claim(world.dispatch_pool, ["sim-0001", "sim-0001"], LEASE)
     assert isinstance(claimed, Claim)
     assert (claimed.id, nothing) == (first, None)
 
@@ -138,7 +138,7 @@ def test_no_index_is_read_whole_where_statistics_know_of_no_open_operation(
         " SELECT id, 'read', '/3/0/0', 'CONFIRMED', now() FROM endpoint, generate_series(1, 2000)"
     )
     world.execute("ANALYZE endpoint_operation")
-    with world.pool.connection() as connection:
+    with world.dispatch_pool.connection() as connection:
         sql = getattr(queries, query).sql
         row = connection.execute(f"EXPLAIN (FORMAT json) {sql}", values).fetchone()
     assert row is not None
@@ -152,7 +152,7 @@ def test_one_operation_of_an_endpoint_is_under_way(world: World) -> None:
     world.queue()
     world.queue()
     take(world)
-    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
 
 
 @pytest.mark.parametrize("registered", [True, False])
@@ -160,7 +160,7 @@ def test_an_offline_device_costs_no_attempt(world: World, registered: bool) -> N
     """The peer burnt an attempt on each try. Offline: deregistered, or its lifetime is over."""
     world.endpoint(registered=registered, lifetime=-1)
     id_ = world.queue()
-    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
     assert world.status(id_) == ("QUEUED", 0)
 
 
@@ -171,7 +171,7 @@ def test_a_device_without_a_known_lifetime_does_not_expire(world: World) -> None
 
 
 def test_an_endpoint_never_seen_has_nothing(world: World) -> None:
-    assert claim(world.pool, ["nobody"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["nobody"], LEASE) == [None]
 
 
 def test_a_failed_try_waits_for_a_newer_presence(world: World, telemetry: Telemetry) -> None:
@@ -179,7 +179,7 @@ def test_a_failed_try_waits_for_a_newer_presence(world: World, telemetry: Teleme
     id_ = world.queue()
     put_back(world, telemetry, take(world), FAILED_TRY)
     assert world.status(id_) == ("QUEUED", 1)
-    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
     world.update()
     assert take(world).attempts == 2
 
@@ -192,7 +192,7 @@ def test_an_update_during_a_failed_try_is_not_newer_than_the_failure(
     claimed = take(world)
     world.update()
     put_back(world, telemetry, claimed, FAILED_TRY)
-    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
 
 
 def test_an_update_while_leshan_called_it_asleep_is_enough(world: World, telemetry: Telemetry) -> None:
@@ -203,7 +203,7 @@ def test_an_update_while_leshan_called_it_asleep_is_enough(world: World, telemet
     assert put_back(world, telemetry, claimed, ASLEEP) is Recorded.MORE
     assert world.status(id_) == ("QUEUED", 0)
     assert put_back(world, telemetry, take(world), ASLEEP) is Recorded.LAST
-    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
 
 
 def test_what_leshan_could_not_take_may_go_at_once(world: World, telemetry: Telemetry) -> None:
@@ -240,7 +240,7 @@ def test_what_was_answered_goes_out_again_after_its_delay_without_an_update(
     id_ = world.queue()
     assert put_back(world, telemetry, take(world), ANSWERED) is Recorded.LAST
     world.update()
-    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
     end_delay(world, id_)
     again = take(world)
     assert (again.id, again.attempts) == (id_, 2)
@@ -265,7 +265,7 @@ def test_one_that_waits_holds_back_those_of_its_priority_whose_targets_overlap_a
     assert put_back(world, telemetry, take(world), failed) is Recorded.MORE
     order = []
     while True:
-        [claimed] = claim(world.pool, ["sim-0001"], LEASE)
+        [claimed] = claim(world.dispatch_pool, ["sim-0001"], LEASE)
         if not isinstance(claimed, Claim):
             break
         order.append(claimed.id)
@@ -295,7 +295,7 @@ def test_one_of_several_targets_waits_for_an_older_one_of_any_of_them(
     assert put_back(world, telemetry, take(world), ANSWERED) is Recorded.MORE
     order = []
     for _ in range(4):
-        [claimed] = claim(world.pool, ["sim-0001"], LEASE)
+        [claimed] = claim(world.dispatch_pool, ["sim-0001"], LEASE)
         if isinstance(claimed, Claim):
             order.append(claimed.id)
             put_back(world, telemetry, claimed, CONFIRMED)
@@ -319,7 +319,7 @@ def test_a_row_of_a_kind_that_is_not_known_holds_up_no_other_endpoint(world: Wor
         "INSERT INTO endpoint_operation (endpoint_id, operation_type, path) VALUES (1, 'teleport', '/3')"
     )
     world.queue("sim-0002")
-    claims = claim(world.pool, ["sim-0001", "sim-0002"], LEASE)
+    claims = claim(world.dispatch_pool, ["sim-0001", "sim-0002"], LEASE)
     assert [each.operation.kind for each in claims if isinstance(each, Claim)] == ["teleport", "write"]
 
 
@@ -344,7 +344,7 @@ def test_a_device_that_sleeps_is_sent_nothing_else_before_its_next_update(
     for path in ("/3/0/15", "/1/0/1", "/5/0/1"):
         world.queue(path=path, priority=1 + len(path))
     assert put_back(world, telemetry, take(world), ASLEEP) is Recorded.LAST
-    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
     world.update()
     assert take(world).attempts == 1
 
@@ -361,7 +361,7 @@ def test_who_left_three_unanswered_is_not_asked_for_more_before_it_speaks(
         recorded = put_back(world, telemetry, claimed, FAILED_TRY)
         assert recorded is (Recorded.LAST if last else Recorded.MORE)
     assert tried == ids[:3]
-    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
     world.update()
     assert take(world).id == ids[0]
 
@@ -375,7 +375,7 @@ def test_two_replicas_at_once_claim_one(world: World) -> None:
 
     def replica() -> Claim | Held | None:
         start.wait()
-        return claim(world.pool, ["sim-0001"], LEASE)[0]
+        return claim(world.dispatch_pool, ["sim-0001"], LEASE)[0]
 
     with ThreadPoolExecutor(4) as threads:
         claims = [future.result() for future in [threads.submit(replica) for _ in range(4)]]
@@ -402,7 +402,7 @@ def test_who_claims_while_an_end_is_being_recorded_is_told_to_ask_again_and_gets
         settlement = Settlement(Status.CONFIRMED, content=node())
         recording = threads.submit(put_back, world, Slow(timedelta(days=365)), claimed, settlement)
         assert in_transaction.wait(5)
-        assert claim(world.pool, ["sim-0001"], LEASE) == [HELD]
+        assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [HELD]
         released.set()
         assert recording.result(5) is Recorded.MORE
     assert take(world).id == second
@@ -419,11 +419,15 @@ def test_an_expired_lease_is_claimed_again_and_the_late_worker_is_fenced_off(
     newer = take(world)
     assert (newer.id, newer.fence, newer.attempts) == (id_, 2, 2)
     with_values = Settlement(Status.CONFIRMED, result={"status": "CONTENT(205)"}, content=node("1.0"))
-    assert record(world.pool, telemetry, [End(late, with_values, datetime.now(UTC))]) == [Recorded.LATE]
+    assert record(world.dispatch_pool, telemetry, [End(late, with_values, datetime.now(UTC))]) == [
+        Recorded.LATE
+    ]
     assert world.operation(id_)["status"] == "SENDING"
     assert world.execute("SELECT * FROM resource") == []
     put_back(world, telemetry, newer, Settlement(Status.CONFIRMED, content=node("2.0")))
-    assert record(world.pool, telemetry, [End(late, FAILED_TRY, datetime.now(UTC))]) == [Recorded.LATE]
+    assert record(world.dispatch_pool, telemetry, [End(late, FAILED_TRY, datetime.now(UTC))]) == [
+        Recorded.LATE
+    ]
     assert world.status(id_) == ("CONFIRMED", 2)
     assert [row["value"] for row in world.execute("SELECT value FROM telemetry")] == ["2"]
 
@@ -450,7 +454,7 @@ def test_a_worker_that_never_comes_back_three_times_fails_it(world: World) -> No
     for _ in range(3):
         take(world)
         world.expire_lease(id_)
-    assert claim(world.pool, ["sim-0001"], LEASE) == [None]
+    assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
     assert world.status(id_) == ("FAILED", 3)
 
 
@@ -460,17 +464,17 @@ def test_a_fence_is_of_one_claim_also_of_one_that_was_rolled_back(world: World, 
     id_ = world.queue(operation="execute")
     relay.cut_at_commit(done=False)
     with (
-        open_pool(relay.through(world.database.functions), 1, "test") as pool,
+        open_pool(relay.through(world.database.dispatch), 1, "test") as pool,
         pytest.raises(UnansweredClaimError) as raised,
     ):
         claim(pool, ["sim-0001"], LEASE)
     [unanswered] = raised.value.claims
-    with world.pool.connection() as connection:  # waits until the server has rolled it back
+    with world.dispatch_pool.connection() as connection:  # waits until the server has rolled it back
         connection.execute("SELECT FROM endpoint FOR UPDATE")
     another = take(world)
     assert (unanswered.id, another.id) == (id_, id_)
     end = End(unanswered, settle_unanswered(), datetime.now(UTC))
-    assert record(world.pool, Telemetry(timedelta(days=365)), [end]) == [Recorded.LATE]
+    assert record(world.dispatch_pool, Telemetry(timedelta(days=365)), [end]) == [Recorded.LATE]
     assert world.status(id_) == ("SENDING", 1)
 
 
@@ -480,13 +484,13 @@ def test_whether_a_claim_was_committed_is_known_when_its_transaction_has_ended(
     """A host that vanished leaves it open until the server ends it."""
     world.endpoint()
     id_ = world.queue(operation="execute")
-    with psycopg.connect(world.database.functions) as connection:
+    with psycopg.connect(world.database.dispatch) as connection:
         [(endpoint_id, _)] = queries.try_lock_endpoints_named(connection, names=["sim-0001"])
         _, fence, *_ = queries.claim_operation(connection, endpoint_id=endpoint_id, lease=LEASE)
         end = End(claim_of(id_, endpoint_id, fence), settle_unanswered(), datetime.now(UTC))
-        assert record(world.pool, telemetry, [end]) == [Recorded.HELD]
+        assert record(world.dispatch_pool, telemetry, [end]) == [Recorded.HELD]
     assert world.status(id_) == ("SENDING", 1)
-    assert record(world.pool, telemetry, [end]) == [Recorded.MORE]
+    assert record(world.dispatch_pool, telemetry, [end]) == [Recorded.MORE]
     assert world.status(id_) == ("QUEUED", 0)
 
 
@@ -501,14 +505,17 @@ def test_leases_of_the_newest_claims_are_renewed_and_who_settles_is_not_waited_f
         world.expire_lease(id_)
     newer = take(world, "late")
     put_back(world, telemetry, claims[2], CONFIRMED)
-    with psycopg.connect(world.database.functions) as connection:
+    with psycopg.connect(world.database.dispatch) as connection:
         connection.execute("SELECT FROM endpoint_operation WHERE id = %s FOR UPDATE", [held])
-        assert renew(world.pool, claims, LEASE) == {(good, claims[0].fence)}
+        assert renew(world.dispatch_pool, claims, LEASE) == {(good, claims[0].fence)}
     leases = {id_: world.operation(id_)["lease_expires_at"] for id_ in ids}
     assert leases[good] > datetime.now(UTC) > leases[held]
     assert leases[ended] is None
-    assert renew(world.pool, [newer, claims[3]], LEASE) == {(late, newer.fence), (held, claims[3].fence)}
-    assert renew(world.pool, claims[1:2], LEASE) == set()
+    assert renew(world.dispatch_pool, [newer, claims[3]], LEASE) == {
+        (late, newer.fence),
+        (held, claims[3].fence),
+    }
+    assert renew(world.dispatch_pool, claims[1:2], LEASE) == set()
 
 
 def test_values_are_stored_like_any_others(world: World, telemetry: Telemetry) -> None:
@@ -521,7 +528,7 @@ def test_values_are_stored_like_any_others(world: World, telemetry: Telemetry) -
     }
     received = datetime(2026, 7, 1, 12, tzinfo=UTC)
     settlement = Settlement(Status.CONFIRMED, result={"content": content}, content=content)
-    assert record(world.pool, telemetry, [End(take(world), settlement, received)]) == [Recorded.LAST]
+    assert record(world.dispatch_pool, telemetry, [End(take(world), settlement, received)]) == [Recorded.LAST]
     assert world.execute("SELECT endpoint, path, number, time FROM telemetry") == [
         {"endpoint": "sim-0001", "path": "/3303/0/5700", "number": 21.5, "time": received}
     ]
@@ -582,7 +589,7 @@ def test_each_endpoint_of_a_batch_gets_its_own_operation_or_none(world: World) -
     ids = {name: world.queue(name) for name in ("b", "a", "offline", "expired")}
     take(world, "expired")
     world.expire_lease(ids["expired"])
-    claims = claim(world.pool, ["b", "nobody", "offline", "a", "expired", "idle", "b"], LEASE)
+    claims = claim(world.dispatch_pool, ["b", "nobody", "offline", "a", "expired", "idle", "b"], LEASE)
     assert [claimed.id if isinstance(claimed, Claim) else claimed for claimed in claims] == [
         ids["b"], None, None, ids["a"], ids["expired"], None, None,
     ]  # fmt: skip
@@ -602,7 +609,7 @@ def test_the_ends_of_a_batch_are_recorded_each_by_itself(world: World, telemetry
     times = {name: datetime(2026, 7, 1, 12, minute, tzinfo=UTC) for minute, name in enumerate(names)}
     good = Settlement(Status.CONFIRMED, content=node())
     ends = [End(claims[name], FAILED_TRY if name == "failed" else good, times[name]) for name in names]
-    assert record(world.pool, telemetry, ends) == [
+    assert record(world.dispatch_pool, telemetry, ends) == [
         Recorded.LAST, Recorded.LATE, Recorded.MORE, Recorded.LAST,
     ]  # fmt: skip
     assert {name: world.status(ids[name])[0] for name in names} == {
@@ -631,11 +638,11 @@ def test_one_that_postgresql_refuses_is_to_be_recorded_apart_and_nothing_is_half
         ),
     ]
     with pytest.raises(psycopg.DataError) as raised:
-        record(world.pool, telemetry, ends)
+        record(world.dispatch_pool, telemetry, ends)
     assert not concerns_all(raised.value)
     assert world.execute("SELECT DISTINCT status FROM endpoint_operation") == [{"status": "SENDING"}]
     assert world.execute("SELECT * FROM resource") == []
-    assert [record(world.pool, telemetry, [end]) for end in ends] == [[Recorded.LAST]] * 2
+    assert [record(world.dispatch_pool, telemetry, [end]) for end in ends] == [[Recorded.LAST]] * 2
 
 
 def test_endpoints_that_another_holds_hold_up_no_others(world: World, telemetry: Telemetry) -> None:
@@ -647,17 +654,17 @@ def test_endpoints_that_another_holds_hold_up_no_others(world: World, telemetry:
         world.endpoint(name)
         ids[name] = world.queue(name)
     ended = [take(world, name) for name in ("held-0", "free-0")]
-    with world.pool.connection() as other:
+    with world.dispatch_pool.connection() as other:
         other.execute("SELECT FROM endpoint WHERE name LIKE 'held-%%' FOR UPDATE", prepare=False)
-        claims = claim(world.pool, ["nobody", *held, *free], LEASE)
+        claims = claim(world.dispatch_pool, ["nobody", *held, *free], LEASE)
         assert claims[:42] == [None, *[HELD] * 40, None]
         assert [claimed.id for claimed in claims[42:] if isinstance(claimed, Claim)] == [
             ids[name] for name in free[1:]
         ]
         ends = [End(claimed, CONFIRMED, datetime.now(UTC)) for claimed in ended]
-        assert record(world.pool, telemetry, ends) == [Recorded.HELD, Recorded.LAST]
+        assert record(world.dispatch_pool, telemetry, ends) == [Recorded.HELD, Recorded.LAST]
     assert world.status(ids["held-0"]) == ("SENDING", 1)
-    assert record(world.pool, telemetry, ends) == [Recorded.LAST, Recorded.LATE]
+    assert record(world.dispatch_pool, telemetry, ends) == [Recorded.LAST, Recorded.LATE]
 
 
 def test_batches_at_once_whose_endpoints_overlap_claim_each_operation_once(world: World) -> None:
@@ -668,10 +675,12 @@ def test_batches_at_once_whose_endpoints_overlap_claim_each_operation_once(world
     batches = [names, names[::-1], names[5:] + names[:5], names[::2] + names[1::2]]
 
     def claim_all(batch: list[str]) -> list[Claim | None]:
-        claims = claim(world.pool, batch, LEASE)
+        claims = claim(world.dispatch_pool, batch, LEASE)
         while HELD in claims:
             again = iter(
-                claim(world.pool, [n for n, c in zip(batch, claims, strict=True) if c is HELD], LEASE)
+                claim(
+                    world.dispatch_pool, [n for n, c in zip(batch, claims, strict=True) if c is HELD], LEASE
+                )
             )
             claims = [next(again) if claimed is HELD else claimed for claimed in claims]
         return [claimed for claimed in claims if not isinstance(claimed, Held)]

@@ -33,7 +33,7 @@ def publisher(nats_url: str) -> Iterator[Publisher]:
 
 @pytest.fixture
 def client(world: World, publisher: Publisher) -> FlaskClient:
-    app = load_handler("operations").create_app(world.pool, publisher, guard_of("api", "old"))
+    app = load_handler("operations").create_app(world.api_pool, publisher, guard_of("api", "old"))
     client: FlaskClient = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = "Bearer api"
     return client
@@ -171,7 +171,9 @@ def test_so_many_operations_wait_for_an_endpoint_and_no_more(world: World, publi
         "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id)"
         " SELECT 1, 'read', '/' || n, 0, 'a' FROM generate_series(1, 10) n"
     )
-    client = load_handler("operations").create_app(world.pool, publisher, guard_of("api"), 3).test_client()
+    client = (
+        load_handler("operations").create_app(world.api_pool, publisher, guard_of("api"), 3).test_client()
+    )
     client.environ_base["HTTP_AUTHORIZATION"] = "Bearer api"
     assert [client.post("/", json=EXECUTE, headers=KEY).status_code for _ in range(5)] == [201] * 5
     assert [client.post("/", json=EXECUTE).status_code for _ in range(3)] == [201, 201, 429]

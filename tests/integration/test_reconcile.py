@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from flask.testing import FlaskClient
 from psycopg import Cursor
@@ -42,7 +43,7 @@ class Fleet:
         self._housekeeping = app.test_client()
 
     def _app(self, kind: Kind, telemetry: Telemetry) -> FlaskClient:
-        return create_app(kind, self.world.pool, telemetry, None, guard_of("secret")).test_client()
+        return create_app(kind, self.world.ingest_pool, telemetry, None, guard_of("secret")).test_client()
 
     def publish(self, hints: Any, timeout: float) -> int:
         self.published += hints
@@ -338,7 +339,7 @@ def test_a_round_among_twenty_thousand_devices_reads_only_what_belongs_to_those_
         "known_of_planned": keys | of_paths,
         "renew_planned": keys,
     }.items():
-        with world.pool.connection() as connection:
+        with psycopg.connect(world.database.housekeeping) as connection:
             statement = f"EXPLAIN (FORMAT json) {getattr(queries, name).sql}"
             row = connection.execute(statement.encode(), values).fetchone()
         assert row is not None

@@ -68,7 +68,7 @@ class Functions:
 
 @pytest.fixture
 def functions(database: Database) -> Iterator[Functions]:
-    with open_pool(database.functions, 4, "test") as pool:
+    with open_pool(database.ingest, 4, "test") as pool:
         apps = {
             kind: create_app(kind, pool, Telemetry(timedelta(days=365)), None, guard_of("secret"))
             for kind in Kind

@@ -1,4 +1,4 @@
-"""The schema: partitions, roles, and its drawing in the documents."""
+"""The schema: partitions, sessions, and its drawing in the documents."""
 
 import contextlib
 import time
@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from flownexus.operations.catalogue import KINDS
-from tests.fixtures.postgres import Database
+from tests.fixtures.postgres import PURPOSES, Database
 from tools.diagram import SCHEMA_DOCUMENT, schema_document
 
 NOW = datetime.now(UTC)
@@ -94,7 +94,7 @@ def test_a_retention_that_would_drop_what_is_being_written_is_refused(
         housekeeping.execute("SELECT drop_partitions(%s)", (timedelta(hours=23),))
 
 
-@pytest.mark.parametrize("role", ["functions", "housekeeping", "grafana", "reader"])
+@pytest.mark.parametrize("role", PURPOSES)
 def test_a_session_that_idles_in_a_transaction_is_ended(database: Database, role: str) -> None:
     """It may hold rows that others wait for."""
     with psycopg.connect(getattr(database, role)) as connection:
@@ -111,48 +111,6 @@ def test_a_session_that_idles_in_a_transaction_is_ended(database: Database, role
 
         with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
             idle()
-
-
-@pytest.mark.parametrize(
-    ("role", "statement"),
-    [
-        ("grafana", "INSERT INTO endpoint (name) VALUES ('x')"),
-        ("grafana", "DELETE FROM resource"),
-        ("grafana", "SELECT make_partitions(1)"),
-        ("grafana", "CREATE TABLE mine (a int)"),
-        ("reader", "INSERT INTO endpoint (name) VALUES ('x')"),
-        ("reader", "UPDATE endpoint_operation SET status = 'CANCELLED'"),
-        ("reader", "SELECT make_partitions(1)"),
-        ("reader", "CREATE TABLE mine (a int)"),
-        ("reader", "SELECT pg_read_file('/etc/passwd')"),
-        ("functions", "DELETE FROM resource"),
-        ("functions", "UPDATE resource SET float_value = 0"),
-        ("functions", "DELETE FROM endpoint"),
-        ("functions", "DELETE FROM delivery_mark"),
-        ("functions", "TRUNCATE resource"),
-        ("functions", "SELECT drop_partitions('400 days')"),
-        ("functions", "CREATE TABLE mine (a int)"),
-        ("housekeeping", "SELECT * FROM resource"),
-        (
-            "housekeeping",
-            "INSERT INTO endpoint_operation (endpoint_id, operation_type, value) VALUES (1, 'write', '1')",
-        ),
-        ("housekeeping", "DELETE FROM endpoint"),
-        ("housekeeping", "UPDATE endpoint SET name = 'x'"),
-        ("housekeeping", "DROP TABLE resource_default"),
-    ],
-)
-def test_a_role_may_do_what_its_purpose_needs_and_no_more(
-    database: Database, role: str, statement: str
-) -> None:
-    with (
-        # Who reads is read-only by default, too, which everybody may undo.
-        psycopg.connect(
-            getattr(database, role), options="-c default_transaction_read_only=off"
-        ) as connection,
-        pytest.raises(psycopg.errors.InsufficientPrivilege),
-    ):
-        connection.execute(statement.encode())
 
 
 def test_the_schema_document_is_in_step_with_the_migrations(database: Database) -> None:

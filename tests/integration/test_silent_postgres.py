@@ -25,7 +25,7 @@ SOON = 45.0
 @pytest.fixture
 def ingest(relay: Relay, database: Database, serve: Serve, tmp_path: Path) -> Served:
     secrets = SecretFolder(tmp_path / "secrets")
-    secrets.write("flownexus-database-url", relay.through(database.functions))
+    secrets.write("flownexus-ingest-database-url", relay.through(database.ingest))
     secrets.write("flownexus-nats-url", f"nats://127.0.0.1:{free_port()}")
     secrets.write("flownexus-webhook-token", "webhook")
     return serve(

@@ -392,10 +392,10 @@ def send_for_ever(connection: socket.socket, chunk: bytes) -> None:
 
 
 def test_a_handler_that_cannot_be_imported_is_one_clear_line_and_status_1(serve: Serve) -> None:
-    served = serve("raise LookupError('secret flownexus-database-url is missing')", ready=False)
+    served = serve("raise LookupError('secret flownexus-ingest-database-url is missing')", ready=False)
     assert served.process.wait(20) == 1
     (line,) = served.log.read_text().splitlines()
-    assert "LookupError: secret flownexus-database-url is missing" in line
+    assert "LookupError: secret flownexus-ingest-database-url is missing" in line
     assert "handler.py:1" in line
 
 

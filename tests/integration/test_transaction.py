@@ -21,7 +21,7 @@ from tests.fixtures.postgres import Database
 
 @pytest.fixture
 def pool(database: Database) -> Iterator[Pool]:
-    with open_pool(database.functions, 2, "test") as pool:
+    with open_pool(database.ingest, 2, "test") as pool:
         yield pool
 
 
@@ -122,7 +122,7 @@ def test_who_lists_too_much_is_told_to_ask_for_less(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flownexus.store.pool.STATEMENT_TIMEOUT_S", 0.3)
-    with open_pool(database.functions, 1, "test") as pool, psycopg.connect(database.owner) as owner:
+    with open_pool(database.api, 1, "test") as pool, psycopg.connect(database.owner) as owner:
         owner.execute("LOCK TABLE endpoint_operation IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(TooWideError) as raised:
             list_newest(pool, None, None, None, 10)

@@ -1,0 +1,350 @@
+"""The roles of the database: what each may do is declared here, and what it must not do is tried."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from flownexus.migrate import SQL_FOLDER, migrate
+from tests.fixtures.postgres import PURPOSES, ROLES, Database, TestCluster
+
+REGISTRATION = (
+    "registered, registration_id, address, lifetime, binding, lwm2m_version, objects, contact_count, "
+    "last_seen_at, expires_at, reconcile_at, heard_since, registered_at, content_formats"
+)
+WRITES_VALUES = {
+    "catalog_identity": "SELECT",
+    "dead_letter": "INSERT (kind, reason, item, source, lane, seq)",
+    "event": "INSERT",
+    "event_id_block": "USAGE",
+    "event_resource": "INSERT",
+    "resource": "INSERT",
+    "resource_id_block": "USAGE",
+    "resource_latest": "SELECT, INSERT, UPDATE",
+    "resource_model": "SELECT",
+    "resource_type": "SELECT, INSERT, UPDATE (data_type)",
+    "schema public": "USAGE",
+}
+READS_ALL = {
+    "dead_letter": "SELECT",
+    "delivery_mark": "SELECT",
+    "endpoint": "SELECT",
+    "endpoint_operation": "SELECT",
+    "event": "SELECT",
+    "event_resource": "SELECT",
+    "firmware": "SELECT",
+    "observe_plan": "SELECT",
+    "resource": "SELECT",
+    "resource_latest": "SELECT",
+    "resource_model": "SELECT",
+    "resource_type": "SELECT",
+    "schema public": "USAGE",
+    "series()": "EXECUTE",
+    "telemetry": "SELECT",
+    "telemetry_latest": "SELECT",
+}
+GRANTS = {
+    "flownexus_ingest": {
+        **WRITES_VALUES,
+        "delivery_mark": "SELECT, INSERT (source, kind, lane), UPDATE (mark, gaps, moved_at)",
+        "endpoint": f"SELECT, INSERT (name), UPDATE ({REGISTRATION})",
+        "endpoint_operation": "SELECT (endpoint_id, operation_type, path, registration_id, status), "
+        "INSERT (endpoint_id, operation_type, path, priority, registration_id, requested_by), "
+        "UPDATE (status, reason, finished_at)",
+        "observe_plan": "SELECT",
+    },
+    "flownexus_dispatch": {
+        **WRITES_VALUES,
+        "claim_fence": "USAGE",
+        "endpoint": "SELECT, UPDATE (unreachable_at_contact, write_format)",
+        "endpoint_operation": "SELECT, UPDATE (status, attempts, retry_after_contact, fence, "
+        "lease_expires_at, result, reason, last_attempt_at, finished_at, not_before, formats_refused)",
+        "next_operation()": "EXECUTE",
+    },
+    "flownexus_api": {
+        "endpoint": "SELECT",
+        "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
+        "repeatable, priority, idempotency_key, request_fingerprint, paths, concerns, requested_by), "
+        "UPDATE (status, reason, finished_at)",
+        "resource_model": "SELECT",
+        "resource_type": "SELECT",
+        "schema public": "USAGE",
+        "telemetry_latest": "SELECT",
+    },
+    "flownexus_housekeeping": {
+        "dead_letter": "SELECT (id, received_at), DELETE",
+        "delivery_mark": "SELECT, DELETE",
+        "drop_partitions()": "EXECUTE",
+        "endpoint": "SELECT, UPDATE (registered, reconcile_at)",
+        "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, priority, "
+        "registration_id, requested_by), UPDATE (status, attempts, retry_after_contact, lease_expires_at, "
+        "result, reason, created_at, last_attempt_at, finished_at, not_before, formats_refused)",
+        "forget_endpoints()": "EXECUTE",
+        "forget_operations()": "EXECUTE",
+        "make_partitions()": "EXECUTE",
+        "next_operation()": "EXECUTE",
+        "observe_plan": "SELECT",
+        "resource": "SELECT (time, id, stored_at)",
+        "resource_latest": "SELECT (endpoint_id, resource_type_id, object_instance_id, time, resource_id)",
+        "resource_type": "SELECT",
+        "schema public": "USAGE",
+    },
+    "flownexus_grafana": READS_ALL,
+    "flownexus_reader": READS_ALL,
+    "everybody": {"database": "CONNECT", "schema public": "USAGE"},
+}
+"""By role and object, columns in the order of their table. What is not here is not granted, to nobody."""
+
+GRANTED = b"""
+WITH granted AS (
+    SELECT c.relname::text AS object, a.grantee, a.privilege_type, a.is_grantable, NULL AS column, 0 AS place
+    FROM pg_class c CROSS JOIN aclexplode(c.relacl) a
+    WHERE c.relnamespace = 'public'::regnamespace AND a.grantee <> c.relowner
+    UNION ALL
+    SELECT c.relname, a.grantee, a.privilege_type, a.is_grantable, t.attname, t.attnum
+    FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid CROSS JOIN aclexplode(t.attacl) a
+    WHERE c.relnamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT p.proname || '()', a.grantee, a.privilege_type, a.is_grantable, NULL, 0
+    FROM pg_proc p CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+    WHERE p.pronamespace = 'public'::regnamespace AND a.grantee <> p.proowner
+    UNION ALL
+    SELECT 'schema ' || n.nspname, a.grantee, a.privilege_type, a.is_grantable, NULL, 0
+    FROM pg_namespace n CROSS JOIN aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND a.grantee <> n.nspowner
+    UNION ALL
+    SELECT 'database', a.grantee, a.privilege_type, a.is_grantable, NULL, 0
+    FROM pg_database d CROSS JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+    WHERE d.datname = current_database() AND a.grantee <> d.datdba
+), told AS (
+    SELECT coalesce(r.rolname, 'everybody') AS role, object, privilege_type,
+           privilege_type || coalesce(' (' || string_agg("column", ', ' ORDER BY place) || ')', '')
+               || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS privilege
+    FROM granted LEFT JOIN pg_roles r ON r.oid = grantee
+    GROUP BY 1, object, privilege_type, is_grantable
+)
+SELECT role, object, string_agg(privilege, ', ' ORDER BY
+           array_position('{SELECT,INSERT,UPDATE,DELETE}'::text[], privilege_type), privilege)
+FROM told GROUP BY role, object ORDER BY role, object
+"""
+
+EVERYBODY_ELSES = (
+    "CREATE TABLE mine (a int)",
+    "CREATE SCHEMA mine",
+    "CREATE ROLE mine",
+    "ALTER ROLE CURRENT_USER CREATEROLE",
+    "ALTER TABLE endpoint DROP COLUMN name",
+    "DROP TABLE resource_default",
+    "TRUNCATE resource",
+    "DELETE FROM resource",
+    "DELETE FROM endpoint",
+    "DELETE FROM endpoint_operation",
+    "UPDATE resource SET float_value = 0",
+    "UPDATE dead_letter SET item = ''",
+    "UPDATE endpoint SET name = 'x'",
+    "UPDATE endpoint_operation SET value = '1'",
+    "UPDATE endpoint_operation SET path = '/1'",
+    "UPDATE endpoint_operation SET requested_by = 'x'",
+    "INSERT INTO observe_plan (object_id) VALUES (9)",
+    "UPDATE observe_plan SET enabled = false",
+    "UPDATE resource_model SET name = 'x'",
+    "UPDATE catalog_generation SET generation = 0",
+    "INSERT INTO firmware (version) VALUES ('1')",
+    "SELECT * FROM resource_default",
+    "INSERT INTO resource_default (time) VALUES (now())",
+    "SELECT * FROM schema_migration",
+    "SELECT setval('claim_fence', 1)",
+    "SELECT setval('resource_id_block', 1)",
+    "SELECT rolpassword FROM pg_authid",
+    "SELECT pg_read_file('/etc/passwd')",
+    "COPY endpoint FROM PROGRAM 'true'",
+)
+"""What no role of a function or of a person may do: it is the owner's."""
+WRITES = (
+    "INSERT INTO endpoint (name) VALUES ('x')",
+    "UPDATE endpoint SET registered = false",
+    "INSERT INTO endpoint_operation (path) VALUES ('/3')",
+    "UPDATE endpoint_operation SET status = 'CANCELLED', finished_at = now()",
+    "INSERT INTO resource (time) VALUES (now())",
+    "INSERT INTO event (time) VALUES (now())",
+    "INSERT INTO event_resource (time) VALUES (now())",
+    "UPDATE resource_latest SET float_value = 0",
+    "INSERT INTO resource_type (object_id) VALUES (1)",
+    "INSERT INTO dead_letter (item) VALUES ('x')",
+    "UPDATE delivery_mark SET mark = 0",
+    "DELETE FROM dead_letter",
+    "DELETE FROM delivery_mark",
+)
+"""What some function may do."""
+HOUSEKEEPING_S = (
+    "DELETE FROM dead_letter",
+    "DELETE FROM delivery_mark",
+    "SELECT make_partitions(1)",
+    "SELECT drop_partitions('400 days')",
+    "SELECT forget_operations('400 days', 1)",
+    "SELECT forget_endpoints('400 days', 1, 1)",
+    "UPDATE endpoint_operation SET created_at = now()",
+)
+CLAIMS = (
+    "SELECT nextval('claim_fence')",
+    "UPDATE endpoint_operation SET fence = fence + 1",
+)
+"""What only who holds a claim may do."""
+READ_BACK = (
+    "SELECT float_value FROM resource",
+    "SELECT * FROM event",
+    "SELECT * FROM telemetry",
+    "SELECT * FROM series('{a}', '{/3/0/9}', now() - interval '1 h', now())",
+    "SELECT item FROM dead_letter",
+    "SELECT * FROM firmware",
+)
+"""What functions have no need to read."""
+REFUSED = {
+    "ingest": (
+        *HOUSEKEEPING_S,
+        *CLAIMS,
+        *READ_BACK,
+        "SELECT * FROM telemetry_latest",
+        "SELECT value FROM endpoint_operation",
+        "SELECT arguments FROM endpoint_operation",
+        "SELECT result FROM endpoint_operation",
+        "SELECT * FROM next_operation(1)",
+        "UPDATE endpoint_operation SET result = '{}'",
+        "UPDATE endpoint_operation SET lease_expires_at = now()",
+        "UPDATE endpoint_operation SET attempts = 0",
+        "INSERT INTO endpoint_operation (value) VALUES ('1')",
+        "INSERT INTO endpoint_operation (arguments) VALUES ('1')",
+        "UPDATE endpoint SET write_format = 'TLV'",
+        "UPDATE endpoint SET unreachable_at_contact = 0",
+        "UPDATE resource_type SET name = 'x'",
+    ),
+    "dispatch": (
+        *HOUSEKEEPING_S,
+        *READ_BACK,
+        "SELECT * FROM telemetry_latest",
+        "SELECT * FROM delivery_mark",
+        "UPDATE delivery_mark SET mark = 0",
+        "SELECT * FROM observe_plan",
+        "INSERT INTO endpoint_operation (path) VALUES ('/3')",
+        "INSERT INTO endpoint (name) VALUES ('x')",
+        "UPDATE endpoint SET registered = true",
+        "UPDATE endpoint SET contact_count = 0",
+        "UPDATE endpoint_operation SET priority = 1",
+        "UPDATE endpoint_operation SET arguments = '1'",
+    ),
+    "api": (
+        *HOUSEKEEPING_S,
+        *CLAIMS,
+        *READ_BACK,
+        *(statement for statement in WRITES if "endpoint_operation" not in statement),
+        "SELECT * FROM next_operation(1)",
+        "SELECT * FROM delivery_mark",
+        "SELECT * FROM observe_plan",
+        "SELECT * FROM resource_latest",
+        "UPDATE endpoint_operation SET result = '{}'",
+        "UPDATE endpoint_operation SET status = 'SENDING', lease_expires_at = now()",
+        "UPDATE endpoint_operation SET attempts = 0",
+        "INSERT INTO endpoint_operation (result) VALUES ('{}')",
+        "INSERT INTO endpoint_operation (registration_id) VALUES ('x')",
+        "UPDATE endpoint SET registered = true",
+    ),
+    "housekeeping": (
+        *CLAIMS,
+        *READ_BACK,
+        "SELECT * FROM telemetry_latest",
+        "SELECT float_value FROM resource_latest",
+        "INSERT INTO endpoint (name) VALUES ('x')",
+        "UPDATE endpoint SET expires_at = now()",
+        "INSERT INTO endpoint_operation (value) VALUES ('1')",
+        "INSERT INTO dead_letter (item) VALUES ('x')",
+        "UPDATE delivery_mark SET mark = 0",
+        "UPDATE resource_latest SET float_value = 0",
+    ),
+    "grafana": (*HOUSEKEEPING_S, *CLAIMS, *WRITES, "SELECT * FROM next_operation(1)"),
+    "reader": (*HOUSEKEEPING_S, *CLAIMS, *WRITES, "SELECT * FROM next_operation(1)"),
+}
+
+
+@pytest.fixture
+def migrated(empty_database: str) -> Iterator[psycopg.Connection]:
+    """Return the owner's connection to a database that the migrations alone have made.
+
+    A copy of a template has no grants on the database itself.
+    """
+    migrate(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        yield connection
+
+
+def granted(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
+    """Return what is granted in a database, as GRANTS has it."""
+    found: dict[str, dict[str, str]] = {}
+    for role, name, privileges in connection.execute(GRANTED):
+        found.setdefault(role, {})[name] = privileges
+    return found
+
+
+def is_refused(connection: psycopg.Connection, statement: str) -> bool:
+    """Say whether the role lacks the right, and not only what the statement's row would need."""
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(statement.encode())
+    except psycopg.Error as error:
+        return isinstance(error, psycopg.errors.InsufficientPrivilege)
+    return False
+
+
+def test_what_is_granted_is_what_is_declared(migrated: psycopg.Connection) -> None:
+    assert granted(migrated) == GRANTS
+    assert migrated.execute("SELECT * FROM pg_default_acl").fetchall() == []
+
+
+def test_no_role_is_more_than_its_grants(migrated: psycopg.Connection) -> None:
+    found = migrated.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname ~ '^flownexus_'"
+        " AND NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)"
+    )
+    assert {name for (name,) in found} == {*ROLES, "flownexus_functions"}
+    memberships = "SELECT FROM pg_auth_members WHERE member::regrole::text ~ '^flownexus_'"
+    assert migrated.execute(memberships).fetchall() == []
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_role_is_refused_what_its_purpose_does_not_need(database: Database, purpose: str) -> None:
+    # Who reads is read-only by default, too, which everybody may undo.
+    undone = "-c default_transaction_read_only=off"
+    others = [f"SET ROLE {role}" for role in (*ROLES, "flownexus_functions") if not role.endswith(purpose)]
+    with psycopg.connect(getattr(database, purpose), autocommit=True, options=undone) as connection:
+        statements = (*EVERYBODY_ELSES, *others, *REFUSED[purpose])
+        assert [each for each in statements if not is_refused(connection, each)] == []
+
+
+def test_functions_of_the_version_before_keep_their_role(
+    bare_cluster: TestCluster, empty_database: str, tmp_path: Path
+) -> None:
+    """They go on until each is replaced; where there were none, the role may do nothing (GRANTS)."""
+    old = tmp_path / "sql"
+    shutil.copytree(SQL_FOLDER, old)
+    for path in (old / "migrations").glob("*.sql"):
+        if path.stem >= "023_roles":
+            path.unlink()
+    role, password = "flownexus_functions", "of the version before"
+    try:
+        migrate(empty_database, {role: password}, old)
+        with psycopg.connect(empty_database) as connection:
+            before = granted(connection)[role]
+        migrate(empty_database)
+        with psycopg.connect(empty_database) as connection:
+            found = granted(connection)
+        assert found.pop(role) == before | {"next_operation()": "EXECUTE"}
+        assert found == GRANTS
+        name = empty_database.rpartition("/")[2]
+        with psycopg.connect(bare_cluster.cluster.dsn(name, role, password)) as connection:
+            connection.execute("INSERT INTO endpoint (name, registered) VALUES ('old', true)")
+            assert connection.execute("SELECT * FROM next_operation(1)").fetchall() == []
+    finally:
+        bare_cluster.execute(f"ALTER ROLE {role} NOLOGIN")
