@@ -20,7 +20,7 @@ import org.slf4j.LoggerFactory;
 final class Ticker {
   private static final Logger LOG = LoggerFactory.getLogger(Ticker.class);
   private static final Duration SLOT = Duration.ofMillis(5);
-  private static final long MOST_SLOTS = 1000;
+  private static final long MAX_SLOTS = 1000;
   private static final long STRIDE = 2_654_435_769L;
 
   private final List<List<Runnable>> slots = new ArrayList<>();
@@ -29,7 +29,7 @@ final class Ticker {
   private int now;
 
   Ticker(ScheduledExecutorService timers, Duration interval) {
-    long count = Math.max(1, Math.min(MOST_SLOTS, interval.dividedBy(SLOT)));
+    long count = Math.max(1, Math.min(MAX_SLOTS, interval.dividedBy(SLOT)));
     for (int i = 0; i < count; i++) {
       slots.add(new CopyOnWriteArrayList<>());
     }

@@ -10,7 +10,7 @@ package io.flownexus.leshan.server.coap;
 final class MessageRing {
 
   /** How many messages are remembered at most. */
-  static final int MOST = 256;
+  static final int MAX_MESSAGES = 256;
 
   /** For so many seconds a message may come again (EXCHANGE_LIFETIME, RFC 7252, 4.8.2). */
   static final int LIFETIME_S = 247;
@@ -55,7 +55,7 @@ final class MessageRing {
       return (int) (entries[found] >>> 16) & 0xff;
     }
     if (size == entries.length) {
-      if (size < MOST && size <= room && alive(entries[next], second)) {
+      if (size < MAX_MESSAGES && size <= room && alive(entries[next], second)) {
         grow();
       } else {
         size--; // the oldest is overwritten

@@ -21,7 +21,7 @@ import org.eclipse.californium.core.coap.option.BlockOption;
 final class Uploads {
 
   /** What one peer may have under way; the oldest gives way. */
-  static final int MOST_OF_A_PEER = 4;
+  static final int MAX_UPLOADS_PER_PEER = 4;
 
   private static final int OVERHEAD = 2048; // of a request that is kept, with its options
   private static final int FIRST_BUFFER = 1024;
@@ -134,7 +134,7 @@ final class Uploads {
   }
 
   private Upload begin(Peer peer, Request first) {
-    if (peer.uploads.size() == MOST_OF_A_PEER) {
+    if (peer.uploads.size() == MAX_UPLOADS_PER_PEER) {
       drop(peer, peer.uploads.get(0));
     }
     Upload upload = new Upload(first);

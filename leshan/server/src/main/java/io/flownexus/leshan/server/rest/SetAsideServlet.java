@@ -13,8 +13,8 @@ import java.util.concurrent.TimeUnit;
 final class SetAsideServlet extends HttpServlet {
 
   private static final long serialVersionUID = 1L;
-  private static final int MOST = 100; // in one answer, and posted by one request
-  private static final int MOST_SHOWN = 1000; // characters of an item
+  private static final int MAX_ITEMS = 100; // in one answer, and posted by one request
+  private static final int MAX_SHOWN_CHARACTERS = 1000;
   private static final long TIMEOUT_SECONDS = 15;
 
   private final transient Spool spool;
@@ -31,7 +31,7 @@ final class SetAsideServlet extends HttpServlet {
         HttpAnswer.json(
             out -> {
               out.writeStartArray();
-              for (SetAside item : spool.setAside(MOST)) {
+              for (SetAside item : spool.setAside(MAX_ITEMS)) {
                 out.writeStartObject();
                 out.writeStringField("kind", item.lane().kind().label());
                 out.writeNumberField("lane", item.lane().number());
@@ -52,7 +52,7 @@ final class SetAsideServlet extends HttpServlet {
     try {
       int posted =
           spool
-              .postSetAside(MOST)
+              .postSetAside(MAX_ITEMS)
               .toCompletableFuture()
               .orTimeout(TIMEOUT_SECONDS, TimeUnit.SECONDS)
               .join();
@@ -73,6 +73,6 @@ final class SetAsideServlet extends HttpServlet {
   }
 
   private static String shown(String json) {
-    return json.length() > MOST_SHOWN ? json.substring(0, MOST_SHOWN) : json;
+    return json.length() > MAX_SHOWN_CHARACTERS ? json.substring(0, MAX_SHOWN_CHARACTERS) : json;
   }
 }

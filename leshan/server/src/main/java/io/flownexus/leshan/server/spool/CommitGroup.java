@@ -36,7 +36,7 @@ record CommitGroup(
   record Renewal(DiskLane lane, CompletableFuture<Void> safe) {}
 
   /** So many items set aside, at most, that go into their lanes again. */
-  record Recall(int most, CompletableFuture<Integer> safe) {}
+  record Recall(int limit, CompletableFuture<Integer> safe) {}
 
   int items() {
     return appends.stream().mapToInt(append -> append.items.size()).sum();

@@ -12,7 +12,7 @@ import java.util.Set;
 /** What waits for the spool's next transaction: any thread adds, the journal's takes. */
 final class CommitQueue {
 
-  private static final int MOST_APPENDS = 4096; // in one group
+  private static final int MAX_APPENDS = 4096; // in one group
 
   private final DiskLanes lanes;
   private List<Append> appends = new ArrayList<>();
@@ -71,9 +71,9 @@ final class CommitQueue {
   private List<Append> takeAppends() {
     List<Append> taken = appends;
     List<Append> rest = new ArrayList<>();
-    if (appends.size() > MOST_APPENDS) {
-      taken = new ArrayList<>(appends.subList(0, MOST_APPENDS));
-      rest = new ArrayList<>(appends.subList(MOST_APPENDS, appends.size()));
+    if (appends.size() > MAX_APPENDS) {
+      taken = new ArrayList<>(appends.subList(0, MAX_APPENDS));
+      rest = new ArrayList<>(appends.subList(MAX_APPENDS, appends.size()));
     }
     appends = rest;
     return taken;

@@ -61,12 +61,12 @@ public final class CountingSpool implements Spool {
   }
 
   @Override
-  public List<SetAside> setAside(int most) {
+  public List<SetAside> setAside(int limit) {
     return List.of();
   }
 
   @Override
-  public CompletionStage<Integer> postSetAside(int most) {
+  public CompletionStage<Integer> postSetAside(int limit) {
     return CompletableFuture.completedFuture(0);
   }
 

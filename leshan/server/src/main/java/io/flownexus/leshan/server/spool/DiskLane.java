@@ -142,8 +142,8 @@ final class DiskLane {
       throw new IllegalStateException("the lane has stopped: " + fault);
     }
     Numbering numbering = numberings.get(0);
-    long most = numberings.size() == 1 ? maxItems : numberings.get(1).since() - 1 - done;
-    long bound = Math.min(maxItems, most);
+    long ofThisSource = numberings.size() == 1 ? maxItems : numberings.get(1).since() - 1 - done;
+    long bound = Math.min(maxItems, ofThisSource);
     List<byte[]> items = new ArrayList<>();
     long size = 0;
     for (Chunk chunk : chunks) {

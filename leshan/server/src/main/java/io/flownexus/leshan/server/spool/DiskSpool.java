@@ -146,13 +146,13 @@ public final class DiskSpool implements Spool, Journal.Participant {
   }
 
   @Override
-  public List<SetAside> setAside(int most) {
-    return setAsideTable.read(most);
+  public List<SetAside> setAside(int limit) {
+    return setAsideTable.read(limit);
   }
 
   @Override
-  public CompletionStage<Integer> postSetAside(int most) {
-    Recall recall = new Recall(most, new CompletableFuture<>());
+  public CompletionStage<Integer> postSetAside(int limit) {
+    Recall recall = new Recall(limit, new CompletableFuture<>());
     queue.add(recall);
     journal.wake();
     return recall.safe();

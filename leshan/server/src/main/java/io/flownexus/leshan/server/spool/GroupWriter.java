@@ -74,7 +74,7 @@ final class GroupWriter {
       throws SQLException {
     Map<Recall, List<SetAside>> recalled = new LinkedHashMap<>();
     for (Recall recall : group.recalls()) {
-      List<SetAside> again = setAsideTable.take(recall.most());
+      List<SetAside> again = setAsideTable.take(recall.limit());
       recalled.put(recall, again);
       for (SetAside item : again) {
         add(items, lanes.of(item), item.json().getBytes(StandardCharsets.UTF_8));

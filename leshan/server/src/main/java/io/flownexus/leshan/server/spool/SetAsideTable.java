@@ -63,8 +63,8 @@ final class SetAsideTable {
   }
 
   /** Take the oldest items out, in the journal's transaction. */
-  List<SetAside> take(int most) throws SQLException {
-    List<SetAside> items = select(database.connection(), most);
+  List<SetAside> take(int limit) throws SQLException {
+    List<SetAside> items = select(database.connection(), limit);
     for (SetAside item : items) {
       delete.execute(
           item.lane().kind().label(), item.lane().number(), item.source().toString(), item.seq());
@@ -73,19 +73,19 @@ final class SetAsideTable {
   }
 
   /** Read the oldest items; any thread may call this. */
-  List<SetAside> read(int most) {
+  List<SetAside> read(int limit) {
     try (Connection reader = database.connect()) {
-      return select(reader, most);
+      return select(reader, limit);
     } catch (SQLException e) {
       throw new IllegalStateException("cannot read the spool", e);
     }
   }
 
-  private static List<SetAside> select(Connection connection, int most) throws SQLException {
+  private static List<SetAside> select(Connection connection, int limit) throws SQLException {
     List<SetAside> items = new ArrayList<>();
     try (PreparedStatement select =
         connection.prepareStatement("SELECT * FROM aside ORDER BY time, source, seq LIMIT ?")) {
-      select.setInt(1, most);
+      select.setInt(1, limit);
       try (ResultSet rows = select.executeQuery()) {
         while (rows.next()) {
           items.add(item(rows));

@@ -24,7 +24,7 @@ final class FailureLimit {
 
   static final int PASSING = 10;
   static final long WINDOW_MILLIS = 60_000;
-  private static final int MOST_KEPT = 10_000; // the one asked for longest ago is forgotten
+  private static final int MAX_KEPT = 10_000; // the one asked for longest ago is forgotten
 
   private record Key(String endpoint, Reason reason) {}
 
@@ -40,7 +40,7 @@ final class FailureLimit {
 
         @Override
         protected boolean removeEldestEntry(Map.Entry<Key, Window> eldest) {
-          return size() > MOST_KEPT;
+          return size() > MAX_KEPT;
         }
       };
 

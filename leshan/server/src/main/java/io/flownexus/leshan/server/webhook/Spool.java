@@ -40,14 +40,14 @@ public interface Spool {
   void setAside(Lane lane, String reason);
 
   /** Return items that were set aside, the oldest of them, at most so many. */
-  List<SetAside> setAside(int most);
+  List<SetAside> setAside(int limit);
 
   /**
    * Append items that were set aside to their lanes again, the oldest of them, at most so many.
    *
    * <p>The stage completes with their number when they are as safe as before.
    */
-  CompletionStage<Integer> postSetAside(int most);
+  CompletionStage<Integer> postSetAside(int limit);
 
   /** Return whether a lane may have given a number of a source: of an earlier life's, any. */
   boolean gave(Lane lane, UUID source, long seq);

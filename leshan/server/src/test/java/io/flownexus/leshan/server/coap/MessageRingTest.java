@@ -20,11 +20,11 @@ class MessageRingTest {
       assertEquals(MessageRing.NEW, take(mid, 0));
       ring.settle(mid, MessageRing.ACKNOWLEDGED);
     }
-    for (int mid = 1000 - MessageRing.MOST; mid < 1000; mid++) {
+    for (int mid = 1000 - MessageRing.MAX_MESSAGES; mid < 1000; mid++) {
       assertEquals(MessageRing.ACKNOWLEDGED, take(mid, 0));
     }
-    assertEquals(MessageRing.MOST, ring.capacity());
-    assertEquals(MessageRing.NEW, take(1000 - MessageRing.MOST - 1, 0));
+    assertEquals(MessageRing.MAX_MESSAGES, ring.capacity());
+    assertEquals(MessageRing.NEW, take(1000 - MessageRing.MAX_MESSAGES - 1, 0));
   }
 
   @Test

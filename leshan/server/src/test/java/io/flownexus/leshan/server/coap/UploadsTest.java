@@ -41,7 +41,7 @@ class UploadsTest {
 
   @Test
   void peer_has_four_under_way_at_most() throws Exception {
-    for (int path = 0; path <= Uploads.MOST_OF_A_PEER; path++) {
+    for (int path = 0; path <= Uploads.MAX_UPLOADS_PER_PEER; path++) {
       assertNull(take(1, "/" + path, 0, true, 16));
     }
     assertEquals(ResponseCode.REQUEST_ENTITY_INCOMPLETE, refused(1, "/0", 1, true, 16));
