@@ -22,7 +22,7 @@ DRAIN: Final = 30.0
 PREPARATION: Final = 300.0
 FLUSH: Final = 1.5  # seconds after which the devices' files have what happened
 FULL: Final = 2  # SQLite's synchronous
-REFUSED: Final = 'refused_total{what="notification"}'
+REFUSED: Final = 'refused_messages_total{what="notification"}'
 """Leshan's metric of notifications that it did not acknowledge for want of room."""
 
 Say = Callable[[str], None]

@@ -57,6 +57,7 @@ class Ports:
     database: int = 5433
     nats: int = 4222
     connector: int = 0
+    leshan_metrics: int = 8092
 
     @classmethod
     def any_free(cls) -> Ports:

@@ -88,6 +88,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         *(f"--plain-coap={pattern}" for pattern in layout.options.plain_endpoints()),
         *("--new-endpoints-per-address", str(new_endpoints), "--new-endpoints", str(new_endpoints)),
         *("--http-host", LOOPBACK, "--http-port", str(layout.ports.leshan)),
+        *("--metrics-host", LOOPBACK, "--metrics-port", str(layout.ports.leshan_metrics)),
         *("--api-token-file", str(layout.secrets.path("flownexus-leshan-token"))),
         *("--webhook-single", f"{layout.gateway_url}/leshan_api/resource/single"),
         *("--webhook-composite", f"{layout.gateway_url}/leshan_api/resource/composite"),

@@ -93,12 +93,11 @@ class World(Layout, RunsWithin):
 
     def metric(self, name: str) -> int:
         """Return one of Leshan's metrics, a whole number; the name goes without flownexus_leshan_."""
-        token = web.bearer(self.secrets.read("flownexus-leshan-token"))
-        _, text = web.request(self.ports.leshan, "GET", "/metrics", headers=token)
-        found = re.search(rf"^flownexus_leshan_{name} (\d+)$", text, re.MULTILINE)
+        _, text = web.request(self.ports.leshan_metrics, "GET", "/metrics")
+        found = re.search(rf"^flownexus_leshan_{re.escape(name)} (\S+)$", text, re.MULTILINE)
         if found is None:
             raise WorldError(f"Leshan has no metric {name}")
-        return int(found[1])
+        return int(float(found[1]))
 
     # Its life.
 
@@ -189,6 +188,7 @@ class World(Layout, RunsWithin):
         needed = {
             "gateway": "gateway" in wanted,
             "leshan": "leshan" in wanted,
+            "leshan_metrics": "leshan" in wanted,
             "coap": "leshan" in wanted and bool(self.options.plain_endpoints()),
             "coaps": "leshan" in wanted,
             "database": self.own_database,

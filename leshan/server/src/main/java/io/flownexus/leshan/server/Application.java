@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.Metrics.Gauge;
 import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.coap.EndedObservations;
 import io.flownexus.leshan.server.coap.Gatekeeper;
@@ -8,6 +9,7 @@ import io.flownexus.leshan.server.coap.Transport;
 import io.flownexus.leshan.server.codec.Codecs;
 import io.flownexus.leshan.server.codec.Links;
 import io.flownexus.leshan.server.rest.HttpApi;
+import io.flownexus.leshan.server.rest.MetricsServer;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.DevicePolicy;
 import io.flownexus.leshan.server.security.FileSecurityStore;
@@ -41,6 +43,7 @@ public final class Application {
   private final Transport transport;
   private final LeshanServer lwm2m;
   private final HttpApi http;
+  private final MetricsServer metricsServer;
   private volatile boolean ready;
 
   /** Put the parts together, without opening any port. */
@@ -81,17 +84,11 @@ public final class Application {
             delivery.spool(),
             delivery::saved,
             this::troubles);
+    metricsServer =
+        new MetricsServer(settings.metricsHost(), settings.metricsPort(), metrics::text);
     Runtime runtime = Runtime.getRuntime();
-    metrics.gauge(
-        "heap_used_bytes",
-        "",
-        "Java heap in use.",
-        () -> runtime.totalMemory() - runtime.freeMemory());
-    metrics.gauge(
-        "heap_kept_bytes",
-        "",
-        "Old generation after its last collection.",
-        Application::keptByCollection);
+    metrics.show(Gauge.HEAP_USED_BYTES, () -> runtime.totalMemory() - runtime.freeMemory());
+    metrics.show(Gauge.HEAP_KEPT_BYTES, Application::keptByCollection);
     LOG.info("{} object models loaded", models.size());
   }
 
@@ -116,6 +113,11 @@ public final class Application {
       throw taken("HTTP", settings.httpHost(), settings.httpPort(), "--http-port", e);
     }
     try {
+      metricsServer.start();
+    } catch (Exception e) {
+      throw taken("metrics", settings.metricsHost(), settings.metricsPort(), "--metrics-port", e);
+    }
+    try {
       lwm2m.start();
     } catch (RuntimeException e) {
       throw taken("CoAP", settings.coapHost(), settings.coapPort(), "--coap-port", e);
@@ -128,10 +130,11 @@ public final class Application {
     }
     ready = true;
     LOG.info(
-        "ready: coap {}, coaps {}, http {}",
+        "ready: coap {}, coaps {}, http {}, metrics {}",
         settings.plainCoap().open() ? coapPort() : "closed",
         coapsPort(),
-        httpPort());
+        httpPort(),
+        metricsPort());
   }
 
   /** Take nothing more from devices, post what waits, at most so long, and stop. */
@@ -142,6 +145,7 @@ public final class Application {
     delivery.stop(patience);
     try {
       http.stop();
+      metricsServer.stop();
     } catch (Exception e) {
       LOG.warn("HTTP server: {}", e.toString());
     }
@@ -161,6 +165,11 @@ public final class Application {
   /** Return the HTTP port. */
   public int httpPort() {
     return http.port();
+  }
+
+  /** Return the port of the metrics. */
+  public int metricsPort() {
+    return metricsServer.port();
   }
 
   private static StartupException taken(

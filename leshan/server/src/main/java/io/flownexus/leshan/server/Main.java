@@ -68,6 +68,15 @@ public final class Main implements Callable<Integer> {
   private int httpPort;
 
   @Option(
+      names = "--metrics-host",
+      defaultValue = "127.0.0.1",
+      description = "for /metrics, which asks for no token")
+  private String metricsHost;
+
+  @Option(names = "--metrics-port", defaultValue = "8092", description = "0 is any free one")
+  private int metricsPort;
+
+  @Option(
       names = "--api-token-file",
       required = true,
       description = "bearer tokens of the REST API, one a line")
@@ -218,6 +227,8 @@ public final class Main implements Callable<Integer> {
         new NewEndpoints.Limits(newEndpointsPerAddress, newEndpoints),
         httpHost,
         httpPort,
+        metricsHost,
+        metricsPort,
         Tokens.read(apiTokenFile),
         secretsTokenFile == null ? null : Tokens.read(secretsTokenFile),
         countOnly ? metrics -> new CountingDelivery(bridgedGap, metrics) : webhookDelivery(),
@@ -274,6 +285,7 @@ public final class Main implements Callable<Integer> {
               out.writeNumberField("coap", application.coapPort());
               out.writeNumberField("coaps", application.coapsPort());
               out.writeNumberField("http", application.httpPort());
+              out.writeNumberField("metrics", application.metricsPort());
               out.writeNumberField("pid", ProcessHandle.current().pid());
               out.writeEndObject();
             });

@@ -23,6 +23,8 @@ record ServerSettings(
     NewEndpoints.Limits newEndpoints,
     String httpHost,
     int httpPort,
+    String metricsHost,
+    int metricsPort,
     Tokens apiTokens,
     Tokens secretsTokens,
     Function<Metrics, Delivery> delivery,

@@ -119,7 +119,7 @@ class DurabilityTest {
     assertEquals(Type.ACK, device.answer(100, PATIENCE).getType());
     device.send(101, 2.25);
     assertEquals(ResponseCode.CHANGED, ((Response) device.answer(101, PATIENCE)).getCode());
-    assertEquals(2, server.metric("duplicates_total"));
+    assertEquals(2, server.metric("duplicate_messages_total"));
     device.notify(102, 3.25);
     assertEquals(Type.ACK, device.answer(102, PATIENCE).getType());
     webhooks.behave(WebhookReceiver::stored);

@@ -38,7 +38,7 @@ class FullSpoolTest {
     for (int i = 1; i <= BOUND; i++) {
       device.temperature.set(i);
       int pending = i;
-      WebhookReceiver.await(() -> metric("flownexus_leshan_spool_pending_items") == pending);
+      WebhookReceiver.await(() -> server.metric("spool_pending_items") == pending);
     }
   }
 
@@ -53,8 +53,8 @@ class FullSpoolTest {
   void notification_is_not_acknowledged_and_comes_again() throws Exception {
     device.temperature.set(77.5);
     WebhookReceiver.await(
-        () -> metric("flownexus_leshan_refused_total{what=\"notification\"}") >= 2);
-    assertEquals(BOUND, metric("flownexus_leshan_spool_pending_items"));
+        () -> server.metric("refused_messages_total{what=\"notification\"}") >= 2);
+    assertEquals(BOUND, server.metric("spool_pending_items"));
     server.webhooks.behave(WebhookReceiver::stored);
     server.webhooks.await("/single", item -> item.at("/val/value").asText().equals("77.5"));
     device.temperature.set(78.5);
@@ -68,7 +68,7 @@ class FullSpoolTest {
     SendResponse refused = send();
     assertEquals(503, refused.getCode().getCode());
     server.webhooks.behave(WebhookReceiver::stored);
-    WebhookReceiver.await(() -> metric("flownexus_leshan_spool_pending_items") == 0);
+    WebhookReceiver.await(() -> server.metric("spool_pending_items") == 0);
     assertTrue(send().isSuccess());
     server.webhooks.await("/composite", item -> item.path("val").has("/3303/0/5700"));
   }
@@ -76,7 +76,7 @@ class FullSpoolTest {
   @Test
   void registration_is_answered_5_03_and_comes_again() throws Exception {
     try (TestDevice late = TestDevice.plain("late", server.application.coapPort()).start()) {
-      WebhookReceiver.await(() -> metric("flownexus_leshan_refused_total{what=\"request\"}") >= 1);
+      WebhookReceiver.await(() -> server.metric("refused_messages_total{what=\"request\"}") >= 1);
       assertTrue(late.client.getRegisteredServers().isEmpty());
       assertFalse(server.call("GET", "/api/clients").body().contains("late"));
       server.webhooks.behave(WebhookReceiver::stored);
@@ -89,19 +89,5 @@ class FullSpoolTest {
         .client
         .getSendService()
         .sendData(device.server(), ContentFormat.SENML_JSON, List.of("/3303/0/5700"), 5000);
-  }
-
-  private long metric(String name) {
-    try {
-      return server
-          .call("GET", "/metrics")
-          .body()
-          .lines()
-          .filter(line -> line.startsWith(name + " "))
-          .mapToLong(line -> Long.parseLong(line.substring(line.lastIndexOf(' ') + 1)))
-          .sum();
-    } catch (Exception e) {
-      throw new AssertionError(e);
-    }
   }
 }

@@ -89,14 +89,8 @@ class MovedDeviceTest {
         .toList();
   }
 
-  private long moved() throws Exception {
-    return server
-        .call("GET", "/metrics")
-        .body()
-        .lines()
-        .filter(line -> line.startsWith("flownexus_leshan_moved_total "))
-        .mapToLong(line -> Long.parseLong(line.substring(line.lastIndexOf(' ') + 1)))
-        .sum();
+  private long moved() {
+    return server.metric("moved_notifications_total");
   }
 
   private Message answer(int mid) throws InterruptedException {

@@ -63,8 +63,11 @@ final class ServerProcess implements AutoCloseable {
             "--webhook-registration=" + webhooks.uri("/registration"),
             "--ready-file=" + folder.resolve("ready"),
             "--log-level=warn"));
-    if (Stream.of(flags).noneMatch(flag -> flag.startsWith("--spool"))) {
-      command.add("--spool=" + folder.resolve("spool.db"));
+    for (String usual : List.of("--spool=" + folder.resolve("spool.db"), "--metrics-port=0")) {
+      String name = usual.substring(0, usual.indexOf('='));
+      if (Stream.of(flags).noneMatch(flag -> flag.startsWith(name))) {
+        command.add(usual);
+      }
     }
     Stream.of(flags).filter(flag -> !jvm.contains(flag)).forEach(command::add);
     start();
@@ -122,11 +125,14 @@ final class ServerProcess implements AutoCloseable {
   }
 
   long metric(String name) {
-    return call("GET", "/metrics")
-        .lines()
-        .filter(line -> line.startsWith("flownexus_leshan_" + name + " "))
-        .mapToLong(line -> Long.parseLong(line.substring(line.lastIndexOf(' ') + 1)))
-        .sum();
+    try {
+      int port = MAPPER.readTree(folder.resolve("ready").toFile()).path("metrics").asInt();
+      HttpRequest request =
+          HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/metrics")).build();
+      return Samples.of(http.send(request, BodyHandlers.ofString()).body(), name);
+    } catch (IOException | InterruptedException e) {
+      throw new AssertionError(e);
+    }
   }
 
   @Override

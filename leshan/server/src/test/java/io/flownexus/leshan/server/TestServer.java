@@ -75,6 +75,8 @@ final class TestServer implements AutoCloseable {
                 new NewEndpoints.Limits(20, 30),
                 "127.0.0.1",
                 0,
+                "127.0.0.1",
+                0,
                 api,
                 secrets,
                 metrics ->
@@ -115,6 +117,19 @@ final class TestServer implements AutoCloseable {
 
   JsonNode put(String path, String json) throws IOException, InterruptedException {
     return MAPPER.readTree(call("PUT", path, "application/json", json).body());
+  }
+
+  URI metricsUri(String path) {
+    return URI.create("http://127.0.0.1:" + application.metricsPort() + path);
+  }
+
+  long metric(String sample) {
+    try {
+      HttpRequest request = HttpRequest.newBuilder(metricsUri("/metrics")).build();
+      return Samples.of(http.send(request, BodyHandlers.ofString()).body(), sample);
+    } catch (IOException | InterruptedException e) {
+      throw new AssertionError(e);
+    }
   }
 
   /** Wait until a device's newest registration event has this resource of object 10240. */

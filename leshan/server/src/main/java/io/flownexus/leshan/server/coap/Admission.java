@@ -4,7 +4,7 @@ import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.webhook.Intake;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
-import java.util.concurrent.atomic.LongAdder;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import org.eclipse.leshan.core.ResponseCode;
 import org.eclipse.leshan.core.endpoint.EndpointUri;
 import org.eclipse.leshan.core.peer.LwM2mPeer;
@@ -29,14 +29,14 @@ final class Admission implements UplinkDeviceManagementRequestReceiver {
   private final UplinkDeviceManagementRequestReceiver delegate;
   private final Spool spool;
   private final Uplink uplink;
-  private final LongAdder refused;
+  private final CounterDataPoint refused;
 
   Admission(
       UplinkDeviceManagementRequestReceiver delegate, Spool spool, Uplink uplink, Metrics metrics) {
     this.delegate = delegate;
     this.spool = spool;
     this.uplink = uplink;
-    refused = metrics.counter("refused_total", "what=\"request\"", "Refused, the spool is full.");
+    refused = metrics.refusedMessages("request");
   }
 
   @Override
@@ -47,7 +47,7 @@ final class Admission implements UplinkDeviceManagementRequestReceiver {
       EndpointUri uri) {
     // A device that leaves cannot be told to come again: its event is kept beyond the bound.
     if (!(request instanceof DeregisterRequest) && !spool.accepting()) {
-      refused.increment();
+      refused.inc();
       return new SendableResponse<>(refusal(request));
     }
     if (request instanceof SendRequest && spool.knows(Intake.message())) {

@@ -1,12 +1,12 @@
 package io.flownexus.leshan.server.coap;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import java.net.InetSocketAddress;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.CoAP.Type;
 import org.eclipse.californium.core.coap.EmptyMessage;
@@ -39,17 +39,15 @@ final class Deduplicator extends InterceptorAdapter {
   private final AtomicInteger entries = new AtomicInteger();
   private final AtomicInteger swept = new AtomicInteger();
   private final DataSerializer serializer = new UdpDataSerializer();
-  private final LongAdder repeated;
-  private final LongAdder unremembered;
+  private final CounterDataPoint repeated;
+  private final CounterDataPoint unremembered;
   private volatile CoapEndpoint endpoint;
 
   /** Begin to remember; the protocol is a label of the metrics. */
   Deduplicator(String protocol, Metrics metrics) {
-    String label = "protocol=\"" + protocol + '"';
-    repeated = metrics.counter("repetitions_total", label, "Messages that came again.");
-    unremembered =
-        metrics.counter("unremembered_total", label, "Messages of more peers than there is room.");
-    metrics.gauge("remembered_peers", label, "Peers whose messages are remembered.", peers::size);
+    repeated = metrics.repeatedMessages(protocol);
+    unremembered = metrics.unrememberedMessages(protocol);
+    metrics.showRememberedPeers(protocol, peers::size);
   }
 
   /** Look at what an endpoint receives and sends from now on. */
@@ -136,7 +134,7 @@ final class Deduplicator extends InterceptorAdapter {
       MessageRing ring = peers.get(peer);
       if (ring == null) {
         if (peers.size() >= MAX_PEERS) {
-          unremembered.increment();
+          unremembered.inc();
           return MessageRing.NEW;
         }
         MessageRing added = new MessageRing();
@@ -155,7 +153,7 @@ final class Deduplicator extends InterceptorAdapter {
             entries.addAndGet(ring.capacity() - before);
           }
           if (state != MessageRing.NEW) {
-            repeated.increment();
+            repeated.inc();
           }
           return state;
         }

@@ -1,11 +1,11 @@
 package io.flownexus.leshan.server.coap;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import java.net.InetSocketAddress;
 import java.util.Collections;
 import java.util.Set;
 import java.util.WeakHashMap;
-import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.californium.scandium.AlertHandler;
 import org.eclipse.californium.scandium.ConnectionListener;
 import org.eclipse.californium.scandium.dtls.AlertMessage;
@@ -28,13 +28,13 @@ final class HandshakeLog implements ConnectionListener, AlertHandler {
 
   private static final Logger LOG = LoggerFactory.getLogger(HandshakeLog.class);
 
-  private final LongAdder refused;
+  private final CounterDataPoint refused;
   private final LineLimit limit = new LineLimit();
   private final Set<Handshaker> told =
       Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap<>()));
 
   HandshakeLog(Metrics metrics) {
-    refused = metrics.counter("dtls_refused_total", "", "DTLS handshakes refused.");
+    refused = metrics.refusedHandshakes;
   }
 
   SessionListener sessionListener() {
@@ -88,7 +88,7 @@ final class HandshakeLog implements ConnectionListener, AlertHandler {
   public void afterExecution(Connection connection) {}
 
   private void refused(InetSocketAddress peer, String reason) {
-    refused.increment();
+    refused.inc();
     long untold = limit.admit(System.nanoTime());
     if (untold < 0) {
       return;

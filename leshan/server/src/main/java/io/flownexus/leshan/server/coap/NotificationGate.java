@@ -2,7 +2,7 @@ package io.flownexus.leshan.server.coap;
 
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.webhook.Spool;
-import java.util.concurrent.atomic.LongAdder;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import org.eclipse.californium.core.coap.CoAP.Type;
 import org.eclipse.californium.core.coap.Response;
 
@@ -14,12 +14,11 @@ import org.eclipse.californium.core.coap.Response;
 final class NotificationGate extends InterceptorAdapter {
 
   private final Spool spool;
-  private final LongAdder refused;
+  private final CounterDataPoint refused;
 
   NotificationGate(Spool spool, Metrics metrics) {
     this.spool = spool;
-    refused =
-        metrics.counter("refused_total", "what=\"notification\"", "Refused, the spool is full.");
+    refused = metrics.refusedMessages("notification");
   }
 
   @Override
@@ -29,7 +28,7 @@ final class NotificationGate extends InterceptorAdapter {
     if (response.getOptions().hasObserve()
         && response.getType() != Type.ACK
         && !spool.accepting()) {
-      refused.increment();
+      refused.inc();
       response.setCanceled(true);
     }
   }

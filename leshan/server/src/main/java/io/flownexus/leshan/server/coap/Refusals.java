@@ -2,11 +2,11 @@ package io.flownexus.leshan.server.coap;
 
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.security.TokenBucket;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import java.net.InetSocketAddress;
 import java.util.List;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
-import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.californium.core.coap.CoAP.Code;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.core.coap.Response;
@@ -28,11 +28,11 @@ final class Refusals {
   private record RefusedRequest(String what, String code) {}
 
   private static final class Told {
-    private final LongAdder count;
+    private final CounterDataPoint count;
     private final TokenBucket lines = new TokenBucket(LINES_PER_MINUTE, System.nanoTime());
     private long leftOut;
 
-    Told(LongAdder count) {
+    Told(CounterDataPoint count) {
       this.count = count;
     }
 
@@ -60,7 +60,7 @@ final class Refusals {
     String what = what(request);
     String code = response.getCode().toString();
     Told told = counted.computeIfAbsent(new RefusedRequest(what, code), this::count);
-    told.count.increment();
+    told.count.inc();
     long leftOut = told.line();
     if (leftOut < 0) {
       return;
@@ -78,11 +78,7 @@ final class Refusals {
   }
 
   private Told count(RefusedRequest refused) {
-    return new Told(
-        metrics.counter(
-            "requests_refused_total",
-            "request=\"%s\",code=\"%s\"".formatted(refused.what, refused.code),
-            "Requests of devices answered with an error."));
+    return new Told(metrics.refusedRequests(refused.what, refused.code));
   }
 
   // Few words for what anybody may ask: each is a label of a metric.

@@ -1,6 +1,6 @@
 package io.flownexus.leshan.server.coap;
 
-import java.util.concurrent.atomic.LongAdder;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.elements.EndpointContext;
 import org.eclipse.leshan.server.registration.Registration;
@@ -11,9 +11,9 @@ import org.eclipse.leshan.transport.californium.ObserveUtil;
 final class Registered {
 
   private final RegistrationStore registrations;
-  private final LongAdder moved;
+  private final CounterDataPoint moved;
 
-  Registered(RegistrationStore registrations, LongAdder moved) {
+  Registered(RegistrationStore registrations, CounterDataPoint moved) {
     this.registrations = registrations;
     this.moved = moved;
   }
@@ -38,7 +38,7 @@ final class Registered {
     if (registration != null && registration.getSocketAddress().equals(peer.getPeerAddress())) {
       return true;
     }
-    moved.increment();
+    moved.inc();
     return false;
   }
 }

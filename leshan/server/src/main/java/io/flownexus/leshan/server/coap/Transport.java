@@ -7,7 +7,6 @@ import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import java.net.InetSocketAddress;
 import java.util.Map;
-import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Stream;
@@ -73,9 +72,6 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
         Stream.of(Protocol.COAP, Protocol.COAPS)
             .collect(
                 toMap(Function.identity(), each -> new Deduplicator(each.getUriScheme(), metrics)));
-    LongAdder moved =
-        metrics.counter(
-            "moved_total", "", "Notifications from where their device is not registered.");
     Refusals refusals = new Refusals(metrics);
     Builder builder =
         builder(
@@ -97,7 +93,8 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
                               outbox,
                               spool,
                               deduplicators.get(protocol),
-                              new Registered((RegistrationStore) registrations, moved),
+                              new Registered(
+                                  (RegistrationStore) registrations, metrics.movedNotifications),
                               refusals));
                 });
     return new Transport(builder, gatekeeper, deduplicators, spool, uplink, metrics);

@@ -2,6 +2,7 @@ package io.flownexus.leshan.server.rest;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.Metrics.Gauge;
 import io.flownexus.leshan.server.json.RegistrationWriter;
 import jakarta.servlet.http.HttpServlet;
 import jakarta.servlet.http.HttpServletRequest;
@@ -41,12 +42,14 @@ final class ClientsServlet extends HttpServlet {
 
   private final transient LeshanServer server;
   private final transient Supplier<CompletionStage<Void>> saved;
+  private final transient Metrics metrics;
   private final transient AtomicLong open = new AtomicLong();
 
   ClientsServlet(LeshanServer server, Supplier<CompletionStage<Void>> saved, Metrics metrics) {
     this.server = server;
     this.saved = saved;
-    metrics.gauge("requests_open", "", "Requests waiting for their device.", open::get);
+    this.metrics = metrics;
+    metrics.show(Gauge.OPEN_REQUESTS, open::get);
   }
 
   @Override
@@ -83,9 +86,7 @@ final class ClientsServlet extends HttpServlet {
       long timeout,
       HttpServletRequest httpRequest,
       Consumer<LwM2mResponse> then) {
-    OpenRequest waiting =
-        new OpenRequest(
-            httpRequest.startAsync(), registration.getEndpoint(), timeout + GRACE_MILLIS, open);
+    OpenRequest waiting = open(registration, timeout + GRACE_MILLIS, httpRequest);
     WatchedEndPoint.watch(httpRequest, timeout + 2 * GRACE_MILLIS, waiting::abandon);
     try {
       server.send(
@@ -180,9 +181,12 @@ final class ClientsServlet extends HttpServlet {
       }
       server.getObservationService().cancelObservations(registration, path);
     }
-    endSaved(
-        new OpenRequest(httpRequest.startAsync(), registration.getEndpoint(), GRACE_MILLIS, open),
-        HttpAnswer.empty());
+    endSaved(open(registration, GRACE_MILLIS, httpRequest), HttpAnswer.empty());
+  }
+
+  private OpenRequest open(Registration registration, long timeout, HttpServletRequest request) {
+    return new OpenRequest(
+        request.startAsync(), registration.getEndpoint(), timeout, open, metrics);
   }
 
   private void ifSuccess(LwM2mResponse response, Registration registration, String path) {

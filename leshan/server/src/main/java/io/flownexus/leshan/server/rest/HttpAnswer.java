@@ -17,11 +17,20 @@ import org.eclipse.leshan.core.request.exception.TimeoutException;
 import org.eclipse.leshan.core.request.exception.UnconnectedPeerException;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 
-/** How an HTTP request about a device ends; unsent says that nothing left for the device. */
-record HttpAnswer(int status, String contentType, byte[] body, boolean unsent) {
+/**
+ * How an HTTP request about a device ends.
+ *
+ * <p>The result is ok or an error's code; unsent says that nothing left for the device.
+ */
+record HttpAnswer(int status, String contentType, byte[] body, boolean unsent, String result) {
 
   static final String JSON = "application/json";
   private static final String TEXT = "text/plain;charset=utf-8";
+
+  /** No error of this server's. */
+  HttpAnswer(int status, String contentType, byte[] body, boolean unsent) {
+    this(status, contentType, body, unsent, "ok");
+  }
 
   /** The device answered, an error of its own too. */
   static HttpAnswer answered(LwM2mResponse response) {
@@ -41,7 +50,7 @@ record HttpAnswer(int status, String contentType, byte[] body, boolean unsent) {
               writeErrorFields(out, ErrorCode.ASLEEP, "The device sleeps");
               out.writeEndObject();
             });
-    return new HttpAnswer(ErrorCode.ASLEEP.status(), JSON, body, true);
+    return new HttpAnswer(ErrorCode.ASLEEP.status(), JSON, body, true, ErrorCode.ASLEEP.label());
   }
 
   static HttpAnswer json(Json.Content content) {
@@ -58,7 +67,7 @@ record HttpAnswer(int status, String contentType, byte[] body, boolean unsent) {
 
   static HttpAnswer error(ErrorCode code, String message, boolean unsent) {
     byte[] body = Json.bytes(out -> writeError(out, code, message));
-    return new HttpAnswer(code.status(), JSON, body, unsent);
+    return new HttpAnswer(code.status(), JSON, body, unsent, code.label());
   }
 
   /** Write the body of an error answer: code and message. */

@@ -29,7 +29,7 @@ import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.util.thread.QueuedThreadPool;
 import org.eclipse.leshan.server.LeshanServer;
 
-/** The HTTP server: the REST API, its events, health and metrics. */
+/** The HTTP server: the REST API, its events and health. */
 public final class HttpApi {
 
   private static final int THREADS = 16;
@@ -84,12 +84,10 @@ public final class HttpApi {
                 secretsTokens == null ? List.of(tokens) : List.of(tokens, secretsTokens)));
     bearer.setAsyncSupported(true);
     context.addFilter(bearer, "/api/*", EnumSet.of(DispatcherType.REQUEST));
-    context.addFilter(bearer, "/metrics", EnumSet.of(DispatcherType.REQUEST));
     add(context, "/api/clients/*", new ClientsServlet(lwm2m, saved, metrics));
     add(context, "/api/security/*", new SecurityServlet(security, secretsTokens, securityChanged));
     add(context, "/api/event", new EventServlet(lwm2m));
     add(context, "/api/set-aside", new SetAsideServlet(spool));
-    add(context, "/metrics", new TextServlet("text/plain; version=0.0.4", metrics::text));
     add(context, "/healthz", new HealthServlet(troubles));
     server.setHandler(new HeadWatch(context));
   }

@@ -1,5 +1,7 @@
 package io.flownexus.leshan.server.rest;
 
+import io.flownexus.leshan.server.base.Metrics;
+import io.prometheus.metrics.model.snapshots.Unit;
 import jakarta.servlet.AsyncContext;
 import jakarta.servlet.AsyncEvent;
 import jakarta.servlet.AsyncListener;
@@ -17,19 +19,24 @@ final class OpenRequest implements AsyncListener {
   /** Tells a caller for sure that nothing left for the device. */
   static final String UNSENT_HEADER = "X-Request-Unsent";
 
+  private static final String ABANDONED = "abandoned";
   private static final Logger LOG = LoggerFactory.getLogger(OpenRequest.class);
 
   private final AsyncContext async;
   private final String endpoint;
   private final AtomicLong open;
+  private final Metrics metrics;
+  private final long began = System.nanoTime();
   private final AtomicBoolean ended = new AtomicBoolean();
   private volatile Request coapRequest;
 
   /** Begin; the container gives up after the given time should the CoAP layer never answer. */
-  OpenRequest(AsyncContext async, String endpoint, long timeoutMillis, AtomicLong open) {
+  OpenRequest(
+      AsyncContext async, String endpoint, long timeoutMillis, AtomicLong open, Metrics metrics) {
     this.async = async;
     this.endpoint = endpoint;
     this.open = open;
+    this.metrics = metrics;
     open.incrementAndGet();
     async.setTimeout(timeoutMillis);
     async.addListener(this);
@@ -47,8 +54,7 @@ final class OpenRequest implements AsyncListener {
 
   /** Answer the caller, on a thread of the HTTP server: CoAP threads never wait for a socket. */
   void end(HttpAnswer answer) {
-    if (ended.compareAndSet(false, true)) {
-      open.decrementAndGet();
+    if (ended(answer.result())) {
       async.start(() -> write(answer));
     }
   }
@@ -64,8 +70,7 @@ final class OpenRequest implements AsyncListener {
 
   /** Take back what is under way: nobody waits for its answer. */
   void abandon() {
-    if (ended.compareAndSet(false, true)) {
-      open.decrementAndGet();
+    if (ended(ABANDONED)) {
       LOG.info("request to '{}' cancelled: its caller is gone", endpoint);
       cancel();
       async.complete();
@@ -88,6 +93,16 @@ final class OpenRequest implements AsyncListener {
 
   @Override
   public void onStartAsync(AsyncEvent event) {}
+
+  // Returns whether it was open until now.
+  private boolean ended(String result) {
+    if (!ended.compareAndSet(false, true)) {
+      return false;
+    }
+    open.decrementAndGet();
+    metrics.requestSeconds(result).observe(Unit.nanosToSeconds(System.nanoTime() - began));
+    return true;
+  }
 
   private void cancel() {
     Request request = coapRequest;

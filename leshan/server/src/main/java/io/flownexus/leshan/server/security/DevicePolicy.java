@@ -1,7 +1,7 @@
 package io.flownexus.leshan.server.security;
 
 import io.flownexus.leshan.server.base.Metrics;
-import java.util.concurrent.atomic.LongAdder;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import org.eclipse.leshan.core.endpoint.EndpointUri;
 import org.eclipse.leshan.core.peer.LwM2mPeer;
 import org.eclipse.leshan.core.request.UplinkRequest;
@@ -21,7 +21,7 @@ public final class DevicePolicy extends DefaultAuthorizer {
   private final PlainCoap plain;
   private final KnownEndpoints known;
   private final SecurityChecker checker = new SecurityChecker();
-  private final LongAdder refused;
+  private final CounterDataPoint refused;
 
   /** Judge by security entries, what is allowed in the clear, and how endpoints came before. */
   public DevicePolicy(
@@ -30,7 +30,7 @@ public final class DevicePolicy extends DefaultAuthorizer {
     this.store = store;
     this.plain = plain;
     this.known = known;
-    refused = metrics.counter("unauthorized_total", "", "Requests of devices refused.");
+    refused = metrics.unauthorizedRequests;
   }
 
   /** Return why a peer may not use an endpoint's name, or null if it may. */
@@ -62,7 +62,7 @@ public final class DevicePolicy extends DefaultAuthorizer {
       }
       reason = "its registration is another peer's";
     }
-    refused.increment();
+    refused.inc();
     LOG.warn(
         "{} of '{}' by {} refused: {}",
         request.getClass().getSimpleName(),

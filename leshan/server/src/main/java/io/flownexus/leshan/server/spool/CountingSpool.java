@@ -7,21 +7,21 @@ import io.flownexus.leshan.server.webhook.Lane;
 import io.flownexus.leshan.server.webhook.MessageId;
 import io.flownexus.leshan.server.webhook.SetAside;
 import io.flownexus.leshan.server.webhook.Spool;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import java.util.List;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
-import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 
 /** Counts items and drops them: nothing ever waits here, so nothing is posted. */
 public final class CountingSpool implements Spool {
 
-  private final LongAdder items;
+  private final CounterDataPoint items;
 
   /** Count into a metric. */
   public CountingSpool(Metrics metrics) {
-    items = metrics.counter("spool_counted_items_total", "", "Items counted and dropped.");
+    items = metrics.spoolCountedItems;
   }
 
   @Override
@@ -31,7 +31,7 @@ public final class CountingSpool implements Spool {
 
   @Override
   public CompletionStage<Void> append(List<Item> counted, MessageId message) {
-    items.add(counted.size());
+    items.inc(counted.size());
     return CompletableFuture.completedFuture(null);
   }
 

@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.spool;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.Metrics.Gauge;
 import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.spool.CommitGroup.Append;
 import io.flownexus.leshan.server.spool.CommitGroup.Recall;
@@ -12,6 +13,7 @@ import io.flownexus.leshan.server.webhook.Lane;
 import io.flownexus.leshan.server.webhook.MessageId;
 import io.flownexus.leshan.server.webhook.SetAside;
 import io.flownexus.leshan.server.webhook.Spool;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import java.nio.charset.StandardCharsets;
 import java.sql.SQLException;
 import java.util.List;
@@ -19,7 +21,6 @@ import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Consumer;
 
 /** A spool on disk: items are committed before anything else is done with them. */
@@ -35,7 +36,7 @@ public final class DiskSpool implements Spool, Journal.Participant {
   private final GroupWriter writer;
   private final AtomicLong pending = new AtomicLong();
   private final AtomicLong aside = new AtomicLong();
-  private final LongAdder known;
+  private final CounterDataPoint known;
   private volatile Consumer<Lane> listener = lane -> {};
 
   // What is in the transaction; the journal's thread only.
@@ -64,9 +65,9 @@ public final class DiskSpool implements Spool, Journal.Participant {
     } catch (SQLException e) {
       throw new StartupException("cannot read the spool (" + e.getMessage() + ")", e);
     }
-    known = metrics.counter("duplicates_total", "", "Messages that an earlier life had kept.");
-    metrics.gauge("spool_set_aside_items", "", "Items no function takes.", aside::get);
-    metrics.gauge("spool_oldest_seconds", "", "Age of the oldest item.", lanes::oldestSeconds);
+    known = metrics.duplicateMessages;
+    metrics.show(Gauge.SPOOL_SET_ASIDE_ITEMS, aside::get);
+    metrics.show(Gauge.SPOOL_OLDEST_SECONDS, lanes::oldestSeconds);
     journal.join(this);
   }
 
@@ -89,7 +90,7 @@ public final class DiskSpool implements Spool, Journal.Participant {
   public boolean knows(MessageId message) {
     boolean contained = receipts.contain(message);
     if (contained) {
-      known.increment();
+      known.inc();
     }
     return contained;
   }

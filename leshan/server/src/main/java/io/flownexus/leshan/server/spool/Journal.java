@@ -1,13 +1,14 @@
 package io.flownexus.leshan.server.spool;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.Metrics.Gauge;
+import io.prometheus.metrics.model.snapshots.Unit;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.LongAdder;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -39,15 +40,14 @@ public final class Journal implements AutoCloseable {
   private final Update probe;
   private final List<Participant> participants = new CopyOnWriteArrayList<>();
   private final Thread thread = new Thread(this::run, "journal");
-  private final LongAdder commits;
-  private final LongAdder items;
-  private final LongAdder failures;
+  private final Metrics metrics;
   private volatile boolean writable = true;
   private volatile boolean ended; // the thread, though nobody has closed the journal
   private volatile long turned = System.nanoTime(); // when it last began a turn
 
   /** Open or make the file, which no other process may have open. */
   public Journal(Path path, Metrics metrics) {
+    this.metrics = metrics;
     try {
       file = new SpoolFile(path);
     } catch (IOException e) {
@@ -63,13 +63,9 @@ public final class Journal implements AutoCloseable {
     database.define("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID");
     database.define("INSERT OR IGNORE INTO meta VALUES ('probe', 0)");
     probe = database.update("UPDATE meta SET value = value + 1 WHERE name = 'probe'");
-    commits = metrics.counter("spool_commits_total", "", "Transactions committed.");
-    items = metrics.counter("spool_committed_items_total", "", "Items committed.");
-    failures = metrics.counter("spool_commit_failures_total", "", "Transactions that failed.");
-    metrics.gauge("spool_writable", "", "0 while the disk takes nothing.", () -> ready() ? 1 : 0);
-    metrics.gauge(
-        "spool_synchronous", "", "SQLite's synchronous: 2 is FULL.", database::synchronous);
-    metrics.gauge("spool_file_bytes", "", "Spool file and its log.", file::bytes);
+    metrics.show(Gauge.SPOOL_WRITABLE, () -> ready() ? 1 : 0);
+    metrics.show(Gauge.SPOOL_SYNCHRONOUS, database::synchronous);
+    metrics.show(Gauge.SPOOL_FILE_BYTES, file::bytes);
     thread.setDaemon(true);
   }
 
@@ -153,8 +149,11 @@ public final class Journal implements AutoCloseable {
       fail(e);
       return;
     }
-    commits.add(written > 0 ? 1 : 0);
-    items.add(written);
+    if (written > 0) {
+      metrics.spoolCommits.inc();
+      metrics.spoolCommittedItems.inc(written);
+      metrics.spoolCommitSeconds.observe(Unit.nanosToSeconds(System.nanoTime() - turned));
+    }
     schedule.committed(written);
     participants.forEach(Participant::committed);
     if (!writable) {
@@ -164,7 +163,7 @@ public final class Journal implements AutoCloseable {
   }
 
   private void fail(Exception reason) {
-    failures.increment();
+    metrics.spoolFailedCommits.inc();
     if (writable) {
       writable = false;
       LOG.error("spool: cannot write {}, devices are refused: {}", file, reason.toString());

@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.spool;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.Metrics.Gauge;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.slf4j.Logger;
@@ -20,8 +21,8 @@ final class SpoolCapacity {
 
   SpoolCapacity(long bound, Metrics metrics) {
     this.bound = bound;
-    metrics.gauge("spool_bytes", "", "Bytes waiting to be stored.", bytes::get);
-    metrics.gauge("spool_bound_bytes", "", "Devices are refused at it.", () -> bound);
+    metrics.show(Gauge.SPOOL_BYTES, bytes::get);
+    metrics.show(Gauge.SPOOL_BOUND_BYTES, () -> bound);
   }
 
   boolean free() {

@@ -4,10 +4,10 @@ import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.codec.Rejected;
 import io.flownexus.leshan.server.codec.UnreadableException;
 import io.flownexus.leshan.server.webhook.FailureLimit.Reason;
+import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
-import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -19,12 +19,10 @@ final class FailureItems {
   private static final int LOGGED_BYTES = 32;
 
   private final FailureLimit limit = new FailureLimit();
-  private final LongAdder dropped;
+  private final CounterDataPoint dropped;
 
   FailureItems(Metrics metrics) {
-    dropped =
-        metrics.counter(
-            "failures_suppressed_total", "", "Left out: one of more than ten a minute.");
+    dropped = metrics.suppressedFailures;
   }
 
   /** Make items of what an error rejects; what names the message that carried it. */
@@ -56,7 +54,7 @@ final class FailureItems {
     for (Rejected one : rejected) {
       long suppressed = limit.admit(endpoint, reason, now);
       if (suppressed < 0) {
-        dropped.increment();
+        dropped.inc();
         continue;
       }
       String text = reason.text() + ": " + one.reason();

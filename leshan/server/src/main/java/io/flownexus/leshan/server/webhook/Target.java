@@ -2,6 +2,7 @@ package io.flownexus.leshan.server.webhook;
 
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Tokens;
+import io.prometheus.metrics.core.datapoints.Timer;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -10,7 +11,6 @@ import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.concurrent.atomic.LongAdder;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -25,11 +25,7 @@ final class Target {
   private final String authorization;
   private final Duration timeout;
   private final HttpClient client;
-  private final LongAdder posts;
-  private final LongAdder failures;
-  private final LongAdder stored;
-  private final LongAdder rejected;
-  private final LongAdder aside;
+  private final Metrics.Webhook metrics;
   private final AtomicLong failureLogged = new AtomicLong(System.nanoTime() - LOG_INTERVAL_NANOS);
   private final AtomicLong rejectionLogged = new AtomicLong(failureLogged.get());
   private volatile boolean down;
@@ -46,17 +42,13 @@ final class Target {
     this.authorization = tokens.header();
     this.timeout = timeout;
     this.client = client;
-    String labels = "kind=\"" + kind.label() + "\"";
-    posts = metrics.counter("webhook_posts_total", labels, "Batches posted.");
-    failures = metrics.counter("webhook_failures_total", labels, "Posts to be tried again.");
-    stored = metrics.counter("webhook_items_total", labels, "Items a function has stored.");
-    rejected = metrics.counter("webhook_rejected_total", labels, "Items a function rejected.");
-    aside = metrics.counter("webhook_set_aside_total", labels, "Items no function takes.");
+    this.metrics = metrics.webhook(kind.label());
   }
 
   /** Post an envelope; completes with an answer of any status, or exceptionally with none. */
   CompletableFuture<Answer> post(byte[] envelope) {
-    posts.increment();
+    metrics.posts().inc();
+    Timer timer = metrics.postSeconds().startTimer();
     HttpRequest request =
         HttpRequest.newBuilder(uri)
             .timeout(timeout)
@@ -68,17 +60,18 @@ final class Target {
         .sendAsync(request, BodyHandlers.ofByteArray())
         // The request's own timeout ends with the headers, this one with the body.
         .orTimeout(timeout().toMillis(), TimeUnit.MILLISECONDS)
+        .whenComplete((response, error) -> timer.observeDuration())
         .thenApply(Answer::of);
   }
 
   void stored(Batch batch, Answer answer) {
-    stored.add(batch.items().size());
+    metrics.storedItems().inc(batch.items().size());
     if (down) {
       down = false;
       LOG.info("{} webhook answers again", kind.label());
     }
     if (!answer.rejected().isEmpty()) {
-      rejected.add(answer.rejected().size());
+      metrics.rejectedItems().inc(answer.rejected().size());
       if (due(rejectionLogged)) {
         LOG.warn("{} webhook rejected items: {}", kind.label(), answer.rejected().get(0));
       }
@@ -86,7 +79,7 @@ final class Target {
   }
 
   void failed(Lane lane, Answer answer, Duration wait) {
-    failures.increment();
+    metrics.failedPosts().inc();
     down = true;
     if (due(failureLogged)) {
       LOG.warn(
@@ -99,7 +92,7 @@ final class Target {
   }
 
   void setAside(Lane lane, long seq, Answer answer) {
-    aside.increment();
+    metrics.setAsideItems().inc();
     LOG.error(
         "{} webhook lane {}: item {} set aside: {}",
         kind.label(),

@@ -7,7 +7,6 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Objects;
-import java.util.concurrent.atomic.LongAdder;
 import org.eclipse.californium.core.coap.Response;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNode;
@@ -33,25 +32,21 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   private final Spool spool;
   private final Uptime uptime;
-  private final LongAdder notifications;
+  private final Metrics metrics;
   private final ObserveOrder order = new ObserveOrder();
   private final FailureItems failures;
-  private final LongAdder invalid;
-  private final LongAdder sends;
 
   /** Feed a spool. */
   public Uplink(Spool spool, Uptime uptime, Metrics metrics) {
     this.spool = spool;
     this.uptime = uptime;
+    this.metrics = metrics;
     failures = new FailureItems(metrics);
-    notifications = metrics.counter("notifications_total", "", "Notifications received.");
-    invalid = metrics.counter("notifications_invalid_total", "", "Notifications without a value.");
-    sends = metrics.counter("sends_total", "", "LwM2M Sends received.");
   }
 
   /** Keep what a LwM2M Send carries, one composite per timestamp, oldest first. */
   public void sent(Registration registration, SendRequest send) {
-    sends.increment();
+    metrics.sends.inc();
     String endpoint = registration.getEndpoint();
     long now = Receipt.millis(send.getCoapRequest());
     List<Item> items = ValueItems.composites(endpoint, send.getTimestampedNodes(), now);
@@ -94,7 +89,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
   @Override
   public void onResponse(
       SingleObservation observation, Registration registration, ObserveResponse response) {
-    notifications.increment();
+    metrics.notifications.inc();
     if (failed(observation, registration, response)) {
       return;
     }
@@ -116,7 +111,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
       CompositeObservation observation,
       Registration registration,
       ObserveCompositeResponse response) {
-    notifications.increment();
+    metrics.notifications.inc();
     if (failed(observation, registration, response)) {
       return;
     }
@@ -131,7 +126,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   @Override
   public void onError(Observation observation, Registration registration, Exception error) {
-    invalid.increment();
+    metrics.invalidNotifications.inc();
     if (registration == null) {
       LOG.warn("unknown device: notification of {} cannot be read: {}", observation, error);
       return;
@@ -170,7 +165,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
     if (response.isSuccess()) {
       return false;
     }
-    invalid.increment();
+    metrics.invalidNotifications.inc();
     String answer = response.getCode() + " " + Objects.toString(response.getErrorMessage(), "");
     String path =
         observation instanceof SingleObservation single

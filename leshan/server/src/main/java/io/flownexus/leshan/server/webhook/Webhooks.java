@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.webhook;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.base.Metrics.Gauge;
 import java.net.http.HttpClient;
 import java.time.Duration;
 import java.util.Arrays;
@@ -56,7 +57,7 @@ public final class Webhooks {
               }
               posters.put(kind, lanes);
             });
-    metrics.gauge("spool_pending_items", "", "Items waiting to be stored.", spool::pending);
+    metrics.show(Gauge.SPOOL_PENDING_ITEMS, spool::pending);
     spool.onAppend(lane -> posters.get(lane.kind())[lane.number()].wake());
   }
 

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.flownexus.leshan.server.Samples;
 import io.flownexus.leshan.server.WebhookReceiver;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.StartupException;
@@ -271,7 +272,7 @@ class DiskSpoolTest {
     restart();
     assertTrue(spool.knows(message));
     assertFalse(spool.knows(message(4712)));
-    assertEquals(1, metric("duplicates_total"));
+    assertEquals(1, metric("duplicate_messages_total"));
   }
 
   @Test
@@ -453,12 +454,7 @@ class DiskSpoolTest {
   }
 
   private long metric(String name) {
-    return metrics
-        .text()
-        .lines()
-        .filter(line -> line.startsWith("flownexus_leshan_" + name + " "))
-        .mapToLong(line -> Long.parseLong(line.substring(line.lastIndexOf(' ') + 1)))
-        .sum();
+    return Samples.of(metrics.text(), name);
   }
 
   private long count(String table) {
