@@ -99,6 +99,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         *(("--models", str(layout.options.models)) if layout.options.models else ()),
         *("--client-awake-time", milliseconds(layout.options.awake_time)),
         *("--ready-file", str(folder / "ready.json")),
+        *("--log-format", "json"),
         *layout.options.leshan_arguments,
     ]
     return _part(

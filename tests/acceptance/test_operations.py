@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -99,6 +100,18 @@ def test_a_read_of_a_whole_object_stores_each_value_as_one_event(nexus: Nexus) -
     )
     assert events[0]["n"] == 7
     assert nexus.latest("op-0001", "/3303/0/5701") == "Cel"
+
+
+def test_leshan_logs_an_operation_by_its_id_from_the_request_to_the_answer(nexus: Nexus) -> None:
+    nexus.await_idle("op-0001")
+    operation = nexus.await_status(nexus.queue("op-0001", "read", TIMEZONE), "CONFIRMED")
+    id_ = f"operation-{operation['id']}"
+    log = nexus.logs()["logs/leshan.log"].splitlines()
+    lines = [json.loads(line.partition(" ")[2]) for line in log if f'"{id_}"' in line]
+    assert [(line["correlation_id"], line["endpoint"]) for line in lines] == [(id_, "op-0001")] * 2
+    asked, ended = (line["message"] for line in lines)
+    assert asked == f"GET /api/clients/op-0001{TIMEZONE}"
+    assert re.fullmatch(rf"{re.escape(asked)} ended after \d+ ms: ok", ended)
 
 
 def test_a_discover_shows_what_the_device_has(nexus: Nexus) -> None:

@@ -248,7 +248,7 @@ def refused(secured: Secured) -> Iterator[None]:
         ("foreign-0001", "refused: no certificate of a trusted CA"),
         ("forged-0001", "signature"),
         ("expired-0001", "refused: Certificate expired"),
-        ("plain-0001", "'plain-0001' by Identity [unsecure="),
+        ("plain-0001", '"endpoint":"plain-0001"'),
     ],
 )
 @pytest.mark.usefixtures("refused")

@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.function.Function;
+import org.slf4j.event.Level;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -31,6 +32,11 @@ import picocli.CommandLine.Option;
     sortOptions = false,
     showDefaultValues = true)
 public final class Main implements Callable<Integer> {
+
+  private enum LogFormat {
+    TEXT,
+    JSON
+  }
 
   private static final Duration STOP_PATIENCE = Duration.ofSeconds(5);
   private static final Duration FIRST_RETRY = Duration.ofMillis(100);
@@ -160,12 +166,20 @@ public final class Main implements Callable<Integer> {
   @Option(names = "--ready-file", description = "written when ready: ports and pid in JSON")
   private Path readyFile;
 
-  @Option(names = "--log-level", defaultValue = "info", description = "error, warn, info, debug")
-  private String logLevel;
+  @Option(
+      names = "--log-level",
+      defaultValue = "info",
+      description = "of this program: ${COMPLETION-CANDIDATES}; of libraries it is WARN")
+  private Level logLevel;
+
+  @Option(
+      names = "--log-format",
+      defaultValue = "${env:LOG_FORMAT:-text}",
+      description = "${COMPLETION-CANDIDATES}; by default that of the environment's LOG_FORMAT")
+  private LogFormat logFormat;
 
   /** Run until told to stop. */
   public static void main(String[] args) {
-    Logging.install();
     int status = commandLine().execute(args);
     if (status != 0) {
       System.exit(status);
@@ -174,6 +188,7 @@ public final class Main implements Callable<Integer> {
 
   private static CommandLine commandLine() {
     return new CommandLine(new Main())
+        .setCaseInsensitiveEnumValuesAllowed(true)
         .registerConverter(Duration.class, new DurationConverter())
         .setParameterExceptionHandler((e, args) -> complain(e.getMessage(), 2))
         .setExecutionExceptionHandler(
@@ -192,7 +207,9 @@ public final class Main implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException, InterruptedException {
-    Logging.configure(logLevel);
+    // logback.xml takes them, when the first logger is asked for.
+    System.setProperty("LOG_LEVEL", logLevel.name());
+    System.setProperty("LOG_FORMAT", logFormat.name());
     // Functions close idle connections sooner than this client would by default.
     System.setProperty("jdk.httpclient.keepalive.timeout", "4");
     Application application = new Application(settings());

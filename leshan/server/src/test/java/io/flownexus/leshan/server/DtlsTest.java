@@ -4,15 +4,10 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ch.qos.logback.classic.Level;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.List;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Predicate;
-import java.util.logging.Handler;
-import java.util.logging.Level;
-import java.util.logging.LogRecord;
-import java.util.logging.Logger;
 import org.eclipse.leshan.client.object.Security;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -23,28 +18,12 @@ import org.junit.jupiter.api.io.TempDir;
 class DtlsTest {
 
   private static final byte[] KEY = {1, 2, 3, 4};
-  private static final Logger LOGGER = Logger.getLogger("io.flownexus");
 
   @TempDir static Path keys;
   static TestCertificates certificates;
 
   @TempDir Path folder;
-  final List<String> log = new CopyOnWriteArrayList<>();
-  final Handler handler =
-      new Handler() {
-        private final Logging.LineFormatter lines = new Logging.LineFormatter();
-
-        @Override
-        public void publish(LogRecord entry) {
-          log.add(lines.format(entry));
-        }
-
-        @Override
-        public void flush() {}
-
-        @Override
-        public void close() {}
-      };
+  CapturedLog log;
   TestServer server;
 
   @BeforeEach
@@ -53,16 +32,12 @@ class DtlsTest {
       certificates = new TestCertificates(keys);
     }
     server = new TestServer(folder, 1 << 30, Duration.ofSeconds(93), certificates.server());
-    LOGGER.setLevel(Level.WARNING);
-    LOGGER.setUseParentHandlers(false);
-    LOGGER.addHandler(handler);
+    log = new CapturedLog(Level.WARN);
   }
 
   @AfterEach
   void stop() {
-    LOGGER.removeHandler(handler);
-    LOGGER.setUseParentHandlers(true);
-    LOGGER.setLevel(null);
+    log.close();
     server.close();
   }
 
@@ -135,13 +110,13 @@ class DtlsTest {
       throws Exception {
     TestDevice device = new TestDevice(endpoint, security, 300, false).start();
     try {
-      WebhookReceiver.await(() -> log.stream().anyMatch(line));
+      WebhookReceiver.await(() -> log.lines().stream().anyMatch(line));
       assertEquals(0, server.json("GET", "/api/clients").size());
       assertTrue(server.webhooks.posts().isEmpty());
     } finally {
       device.vanish();
     }
-    String entry = log.stream().filter(line).findFirst().orElseThrow();
+    String entry = log.lines().stream().filter(line).findFirst().orElseThrow();
     assertEquals(1, entry.lines().count(), entry);
   }
 

@@ -3,13 +3,9 @@ package io.flownexus.leshan.server;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ch.qos.logback.classic.Level;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.logging.Handler;
-import java.util.logging.Level;
-import java.util.logging.LogRecord;
-import java.util.logging.Logger;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.Response;
 import org.junit.jupiter.api.AfterEach;
@@ -24,28 +20,11 @@ import org.junit.jupiter.params.provider.CsvSource;
  */
 class RefusedRequestTest {
 
-  private static final Logger ROOT = Logger.getLogger("");
-  private static final Logger OURS = Logger.getLogger("io.flownexus");
   private static final String PLAIN = "lt=300&lwm2m=1.1&b=U";
   private static final int TLV = 11542;
 
   @TempDir Path folder;
-  final List<String> log = new CopyOnWriteArrayList<>();
-  final Handler handler =
-      new Handler() {
-        private final Logging.LineFormatter lines = new Logging.LineFormatter();
-
-        @Override
-        public void publish(LogRecord entry) {
-          log.add(lines.format(entry));
-        }
-
-        @Override
-        public void flush() {}
-
-        @Override
-        public void close() {}
-      };
+  CapturedLog log;
   TestServer server;
   RawDevice device;
 
@@ -53,14 +32,12 @@ class RefusedRequestTest {
   void start() throws Exception {
     server = new TestServer(folder);
     device = new RawDevice("raw", server.application.coapPort());
-    OURS.setLevel(Level.WARNING);
-    ROOT.addHandler(handler);
+    log = new CapturedLog(Level.WARN);
   }
 
   @AfterEach
   void stop() {
-    ROOT.removeHandler(handler);
-    OURS.setLevel(null);
+    log.close();
     device.close();
     server.close();
   }
@@ -91,7 +68,8 @@ class RefusedRequestTest {
   void name_with_control_characters_is_refused() throws Exception {
     device.register(1, "ep=a\0b\n&" + PLAIN);
     refused(1, "register", ResponseCode.BAD_REQUEST, "an endpoint name has no control characters");
-    assertTrue(log.stream().anyMatch(line -> line.contains("register of 'a?b?' by 127.0.0.1:")));
+    assertTrue(
+        log.lines().stream().anyMatch(line -> line.contains("register of 'a?b?' by 127.0.0.1:")));
   }
 
   @Test
@@ -139,7 +117,7 @@ class RefusedRequestTest {
       device.register(mid, "ep=..&" + PLAIN);
       device.answer(mid, 5000);
     }
-    long lines = log.stream().filter(line -> line.contains("register of '..'")).count();
+    long lines = log.lines().stream().filter(line -> line.contains("register of '..'")).count();
     assertTrue(lines >= 20 && lines < 60, "lines: " + lines);
     assertEquals(100, server.metric("refused_requests_total{code=\"4.00\",request=\"register\"}"));
   }
@@ -186,9 +164,11 @@ class RefusedRequestTest {
   }
 
   private void told(String what, String code, String part) throws Exception {
-    List<String> lines = log.stream().filter(line -> line.contains(what + " of ")).toList();
-    assertEquals(1, lines.stream().filter(line -> line.contains(part)).count(), log::toString);
-    assertTrue(log.stream().noneMatch(line -> line.contains(" ERROR ")), log::toString);
+    List<String> lines = log.lines().stream().filter(line -> line.contains(what + " of ")).toList();
+    assertEquals(
+        1, lines.stream().filter(line -> line.contains(part)).count(), log.lines()::toString);
+    assertTrue(
+        log.lines().stream().noneMatch(line -> line.startsWith("ERROR ")), log.lines()::toString);
     assertEquals(
         1,
         server.metric("refused_requests_total{code=\"%s\",request=\"%s\"}".formatted(code, what)));

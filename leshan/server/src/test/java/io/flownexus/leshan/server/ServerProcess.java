@@ -15,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
@@ -27,13 +28,22 @@ final class ServerProcess implements AutoCloseable {
   private final int coapsPort;
   private final int httpPort;
   private final Path folder;
+  private final Map<String, String> environment;
   private final List<String> command = new ArrayList<>();
   private final HttpClient http = HttpClient.newHttpClient();
   private Process process;
 
   /** Choose ports and start, with the flags that a test adds; those of the JVM begin with -X. */
   ServerProcess(Path folder, WebhookReceiver webhooks, String... flags) throws Exception {
+    this(folder, webhooks, Map.of(), flags);
+  }
+
+  /** The same, with variables of the environment. */
+  ServerProcess(
+      Path folder, WebhookReceiver webhooks, Map<String, String> environment, String... flags)
+      throws Exception {
     this.folder = folder;
+    this.environment = environment;
     coapPort = freeUdpPort();
     coapsPort = freeUdpPort();
     try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
@@ -61,9 +71,9 @@ final class ServerProcess implements AutoCloseable {
             "--webhook-single=" + webhooks.uri("/single"),
             "--webhook-composite=" + webhooks.uri("/composite"),
             "--webhook-registration=" + webhooks.uri("/registration"),
-            "--ready-file=" + folder.resolve("ready"),
-            "--log-level=warn"));
-    for (String usual : List.of("--spool=" + folder.resolve("spool.db"), "--metrics-port=0")) {
+            "--ready-file=" + folder.resolve("ready")));
+    for (String usual :
+        List.of("--spool=" + folder.resolve("spool.db"), "--metrics-port=0", "--log-level=warn")) {
       String name = usual.substring(0, usual.indexOf('='));
       if (Stream.of(flags).noneMatch(flag -> flag.startsWith(name))) {
         command.add(usual);
@@ -76,11 +86,12 @@ final class ServerProcess implements AutoCloseable {
   void start() throws Exception {
     Path ready = folder.resolve("ready");
     Files.deleteIfExists(ready);
-    process =
+    ProcessBuilder builder =
         new ProcessBuilder(command)
             .redirectErrorStream(true)
-            .redirectOutput(ProcessBuilder.Redirect.appendTo(folder.resolve("log").toFile()))
-            .start();
+            .redirectOutput(ProcessBuilder.Redirect.appendTo(folder.resolve("log").toFile()));
+    builder.environment().putAll(environment);
+    process = builder.start();
     for (int i = 0; !Files.exists(ready); i++) {
       if (i > 600 || !process.isAlive()) {
         throw new AssertionError(Files.readString(folder.resolve("log")));

@@ -20,7 +20,7 @@ import java.util.function.Predicate;
 public final class WebhookReceiver implements AutoCloseable {
 
   /** A post as it came in. */
-  public record Post(String path, String authorization, JsonNode body) {}
+  public record Post(String path, String authorization, String correlationId, JsonNode body) {}
 
   /** An answer to give; a header is left out when it is null. */
   public record Reply(int status, String body, String retryAfter) {}
@@ -110,6 +110,7 @@ public final class WebhookReceiver implements AutoCloseable {
           new Post(
               exchange.getRequestURI().getPath(),
               exchange.getRequestHeaders().getFirst("Authorization"),
+              exchange.getRequestHeaders().getFirst("X-Correlation-ID"),
               MAPPER.readTree(exchange.getRequestBody()));
       posts.add(post);
       Reply reply = behaviour.answer(post);

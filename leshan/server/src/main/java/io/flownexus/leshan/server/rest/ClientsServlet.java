@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.rest;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import io.flownexus.leshan.server.base.CorrelationId;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Metrics.Gauge;
 import io.flownexus.leshan.server.json.RegistrationWriter;
@@ -55,29 +56,38 @@ final class ClientsServlet extends HttpServlet {
   @Override
   protected void service(HttpServletRequest httpRequest, HttpServletResponse httpResponse)
       throws IOException {
-    String endpoint = "";
+    RequestLog log = RequestLog.of(httpRequest);
+    if (log.correlationId() != null) {
+      httpResponse.setHeader(CorrelationId.HEADER, log.correlationId());
+    }
     try {
       ApiRequest request = ApiRequest.of(httpRequest);
       boolean get = request.method().equals("GET");
       if (request.segments().isEmpty()) {
         requireGet(get);
-        OpenRequest.respond(httpResponse, list());
+        answer(httpResponse, log, list());
         return;
       }
-      endpoint = request.segments().get(0);
-      Registration registration = registration(endpoint);
+      log = log.about(request.segments().get(0));
+      Registration registration = registration(log.endpoint());
       if (request.segments().size() == 1) {
         requireGet(get);
-        OpenRequest.respond(httpResponse, HttpAnswer.json(out -> write(out, registration)));
+        answer(httpResponse, log, HttpAnswer.json(out -> write(out, registration)));
       } else if (request.method().equals("DELETE") && DeviceRequests.isObservation(request)) {
-        cancel(registration, request, httpRequest);
+        cancel(registration, request, httpRequest, log);
       } else {
         DownlinkDeviceManagementRequest<?> lwm2m = DeviceRequests.of(request);
-        send(registration, lwm2m, timeout(request), httpRequest, response -> {});
+        send(registration, lwm2m, timeout(request), httpRequest, log, response -> {});
       }
     } catch (RuntimeException e) {
-      OpenRequest.respond(httpResponse, HttpAnswer.failed(e, endpoint));
+      answer(httpResponse, log, HttpAnswer.failed(e, log.endpoint()));
     }
+  }
+
+  private static void answer(HttpServletResponse response, RequestLog log, HttpAnswer answer)
+      throws IOException {
+    log.answered(answer);
+    OpenRequest.respond(response, answer);
   }
 
   private <T extends LwM2mResponse> void send(
@@ -85,8 +95,9 @@ final class ClientsServlet extends HttpServlet {
       DownlinkDeviceManagementRequest<T> request,
       long timeout,
       HttpServletRequest httpRequest,
+      RequestLog log,
       Consumer<LwM2mResponse> then) {
-    OpenRequest waiting = open(registration, timeout + GRACE_MILLIS, httpRequest);
+    OpenRequest waiting = open(httpRequest, log, timeout + GRACE_MILLIS);
     WatchedEndPoint.watch(httpRequest, timeout + 2 * GRACE_MILLIS, waiting::abandon);
     try {
       server.send(
@@ -147,7 +158,10 @@ final class ClientsServlet extends HttpServlet {
   }
 
   private void cancel(
-      Registration registration, ApiRequest request, HttpServletRequest httpRequest) {
+      Registration registration,
+      ApiRequest request,
+      HttpServletRequest httpRequest,
+      RequestLog log) {
     boolean active = request.query().containsKey("active");
     if (DeviceRequests.isCompositeObservation(request)) {
       List<String> paths = DeviceRequests.paths(request);
@@ -161,6 +175,7 @@ final class ClientsServlet extends HttpServlet {
             new CancelCompositeObservationRequest(observation),
             timeout(request),
             httpRequest,
+            log,
             response -> ifSuccess(response, registration, array));
         return;
       }
@@ -176,17 +191,17 @@ final class ClientsServlet extends HttpServlet {
             new CancelObservationRequest(observation),
             timeout(request),
             httpRequest,
+            log,
             response -> ifSuccess(response, registration, path));
         return;
       }
       server.getObservationService().cancelObservations(registration, path);
     }
-    endSaved(open(registration, GRACE_MILLIS, httpRequest), HttpAnswer.empty());
+    endSaved(open(httpRequest, log, GRACE_MILLIS), HttpAnswer.empty());
   }
 
-  private OpenRequest open(Registration registration, long timeout, HttpServletRequest request) {
-    return new OpenRequest(
-        request.startAsync(), registration.getEndpoint(), timeout, open, metrics);
+  private OpenRequest open(HttpServletRequest request, RequestLog log, long timeout) {
+    return new OpenRequest(request.startAsync(), log, timeout, open, metrics);
   }
 
   private void ifSuccess(LwM2mResponse response, Registration registration, String path) {

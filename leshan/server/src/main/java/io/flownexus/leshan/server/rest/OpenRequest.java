@@ -10,8 +10,6 @@ import java.io.IOException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.eclipse.californium.core.coap.Request;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** An HTTP request that waits for its device without a thread, and ends exactly once. */
 final class OpenRequest implements AsyncListener {
@@ -20,26 +18,25 @@ final class OpenRequest implements AsyncListener {
   static final String UNSENT_HEADER = "X-Request-Unsent";
 
   private static final String ABANDONED = "abandoned";
-  private static final Logger LOG = LoggerFactory.getLogger(OpenRequest.class);
 
   private final AsyncContext async;
-  private final String endpoint;
+  private final RequestLog log;
   private final AtomicLong open;
   private final Metrics metrics;
-  private final long began = System.nanoTime();
   private final AtomicBoolean ended = new AtomicBoolean();
   private volatile Request coapRequest;
 
   /** Begin; the container gives up after the given time should the CoAP layer never answer. */
   OpenRequest(
-      AsyncContext async, String endpoint, long timeoutMillis, AtomicLong open, Metrics metrics) {
+      AsyncContext async, RequestLog log, long timeoutMillis, AtomicLong open, Metrics metrics) {
     this.async = async;
-    this.endpoint = endpoint;
+    this.log = log;
     this.open = open;
     this.metrics = metrics;
     open.incrementAndGet();
     async.setTimeout(timeoutMillis);
     async.addListener(this);
+    log.asked();
   }
 
   /** Remember the CoAP request, to cancel it when the caller goes away. */
@@ -61,9 +58,9 @@ final class OpenRequest implements AsyncListener {
 
   /** End because of an exception. */
   void fail(Throwable error) {
-    HttpAnswer answer = HttpAnswer.failed(error, endpoint);
+    HttpAnswer answer = HttpAnswer.failed(error, log.endpoint());
     if (answer.status() >= 500 && answer.status() != 504) {
-      LOG.warn("request to '{}' failed: {}", endpoint, error.toString());
+      log.failed(error);
     }
     end(answer);
   }
@@ -71,7 +68,7 @@ final class OpenRequest implements AsyncListener {
   /** Take back what is under way: nobody waits for its answer. */
   void abandon() {
     if (ended(ABANDONED)) {
-      LOG.info("request to '{}' cancelled: its caller is gone", endpoint);
+      log.abandoned();
       cancel();
       async.complete();
     }
@@ -100,7 +97,7 @@ final class OpenRequest implements AsyncListener {
       return false;
     }
     open.decrementAndGet();
-    metrics.requestSeconds(result).observe(Unit.nanosToSeconds(System.nanoTime() - began));
+    metrics.requestSeconds(result).observe(Unit.nanosToSeconds(log.nanos()));
     return true;
   }
 
@@ -112,11 +109,11 @@ final class OpenRequest implements AsyncListener {
   }
 
   private void write(HttpAnswer answer) {
+    log.answered(answer);
     try {
-      HttpServletResponse response = (HttpServletResponse) async.getResponse();
-      respond(response, answer);
+      respond((HttpServletResponse) async.getResponse(), answer);
     } catch (IOException e) {
-      LOG.debug("answer about '{}' not delivered: {}", endpoint, e.toString());
+      log.undelivered(e);
     } finally {
       async.complete();
     }

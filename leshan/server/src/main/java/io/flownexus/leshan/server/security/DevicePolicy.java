@@ -63,12 +63,13 @@ public final class DevicePolicy extends DefaultAuthorizer {
       reason = "its registration is another peer's";
     }
     refused.inc();
-    LOG.warn(
-        "{} of '{}' by {} refused: {}",
-        request.getClass().getSimpleName(),
-        registration.getEndpoint(),
-        sender.getIdentity(),
-        reason);
+    LOG.atWarn()
+        .addKeyValue("endpoint", registration.getEndpoint())
+        .log(
+            "{} by {} refused: {}",
+            request.getClass().getSimpleName(),
+            sender.getIdentity(),
+            reason);
     return Authorization.declined();
   }
 }

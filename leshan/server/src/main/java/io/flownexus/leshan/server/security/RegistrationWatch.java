@@ -72,7 +72,9 @@ public final class RegistrationWatch implements RegistrationListener {
     }
     Deregistration ended = registrations.getStore().removeRegistration(registration.getId());
     if (ended != null) {
-      LOG.warn("registration of '{}' ended: {}", registration.getEndpoint(), reason);
+      LOG.atWarn()
+          .addKeyValue("endpoint", registration.getEndpoint())
+          .log("registration ended: {}", reason);
       registrations.fireUnregistered(ended.getRegistration(), ended.getObservations(), null);
     }
   }

@@ -82,7 +82,8 @@ record Answer(
     };
   }
 
-  private static JsonNode json(byte[] body) {
+  /** Return what JSON says, which is nothing if it is none. */
+  static JsonNode json(byte[] body) {
     try {
       return MAPPER.readTree(body);
     } catch (IOException e) {

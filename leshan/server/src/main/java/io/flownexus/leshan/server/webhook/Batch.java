@@ -13,6 +13,11 @@ public record Batch(UUID source, Lane lane, long firstSeq, List<byte[]> items) {
     return firstSeq + items.size() - 1;
   }
 
+  /** Return the id of its posts, which repetitions have too: it says where the batch begins. */
+  public String correlationId() {
+    return "%s-%s-%d-%d".formatted(source, lane.kind().label(), lane.number(), firstSeq);
+  }
+
   /** Return the envelope as it is posted. */
   public byte[] envelope() {
     byte[] head =

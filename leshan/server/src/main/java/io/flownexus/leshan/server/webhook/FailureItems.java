@@ -68,15 +68,16 @@ final class FailureItems {
   private static void log(
       String endpoint, String what, Rejected one, String text, Integer format, long suppressed) {
     byte[] payload = one.payload();
-    LOG.warn(
-        "{}: {} of {}, {} (format {}, {} bytes: {}{})",
-        endpoint,
-        what,
-        one.path() == null ? "an unknown path" : one.path(),
-        text,
-        format,
-        payload.length,
-        HexFormat.of().formatHex(payload, 0, Math.min(payload.length, LOGGED_BYTES)),
-        suppressed == 0 ? "" : "; " + suppressed + " more since the last one told");
+    LOG.atWarn()
+        .addKeyValue("endpoint", endpoint)
+        .log(
+            "{} of {}, {} (format {}, {} bytes: {}{})",
+            what,
+            one.path() == null ? "an unknown path" : one.path(),
+            text,
+            format,
+            payload.length,
+            HexFormat.of().formatHex(payload, 0, Math.min(payload.length, LOGGED_BYTES)),
+            suppressed == 0 ? "" : "; " + suppressed + " more since the last one told");
   }
 }

@@ -107,7 +107,7 @@ final class LanePoster {
     }
     expect(target.timeout());
     target
-        .post(batch.envelope())
+        .post(batch)
         .whenCompleteAsync(
             (answer, error) ->
                 attempt(() -> next(batch, error == null ? answer : Answer.failed(error))),
@@ -167,14 +167,14 @@ final class LanePoster {
       setAside(batch, answer);
     } else {
       Duration wait = failed(answer);
-      target.failed(lane, answer, wait);
+      target.failed(batch, answer, wait);
       after(wait);
     }
   }
 
   private void setAside(Batch batch, Answer answer) {
     spool.setAside(lane, answer.status() + " " + answer.text());
-    target.setAside(lane, batch.firstSeq(), answer);
+    target.setAside(batch, answer);
     asideInARow++;
     if (asideInARow < MAX_ASIDE_IN_A_ROW) {
       postNext();

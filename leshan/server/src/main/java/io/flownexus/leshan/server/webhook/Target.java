@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server.webhook;
 
+import io.flownexus.leshan.server.base.CorrelationId;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Tokens;
 import io.prometheus.metrics.core.datapoints.Timer;
@@ -13,6 +14,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.event.Level;
+import org.slf4j.spi.LoggingEventBuilder;
 
 /** The function behind one webhook: posts to it, counts and logs how that goes. */
 final class Target {
@@ -45,8 +48,9 @@ final class Target {
     this.metrics = metrics.webhook(kind.label());
   }
 
-  /** Post an envelope; completes with an answer of any status, or exceptionally with none. */
-  CompletableFuture<Answer> post(byte[] envelope) {
+  /** Post a batch; completes with an answer of any status, or exceptionally with none. */
+  CompletableFuture<Answer> post(Batch batch) {
+    tell(batch);
     metrics.posts().inc();
     Timer timer = metrics.postSeconds().startTimer();
     HttpRequest request =
@@ -54,7 +58,8 @@ final class Target {
             .timeout(timeout)
             .header("Authorization", authorization)
             .header("Content-Type", "application/json")
-            .POST(HttpRequest.BodyPublishers.ofByteArray(envelope))
+            .header(CorrelationId.HEADER, batch.correlationId())
+            .POST(HttpRequest.BodyPublishers.ofByteArray(batch.envelope()))
             .build();
     return client
         .sendAsync(request, BodyHandlers.ofByteArray())
@@ -66,6 +71,7 @@ final class Target {
 
   void stored(Batch batch, Answer answer) {
     metrics.storedItems().inc(batch.items().size());
+    line(Level.DEBUG, batch).log("{} webhook: {} items stored", kind.label(), batch.items().size());
     if (down) {
       down = false;
       LOG.info("{} webhook answers again", kind.label());
@@ -73,32 +79,33 @@ final class Target {
     if (!answer.rejected().isEmpty()) {
       metrics.rejectedItems().inc(answer.rejected().size());
       if (due(rejectionLogged)) {
-        LOG.warn("{} webhook rejected items: {}", kind.label(), answer.rejected().get(0));
+        line(Level.WARN, batch)
+            .log("{} webhook rejected items: {}", kind.label(), answer.rejected().get(0));
       }
     }
   }
 
-  void failed(Lane lane, Answer answer, Duration wait) {
+  void failed(Batch batch, Answer answer, Duration wait) {
     metrics.failedPosts().inc();
     down = true;
-    if (due(failureLogged)) {
-      LOG.warn(
-          "{} webhook lane {}: {}; items are kept and posted again in {} ms",
-          kind.label(),
-          lane.number(),
-          answer.told(),
-          wait.toMillis());
-    }
+    line(due(failureLogged) ? Level.WARN : Level.DEBUG, batch)
+        .log(
+            "{} webhook lane {}: {}; items are kept and posted again in {} ms",
+            kind.label(),
+            batch.lane().number(),
+            answer.told(),
+            wait.toMillis());
   }
 
-  void setAside(Lane lane, long seq, Answer answer) {
+  void setAside(Batch batch, Answer answer) {
     metrics.setAsideItems().inc();
-    LOG.error(
-        "{} webhook lane {}: item {} set aside: {}",
-        kind.label(),
-        lane.number(),
-        seq,
-        answer.told());
+    line(Level.ERROR, batch)
+        .log(
+            "{} webhook lane {}: item {} set aside: {}",
+            kind.label(),
+            batch.lane().number(),
+            batch.firstSeq(),
+            answer.told());
   }
 
   void refusing(Lane lane, int run, Duration wait) {
@@ -114,6 +121,24 @@ final class Target {
   /** Return how long a post takes at most. */
   Duration timeout() {
     return timeout.plusSeconds(1);
+  }
+
+  // Which items go under which id, so that a device's message can be followed.
+  private void tell(Batch batch) {
+    line(Level.DEBUG, batch).log("{} webhook: {} items posted", kind.label(), batch.items().size());
+    if (LOG.isTraceEnabled()) {
+      long number = batch.firstSeq();
+      for (byte[] item : batch.items()) {
+        line(Level.TRACE, batch)
+            .addKeyValue("endpoint", Answer.json(item).path("ep").asText())
+            .addKeyValue("item", number++)
+            .log("{} webhook: item posted", kind.label());
+      }
+    }
+  }
+
+  private static LoggingEventBuilder line(Level level, Batch batch) {
+    return LOG.atLevel(level).addKeyValue(CorrelationId.KEY, batch.correlationId());
   }
 
   private static boolean due(AtomicLong last) {
