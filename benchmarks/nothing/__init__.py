@@ -21,8 +21,8 @@ STARTED_IN: Final = 20.0
 @contextlib.contextmanager
 def served() -> Iterator[int]:
     """Serve it by the functions' own server with ingest-single's settings, on a port."""
-    port, template = free_port(), REPOSITORY / "template" / "python3-flownexus"
-    environment = {"host": LOOPBACK, "port": str(port), "max_inflight": "64"}
+    port, metrics, template = free_port(), free_port(), REPOSITORY / "template" / "python3-flownexus"
+    environment = {"host": LOOPBACK, "port": str(port), "metrics_port": str(metrics), "max_inflight": "64"}
     process = subprocess.Popen(
         [sys.executable, str(template / "index.py")],
         env=os.environ | environment | {"function_dir": str(Path(__file__).parent)},
