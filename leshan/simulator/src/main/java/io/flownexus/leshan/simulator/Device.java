@@ -71,6 +71,10 @@ final class Device {
     };
   }
 
+  boolean isRegistered() {
+    return registrar.state() == Registrar.State.REGISTERED;
+  }
+
   /** Turn on: open a socket, register, and go on trying. */
   void start() {
     executor.execute(life::turnOn);

@@ -166,6 +166,14 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
     return current == null ? 0 : current.getCoapEndpoint().getAddress().getPort();
   }
 
+  /** Tell whether a DTLS handshake was begun that did not end well yet. */
+  boolean isShakingHands() {
+    CaliforniumClientEndpoint current = endpoint;
+    return current != null
+        && current.getCoapEndpoint().getConnector() instanceof DtlsConnector dtls
+        && dtls.isShakingHands();
+  }
+
   Gate gate() {
     return gate;
   }

@@ -2,6 +2,7 @@ package io.flownexus.leshan.simulator;
 
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -15,7 +16,7 @@ import org.slf4j.LoggerFactory;
 /** Holds all devices. */
 final class Fleet {
   private static final Logger LOG = LoggerFactory.getLogger(Fleet.class);
-  private static final Duration STATUS = Duration.ofSeconds(10);
+  private static final Duration STATUS = Duration.ofSeconds(2);
 
   private final Engine engine;
   private final Map<String, Device> devices = new LinkedHashMap<>();
@@ -64,19 +65,37 @@ final class Fleet {
     return devices.values().stream().allMatch(Device::hasTried);
   }
 
-  private void report() {
-    Map<String, Integer> states = new TreeMap<>();
-    String failure = "";
+  /** Say how many devices are registered, how the others do, and why one of them is not. */
+  String status() {
+    int registered = 0;
+    Map<String, Integer> others = new TreeMap<>();
+    List<String> failures = new ArrayList<>();
     for (Device device : devices.values()) {
-      states.merge(device.state(), 1, Integer::sum);
-      String reason = device.lastFailure();
-      if (reason != null && failure.isEmpty()) {
-        failure = ", " + device.endpoint() + ": " + reason;
+      if (device.isRegistered()) {
+        registered++;
+      } else {
+        others.merge(device.state(), 1, Integer::sum);
+      }
+      if (device.lastFailure() != null) {
+        failures.add(device.endpoint() + ": " + device.lastFailure());
       }
     }
-    String status = states + failure;
+    StringBuilder status = new StringBuilder();
+    status.append(registered).append(" of ").append(devices.size()).append(" devices registered");
+    others.forEach((state, count) -> status.append(", ").append(count).append(' ').append(state));
+    if (!failures.isEmpty()) {
+      status.append("; ").append(failures.get(0));
+    }
+    if (failures.size() > 1) {
+      status.append(", and ").append(failures.size() - 1).append(" more with a failure");
+    }
+    return status.toString();
+  }
+
+  private void report() {
+    String status = status();
     if (!status.equals(lastStatus)) {
-      LOG.info("devices: {}", status);
+      LOG.info("{}", status);
       lastStatus = status;
     }
   }

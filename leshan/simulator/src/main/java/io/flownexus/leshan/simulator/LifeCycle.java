@@ -53,7 +53,10 @@ final class LifeCycle implements Registrar.Listener {
         links,
         servers) -> {
       registrar =
-          new Registrar(context, new ServerLink(context, manager, sender, tree, formats), this);
+          new Registrar(
+              context,
+              new ServerLink(context, manager, sender, tree, formats, endpoints::isShakingHands),
+              this);
       return new RegistrationAdapter(context.endpoint(), registrar);
     };
   }

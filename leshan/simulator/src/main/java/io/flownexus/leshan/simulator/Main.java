@@ -116,7 +116,7 @@ public final class Main implements Callable<Integer> {
     Simulator simulator = new Simulator(engine, groups, settings, controlPort);
     Runtime.getRuntime().addShutdownHook(new Thread(() -> close(simulator), "shutdown"));
     simulator.fleet().start(startRate);
-    LOG.info("{} devices for {}", simulator.fleet().all().size(), connection.server);
+    LOG.info("turning on {} devices for {}", simulator.fleet().all().size(), connection.server);
     while (!simulator.fleet().haveTried()) {
       Thread.sleep(20);
     }

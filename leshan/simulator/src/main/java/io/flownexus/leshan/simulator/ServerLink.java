@@ -6,7 +6,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Executor;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import org.eclipse.californium.scandium.dtls.HandshakeException;
 import org.eclipse.leshan.client.EndpointsManager;
 import org.eclipse.leshan.client.request.UplinkRequestSender;
 import org.eclipse.leshan.client.resource.LwM2mObjectEnabler;
@@ -28,6 +30,7 @@ final class ServerLink {
   private final UplinkRequestSender sender;
   private final Map<Integer, LwM2mObjectEnabler> objects;
   private final List<ContentFormat> formats;
+  private final BooleanSupplier shakingHands;
   private volatile LwM2mServer server;
 
   ServerLink(
@@ -35,11 +38,13 @@ final class ServerLink {
       EndpointsManager endpoints,
       UplinkRequestSender sender,
       LwM2mObjectTree tree,
-      Set<ContentFormat> formats) {
+      Set<ContentFormat> formats,
+      BooleanSupplier shakingHands) {
     this.context = context;
     this.endpoints = endpoints;
     this.sender = sender;
     this.objects = tree.getObjectEnablers();
+    this.shakingHands = shakingHands;
     this.formats = ContentFormat.getOptionalContentFormatForClient(formats, Engine.VERSION);
   }
 
@@ -109,11 +114,20 @@ final class ServerLink {
     }
   }
 
-  private static String reason(Throwable error) {
-    Throwable root = error;
-    while (root.getCause() != null) {
-      root = root.getCause();
+  private String reason(Throwable error) {
+    if (error instanceof HandshakeException failure) {
+      return "DTLS handshake failed, %s: %s"
+          .formatted(failure.getAlert().getDescription(), root(failure).getMessage());
+    } else if (error.getCause() instanceof HandshakeException failure) {
+      return reason(failure);
+    } else if (shakingHands.getAsBoolean()) {
+      return "DTLS handshake not completed: the server is not there, or refuses identity or key";
     }
+    Throwable root = root(error);
     return root == error ? error.getMessage() : error.getMessage() + ": " + root.getMessage();
+  }
+
+  private static Throwable root(Throwable error) {
+    return error.getCause() == null ? error : root(error.getCause());
   }
 }

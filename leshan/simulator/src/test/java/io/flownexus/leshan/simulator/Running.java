@@ -56,6 +56,10 @@ final class Running implements AutoCloseable {
     return simulator.fleet().find(endpoint).orElseThrow();
   }
 
+  String status() {
+    return simulator.fleet().status();
+  }
+
   List<JsonNode> ledger() {
     settings.ledger().flush();
     return lines(ledgerFile);

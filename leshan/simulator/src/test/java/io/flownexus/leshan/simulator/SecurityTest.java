@@ -22,6 +22,8 @@ import org.eclipse.leshan.core.peer.PskIdentity;
 import org.eclipse.leshan.core.peer.X509Identity;
 import org.eclipse.leshan.core.request.ObserveRequest;
 import org.eclipse.leshan.core.request.ReadRequest;
+import org.eclipse.leshan.server.security.Authorizer;
+import org.eclipse.leshan.servers.security.Authorization;
 import org.eclipse.leshan.servers.security.InMemorySecurityStore;
 import org.eclipse.leshan.servers.security.SecurityInfo;
 import org.junit.jupiter.api.Test;
@@ -88,7 +90,69 @@ class SecurityTest {
   }
 
   @Test
+  void the_status_counts_the_registered_and_names_a_refused_handshake() throws Exception {
+    String unfinished =
+        "DTLS handshake not completed: the server is not there, or refuses identity or key";
+    try (TestServer server = pskServer()) {
+      try (Running running =
+          new Running(
+              folder, server.uri(Protocol.COAPS), psk(KEY), "prefix=p-", "prefix=p-,start=3")) {
+        server.nextRegistration();
+        TestServer.await(() -> running.device("p-0003").lastFailure() != null, "a failure");
+        assertEquals(
+            "1 of 2 devices registered, 1 registering; p-0003: " + unfinished, running.status());
+      }
+      try (Running running =
+          new Running(
+              folder, server.uri(Protocol.COAPS), psk("ff" + KEY.substring(2)), "prefix=p-")) {
+        TestServer.await(() -> running.device("p-0001").lastFailure() != null, "a failure");
+        assertEquals(
+            "0 of 1 devices registered, 1 registering; p-0001: " + unfinished, running.status());
+      }
+    }
+  }
+
+  @Test
+  void the_status_names_a_refused_registration() throws Exception {
+    Authorizer nobody = (request, registration, sender, endpoint) -> Authorization.declined();
+    try (TestServer server = new TestServer(0, builder -> builder.setAuthorizer(nobody));
+        Running running = new Running(folder, server.uri(Protocol.COAP), "prefix=p-")) {
+      TestServer.await(() -> running.device("p-0001").lastFailure() != null, "a failure");
+      String status = running.status();
+      assertTrue(
+          status.startsWith(
+              "0 of 1 devices registered, 1 registering; p-0001: registration refused: FORBIDDEN"),
+          status);
+    }
+  }
+
+  @Test
   void registers_with_a_certificate_chain() throws Exception {
+    try (TestServer server = x509Server();
+        Running running =
+            new Running(folder, server.uri(Protocol.COAPS), x509("ca.pem"), "prefix=x-")) {
+      X509Identity identity =
+          (X509Identity) server.nextRegistration().getClientTransportData().getIdentity();
+      assertEquals("x-0001", identity.getX509CommonName());
+      assertNotNull(server.send("x-0001", new ReadRequest(3, 0, 0), 10_000));
+      assertEquals(null, running.device("x-0001").lastFailure());
+    }
+  }
+
+  @Test
+  void the_status_names_the_alert_of_a_handshake_that_failed() throws Exception {
+    try (TestServer server = x509Server();
+        Running running =
+            new Running(folder, server.uri(Protocol.COAPS), x509("x-0001.pem"), "prefix=x-")) {
+      TestServer.await(() -> running.device("x-0001").lastFailure() != null, "a failure");
+      assertEquals(
+          "0 of 1 devices registered, 1 registering; x-0001: DTLS handshake failed, BAD_CERTIFICATE:"
+              + " Path does not chain with any of the trust anchors",
+          running.status());
+    }
+  }
+
+  private TestServer x509Server() throws Exception {
     keytool("-genkeypair -alias ca -dname CN=ca -ext bc:c");
     keytool("-genkeypair -alias mid -dname CN=mid -ext bc:c -signer ca");
     keytool("-genkeypair -alias server -dname CN=server -ext san=ip:127.0.0.1 -signer ca");
@@ -101,37 +165,25 @@ class SecurityTest {
     writePem("x-0001.key", "PRIVATE KEY", key(store, "device").getEncoded());
     InMemorySecurityStore securities = new InMemorySecurityStore();
     securities.add(SecurityInfo.newX509CertInfo("x-0001"));
-    try (TestServer server =
-            new TestServer(
-                0,
-                builder -> {
-                  builder.setSecurityStore(securities);
-                  try {
-                    builder.setPrivateKey(key(store, "server"));
-                    builder.setCertificateChain(
-                        new X509Certificate[] {(X509Certificate) store.getCertificate("server")});
-                    builder.setTrustedCertificates(
-                        new X509Certificate[] {(X509Certificate) store.getCertificate("ca")});
-                  } catch (Exception e) {
-                    throw new IllegalStateException(e);
-                  }
-                });
-        Running running =
-            new Running(
-                folder,
-                server.uri(Protocol.COAPS),
-                new Credentials.X509(
-                    folder + "/{ep}.pem",
-                    folder + "/{ep}.key",
-                    folder.resolve("ca.pem"),
-                    CertificateUsage.TRUST_ANCHOR_ASSERTION),
-                "prefix=x-")) {
-      X509Identity identity =
-          (X509Identity) server.nextRegistration().getClientTransportData().getIdentity();
-      assertEquals("x-0001", identity.getX509CommonName());
-      assertNotNull(server.send("x-0001", new ReadRequest(3, 0, 0), 10_000));
-      assertEquals(null, running.device("x-0001").lastFailure());
-    }
+    PrivateKey key = key(store, "server");
+    X509Certificate own = (X509Certificate) store.getCertificate("server");
+    X509Certificate ca = (X509Certificate) store.getCertificate("ca");
+    return new TestServer(
+        0,
+        builder ->
+            builder
+                .setSecurityStore(securities)
+                .setPrivateKey(key)
+                .setCertificateChain(new X509Certificate[] {own})
+                .setTrustedCertificates(new X509Certificate[] {ca}));
+  }
+
+  private Credentials x509(String trusted) {
+    return new Credentials.X509(
+        folder + "/{ep}.pem",
+        folder + "/{ep}.key",
+        folder.resolve(trusted),
+        CertificateUsage.TRUST_ANCHOR_ASSERTION);
   }
 
   private static PrivateKey key(KeyStore store, String alias) throws Exception {
