@@ -47,7 +47,7 @@ clean: ## stop everything and remove its data, logs and secrets, and the Python 
 		[ "$$answer" = y ] || { echo "kept"; exit 1; }; fi
 	@if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi
 ifeq ($(FLOWNEXUS_HOME),)
-	@rm -rf $(VENV) $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
+	@rm -rf $(VENV) $(TOOLS)/manifests $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
 	@echo "removed the Python environment"
 else
 	@echo "kept the Python environment, which worlds of other homes may be using"
@@ -66,11 +66,17 @@ install: prerequisites $(UV) ## install it on this server as a service, or upgra
 uninstall: ## remove the service; ARGS=--purge removes what it stored, too
 	@$(PYTHON) -m deploy.server.install uninstall $(ARGS)
 
-.PHONY: test unit integration acceptance java-test spool-stress
-test: unit integration acceptance java-test ## run all tests
+.PHONY: test unit manifests integration acceptance java-test spool-stress
+test: unit manifests integration acceptance java-test ## run all tests
 
 unit: $(STAMP) ## run the tests that need no service
 	$(RUN) -m pytest tests/unit
+
+manifests: $(UV) ## validate deploy/k3s against Kubernetes 1.30 and the newest one
+	@# The fixtures of conftest.py need packages that this environment does not have.
+	TMPDIR="$(CURDIR)/$(TOOLS)" UV_PROJECT_ENVIRONMENT=$(TOOLS)/manifests UV_PYTHON_DOWNLOADS=never \
+		$(UV) run -q --locked --only-group manifests --python $(TOOLS)/uv/bin/python \
+		python -m pytest --noconftest tests/manifests
 
 integration: $(STAMP) ## run the tests with real PostgreSQL, NATS and functions
 	$(RUN) -m pytest -n 2 --dist loadfile tests/integration

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.grafana.generate import written
-from deploy.grafana.statements import FOLDER
+from deploy.grafana.statements import FOLDER, rules
 
 BOARDS: dict[str, dict[str, Any]] = {name: json.loads(text) for name, text in written().items()}
 
@@ -48,3 +48,15 @@ def test_links_between_dashboards_lead_to_one_that_is_there() -> None:
     linked = set(re.findall(r"/d/([\w-]+)", json.dumps(BOARDS)))
     assert linked
     assert linked <= known
+
+
+def test_panels_and_rules_ask_postgresql_alone_so_that_none_names_a_metric() -> None:
+    """What they ask it is run in tests/integration/test_grafana.py: each table and column is there."""
+    panels = [target for board in BOARDS.values() for panel in board["panels"] for target in panel["targets"]]
+    assert len(panels) > 20
+    assert all(target["rawSql"] for target in panels)
+    for rule in rules().values():
+        assert {each["datasourceUid"] for each in rule["data"]} == {"flownexus", "__expr__"}
+        assert all(
+            each["model"].get("rawSql") or each["datasourceUid"] == "__expr__" for each in rule["data"]
+        )

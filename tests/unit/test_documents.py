@@ -117,3 +117,18 @@ def test_every_decision_is_in_the_index() -> None:
     index = (REPOSITORY / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
     files = {path.name for path in (REPOSITORY / "docs" / "decisions").glob("[0-9]*.md")}
     assert files == set(re.findall(r"\]\(([0-9][^)]+\.md)\)", index))
+
+
+def test_a_metric_that_a_document_names_is_there() -> None:
+    python = (REPOSITORY / "flownexus" / "metrics.py").read_text(encoding="utf-8")
+    [java_file] = (REPOSITORY / "leshan" / "server" / "src" / "main").rglob("base/Metrics.java")
+    java = java_file.read_text(encoding="utf-8")
+    gauges = {constant.lower() for constant in re.findall(r"^\s+([A-Z_]+)\(\"", java, re.MULTILINE)}
+    known = set(re.findall(r'"(flownexus_\w+)"', python))
+    known |= {f"flownexus_leshan_{name}" for name in gauges | set(re.findall(r'"([a-z_]+)"', java))}
+    parts = "webhook|store|dispatch|housekeeping|messaging|connector|leshan"
+    named: set[str] = set()
+    for path in (*DOCUMENTS, *(REPOSITORY / "deploy" / "grafana").rglob("*.yaml")):
+        named |= set(re.findall(rf"\bflownexus_(?:{parts})_\w*[a-z]\b", path.read_text(encoding="utf-8")))
+    assert len(named) > 5
+    assert {name.removesuffix("_total") for name in named} <= known
