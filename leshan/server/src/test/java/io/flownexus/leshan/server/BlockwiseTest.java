@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -12,35 +11,16 @@ import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.coap.option.BlockOption;
 import org.eclipse.californium.core.coap.option.StandardOptionRegistry;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Requests in several blocks (RFC 7959), of devices and of unregistered peers. */
-class BlockwiseTest {
+class BlockwiseTest extends RawDeviceFixture {
 
-  private static final long PATIENCE = 5000;
   private static final int LINKS = 40;
   private static final int SENML_JSON = 110;
   private static final int SIZE = 1024;
 
-  @TempDir Path folder;
-  TestServer server;
-  RawDevice device;
   private int mid;
-
-  @BeforeEach
-  void start() throws Exception {
-    server = new TestServer(folder);
-    device = new RawDevice("raw", server.application.coapPort());
-  }
-
-  @AfterEach
-  void stop() {
-    device.close();
-    server.close();
-  }
 
   @Test
   void registration_in_many_blocks_registers_and_a_large_send_is_stored() throws Exception {

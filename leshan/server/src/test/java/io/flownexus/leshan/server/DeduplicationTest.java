@@ -1,41 +1,23 @@
 package io.flownexus.leshan.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.nio.file.Path;
 import java.util.List;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.CoAP.Type;
-import org.eclipse.californium.core.coap.Message;
 import org.eclipse.californium.core.coap.Response;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** A message whose answer was lost comes again, after many others. */
-class DeduplicationTest {
+class DeduplicationTest extends RawDeviceFixture {
 
-  private static final long PATIENCE = 5000;
   private static final int OTHERS = 255; // of the 256 that are remembered
-
-  @TempDir Path folder;
-  TestServer server;
-  RawDevice device;
 
   @BeforeEach
   void start() throws Exception {
-    server = new TestServer(folder);
-    device = new RawDevice("raw", server.application.coapPort());
     device.register(1);
-  }
-
-  @AfterEach
-  void stop() {
-    device.close();
-    server.close();
   }
 
   @Test
@@ -101,11 +83,5 @@ class DeduplicationTest {
     Response created = (Response) answer(1);
     assertEquals(ResponseCode.CREATED, created.getCode());
     return "/" + created.getOptions().getLocationPathString();
-  }
-
-  private Message answer(int mid) throws InterruptedException {
-    Message answer = device.answer(mid, PATIENCE);
-    assertNotNull(answer);
-    return answer;
   }
 }

@@ -1,47 +1,29 @@
 package io.flownexus.leshan.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
-import java.nio.file.Path;
 import java.util.List;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.CoAP.Type;
-import org.eclipse.californium.core.coap.Message;
 import org.eclipse.californium.core.coap.Response;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** A device over plain CoAP whose address changes, as behind every NAT that forgets. */
-class MovedDeviceTest {
+class MovedDeviceTest extends RawDeviceFixture {
 
-  private static final long PATIENCE = 5000;
   private static final long SILENCE = 700;
 
-  @TempDir Path folder;
-  TestServer server;
-  RawDevice device;
   String registration;
 
   @BeforeEach
   void start() throws Exception {
-    server = new TestServer(folder);
-    device = new RawDevice("raw", server.application.coapPort());
-    device.register(1);
-    assertEquals(ResponseCode.CREATED, ((Response) answer(1)).getCode());
+    register();
     registration = server.json("GET", "/api/clients/raw").path("registrationId").asText();
     server.json("POST", "/api/clients/raw/3303/0/5700/observe?format=TEXT");
     device.notify(2, 2);
     assertEquals(Type.ACK, answer(2).getType());
-  }
-
-  @AfterEach
-  void stop() {
-    device.close();
-    server.close();
   }
 
   @Test
@@ -91,11 +73,5 @@ class MovedDeviceTest {
 
   private long moved() {
     return server.metric("moved_notifications_total");
-  }
-
-  private Message answer(int mid) throws InterruptedException {
-    Message answer = device.answer(mid, PATIENCE);
-    assertNotNull(answer);
-    return answer;
   }
 }

@@ -7,36 +7,20 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import org.eclipse.californium.core.coap.CoAP.Type;
 import org.eclipse.californium.core.coap.Message;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** What the answers to observing tell, and in which order notifications count. */
-class ObservationTest {
+class ObservationTest extends RawDeviceFixture {
 
   private static final String OBSERVE = "/api/clients/raw/3303/0/5700/observe?format=TEXT";
   private static final int TEXT = 0;
 
-  @TempDir Path folder;
-  TestServer server;
-  RawDevice device;
-
   @BeforeEach
   void start() throws Exception {
-    server = new TestServer(folder);
-    device = new RawDevice("raw", server.application.coapPort());
-    device.register(1);
-    assertNotNull(device.answer(1, 5000));
-  }
-
-  @AfterEach
-  void stop() {
-    device.close();
-    server.close();
+    register();
   }
 
   @Test

@@ -4,42 +4,33 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ch.qos.logback.classic.Level;
-import java.nio.file.Path;
 import java.util.List;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.Response;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * Requests that make no sense: the device learns what would be right, the operator that it came.
  */
-class RefusedRequestTest {
+class RefusedRequestTest extends RawDeviceFixture {
 
   private static final String PLAIN = "lt=300&lwm2m=1.1&b=U";
   private static final int TLV = 11542;
 
-  @TempDir Path folder;
   CapturedLog log;
-  TestServer server;
-  RawDevice device;
 
   @BeforeEach
-  void start() throws Exception {
-    server = new TestServer(folder);
-    device = new RawDevice("raw", server.application.coapPort());
+  void start() {
     log = new CapturedLog(Level.WARN);
   }
 
   @AfterEach
   void stop() {
     log.close();
-    device.close();
-    server.close();
   }
 
   @ParameterizedTest

@@ -1,49 +1,30 @@
 package io.flownexus.leshan.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.util.HexFormat;
 import java.util.List;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.CoAP.Type;
-import org.eclipse.californium.core.coap.Message;
 import org.eclipse.californium.core.coap.Response;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** What devices send that cannot be read, or not all of it, is posted with the reason. */
-class UnreadableTest {
+class UnreadableTest extends RawDeviceFixture {
 
-  private static final long PATIENCE = 5000;
   private static final int TEXT = 0;
   private static final int SENML_JSON = 110;
   private static final int SENML_CBOR = 112;
   private static final int TLV = 11542;
   private static final byte[] INSTANCE = utf8("[{\"n\":\"/3303/0/5700\",\"v\":1.5}]");
 
-  @TempDir Path folder;
-  TestServer server;
-  RawDevice device;
-
   @BeforeEach
   void start() throws Exception {
-    server = new TestServer(folder);
-    device = new RawDevice("raw", server.application.coapPort());
-    device.register(1);
-    assertEquals(ResponseCode.CREATED, ((Response) answer(1)).getCode());
-  }
-
-  @AfterEach
-  void stop() {
-    device.close();
-    server.close();
+    register();
   }
 
   @Test
@@ -216,12 +197,6 @@ class UnreadableTest {
 
   private JsonNode failure(String path) throws InterruptedException {
     return server.webhooks.await("/single", item -> item.at("/failure/path").asText().equals(path));
-  }
-
-  private Message answer(int mid) throws InterruptedException {
-    Message answer = device.answer(mid, PATIENCE);
-    assertNotNull(answer);
-    return answer;
   }
 
   private static byte[] utf8(String text) {
