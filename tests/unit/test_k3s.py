@@ -146,6 +146,46 @@ def test_a_service_leads_to_ports_that_its_pods_have() -> None:
             assert (port["port"], port.get("protocol")) == (there["containerPort"], there.get("protocol"))
 
 
+# Settings.
+
+
+def test_leshan_is_given_flags_that_it_has_and_all_that_it_requires() -> None:
+    settings = (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8")
+    table = settings[settings.index("## Leshan server") :]
+    flags = {
+        flag: row
+        for row in table.splitlines()
+        if row.startswith("| `--")
+        for flag in re.findall(r"`(--[a-z-]+)`", row)
+    }
+    given = {argument.partition("=")[0] for argument in container("leshan")["args"]}
+    assert given <= set(flags)
+    assert {flag for flag, row in flags.items() if "| required |" in row} <= given
+
+
+def test_a_variable_of_the_connector_is_a_setting_of_it() -> None:
+    source = (REPOSITORY / "connector" / "settings.py").read_text(encoding="utf-8")
+    for variable in container("connector")["env"]:
+        assert f'"{variable["name"]}"' in source
+
+
+def test_grafana_has_what_its_files_ask_for() -> None:
+    provisioning = REPOSITORY / "deploy" / "grafana" / "provisioning"
+    asked = set()
+    for path in provisioning.rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        asked |= set(re.findall(r"\$\{(FLOWNEXUS_\w+)\}", text))
+        for file in re.findall(r"\$__file\{([^}]+)\}", text):
+            secret = Path(file)
+            mounts = {mount["mountPath"]: mount["name"] for mount in container("grafana")["volumeMounts"]}
+            assert mounts[str(secret.parent)] == "secrets"
+            assert secret.name in script_objects()["flownexus"]["grafana"]
+    assert asked <= {variable["name"] for variable in container("grafana")["env"]}
+    folders = {path.parent.name for path in provisioning.rglob("*.yaml")}
+    mounted = {Path(mount["mountPath"]).name for mount in container("grafana")["volumeMounts"]}
+    assert folders <= mounted
+
+
 # Secrets.
 
 
