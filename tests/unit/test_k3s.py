@@ -273,13 +273,19 @@ def test_only_functions_with_a_url_and_the_connector_reach_nats() -> None:
     assert rule["ports"] == [{"port": 4222, "protocol": "TCP"}]
 
 
-def test_only_devices_dispatch_op_and_the_ingress_reach_leshan() -> None:
-    devices, rest = policies("flownexus")["leshan"]["ingress"]
+def test_only_devices_dispatch_op_the_ingress_and_prometheus_reach_leshan() -> None:
+    devices, rest, metrics = policies("flownexus")["leshan"]["ingress"]
     assert {port["protocol"] for port in devices["ports"]} == {"UDP"}
     function, ingress = rest["from"]
     assert function["podSelector"]["matchLabels"] == {"faas_function": "dispatch-op"}
     assert {name for name, each in STACK.items() if "leshan_url" in each.environment} == {"dispatch-op"}
     assert ingress["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "traefik"}
+    [prometheus] = metrics["from"]
+    assert prometheus["podSelector"]["matchLabels"] == {"app": "prometheus"}
+    assert (rest["ports"], metrics["ports"]) == (
+        [{"port": 8090, "protocol": "TCP"}],
+        [{"port": 8092, "protocol": "TCP"}],
+    )
 
 
 def test_nobody_reaches_what_no_policy_names() -> None:
