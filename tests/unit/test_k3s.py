@@ -280,12 +280,27 @@ def test_only_devices_dispatch_op_the_ingress_and_prometheus_reach_leshan() -> N
     assert function["podSelector"]["matchLabels"] == {"faas_function": "dispatch-op"}
     assert {name for name, each in STACK.items() if "leshan_url" in each.environment} == {"dispatch-op"}
     assert ingress["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "traefik"}
-    [prometheus] = metrics["from"]
-    assert prometheus["podSelector"]["matchLabels"] == {"app": "prometheus"}
-    assert (rest["ports"], metrics["ports"]) == (
-        [{"port": 8090, "protocol": "TCP"}],
-        [{"port": 8092, "protocol": "TCP"}],
-    )
+    assert rest["ports"] == [{"port": 8090, "protocol": "TCP"}]
+    assert metrics["from"] == PROMETHEUS
+
+
+PROMETHEUS = [
+    {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "podSelector": {"matchLabels": {label: "prometheus"}},
+    }
+    for namespace, label in (("openfaas", "app"), ("monitoring", "app.kubernetes.io/name"))
+]
+
+
+@pytest.mark.parametrize("name", ["leshan", "connector"])
+def test_prometheus_finds_the_metrics_of_a_pod_and_may_ask_for_them(name: str) -> None:
+    annotations = workloads()[name]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/scrape"] == "true"
+    port = int(annotations["prometheus.io/port"])
+    assert port in {each["containerPort"] for each in container(name)["ports"]}
+    rules = policies("flownexus")[name]["ingress"]
+    assert {"from": PROMETHEUS, "ports": [{"port": port, "protocol": "TCP"}]} in rules
 
 
 def test_nobody_reaches_what_no_policy_names() -> None:
@@ -298,16 +313,17 @@ def test_nobody_reaches_what_no_policy_names() -> None:
                 assert rule.get("from") or rule.get("to") or (namespace, name) == ("flownexus", "leshan")
 
 
-def test_a_policy_of_functions_holds_for_all_of_ours_and_lets_only_openfaas_in() -> None:
+def test_a_policy_of_functions_holds_for_all_of_ours_and_lets_the_gateway_and_prometheus_in() -> None:
     spec = policies("openfaas-fn")["flownexus-functions"]
     assert set(spec["podSelector"]["matchExpressions"][0]["values"]) == set(STACK)
-    let_in = {}
+    let_in: dict[str, Any] = {}
     for rule in spec["ingress"]:
-        [caller] = rule["from"]
-        assert caller["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "openfaas"}
-        let_in[caller["podSelector"]["matchLabels"]["app"]] = [str(port["port"]) for port in rule["ports"]]
+        let_in[str([port["port"] for port in rule["ports"]])] = rule["from"]
     [metrics] = {function.annotations["prometheus.io.port"] for function in STACK.values()}
-    assert let_in == {"gateway": ["8080"], "prometheus": [metrics]}
+    [gateway] = let_in.pop("[8080]")
+    assert gateway["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "openfaas"}
+    assert gateway["podSelector"]["matchLabels"] == {"app": "gateway"}
+    assert let_in == {f"[{metrics}]": PROMETHEUS}
 
 
 # From outside.
