@@ -31,6 +31,7 @@ STACK_SETTINGS = (
     "OPERATION_RETENTION",
     "OBSERVE_REFRESH",
     "MAX_QUEUED_OPERATIONS",
+    "LOG_LEVEL",
     "REGISTRY",
     "TAG",
 )
@@ -39,6 +40,7 @@ WORLD_SETTINGS = (
     *("DEVICES", "PORTS", "COAP_HOST", "MODELS", "PLAIN_COAP", "NEW_ENDPOINTS", "LONG_POLL_TIMEOUT"),
     *("FLOWNEXUS_PARTS", "LESHAN_HEAP_MB", "SHARED_BUFFERS_MB"),
 )
+LOG_LEVELS = ("debug", "info", "warning", "error")
 RETENTIONS = ("24h", "1000000h")  # less would drop what is being written; more is no period of PostgreSQL's
 
 
@@ -153,6 +155,10 @@ class Options:
         _duration(environment, "RETENTION", "8760h", *RETENTIONS)
         _duration(environment, "OPERATION_RETENTION", "2160h", *RETENTIONS)
         _number(environment, "MAX_QUEUED_OPERATIONS", 1000, 1_000_000)
+        if environment.get("LOG_LEVEL") and environment["LOG_LEVEL"] not in LOG_LEVELS:
+            raise OptionError(
+                f"LOG_LEVEL is one of {', '.join(LOG_LEVELS)}, not {environment['LOG_LEVEL']!r}"
+            )
         return cls(
             home=home,
             parts=parts if devices else parts - {"simulator"},
@@ -170,6 +176,11 @@ class Options:
             chosen={name: environment[name] for name in variables() if environment.get(name)},
             stack_environment={name: environment[name] for name in STACK_SETTINGS if environment.get(name)},
         )
+
+    @property
+    def log_level(self) -> str:
+        """Return what all parts of our own log at the least."""
+        return self.stack_environment.get("LOG_LEVEL", "info")
 
     def device_groups(self) -> tuple[str, ...]:
         """Return the simulator's groups: from three devices on the last one sleeps."""

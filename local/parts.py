@@ -129,6 +129,7 @@ def connector(layout: Layout, on_change: OnChange) -> Part:
         "secret_mount_path": str(layout.secrets.folder),
         "long_poll_timeout": milliseconds(layout.timeouts.leshan_s),
         "port": str(layout.ports.connector),
+        "log_level": layout.options.log_level,
         "PYTHONPATH": str(REPOSITORY),
     }
     return _part(

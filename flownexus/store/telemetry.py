@@ -179,6 +179,8 @@ class Telemetry:
         # In a pipeline the identity is there at its end.
         transaction.before_commit(lambda: self._check_identity(known, identity))
         transaction.after_commit(lambda: known.catalog.keep(endpoints, types))
+        if log.isEnabledFor(logging.DEBUG):
+            transaction.after_commit(lambda: _tell(rows.resources, endpoints))
         return Stored(endpoints, rows.rejected)
 
     def _check_identity(self, known: _Known, identity: Cursor) -> None:
@@ -277,6 +279,14 @@ class _Rows:
             del arrays["device_time_ms"]  # believed, all of them
             return send(connection, queries.raise_latest, **arrays)
         return None
+
+
+def _tell(rows: Iterable[Row], endpoints: Mapping[str, int]) -> None:
+    """Log each row by its key, so that a message of a device can be followed to it."""
+    names = {id_: name for name, id_ in endpoints.items()}
+    for time, id_, endpoint_id, *_ in rows:
+        row = {"time": (_EPOCH + timedelta(microseconds=time)).isoformat(), "id": id_}
+        log.debug("row stored", extra={"endpoint": names[endpoint_id], "row": row})
 
 
 def _latest(rows: Iterable[Row]) -> Sequence[Row]:

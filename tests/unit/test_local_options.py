@@ -53,6 +53,7 @@ def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> 
         ("FLOWNEXUS_NATS_PORT", "٤"),
         ("PORTS", "taken"),
         ("FLOWNEXUS_PARTS", "nats,oracle"),
+        ("LOG_LEVEL", "loud"),
         ("LONG_POLL_TIMEOUT", "0s"),
         ("LONG_POLL_TIMEOUT", "2h"),
         ("LONG_POLL_TIMEOUT", "soon"),
