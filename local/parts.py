@@ -100,6 +100,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         *("--client-awake-time", milliseconds(layout.options.awake_time)),
         *("--ready-file", str(folder / "ready.json")),
         *("--log-format", "json"),
+        *("--log-level", layout.options.log_level.removesuffix("ing")),  # warn, in Java
         *layout.options.leshan_arguments,
     ]
     return _part(

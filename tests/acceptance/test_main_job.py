@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from local.supervise.logfile import read
+from local.supervise.logline import fields_of
 from tests.fixtures.device import StartDevice
 from tests.fixtures.nexus import Nexus, Row, wait_for
 
@@ -22,6 +24,7 @@ GROUPS = (
     f"prefix={LONG},count=1,notify=400ms,lifetime=300,update=300s",
     "prefix=brief-,count=1,notify=0,lifetime=6,update=2s",
 )
+NEXUS = {"stack_environment": {"LOG_LEVEL": "debug"}}
 ENDPOINTS = ["sim-0001", f"{ODD}0001", f"{LONG}0001"]
 TEMPERATURE = "/3303/0/5700"
 PROMISED = timedelta(seconds=10)
@@ -244,3 +247,54 @@ def test_registering_again_does_not_take_a_device_offline(nexus: Nexus, start_de
     # Leshan ends the old registration, too, and tells so.
     wait_for(lambda: nexus.values("again", "/10240/0/1"), 5, "the end of the old registration")
     assert nexus.endpoint("again")["registered"]
+
+
+def logged(nexus: Nexus) -> dict[str, list[Row]]:
+    """Return the lines that each part has logged in JSON."""
+    return {
+        path.stem: [fields for entry in read(path) if (fields := fields_of(entry.text)) is not None]
+        for path in (nexus.world.home / "logs").rglob("*.log")
+    }
+
+
+def lines_about(nexus: Nexus, id_: str) -> dict[str, list[Row]]:
+    """Return the lines of each part about a message, by its correlation id."""
+    return {
+        part: [line for line in lines if line.get("correlation_id") == id_]
+        for part, lines in logged(nexus).items()
+    }
+
+
+def test_a_notification_is_followed_to_its_row_by_one_id(nexus: Nexus) -> None:
+    def posted() -> list[Row]:
+        return [
+            line
+            for line in logged(nexus)["leshan"]
+            if line.get("endpoint") == "sim-0001" and line["message"] == "single webhook: item posted"
+        ]
+
+    def rows() -> list[Row]:
+        lines = lines_about(nexus, id_)["ingest-single-1"]
+        return [line["row"] for line in lines if line.get("endpoint") == "sim-0001"]
+
+    id_ = wait_for(posted)[0]["correlation_id"]
+    row = wait_for(rows)[0]
+    query = "SELECT name FROM resource r JOIN endpoint e ON e.id = endpoint_id WHERE time = %s AND r.id = %s"
+    assert nexus.sql(query, row["time"], row["id"]) == [{"name": "sim-0001"}]
+
+
+def test_an_operation_is_followed_to_its_answer_by_one_id(nexus: Nexus) -> None:
+    id_ = nexus.write("sim-0001", "/3/0/15", "Europe/Berlin")
+    nexus.await_status(id_, "CONFIRMED")
+
+    def followed() -> dict[str, list[str]] | None:
+        found = lines_about(nexus, f"operation-{id_}")
+        told = {name: [line["message"] for line in lines] for name, lines in found.items()}
+        return told if "CONFIRMED" in told.get("dispatch-op-1", []) else None
+
+    told = wait_for(followed)
+    assert told is not None
+    assert told["operations-1"] == ["write queued"]
+    assert told["dispatch-op-1"][-1] == "CONFIRMED"
+    assert [line.partition(" ")[0] for line in told["leshan"]] == ["PUT", "PUT"]
+    assert told["leshan"][-1].endswith(": ok")

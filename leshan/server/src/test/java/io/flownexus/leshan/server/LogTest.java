@@ -127,7 +127,7 @@ class LogTest {
   void post_has_an_id_that_its_lines_and_its_repetition_have_too() throws Exception {
     try (TestServer server = new TestServer(folder);
         TestDevice device = TestDevice.plain("one", server.application.coapPort());
-        CapturedLog log = new CapturedLog(Level.TRACE)) {
+        CapturedLog log = new CapturedLog(Level.DEBUG)) {
       server.webhooks.behave(
           post ->
               server.webhooks.posts().size() == 1
@@ -154,7 +154,7 @@ class LogTest {
           log.lines()::toString);
       assertTrue(
           log.lines()
-              .contains("TRACE registration webhook: item posted" + end + " endpoint=one item=1"),
+              .contains("DEBUG registration webhook: item posted" + end + " endpoint=one item=1"),
           log.lines()::toString);
     }
   }

@@ -126,10 +126,10 @@ final class Target {
   // Which items go under which id, so that a device's message can be followed.
   private void tell(Batch batch) {
     line(Level.DEBUG, batch).log("{} webhook: {} items posted", kind.label(), batch.items().size());
-    if (LOG.isTraceEnabled()) {
+    if (LOG.isDebugEnabled()) {
       long number = batch.firstSeq();
       for (byte[] item : batch.items()) {
-        line(Level.TRACE, batch)
+        line(Level.DEBUG, batch)
             .addKeyValue("endpoint", Answer.json(item).path("ep").asText())
             .addKeyValue("item", number++)
             .log("{} webhook: item posted", kind.label());
