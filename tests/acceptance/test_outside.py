@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
+import yaml
+
 from flownexus.credentials import SecretFolder
+from local import REPOSITORY, web
 from local.openfaas.provider import Provider
 from local.options import PARTS
 from tests.fixtures.function import STACK, Start
@@ -22,6 +26,12 @@ NO_ROUTES = (
 )
 _PLACE = re.compile(r"<[^>]+>|\{[^}]+\}")
 """A part of a rule that stands for whatever a request has there."""
+
+INGRESS = REPOSITORY / "deploy" / "k3s" / "base" / "ingress.yaml"
+BELOW = ("", "/", "/v1/endpoints", "/v1/operations/1", "/_/health", "/_/ready", "/_/metrics", "/hook/off")
+LESHAN_S = ("/clients", "/clients/a/3/0", "/security/clients", "/event", "/set-aside", "/nowhere")
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD")
+REFUSALS = {401, 404, 405, 501}
 
 
 def routes_of_functions(start_of: Callable[[str], Start]) -> set[tuple[str, str]]:
@@ -65,6 +75,35 @@ def test_nothing_but_health_is_answered_to_who_shows_no_credential(
 
 def test_what_is_no_route_tells_nothing(nexus: Nexus) -> None:
     for path in NO_ROUTES:
-        answer = nexus.request("GET", path)
-        assert answer.status in (401, 404), (path, answer)
-        assert "flownexus" not in str(answer).lower()
+        for method in METHODS:
+            answer = nexus.request(method, path)
+            assert answer.status in REFUSALS, (method, path, answer)
+            assert "flownexus" not in str(answer).lower()
+
+
+def opened() -> dict[str, str]:
+    """Return the paths that k3s's Ingresses open, with the Service behind each; people log in to Grafana."""
+    found = {}
+    for document in yaml.safe_load_all(INGRESS.read_text(encoding="utf-8")):
+        for rule in document["spec"].get("rules", []):
+            for path in rule["http"]["paths"]:
+                found[path["path"]] = path["backend"]["service"]["name"]
+    del found["/"]
+    return found
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}], ids=["nothing", "a wrong token"])
+def test_no_path_that_is_open_to_the_outside_answers_without_a_credential(
+    nexus: Nexus, headers: dict[str, str]
+) -> None:
+    places = {"gateway": (nexus.world.ports.gateway, BELOW), "leshan": (nexus.world.ports.leshan, LESHAN_S)}
+    asked = 0
+    for path, service in opened().items():
+        port, below = places[service]
+        for rest in below:
+            for method in METHODS:
+                url = path.removeprefix("/leshan_api") + rest if service == "leshan" else path + rest
+                status, text = web.request(port, method, url, headers=headers)
+                assert status in REFUSALS, f"{method} {url}: {status} {text}"
+                asked += 1
+    assert asked > 300

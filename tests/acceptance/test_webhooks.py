@@ -16,10 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-import yaml
 
-from local import REPOSITORY, web
-from local.openfaas.provider import Provider
 from local.servers.ports import LOOPBACK
 from tests.fixtures.nexus import Answer, Nexus, wait_for
 
@@ -285,55 +282,6 @@ def test_any_endpoint_name_can_have_values_and_operations(nexus: Nexus, endpoint
     )
     assert (row["status"], row["attempts"]) == ("QUEUED", 0)
     assert row["reason"] == "the device is not registered at Leshan"
-
-
-# Without a credential
-
-INGRESS = REPOSITORY / "deploy" / "k3s" / "base" / "ingress.yaml"
-BELOW = ("", "/", "/v1/endpoints", "/v1/operations/1", "/_/health", "/_/ready", "/_/metrics", "/hook/off")
-LESHAN_S = ("/clients", "/clients/a/3/0", "/security/clients", "/event", "/set-aside", "/nowhere")
-METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD")
-REFUSALS = {401, 404, 405, 501}
-
-
-def opened() -> dict[str, str]:
-    """Return the paths that k3s's Ingresses open, with the Service behind each; people log in to Grafana."""
-    found = {}
-    for document in yaml.safe_load_all(INGRESS.read_text(encoding="utf-8")):
-        for rule in document["spec"].get("rules", []):
-            for path in rule["http"]["paths"]:
-                found[path["path"]] = path["backend"]["service"]["name"]
-    del found["/"]
-    return found
-
-
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}], ids=["nothing", "a wrong token"])
-def test_no_path_that_is_open_to_the_outside_answers_without_a_credential(
-    nexus: Nexus, headers: dict[str, str]
-) -> None:
-    places = {"gateway": (nexus.world.ports.gateway, BELOW), "leshan": (nexus.world.ports.leshan, LESHAN_S)}
-    asked = 0
-    for path, service in opened().items():
-        port, below = places[service]
-        for rest in below:
-            for method in METHODS:
-                url = path.removeprefix("/leshan_api") + rest if service == "leshan" else path + rest
-                status, text = web.request(port, method, url, headers=headers)
-                assert status in REFUSALS, f"{method} {url}: {status} {text}"
-                asked += 1
-    assert asked > 300
-
-
-def test_the_gateway_answers_its_health_and_nothing_else_without_a_credential(nexus: Nexus) -> None:
-    routes = Provider(None, None).routes()  # type: ignore[arg-type]  # only their paths are asked for
-    for route in routes:
-        path = route.path.replace("{name}", "ingest-single")
-        status, text = web.request(nexus.world.ports.gateway, route.method, path)
-        assert status == (200 if path == "/healthz" else 401), f"{route.method} {path}: {status} {text}"
-    for path in ("/", "/ui/", "/metrics", "/async-function/ingest-single", "/function/", "/leshan_api/"):
-        for method in METHODS:
-            status, text = web.request(nexus.world.ports.gateway, method, path)
-            assert status in REFUSALS, f"{method} {path}: {status} {text}"
 
 
 def test_the_functions_are_healthy_after_all_that(nexus: Nexus) -> None:
