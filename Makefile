@@ -47,7 +47,7 @@ clean: ## stop everything and remove its data, logs and secrets, and the Python 
 		[ "$$answer" = y ] || { echo "kept"; exit 1; }; fi
 	@if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi
 ifeq ($(FLOWNEXUS_HOME),)
-	@rm -rf $(VENV) $(TOOLS)/manifests $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
+	@rm -rf $(VENV) $(TOOLS)/manifests $(TOOLS)/manifests-programs $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
 	@echo "removed the Python environment"
 else
 	@echo "kept the Python environment, which worlds of other homes may be using"
