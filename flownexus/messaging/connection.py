@@ -88,7 +88,18 @@ class Connection:
         return not self.closed.is_set() and self.client.is_connected
 
     async def close(self) -> None:
-        """Send what is still to be sent, and close."""
+        """Send what is still to be sent, and close; who is cancelled meanwhile waits for the end of it."""
+        closing = asyncio.ensure_future(self._close())
+        cancelled = False
+        while not closing.done():
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _close(self) -> None:
         if self.client.is_connected:
             with suppress(NatsError, OSError, TimeoutError):
                 await self.client.flush(timeout=1)

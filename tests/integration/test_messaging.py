@@ -14,7 +14,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nats
@@ -315,3 +315,25 @@ def test_a_taken_port_is_explained(nats_server: Server) -> None:
     with pytest.raises(NatsServerError, match=r"address already in use|refuses our password"):
         second.start()
     assert second.pid is None
+
+
+async def test_a_connection_is_closed_although_it_is_cancelled_again_while_it_closes(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await connect(Servers.of(nats_url), "tests")
+    flushing = asyncio.Event()
+
+    async def slow(timeout: float) -> None:  # noqa: ASYNC109
+        flushing.set()
+        await asyncio.sleep(min(timeout, 0.2))
+
+    monkeypatch.setattr(opened.client, "flush", slow)
+    closing = asyncio.create_task(opened.close())
+    await flushing.wait()
+    for _ in range(3):
+        closing.cancel()
+        await asyncio.sleep(0.02)
+    with suppress(asyncio.CancelledError):
+        await closing
+    assert opened.client.is_closed
+    assert opened.closed.is_set()
