@@ -106,7 +106,7 @@ bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json
 soak: $(STAMP) ## half of saturation for an hour, then writes benchmarks/SOAK.md; shorter: make soak ARGS='--minutes 10 --every 10'
 	$(RUN) -m benchmarks.soak $(ARGS)
 
-.PHONY: chaos outage full-disk
+.PHONY: chaos outage full-disk upgrade
 chaos: $(STAMP) ## kill parts under load for ten minutes, then audit: make chaos ARGS='--seconds 60 --seed 7'
 	$(RUN) -m chaos kills $(ARGS)
 
@@ -115,6 +115,9 @@ outage: $(STAMP) ## stop PostgreSQL under load for five minutes, then audit: mak
 
 full-disk: $(STAMP) ## fill the disk of Leshan's spool, a small tmpfs, then audit: make full-disk ARGS='--seconds 10'
 	$(RUN) -m chaos full-disk $(ARGS)
+
+upgrade: $(STAMP) ## upgrade a loaded world from an earlier version, then audit: make upgrade ARGS='--from v1.0 --seconds 30'
+	$(RUN) -m chaos upgrade $(ARGS)
 
 .PHONY: check format
 TYPED := flownexus cli connector deploy local tools benchmarks chaos tests

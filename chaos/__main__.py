@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from chaos import full_disk, outage, random_kills
+from chaos import full_disk, outage, random_kills, upgrade
+from chaos.revision import RevisionError
 from chaos.trial import Report, Say
 
 
@@ -31,6 +33,7 @@ TRIALS: Mapping[str, Trial] = {
     "kills": Trial("kill its parts at random", random_kills.Settings, random_kills.run),
     "outage": Trial("take PostgreSQL away", outage.Settings, outage.run),
     "full-disk": Trial("fill the disk of Leshan's spool", full_disk.Settings, full_disk.run, full_disk.enter),
+    "upgrade": Trial("upgrade from an earlier version", upgrade.Settings, upgrade.run),
 }
 REFUSED = 2
 """The exit status when the trial cannot be made here."""
@@ -44,12 +47,15 @@ def main() -> int:
         options = trials.add_parser(name, help=trial.what, description=f"{trial.what}; times are in seconds")
         for each in fields(trial.settings):
             said = f"{each.metadata['help']} (default: {each.default})"
-            options.add_argument(_flag(each.name), type=type(each.default), default=each.default, help=said)
+            options.add_argument(
+                _flag(each.name), dest=each.name, type=type(each.default), default=each.default, help=said
+            )
         options.add_argument("--home", type=Path, help="an empty folder for the world, kept (default: none)")
     arguments = vars(parser.parse_args())
     trial, home = TRIALS[arguments.pop("trial")], arguments.pop("home")
     console = Console(highlight=False)
-    if any(value <= 0 for name, value in arguments.items() if name != "seed"):
+    numbers = {name: value for name, value in arguments.items() if not isinstance(value, str)}
+    if any(value <= 0 for name, value in numbers.items() if name != "seed"):
         parser.error("nothing can be zero")
     try:
         settings = trial.settings(**arguments)
@@ -57,19 +63,26 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     except PermissionError as error:
-        console.print(f"[red]error:[/] {error}")
-        return REFUSED
-    console.print(", ".join(f"{name} {value:g}" for name, value in arguments.items()))
+        return _refuse(error, console)
+    console.print(" ".join(f"{_flag(name)} {value}" for name, value in arguments.items()), soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="flownexus-chaos-") as folder:
-        report = trial.run(
-            settings, home or Path(folder) / "home", lambda text: console.print(text, style="dim")
-        )
+        try:
+            report = trial.run(
+                settings, home or Path(folder) / "home", lambda text: console.print(text, style="dim")
+            )
+        except RevisionError as error:
+            return _refuse(error, console)
     _print(report, console)
     return 0 if report.clean else 1
 
 
+def _refuse(error: Exception, console: Console) -> int:
+    console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+    return REFUSED
+
+
 def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def _print(report: Report, console: Console) -> None:

@@ -210,6 +210,12 @@ def marks_astray(lanes: Iterable[Lane], marks: Iterable[Mark]) -> list[str]:
     return astray
 
 
+def longest_gap(moments: Iterable[float], began: float, ended: float) -> float:
+    """Return the longest time between `began` and `ended` without one of the moments, given in order."""
+    inside = (moment for moment in moments if began < moment < ended)
+    return max(later - earlier for earlier, later in pairwise([began, *inside, ended]))
+
+
 # ---------------------------------------------------------------------------------------------------------
 # Downlink
 

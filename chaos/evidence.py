@@ -14,7 +14,7 @@ import psycopg
 from chaos.audit import Lane, Mark, Operation, Request, Telemetry, Value
 from chaos.load import TEMPERATURE
 from local import web
-from local.world import World
+from local.layout import Layout
 
 Row = dict[str, Any]
 Reading = tuple[str, float, str | None]
@@ -86,7 +86,7 @@ def read_lines(path: Path) -> list[Row]:
 
 
 def temperatures(
-    world: World, rows: Callable[[], Iterable[Reading]], prefix: str, *, sent: bool = False
+    layout: Layout, rows: Callable[[], Iterable[Reading]], prefix: str, *, sent: bool = False
 ) -> Telemetry:
     """Set the rows of TEMPERATURES beside the devices' files: notifications, or what devices sent unasked."""
     kind, event_type = ("send", "composite") if sent else (None, None)
@@ -99,7 +99,7 @@ def temperatures(
         ]
 
     # The rows come last: they may only know more.
-    acknowledged, unacknowledged = lines(world.ledger), lines(world.unacknowledged)
+    acknowledged, unacknowledged = lines(layout.ledger), lines(layout.unacknowledged)
     stored = [Value.of(name, value) for name, value, event in rows() if event == event_type]
     return Telemetry(acknowledged, unacknowledged, stored)
 
@@ -109,11 +109,11 @@ def operations(connection: psycopg.Connection[Any], *, ended: bool = True) -> li
     return [Operation(*row) for row in connection.execute(OPERATIONS.encode(), [ended])]
 
 
-def requests(world: World) -> list[Request]:
+def requests(layout: Layout) -> list[Request]:
     """Read what devices were asked to write and execute."""
     return [
         Request(line["ep"], line["operation"], str(line["value"] or ""), line["t"] / 1000)
-        for line in read_lines(world.requests)
+        for line in read_lines(layout.requests)
         if line["operation"] in {"write", "execute"}
     ]
 
@@ -145,30 +145,30 @@ def marks(connection: psycopg.Connection[Any]) -> list[Mark]:
     return [Mark(*row) for row in rows]
 
 
-def lanes(world: World) -> list[Lane]:
+def lanes(layout: Layout) -> list[Lane]:
     """Read the lanes of Leshan's spool."""
-    with closing(_spool(world)) as spool:
+    with closing(_spool(layout)) as spool:
         return [
             Lane(kind.lower(), number, given, taken)
             for kind, number, given, taken in spool.execute("SELECT kind, number, committed, done FROM lane")
         ]
 
 
-def left_in_spool(world: World) -> list[str]:
+def left_in_spool(layout: Layout) -> list[str]:
     """Return what waits in Leshan's spool, or was set aside."""
-    with closing(_spool(world)) as spool:
+    with closing(_spool(layout)) as spool:
         waiting = spool.execute("SELECT 'lane ' || lane || ' from ' || first_seq FROM chunk").fetchall()
         aside = spool.execute("SELECT 'set aside: ' || reason FROM aside").fetchall()
     return [text for (text,) in waiting + aside]
 
 
-def _spool(world: World) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{world.home / 'leshan' / 'spool.db'}?mode=ro", uri=True, timeout=TIMEOUT)
+def _spool(layout: Layout) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{layout.home / 'leshan' / 'spool.db'}?mode=ro", uri=True, timeout=TIMEOUT)
 
 
-def devices(world: World) -> list[Row]:
+def devices(layout: Layout) -> list[Row]:
     """Return what devices say of themselves."""
-    status, text = web.request(world.simulator_port, "GET", "/devices", timeout=TIMEOUT)
+    status, text = web.request(layout.simulator_port, "GET", "/devices", timeout=TIMEOUT)
     if status != 200:
         raise OSError(f"the simulator answers {status}")
     found: list[Row] = json.loads(text)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from random import Random
 from types import TracebackType
 from typing import Any, Final
@@ -13,8 +14,8 @@ from typing import Any, Final
 import aiohttp
 
 from chaos.audit import Asked
+from local.layout import Layout
 from local.web import bearer
-from local.world import World
 
 TEMPERATURE: Final = "/3303/0/5700"
 TIMEZONE: Final = "/3/0/15"
@@ -22,17 +23,34 @@ RESET_ERRORS: Final = "/3/0/12"
 SENDS_A_SECOND: Final = 1.0
 TIMEOUT: Final = 20.0
 """Seconds that a user waits, and that a device may take to send."""
+PAUSE: Final = (0.5, 1.5)
+"""Seconds until a request is repeated: at least, at most."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request of a user that was repeated: when it was sent, and what was said instead of an answer."""
+
+    at: float
+    answer: str
 
 
 class Load:
     """Users who queue operations, and devices that send, from entry until exit.
 
-    `asked` says what the users were answered.
+    `asked` says what the users were answered in the end. For `patience` seconds they repeat a request that
+    was not answered, or by 429 or 5xx; `failures` are those that were repeated. They ask each of `gateways`
+    in turn.
     """
 
-    def __init__(self, world: World, devices: list[str], rate: float, random: Random) -> None:
+    def __init__(
+        self, world: Layout, devices: list[str], rate: float, random: Random, patience: float = 0.0
+    ) -> None:
         self.asked: list[Asked] = []
+        self.failures: list[Failure] = []
+        self.gateways: tuple[str, ...] = (world.gateway_url,)
         self._world = world
+        self._patience = patience
         self._devices = devices
         self._rate = rate
         self._random = random
@@ -62,7 +80,7 @@ class Load:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
         token = bearer(self._world.secrets.read("flownexus-api-token"))
         async with (
-            aiohttp.ClientSession(self._world.gateway_url, headers=token, timeout=timeout) as users,
+            aiohttp.ClientSession(headers=token, timeout=timeout) as users,
             aiohttp.ClientSession(timeout=timeout) as control,
         ):
             await asyncio.gather(
@@ -82,18 +100,30 @@ class Load:
 
     async def _ask(self, users: aiohttp.ClientSession, number: int) -> None:
         body, mark = self._operation(number)
-        began = time.monotonic()
-        id_: int | None = None
-        try:
-            async with users.post("/function/operations", json=body) as response:
-                answer = str(response.status)
-                if response.status == 201:
-                    id_ = (await response.json())["id"]
-        except (aiohttp.ClientError, TimeoutError) as error:
-            answer = type(error).__name__
+        began = sent = time.monotonic()
+        id_, answer = await self._post(users, number, body)
+        while _is_failure(answer) and sent - began < self._patience:
+            self.failures.append(Failure(sent, answer))
+            await asyncio.sleep(self._random.uniform(*PAUSE))
+            sent = time.monotonic()
+            id_, answer = await self._post(users, number, body)
         self.asked.append(
             Asked(body["endpoint"], body["operation"], mark, began, time.monotonic(), id_, answer)
         )
+
+    async def _post(
+        self, users: aiohttp.ClientSession, number: int, body: dict[str, Any]
+    ) -> tuple[int | None, str]:
+        """Return the operation's id, if there is one, and the status of the answer, or why there is none."""
+        gateways = self.gateways  # set anew by another thread
+        url = f"{gateways[number % len(gateways)]}/function/operations"
+        key = {"Idempotency-Key": f'"chaos-{number}"'}
+        try:
+            async with users.post(url, json=body, headers=key) as response:
+                id_ = (await response.json())["id"] if response.status == 201 else None
+                return id_, str(response.status)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return None, type(error).__name__
 
     def _operation(self, number: int) -> tuple[dict[str, Any], str]:
         """Return a user's request, and what it is known by."""
@@ -120,3 +150,8 @@ class Load:
                 await response.read()
         except (aiohttp.ClientError, TimeoutError):
             pass
+
+
+def _is_failure(answer: str) -> bool:
+    """Say whether it helps to repeat a request, by its answer or by why there was none; see docs/api.md."""
+    return not answer.isdigit() or answer == "429" or answer.startswith("5")

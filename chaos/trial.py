@@ -1,7 +1,8 @@
-"""What trials and measurements have in common: a world that forgets nothing, devices as told, their audit."""
+"""What trials and measurements have in common: a world that forgets nothing, devices as told, the audit."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,9 +12,10 @@ from typing import Any, Final
 import psycopg
 
 from chaos import audit, evidence
-from chaos.audit import Finding
+from chaos.audit import Asked, Finding, Lane
 from local import web
-from local.world import World
+from local.layout import Layout
+from local.world import World, WorldError
 
 PREFIX: Final = "chaos-"
 POLL_INTERVAL: Final = 0.1
@@ -22,6 +24,8 @@ DRAIN: Final = 30.0
 PREPARATION: Final = 300.0
 FLUSH: Final = 1.5  # seconds after which the devices' files have what happened
 FULL: Final = 2  # SQLite's synchronous
+ADDRESS: Final = re.compile(r"coaps?://\S+")
+"""What differs in reasons that are alike."""
 REFUSED: Final = 'refused_messages_total{what="notification"}'
 """Leshan's metric of notifications that it did not acknowledge for want of room."""
 
@@ -62,9 +66,14 @@ def assert_synchronous(world: World) -> None:
 
 def prepare(world: World) -> None:
     """Wait until the devices' observe plan is done."""
-    with psycopg.connect(world.database_url, autocommit=True) as connection:
+    assert_synchronous(world)
+    await_observed(world)
+
+
+def await_observed(layout: Layout) -> None:
+    """Wait until the devices' observe plan is done."""
+    with psycopg.connect(layout.database_url, autocommit=True) as connection:
         assert_durable(connection)
-        assert_synchronous(world)
         await_true(
             lambda: not evidence.operations(connection, ended=False),
             PREPARATION,
@@ -85,11 +94,56 @@ def await_true(
     return time.monotonic() - began
 
 
-def notify(world: World, every: str) -> None:
+def notify(world: Layout, every: str) -> None:
     """Let all devices notify at an interval: a duration, "0" for never, "max" as fast as ACKs come."""
     status, text = web.request(world.simulator_port, "POST", f"/notify?every={every}")
     if status != 200:
         raise ChaosError(f"the devices do not listen: {text}")
+
+
+def settle(world: World, asked: list[Asked], since: float, report: Report, say: Say) -> None:
+    """Wait until every part is back, every operation has ended, and what was in the spool then is stored.
+
+    Devices go on notifying meanwhile: their spool need never be empty.
+    """
+    bound = world.timeouts.lease_s + DRAIN
+    given: list[Lane] = []
+    left = ["nothing was looked at"]
+    while left and time.monotonic() - since < bound:
+        time.sleep(POLL_INTERVAL)
+        left = [f"{name} is not ready" for name, part in world.parts.items() if not _is_ready(part.ready)]
+        if not left:
+            given = given or evidence.lanes(world)
+            left = _undone(world, given)
+    took = time.monotonic() - since
+    say(f"{'not ' if left else ''}drained {took:.1f} s after the last disturbance")
+    report.figures["drained after the last disturbance"] = f"{took:.1f} s, of {bound:g} s"
+    report.findings += [Finding("not drained, or not back, in time", len(asked), left), _registrations(world)]
+
+
+def _undone(world: World, given: list[Lane]) -> list[str]:
+    """Return operations that have not ended, and lanes that are not stored as far as they were given."""
+    try:
+        with psycopg.connect(world.database_url, connect_timeout=5) as connection:
+            operations = [str(each) for each in evidence.operations(connection, ended=False)]
+            return operations + audit.not_stored(given, evidence.marks(connection))
+    except psycopg.OperationalError:
+        return ["PostgreSQL does not answer"]
+
+
+def _is_ready(ready: Callable[[], bool]) -> bool:
+    try:
+        return ready()
+    except (OSError, WorldError):
+        return False
+
+
+def _registrations(world: World) -> Finding:
+    devices = evidence.devices(world)
+    with psycopg.connect(world.database_url) as connection:
+        return Finding(
+            "registrations astray", len(devices), evidence.registered_otherwise(connection, devices)
+        )
 
 
 def silence(world: World, say: Say) -> None:
@@ -131,4 +185,47 @@ def audit_uplink(world: World, connection: psycopg.Connection[Any], figures: dic
         Finding("marks astray", len(lanes), audit.marks_astray(lanes, evidence.marks(connection))),
         Finding("left in the spool", 0, evidence.left_in_spool(world)),
         Finding("dead letters", 0, evidence.texts(connection, "SELECT reason FROM dead_letter")),
+    ]
+
+
+def audit_all(world: World, asked: list[Asked], report: Report) -> None:
+    """Report what must not be among what devices sent and users asked for."""
+    with psycopg.connect(world.database_url) as connection:
+        report.findings += [
+            *audit_uplink(world, connection, report.figures),
+            *_audit_downlink(world, connection, asked, report.figures),
+        ]
+
+
+def _audit_downlink(
+    world: World, connection: psycopg.Connection[Any], asked: list[Asked], figures: dict[str, str]
+) -> list[Finding]:
+    operations = evidence.operations(connection)
+    requests = evidence.requests(world)
+    answers = Counter(each.answer for each in asked)
+    figures["operations asked for"] = ", ".join(f"{answer}: {n:,}" for answer, n in answers.most_common())
+    ended = Counter(
+        f"{each.status} at attempt {each.attempts}"
+        + (f" ({ADDRESS.sub('...', str(each.reason))})" if each.status == "FAILED" else "")
+        for each in operations
+        if each.asked
+    )
+    for how, n in ended.most_common():
+        figures[how] = f"{n:,}"
+    return [
+        Finding("operations lost", len(asked), audit.operations_lost(asked, operations)),
+        Finding("operations nobody asked for", len(operations), audit.operations_unasked(asked, operations)),
+        Finding("operations refused", len(asked), [each for each in asked if each.refused]),
+        Finding("operations stuck", len(operations), [o for o in operations if o.eligible]),
+        Finding("operations ended badly", len(operations), [*filter(audit.ended_badly, operations)]),
+        Finding("executes received twice", len(requests), audit.executed_twice(requests)),
+        Finding(
+            "received otherwise than recorded", len(requests), audit.received_wrongly(operations, requests)
+        ),
+        Finding("delivered out of order", len(asked), audit.delivered_out_of_order(asked, requests)),
+        Finding(
+            "results recorded twice or not at all",
+            len(operations),
+            audit.results_miscounted(operations, evidence.results(connection)),
+        ),
     ]

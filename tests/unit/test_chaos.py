@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from chaos import audit
+from chaos import audit, upgrade
 from chaos.audit import Asked, Finding, Lane, Mark, Operation, Request, Telemetry, Value
 from chaos.kills import PAUSE, VICTIMS, schedule
+from chaos.revision import RevisionError, extract
+from chaos.trial import ChaosError
+from local.options import Options, Ports
 
 
 def values(*numbers: float, endpoint: str = "a") -> list[Value]:
@@ -54,6 +58,12 @@ def test_rows_in_another_order_than_the_ledger_are_found_endpoint_by_endpoint() 
     ledger = [*values(1, 2, 3), *values(1, 2, endpoint="b")]
     rows = [*values(1, endpoint="b"), *values(1, 3, 2), *values(2, endpoint="b")]
     assert texts(Telemetry(ledger, [], rows).disordered) == [2]
+
+
+def test_the_longest_gap_is_that_between_two_rows_or_to_an_end() -> None:
+    assert audit.longest_gap([1, 2, 5, 6], 1, 7) == 3
+    assert audit.longest_gap([1, 2, 5, 6], 1.5, 4.5) == 2.5
+    assert audit.longest_gap([], 1, 4) == 3
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -223,3 +233,27 @@ def test_every_victim_has_its_turn_before_any_has_two() -> None:
         assert {kill.victim for kill in kills[begin : begin + len(VICTIMS)]} == set(VICTIMS)
     assert all(PAUSE[0] <= b.at - a.at <= PAUSE[1] for a, b in pairwise(kills))
     assert kills[-1].at < 600
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Upgrade
+
+
+def test_a_version_that_git_does_not_know_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RevisionError, match=r"no-such-version cannot be taken out of|git was not"):
+        extract("no-such-version", tmp_path)
+
+
+def test_a_version_before_that_does_not_start_tells_why(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("up:\n\t@echo it has no room for $(FLOWNEXUS_HOME); exit 1\n")
+    before = upgrade._Before(tmp_path, Options(tmp_path / "world", Ports.any_free().settled()))
+    with pytest.raises(ChaosError, match=rf"`make up` of the version before: it has no room for {tmp_path}"):
+        before.up()
+
+
+def test_metrics_are_summed_over_their_labels_by_whichever_name_they_have() -> None:
+    names = ("new_total", "old_total")
+    text = '# TYPE flownexus_leshan_old counter\nflownexus_leshan_old_total{kind="a"} 2.0\n'
+    assert upgrade._sum(text + 'flownexus_leshan_old_total{kind="b"} 3\n', names) == 5
+    with pytest.raises(ChaosError, match="Leshan has no metric new_total or old_total"):
+        upgrade._sum("flownexus_leshan_other_total 1\n", names)
