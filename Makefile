@@ -47,7 +47,7 @@ clean: ## stop everything and remove its data, logs and secrets, and the Python 
 		[ "$$answer" = y ] || { echo "kept"; exit 1; }; fi
 	@if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi
 ifeq ($(FLOWNEXUS_HOME),)
-	@rm -rf $(VENV) $(TOOLS)/manifests $(TOOLS)/manifests-programs $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
+	@rm -rf $(VENV) $(TOOLS)/manifests $(TOOLS)/manifests-programs $(TOOLS)/openfaas $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
 	@echo "removed the Python environment"
 else
 	@echo "kept the Python environment, which worlds of other homes may be using"
@@ -90,6 +90,10 @@ java-test: ## run the Java tests and checks
 spool-stress: ## start Leshan's spool 1,000 times under load, count lost and doubled: make spool-stress STARTS=100
 	$(MVN) -pl server test -Dtest=SpoolStressTest -Dspool.starts=$(or $(STARTS),1000)
 
+test-openfaas: $(STAMP) ## build the images, run them as containers behind OpenFaaS's gateway (root): docs/testing.md
+	$(RUN) -m tests.openfaas $(ARGS)
+.PHONY: test-openfaas
+
 # What REGISTRY and TAG of stack.yml are, and so what `faas-cli deploy -f stack.yml` asks for.
 .PHONY: images push
 images: $(STAMP) ## build all images: make images REGISTRY=... TAG=... OFFLINE=1 (docs/images.md)
@@ -97,11 +101,16 @@ images: $(STAMP) ## build all images: make images REGISTRY=... TAG=... OFFLINE=1
 		--flags "$(BUILD_FLAGS)" --only "$(ONLY)" $(if $(OFFLINE),--archives build/images)
 
 push: $(STAMP) ## push all images to REGISTRY
-	@$(RUN) -m deploy.images push --engine "$(ENGINE)" --only "$(ONLY)"
+	@$(RUN) -m deploy.images push --engine "$(ENGINE)" --flags "$(PUSH_FLAGS)" --only "$(ONLY)"
 
 .PHONY: bench soak
 bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json
 	$(RUN) -m benchmarks
+
+bench-gateway: $(STAMP) ## measure ingest-single behind OpenFaaS's gateway (root, Go 1.24); prints only
+	$(RUN) -c 'from tests.openfaas.prepare import build_programs; build_programs("gateway")'
+	unshare --net sh -c 'ip link set lo up && exec "$$@"' sh $(RUN) -m benchmarks gateway
+.PHONY: bench-gateway
 
 soak: $(STAMP) ## half of saturation for an hour, then writes benchmarks/SOAK.md; shorter: make soak ARGS='--minutes 10 --every 10'
 	$(RUN) -m benchmarks.soak $(ARGS)

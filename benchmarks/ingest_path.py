@@ -155,7 +155,7 @@ def stored_rate(world: World, database: psycopg.Connection[Any], function: str, 
             replica["port"], token, [own[0].replace(b'"lane": %d' % lane, b'"lane": %d' % (lane + CLIENTS))]
         )
     database.execute(b"CHECKPOINT")
-    return CLIENTS * ENVELOPES * BATCH / _in_processes([(replica["port"], token, own) for own in bodies])
+    return CLIENTS * ENVELOPES * BATCH / in_processes([(replica["port"], token, own, "/") for own in bodies])
 
 
 def _copy(database: psycopg.Connection[Any], tables: Mapping[str, Sequence[Any]], batch: int) -> float:
@@ -182,32 +182,37 @@ def _copy(database: psycopg.Connection[Any], tables: Mapping[str, Sequence[Any]]
 def _one_by_one(world: World) -> tuple[float, float]:
     """Return requests a second: of single values stored, of a function that does nothing."""
     token = world.secrets.read("flownexus-webhook-token")
-    bodies = [
+    bodies = single_bodies()
+    [replica] = world.replicas("ingest-single")
+    count = SINGLES * SINGLE_CLIENTS
+    with nothing.served() as port:
+        return tuple(count / in_threads(each, token, bodies) for each in (replica["port"], port))  # type: ignore[return-value]
+
+
+def single_bodies() -> list[list[bytes]]:
+    """Make the single values of each client."""
+    return [
         [
             json.dumps({"ep": f"sim-{n % ENDPOINTS:04}", "obj_id": 3303, "val": _node(n)}).encode()
             for n in range(client * SINGLES, (client + 1) * SINGLES)
         ]
         for client in range(SINGLE_CLIENTS)
     ]
-    [replica] = world.replicas("ingest-single")
-    count = SINGLES * SINGLE_CLIENTS
-    with nothing.served() as port:
-        return tuple(count / _in_threads(each, token, bodies) for each in (replica["port"], port))  # type: ignore[return-value]
 
 
-def post_all(port: int, token: str, bodies: Sequence[bytes]) -> None:
+def post_all(port: int, token: str, bodies: Sequence[bytes], path: str = "/") -> None:
     """Post one after the other on one connection; raise RuntimeError where one is not taken whole."""
     with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=60)) as connection:
         for body in bodies:
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-            connection.request("POST", "/", body, headers)
+            connection.request("POST", path, body, headers)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != 200 or b'"rejected":[{' in text:
                 raise RuntimeError(f"{answer.status} {text.decode()}")
 
 
-def _in_processes(clients: Sequence[tuple[int, str, Sequence[bytes]]]) -> float:
+def in_processes(clients: Sequence[tuple[int, str, Sequence[bytes], str]]) -> float:
     """Return the seconds that clients take together, each a process of its own."""
     spawning = multiprocessing.get_context("spawn")
     barrier = spawning.Barrier(len(clients) + 1)
@@ -224,14 +229,15 @@ def _in_processes(clients: Sequence[tuple[int, str, Sequence[bytes]]]) -> float:
     return took
 
 
-def _client(barrier: Any, port: int, token: str, bodies: Sequence[bytes]) -> None:
+def _client(barrier: Any, port: int, token: str, bodies: Sequence[bytes], path: str) -> None:
     barrier.wait(60)
-    post_all(port, token, bodies)
+    post_all(port, token, bodies, path)
 
 
-def _in_threads(port: int, token: str, bodies: Sequence[Sequence[bytes]]) -> float:
+def in_threads(port: int, token: str, bodies: Sequence[Sequence[bytes]], path: str = "/") -> float:
+    """Return the seconds that clients take together, each a thread and a connection, once warm."""
     with ThreadPoolExecutor(len(bodies)) as threads:
-        list(threads.map(lambda own: post_all(port, token, own[:20]), bodies))
+        list(threads.map(lambda own: post_all(port, token, own[:20], path), bodies))
         began = time.perf_counter()
-        list(threads.map(lambda own: post_all(port, token, own), bodies))
+        list(threads.map(lambda own: post_all(port, token, own, path), bodies))
         return time.perf_counter() - began

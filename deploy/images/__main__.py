@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--engine", default="", help="docker, podman or buildah; by default the first there")
     parser.add_argument("--base", default="", help="of the Python images, instead of the one pinned")
     parser.add_argument("--java-base", default="", help="of Leshan's image, instead of the one pinned")
-    parser.add_argument("--flags", default="", help="of the engine's build command, as in a shell")
+    parser.add_argument("--flags", default="", help="of the engine's command, as in a shell")
     parser.add_argument("--archives", type=Path, help="folder to write an archive of each image to")
     parser.add_argument("--only", default="", help="names of images, with commas between; by default all")
     arguments = parser.parse_args()
@@ -61,12 +61,12 @@ def main() -> None:
         engine = Engine.find(arguments.engine)
         if arguments.command == "push":
             for image in wanted:
-                engine.push(image.reference)
+                engine.push(image.reference, shlex.split(arguments.flags))
                 say(f"{image.reference} pushed")
             return
         say(f"engine: {engine.name}")
         BUILD.mkdir(exist_ok=True)
-        lay_out(os.environ, say)
+        lay_out(wanted, os.environ, say)
         if arguments.archives:
             arguments.archives.mkdir(parents=True, exist_ok=True)
         build(engine, wanted, arguments)

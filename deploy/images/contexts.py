@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,18 +62,21 @@ def images(environment: Mapping[str, str]) -> list[Image]:
     return [Image(each.name, each.image, TEMPLATE / "Dockerfile") for each in functions] + others
 
 
-def lay_out(environment: Mapping[str, str], progress: Callable[[str], None]) -> None:
-    """Write the context of every image, those of functions by faas-cli where it is installed."""
+def lay_out(wanted: Sequence[Image], environment: Mapping[str, str], progress: Callable[[str], None]) -> None:
+    """Write the contexts of images, those of functions by faas-cli where it is installed."""
+    names = {image.name for image in wanted}
     if (faas_cli := shutil.which("faas-cli")) is not None:
         progress("contexts of the functions: faas-cli build --shrinkwrap")
         _shrinkwrap(faas_cli, environment)
     else:
         progress("contexts of the functions: laid out here, faas-cli is not installed")
-        for function in read_stack(REPOSITORY / "stack.yml", environment).values():
-            copy_function(function, BUILD / function.name)
-    java.build(BUILD / "maven.log", progress)
-    for name, content in _CONTENT.items():
-        _copy(content, BUILD / name)
+        for name, function in read_stack(REPOSITORY / "stack.yml", environment).items():
+            if name in names:
+                copy_function(function, BUILD / name)
+    if any(image.is_java for image in wanted):
+        java.build(BUILD / "maven.log", progress)
+    for name in names & _CONTENT.keys():
+        _copy(_CONTENT[name], BUILD / name)
 
 
 def copy_function(function: Function, target: Path) -> None:

@@ -57,9 +57,9 @@ class Engine:
             timeout=BUILD_TIMEOUT_S,
         )
 
-    def push(self, reference: str) -> None:
+    def push(self, reference: str, flags: Sequence[str] = ()) -> None:
         """Push an image to the registry that its reference names."""
-        self._run("push", reference, timeout=PUSH_TIMEOUT_S)
+        self._run("push", *flags, reference, timeout=PUSH_TIMEOUT_S)
 
     def save(self, reference: str, archive: Path) -> None:
         """Write an image to an archive that `ctr images import` takes."""
