@@ -17,7 +17,7 @@ import platform
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class Provider:
     def __init__(self, functions: Functions, secrets: SecretFolder) -> None:
         self._functions = functions
         self._secrets = secrets
+        self._changes: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the API's routes."""
@@ -108,19 +109,19 @@ class Provider:
         """Deploy a function, or restart it as it is described now."""
         asked = await body(request)
         text(asked, "service")
-        await self._functions.deploy(self._functions.described(asked))
+        await self._carry_through(self._functions.deploy(self._functions.described(asked)))
         return web.Response(status=202)
 
     async def update(self, request: web.Request) -> web.StreamResponse:
         """Restart a deployed function as it is described now."""
         asked = await body(request)
         _ = self._functions[text(asked, "service")]
-        await self._functions.deploy(self._functions.described(asked))
+        await self._carry_through(self._functions.deploy(self._functions.described(asked)))
         return web.Response(status=202)
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         """Stop a function."""
-        await self._functions.remove(text(await body(request), "functionName"))
+        await self._carry_through(self._functions.remove(text(await body(request), "functionName")))
         return web.Response(status=202)
 
     async def scale(self, request: web.Request) -> web.StreamResponse:
@@ -128,8 +129,15 @@ class Provider:
         replicas = (await body(request)).get("replicas")
         if not isinstance(replicas, int):
             raise DeployError("replicas must be a number")
-        await self._functions[request.match_info["name"]].scale(replicas)
+        await self._carry_through(self._functions[request.match_info["name"]].scale(replicas))
         return web.Response(status=202)
+
+    async def _carry_through(self, change: Coroutine[Any, Any, None]) -> None:
+        """Make a change to its end, even if its caller hangs up: half of one leaves no replica."""
+        task = asyncio.create_task(change)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        await asyncio.shield(task)
 
     async def list_secrets(self, _: web.Request) -> web.StreamResponse:
         """List the secrets' names."""

@@ -19,6 +19,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,26 @@ def test_a_function_that_is_not_in_stack_yml_is_refused(gateway: Gateway) -> Non
 def test_deploying_restarts_the_processes(gateway: Gateway) -> None:
     (before,) = gateway.replicas("ingest-single")
     assert gateway.system("PUT", "functions", {"service": "ingest-single", "image": "x"})[0] == 202
+    gateway.await_ready("ingest-single")
+    assert gateway.replicas("ingest-single")[0]["pid"] != before["pid"]
+
+
+def test_a_deployment_is_finished_though_whoever_asked_for_it_hung_up(gateway: Gateway) -> None:
+    """A gateway gives up on its provider after a while; the old replica was stopped, and no new one came."""
+    (before,) = gateway.replicas("ingest-single")
+    with ThreadPoolExecutor() as pool:
+        busy = pool.submit(gateway.call, "GET", "/function/ingest-single?sleep=2")
+        until(lambda: [r for r in gateway.replicas("ingest-single") if r["inflight"]])
+        with pytest.raises(TimeoutError):
+            web.request(
+                gateway.port,
+                "PUT",
+                "/system/functions",
+                body={"service": "ingest-single"},
+                headers=LOGIN,
+                timeout=0.5,
+            )
+        assert busy.result(20)[0] == 200
     gateway.await_ready("ingest-single")
     assert gateway.replicas("ingest-single")[0]["pid"] != before["pid"]
 
