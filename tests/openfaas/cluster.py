@@ -213,9 +213,9 @@ class Cluster(Layout):
             "secret_mount_path": str(self.secrets.folder),
             "faas_prometheus_host": LOOPBACK,
             "faas_prometheus_port": str(PROMETHEUS_PORT),
-            "read_timeout": milliseconds(self.timeouts.gateway_s),
-            "write_timeout": milliseconds(self.timeouts.gateway_s),
-            "upstream_timeout": milliseconds(self.timeouts.upstream_s),
+            # As deployed: faas-cli waits as long for the provider, whatever the long poll.
+            **dict.fromkeys(("read_timeout", "write_timeout"), "65s"),
+            "upstream_timeout": "60s",
         }
         command = Command([str(PROGRAMS / "gateway")], environment, self.home)
         return self._part("gateway", command, self.ports.gateway)
