@@ -14,10 +14,10 @@ from tests.openfaas.bases import JAVA_BASE, PYTHON_BASE, PrepareError, make_base
 from tests.openfaas.places import ARCHIVES, BUILD_TIMES, CACHE, PROGRAMS, REPOSITORY, storage_environment
 
 MODULES = {
-    "gateway": "github.com/openfaas/faas/gateway",
-    "faas-cli": "github.com/openfaas/faas-cli",
+    "gateway": (REPOSITORY / "tests" / "openfaas" / "gateway", "github.com/openfaas/faas/gateway"),
+    "faas-cli": (REPOSITORY / "tests" / "manifests" / "tools", "github.com/openfaas/faas-cli"),
 }
-"""Which Go package a program is; tests/openfaas/<program>/go.mod has its version."""
+"""Of each program the folder whose go.mod has its version, and its Go package."""
 CERTIFICATES = Path("/etc/ssl/certs")
 GO_TIMEOUT_S = 900
 
@@ -38,9 +38,10 @@ def build_programs(*programs: str) -> None:
     PROGRAMS.mkdir(parents=True, exist_ok=True)
     for program in programs:
         began = time.monotonic()
+        folder, package = MODULES[program]
         done = subprocess.run(
-            ["go", "build", "-mod=readonly", "-trimpath", "-o", str(PROGRAMS / program), MODULES[program]],
-            cwd=REPOSITORY / "tests" / "openfaas" / program,
+            ["go", "build", "-mod=readonly", "-trimpath", "-o", str(PROGRAMS / program), package],
+            cwd=folder,
             env={**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": ""},
             check=False,
             timeout=GO_TIMEOUT_S,
