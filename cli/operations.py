@@ -92,6 +92,13 @@ def show(client: Client, given: argparse.Namespace) -> int:
     return _follow(client, client.request("GET", f"/{given.id}"), given)
 
 
+def why(client: Client, given: argparse.Namespace) -> int:
+    """Say why an operation has not ended, or how it did."""
+    answer = client.request("GET", f"/{given.id}/why")
+    sys.stdout.write((json.dumps(answer) if given.json else printable(answer["why"])) + "\n")
+    return 0
+
+
 def list_(client: Client, given: argparse.Namespace) -> int:
     """List operations, the newest first."""
     query = {"limit": given.limit, **({"endpoint": given.endpoint} if given.endpoint else {})}
@@ -121,7 +128,11 @@ def _follow(client: Client, operation: Any, given: argparse.Namespace) -> int:
         return 0
     if operation["status"] in ENDED:
         return NOT_CONFIRMED
-    sys.stderr.write(f"it has not ended; go on waiting: flownexus operation {operation['id']} --wait\n")
+    reason = client.request("GET", f"/{operation['id']}/why")["why"]
+    sys.stderr.write(
+        f"{printable(reason)}\n"
+        f"it has not ended; go on waiting: flownexus operation {operation['id']} --wait\n"
+    )
     return STILL_OPEN
 
 

@@ -7,7 +7,7 @@ values alone; the store keeps it, flownexus.leshan sends it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -102,6 +102,8 @@ class Settlement:
     """The format that the device does not take; it is to be sent again in another."""
     delay_s: float | None = None
     """Seconds before which it is not to be sent again."""
+    verdict: Verdict | None = None
+    """What the exchange meant; None where there was none."""
     device_is_absent: bool = False
     """Nothing else is to be sent to the device before its next registered or updated event either."""
     leshan_is_away: bool = False
@@ -114,6 +116,10 @@ def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
     after a growing delay. One that did not is asked again after its next sign of life, and for the third time
     in vain. What nobody knows to have happened is not done twice, unless it may be.
     """
+    return replace(_settle(attempt, outcome), verdict=outcome.verdict)
+
+
+def _settle(attempt: Attempt, outcome: Outcome) -> Settlement:
     reason = _reason(outcome.reason)
     result: dict[str, Any] | None = {"status": outcome.coap_status} if outcome.coap_status else None
     if result is not None and outcome.content is not None:

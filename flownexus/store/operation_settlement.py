@@ -31,4 +31,5 @@ def write_settlement(
         refused_format=settlement.refused_format and str(settlement.refused_format),
         result=None if settlement.result is None else Jsonb(settlement.result),
         reason=settlement.reason,
+        verdict=settlement.verdict and str(settlement.verdict),
     )

@@ -5,6 +5,7 @@ POST /         {"endpoint", "operation", "path", "value"?, "arguments"?, "repeat
                again is answered the same, and queues nothing
 GET /          ?endpoint=&status=&limit=50&cursor=: {"operations": [...], "next": <cursor> | null}
 GET /<id>      the operation
+GET /<id>/why  {"id", "cause", "why", ...}: in one sentence why it has not ended, or how it did
 DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
 
 Endpoints and their values, /v1/endpoints, are in flownexus.web.endpoints.
@@ -30,6 +31,7 @@ from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation, parse_operation
+from flownexus.operations.why import why
 from flownexus.settings import integer_setting, secret
 from flownexus.store.operation_requests import (
     MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
@@ -38,6 +40,7 @@ from flownexus.store.operation_requests import (
     list_newest,
     show,
 )
+from flownexus.store.operation_why import facts_of
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web import paging
 from flownexus.web.endpoints import add_endpoints
@@ -97,6 +100,10 @@ def create_app(
     @app.get("/<int:id_>", scope=Scope.READ)
     def get(id_: int) -> dict[str, Any]:
         return show(pool, _known(id_)).as_json()
+
+    @app.get("/<int:id_>/why", scope=Scope.READ)
+    def why_(id_: int) -> dict[str, Any]:
+        return {"id": id_, **why(facts_of(pool, _known(id_))).as_json()}
 
     @app.delete("/<int:id_>", scope=Scope.OPERATE)
     def delete(id_: int) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
                 "given_back": 0,
                 "result": None,
                 "reason": None,
+                "verdict": None,
                 "newer_than_now": False,
                 "retry_after_contact": None,
                 "delay": None,

@@ -62,7 +62,8 @@ GRANTS = {
         "claim_fence": "USAGE",
         "endpoint": "SELECT, UPDATE (unreachable_at_contact, write_format)",
         "endpoint_operation": "SELECT, UPDATE (status, attempts, retry_after_contact, fence, "
-        "lease_expires_at, result, reason, last_attempt_at, finished_at, not_before, formats_refused)",
+        "lease_expires_at, result, reason, last_attempt_at, finished_at, not_before, formats_refused, "
+        "last_verdict)",
         "next_operation()": "EXECUTE",
     },
     "flownexus_api": {
@@ -70,6 +71,8 @@ GRANTS = {
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, idempotency_key, request_fingerprint, paths, concerns, requested_by), "
         "UPDATE (status, reason, finished_at)",
+        "event": "SELECT (time, endpoint_id, event_type)",
+        "next_operation()": "EXECUTE",
         "resource_model": "SELECT",
         "resource_type": "SELECT",
         "schema public": "USAGE",
@@ -82,7 +85,8 @@ GRANTS = {
         "endpoint": "SELECT, UPDATE (registered, reconcile_at)",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, priority, "
         "registration_id, requested_by), UPDATE (status, attempts, retry_after_contact, lease_expires_at, "
-        "result, reason, created_at, last_attempt_at, finished_at, not_before, formats_refused)",
+        "result, reason, created_at, last_attempt_at, finished_at, not_before, formats_refused, "
+        "last_verdict)",
         "forget_endpoints()": "EXECUTE",
         "forget_operations()": "EXECUTE",
         "make_partitions()": "EXECUTE",
@@ -241,7 +245,7 @@ REFUSED = {
         *CLAIMS,
         *READ_BACK,
         *(statement for statement in WRITES if "endpoint_operation" not in statement),
-        "SELECT * FROM next_operation(1)",
+        "SELECT id FROM event",
         "SELECT * FROM delivery_mark",
         "SELECT * FROM observe_plan",
         "SELECT * FROM resource_latest",

@@ -152,11 +152,31 @@ def test_a_resource_that_nobody_knows_takes_a_type(
     assert "{" not in error
 
 
-def test_how_an_operation_ends_is_the_exit_status(api: Api, run: Any) -> None:
+WHY = {"id": 7, "cause": "same-target", "why": "It waits for operation 6.\n", "operation": 6}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [([], "It waits for operation 6.\\n\n"), (["--json"], json.dumps(WHY) + "\n")]
+)
+def test_why_an_operation_has_not_ended_is_told(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    api.answers = [(200, WHY)]
+    assert run("why", "7", *words) == 0
+    assert capsys.readouterr().out == told
+    assert api.asked[0][1] == "/function/operations/7/why"
+
+
+def test_how_an_operation_ends_is_the_exit_status(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     api.answers = [(200, operation("FAILED", "4.04"))]
     assert run("operation", "7", "--wait") == operations.NOT_CONFIRMED
-    api.answers = [(200, operation("QUEUED"))]
+    api.answers = [(200, operation("QUEUED")), (200, WHY)]
     assert run("operation", "7", "--wait", "--timeout", "-1") == operations.STILL_OPEN
+    assert capsys.readouterr().err == (
+        "It waits for operation 6.\\n\nit has not ended; go on waiting: flownexus operation 7 --wait\n"
+    )
     api.answers = [(200, operation("QUEUED"))]
     assert run("operation", "7") == 0
 

@@ -4,7 +4,7 @@
 -- name: try_lock_endpoints(ids)
 SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED;
 
--- name: settle_operation(status, given_back, result, reason, newer_than_now, retry_after_contact, delay, refused_format, finished, id, fence)!
+-- name: settle_operation(status, given_back, result, reason, verdict, newer_than_now, retry_after_contact, delay, refused_format, finished, id, fence)!
 -- Counts only for the worker whose claim is the newest. The endpoint's lock makes who claims meanwhile wait
 -- for the commit, instead of going without, since one is under way that has just ended.
 WITH owner AS MATERIALIZED (
@@ -14,7 +14,7 @@ WITH owner AS MATERIALIZED (
 )
 UPDATE endpoint_operation o
 SET status = :status, lease_expires_at = NULL, attempts = o.attempts - :given_back, result = :result,
-    reason = :reason,
+    reason = :reason, last_verdict = :verdict::text,
     retry_after_contact = CASE WHEN :newer_than_now THEN owner.contact_count + 1
                               ELSE coalesce(:retry_after_contact::bigint, o.retry_after_contact) END,
     formats_refused = CASE WHEN :refused_format::text IS NULL THEN o.formats_refused

@@ -37,7 +37,7 @@ FROM unnest(:endpoint_ids::integer[], :registration_ids::text[], :operation_type
 ORDER BY place
 ON CONFLICT (endpoint_id, operation_type, path, registration_id) WHERE registration_id IS NOT NULL DO UPDATE SET
     status = 'QUEUED', attempts = 0, retry_after_contact = 0, not_before = NULL, result = NULL, reason = NULL,
-    created_at = clock_timestamp(), last_attempt_at = NULL, finished_at = NULL
+    last_verdict = NULL, created_at = clock_timestamp(), last_attempt_at = NULL, finished_at = NULL
 WHERE planned.status NOT IN ('QUEUED', 'SENDING');
 
 -- name: reconcile_next(ids, times)!

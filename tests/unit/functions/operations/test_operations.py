@@ -13,6 +13,7 @@ from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.catalogue import KINDS
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import parse_operation
+from flownexus.operations.why import Facts
 from flownexus.store.endpoint_values import Endpoint, Value
 from flownexus.store.operation_requests import Operation, _KeyUse
 from flownexus.web.guard import Scope
@@ -40,12 +41,20 @@ def operation(id_: int = 41, status: Status = Status.QUEUED, **more: Any) -> Ope
     )
 
 
+_COLUMNS: dict[str, Any] = dict.fromkeys(Facts._fields)
+WAITS = Facts(
+    **_COLUMNS
+    | {"id": 41, "endpoint": "sim-0001", "status": "QUEUED", "targets": ["/3303/0"], "attempts": 0}
+    | {"now": CREATED, "registered": False, "first_seen_at": CREATED, "unreachable": False}
+    | {"awaits_contact": False, "unanswered": 0, "contacts": []}
+)
 VALUE = Value("/3303/0/5700", "24.9", CREATED, "FLOAT", "Sensor Value", None)
 ROWS: Mapping[str, Rows] = {
     "add_operation": [operation()],
     "operation": [operation()],
     "operations": [operation()],
     "cancel_operation": [()],
+    "why_facts": [WAITS],
     "only_read": [()],
     "endpoints": [Endpoint("sim-0001", True, CREATED)],
     "endpoint_ids": [("sim-0001", 7)],
@@ -58,6 +67,7 @@ class TestRoutes(RouteTests):
         RightRequest("POST", "/", Scope.OPERATE, READ, 201),
         RightRequest("GET", "/", Scope.READ),
         RightRequest("GET", "/41", Scope.READ),
+        RightRequest("GET", "/41/why", Scope.READ),
         RightRequest("DELETE", "/41", Scope.OPERATE),
         RightRequest("GET", "/v1/endpoints", Scope.READ),
         RightRequest("GET", "/v1/endpoints/sim-0001/values", Scope.READ),
@@ -294,6 +304,20 @@ def test_an_operation_is_shown_with_its_end(start: Start, statements: Statements
     assert (answer["status"], answer["attempts"], answer["reason"]) == ("FAILED", 3, "NOT_FOUND(404)")
     assert answer["finished_at"] == "2026-11-22T13:27:27+00:00"
     assert statements.of("operation") == [{"id": 41}]
+
+
+def test_why_is_told_by_a_sentence_a_cause_and_its_fields(start: Start, statements: Statements) -> None:
+    assert start(statements).send("GET", "/41/why").json() == {
+        "id": 41,
+        "cause": "never-registered",
+        "why": "sim-0001 has never registered since 2026-11-22T13:27:27Z, when it was first heard of.",
+        "since": "2026-11-22T13:27:27+00:00",
+    }
+    statements.rows["why_facts"] = []
+    for id_ in (42, 2**63):
+        answer = start(statements).send("GET", f"/{id_}/why")
+        assert (answer.status_code, answer.json()["detail"]) == (404, f"there is no operation {id_}")
+    assert [asked["id"] for asked in statements.of("why_facts")] == [41, 42]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

@@ -1,0 +1,255 @@
+"""Why an operation has not ended: the sentence of each cause, and when a device is expected."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flownexus.operations.lifecycle import Verdict
+from flownexus.operations.why import MAX_CONTACTS, Cause, Expected, Facts, expected_contact, missing_of, why
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def facts(**more: Any) -> Facts:
+    """Return those of the operation 7, which is next at a device that is registered."""
+    columns: dict[str, Any] = dict.fromkeys(Facts._fields)
+    return Facts(
+        **columns
+        | {"id": 7, "endpoint": "dev", "status": "QUEUED", "targets": ["/3303/0/5700"], "attempts": 0}
+        | {"now": NOW, "registered": True, "first_seen_at": NOW - 60 * MINUTE, "unreachable": False}
+        | {"last_seen_at": NOW - MINUTE, "registered_until": NOW + 4 * MINUTE, "awaits_contact": False}
+        | {"unanswered": 0, "contacts": [], "objects": ["/3/0", "/3303/0"], "next": 7}
+        | more
+    )
+
+
+def held(**more: Any) -> Facts:
+    """Return those of one that something holds."""
+    return facts(**{"next": None, **more})
+
+
+def every(gap: timedelta) -> list[datetime]:
+    return [NOW - MINUTE - gap * place for place in range(MAX_CONTACTS)]
+
+
+TRIED = {"last_attempt_at": NOW - MINUTE, "attempts": 1, "reason": "5.00", "last_verdict": Verdict.FAILED}
+ENDED = {"finished_at": NOW, "attempts": 2, "next": None}
+
+
+CASES = (
+    (facts(), "due", "Nothing holds it: it goes out in some seconds."),
+    (
+        facts(**TRIED | {"last_verdict": Verdict.AWAY, "reason": "refused"}),
+        "leshan-away",
+        "Leshan took no request at 2026-03-01T11:59:00Z: refused; it is tried again every few seconds.",
+    ),
+    (
+        facts(status="SENDING", **TRIED),
+        "under-way",
+        "It has been under way since 2026-03-01T11:59:00Z: attempt 1.",
+    ),
+    (
+        held(not_before=NOW + MINUTE, registered=False),
+        "not-before",
+        "It is not to be sent before 2026-03-01T12:01:00Z.",
+    ),
+    (
+        held(registered=False, last_seen_at=None, registered_until=None),
+        "never-registered",
+        "dev has never registered since 2026-03-01T11:00:00Z, when it was first heard of.",
+    ),
+    (
+        held(registered_until=NOW - MINUTE, unreachable=True),
+        "offline",
+        (
+            "dev has been offline since 2026-03-01T11:59:00Z, when its registration ended: its last "
+            "contact was at 2026-03-01T11:59:00Z."
+        ),
+    ),
+    (
+        held(registered=False, registered_until=None, deregistered_at=NOW - MINUTE / 2),
+        "offline",
+        "dev has been offline since 2026-03-01T11:59:30Z: it deregistered.",
+    ),
+    (
+        held(unreachable=True, last_verdict=Verdict.ABSENT, reason="the device sleeps"),
+        "asleep",
+        (
+            "dev cannot be reached before it next registers or updates: the device sleeps; that is to be "
+            "before 2026-03-01T12:04:00Z, when its registration ends."
+        ),
+    ),
+    (
+        held(unreachable=True, registered_until=None),
+        "asleep",
+        "dev cannot be reached before it next registers or updates: it sleeps, or has no registration.",
+    ),
+    (
+        held(sending=5, sending_since=NOW - MINUTE),
+        "other-under-way",
+        (
+            "Operation 5 has been under way at dev since 2026-03-01T11:59:00Z, and a device is sent one at "
+            "a time."
+        ),
+    ),
+    (
+        held(awaits_contact=True, unanswered=3, contacts=every(5 * MINUTE), **TRIED),
+        "awaits-contact",
+        (
+            "It was sent once, waits until dev next registers or updates, and then goes again: 5.00; "
+            "that is expected at about 2026-03-01T12:04:00Z, between 2026-03-01T12:04:00Z and "
+            "2026-03-01T12:04:00Z."
+        ),
+    ),
+    (
+        held(unanswered=3, contacts=every(MINUTE / 2)),
+        "too-many-unanswered",
+        (
+            "dev has left 3 operations unanswered, and is sent nothing before it next registers or "
+            "updates; that was expected by 2026-03-01T11:59:30Z."
+        ),
+    ),
+    (
+        held(not_before=NOW + MINUTE, **TRIED),
+        "retry-delay",
+        "dev failed at it, and is asked again at 2026-03-01T12:01:00Z, attempt 2 of 4: 5.00.",
+    ),
+    (
+        held(older_of_target=5, next=4),
+        "same-target",
+        "It waits for operation 5, an older one for the same target.",
+    ),
+    (
+        held(next=9, next_has_priority=True),
+        "others-first",
+        "Operation 9 of dev goes first: it has a higher priority.",
+    ),
+    (
+        held(next=4, next_has_priority=False, objects=["/3/0"]),
+        "others-first",
+        "Operation 4 of dev goes first: it is older; its registration does not name /3303/0.",
+    ),
+    (held(), "due", "Nothing holds it: it goes out in some seconds."),
+    (
+        facts(status="CONFIRMED", **ENDED),
+        "confirmed",
+        "The device did it at 2026-03-01T12:00:00Z, sent 2 times.",
+    ),
+    (
+        facts(status="FAILED", **ENDED, reason="no answer", objects=[]),
+        "failed",
+        "It failed at 2026-03-01T12:00:00Z, sent 2 times: no answer.",
+    ),
+    (
+        facts(status="FAILED", **ENDED, coap_status="NOT_FOUND(404)", targets=["/5/0/1"]),
+        "not-among-objects",
+        (
+            "It failed at 2026-03-01T12:00:00Z: dev answered NOT_FOUND(404), and its registration does not "
+            "name /5/0."
+        ),
+    ),
+    (
+        facts(status="FAILED", **ENDED, coap_status="NOT_FOUND(404)", reason="NOT_FOUND(404)"),
+        "failed",
+        "It failed at 2026-03-01T12:00:00Z, sent 2 times: NOT_FOUND(404).",
+    ),
+    (
+        facts(status="CANCELLED", **ENDED, reason="cancelled by its user"),
+        "cancelled",
+        "It was cancelled at 2026-03-01T12:00:00Z: cancelled by its user.",
+    ),
+)
+
+
+@pytest.mark.parametrize(("given", "cause", "sentence"), CASES)
+def test_each_cause_has_its_sentence(given: Facts, cause: str, sentence: str) -> None:
+    told = why(given)
+    assert (told.cause, told.sentence) == (cause, sentence)
+    assert json.loads(json.dumps(told.as_json()))["why"] == sentence
+
+
+def test_each_cause_has_a_case_here() -> None:
+    assert {cause for _, cause, _ in CASES} == set(Cause)
+
+
+def test_a_sentence_s_times_and_names_are_fields_too() -> None:
+    told = why(held(awaits_contact=True, contacts=every(5 * MINUTE), objects=["/3/0"], **TRIED)).as_json()
+    assert told.pop("why").endswith("its registration does not name /3303/0.")
+    at = "2026-03-01T12:04:00+00:00"
+    assert told == {
+        "cause": "awaits-contact",
+        "attempts": 1,
+        "reason": "5.00",
+        "expected": {"by": "rhythm", "until": at, "at": at, "earliest": at},
+        "missing": ["/3303/0"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("targets", "objects", "missing"),
+    [
+        (["/3303/0/5700"], ["/3303/0"], []),
+        (["/3303/1/5700", "/3303/1/5601"], ["/3303/0"], ["/3303/1"]),
+        (["/3303"], ["/3303/7"], []),
+        (["/5"], ["/5"], []),
+        (["/5/0/1"], ["/5"], ["/5/0"]),
+        (["/0/0/1"], ["/1/0"], []),
+        (["/3/0", "/4", "/6/0"], ["/3/0"], ["/4", "/6/0"]),
+        (["/9"], None, []),
+    ],
+)
+def test_what_a_registration_does_not_name_is_missing(
+    targets: list[str], objects: list[str] | None, missing: list[str]
+) -> None:
+    assert missing_of(targets, objects) == missing
+
+
+def test_a_device_of_few_contacts_is_expected_by_its_lifetime() -> None:
+    until = NOW + 4 * MINUTE
+    assert expected_contact(facts(contacts=every(MINUTE)[:9])) == Expected("lifetime", until)
+    assert expected_contact(facts(contacts=every(MINUTE)[:10])) == Expected("rhythm", NOW, NOW, NOW)
+    assert expected_contact(facts(registered_until=None)) is None
+
+
+def steady(chance: random.Random) -> float:
+    return 300 + chance.uniform(-5, 5)
+
+
+def with_lost_updates(chance: random.Random) -> float:
+    return 60 * chance.choice([1] * 9 + [2]) + chance.gauss(0, 2)
+
+
+def at_random(chance: random.Random) -> float:
+    return chance.expovariate(1 / 900)
+
+
+@pytest.mark.parametrize("gap", [steady, with_lost_updates, at_random])
+def test_four_of_five_contacts_come_within_the_span_that_was_told(
+    gap: Callable[[random.Random], float],
+) -> None:
+    chance = random.Random(13)
+
+    def times() -> Iterator[datetime]:
+        time = NOW
+        while True:
+            yield time
+            time += timedelta(seconds=gap(chance))
+
+    clock = times()
+    contacts = [next(clock) for _ in range(10)]
+    within = 0
+    for _ in range(1000):
+        newest = contacts[: -MAX_CONTACTS - 1 : -1]
+        told = expected_contact(facts(contacts=newest, last_seen_at=newest[0]))
+        assert told is not None
+        assert told.earliest is not None
+        contacts.append(next(clock))
+        within += told.earliest <= contacts[-1] <= told.until
+    assert within >= 800
