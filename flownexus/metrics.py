@@ -10,6 +10,7 @@ STORE_TRANSACTION_SECONDS = Histogram(
     "How long transactions take, from asking the pool for a connection to the commit, all tries together.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
+STORE_VALUES = Counter("flownexus_store_values", "Values stored, each a row.")
 
 WEBHOOK_ITEMS = Counter("flownexus_webhook_items", "Items by what became of them.", ["kind", "result"])
 

@@ -14,6 +14,7 @@ from psycopg import Connection, Cursor
 from flownexus.leshan.nodes import Rejection, resource_node
 from flownexus.leshan.webhook import Item
 from flownexus.lwm2m.value import BadValueError, DataType, Reading, converted, time_from_milliseconds
+from flownexus.metrics import STORE_VALUES
 from flownexus.store import queries, send
 from flownexus.store.catalog import Catalog, ResourceType, TypeKey
 from flownexus.store.transaction import Transaction, TryAgainError
@@ -179,6 +180,7 @@ class Telemetry:
         # In a pipeline the identity is there at its end.
         transaction.before_commit(lambda: self._check_identity(known, identity))
         transaction.after_commit(lambda: known.catalog.keep(endpoints, types))
+        transaction.after_commit(lambda: STORE_VALUES.inc(len(rows.resources)))
         if log.isEnabledFor(logging.DEBUG):
             transaction.after_commit(lambda: _tell(rows.resources, endpoints))
         return Stored(endpoints, rows.rejected)

@@ -196,12 +196,15 @@ class Provider:
         )
 
     async def metrics_targets(self, _: web.Request) -> web.StreamResponse:
-        """List where the functions' metrics are, as Prometheus's http_sd_configs has it."""
+        """List where the functions' metrics are, as Prometheus's http_sd_configs has it.
+
+        Functions are told apart by the label that they have in OpenFaaS's own Prometheus.
+        """
         return web.json_response(
             [
                 {
                     "targets": [f"{LOOPBACK}:{replica.metrics_port}" for replica in deployment.replicas],
-                    "labels": {"function_name": deployment.function.name},
+                    "labels": {"faas_function": deployment.function.name},
                 }
                 for _, deployment in sorted(self._functions.deployed.items())
             ]

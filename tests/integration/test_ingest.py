@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client import REGISTRY
 from werkzeug.test import TestResponse
 
 from flownexus.leshan.webhook import Kind
@@ -228,6 +229,18 @@ def test_the_latest_value_is_one_index_look_up(replica: Replica, rows: Rows, dat
     node = plan[0][0]["Plan"]
     assert node["Node Type"] == "Index Scan"
     assert node["Plan Rows"] == 1
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_values_are_counted_as_they_are_stored(replica: Replica, count: int) -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("flownexus_store_values_total") or 0
+
+    before = counted()
+    body = envelope([*(value(n) for n in range(count)), {"ep": "no-value"}])
+    for _ in range(2):  # what was stored before is not stored again
+        assert post(replica(Kind.SINGLE), body).status_code == 200
+    assert counted() - before == count
 
 
 # Once
