@@ -1,6 +1,6 @@
-"""What Grafana asks PostgreSQL: the statements of its files, expanded as its documents say.
+"""What Grafana asks PostgreSQL and Prometheus: what its files say, expanded as its documents say.
 
-Grafana is not here to do it: tests and benchmarks ask PostgreSQL in its place.
+Grafana is not here to do it: tests and benchmarks ask in its place.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import yaml
 FOLDER = Path(__file__).resolve().parent
 INTERVAL_MS = 30_000
 """What a panel 800 points wide takes for six hours."""
+RATE_INTERVAL = "1m"
+"""Four times the interval at which Prometheus scrapes."""
 
 Json: TypeAlias = dict[str, Any]
 
@@ -54,9 +56,29 @@ def variables() -> dict[str, Json]:
 
 
 def rules() -> dict[str, Json]:
-    """Return the alert rules by their uid."""
-    text = (FOLDER / "provisioning" / "alerting" / "flownexus.yaml").read_text(encoding="utf-8")
-    return {rule["uid"]: rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]}
+    """Return the alert rules that ask PostgreSQL, by their uid."""
+    return _rules(FOLDER / "provisioning" / "alerting" / "flownexus.yaml")
+
+
+def metric_rules() -> dict[str, Json]:
+    """Return the alert rules that ask Prometheus, by their uid."""
+    return _rules(FOLDER / "prometheus" / "provisioning" / "alerting" / "flownexus-prometheus.yaml")
+
+
+def metric_expressions() -> dict[str, str]:
+    """Return all that Prometheus is asked, by the panel's title and query or by the rule."""
+    path = FOLDER / "prometheus" / "dashboards" / "pipeline-metrics.json"
+    board = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        f"{panel['title']}: {target['refId']}": target["expr"].replace("$__rate_interval", RATE_INTERVAL)
+        for panel in board["panels"]
+        for target in panel["targets"]
+    } | {rule["title"]: rule["data"][0]["model"]["expr"] for rule in metric_rules().values()}
+
+
+def _rules(path: Path) -> dict[str, Json]:
+    groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    return {rule["uid"]: rule for group in groups for rule in group["rules"]}
 
 
 def expanded(sql: str, start: datetime, end: datetime, chosen: Mapping[str, Sequence[str]]) -> bytes:

@@ -112,6 +112,9 @@ def test_a_panel_gets_the_columns_that_its_type_needs(grafana: psycopg.Connectio
     elif panel["type"] == "stat":
         assert len(found) == len(rows) == 1
         assert rows[0][0] is not None
+    elif panel["type"] == "bargauge":
+        assert len(rows) == 1
+        assert {kind for _, kind in found} <= NUMBERS
     for override in panel.get("fieldConfig", {}).get("overrides", []):
         assert override["matcher"]["options"] in dict(found)
 
@@ -145,6 +148,34 @@ def test_no_partition_is_read_whole(grafana: psycopg.Connection, name: str) -> N
 def test_an_endpoint_s_name_is_data_and_not_sql(grafana: psycopg.Connection) -> None:
     sql = VARIABLES["device: path"]["query"]
     assert grafana.execute(expanded(sql, endpoint=["x' OR true --"])).fetchall() == []
+
+
+def test_silent_devices_are_counted_by_age(
+    owner: psycopg.Connection[dict[str, Any]], grafana: psycopg.Connection
+) -> None:
+    sql = expanded(target(PANELS["fleet: silent, by age"])["rawSql"])
+    assert grafana.execute(sql).fetchall() == [(2, 0, 0, 0, 3)]
+    for age, counts in (("2 h", (1, 1, 0, 0, 3)), ("2 days", (1, 0, 1, 0, 3)), ("8 days", (1, 0, 0, 1, 3))):
+        owner.execute(
+            "UPDATE resource_latest SET time = now() - %s::interval"
+            " WHERE endpoint_id = (SELECT id FROM endpoint WHERE name = 'sim-0002')",
+            [age],
+        )
+        assert grafana.execute(sql).fetchall() == [counts]
+
+
+def test_the_lag_is_sampled_over_all_of_the_time(
+    owner: psycopg.Connection[dict[str, Any]], grafana: psycopg.Connection
+) -> None:
+    owner.execute(
+        "UPDATE resource SET stored_at = time + CASE WHEN time < now() - interval '2 h'"
+        " THEN interval '3 s' ELSE interval '1 s' END"
+    )
+    rows = grafana.execute(expanded(target(PANELS["pipeline: from device to row"])["rawSql"])).fetchall()
+    lags = [(float(median), float(highest)) for _, median, highest in rows]
+    assert (lags[0], lags[-1]) == ((3, 3), (1, 1))
+    assert lags == sorted(lags, reverse=True)
+    assert 78 <= len(rows) <= 81  # FILL has 10,000 s of values; of seven hours each part is 126 s
 
 
 def test_a_series_is_never_more_than_the_buckets_asked_for_and_loses_no_value(

@@ -1,4 +1,4 @@
-"""Dashboards for Grafana, made by code: `make dashboards` writes deploy/grafana/dashboards/."""
+"""Dashboards for Grafana, made by code: `make dashboards` writes them into deploy/grafana/."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from deploy.grafana.generate.device import device
 from deploy.grafana.generate.fleet import fleet
 from deploy.grafana.generate.operations import operations
 from deploy.grafana.generate.pipeline import pipeline
+from deploy.grafana.generate.pipeline_metrics import pipeline_metrics
 from deploy.grafana.generate.telemetry import telemetry
 
 
 def written() -> dict[str, str]:
-    """Return each dashboard's JSON by its name, in Grafana's classic model."""
-    boards = (fleet, device, telemetry, operations, pipeline)
-    return {
-        board.__name__: JSONEncoder(sort_keys=True, indent=2).encode(board().build()) + "\n"
-        for board in boards
+    """Return each dashboard's JSON, in Grafana's classic model, by its file in deploy/grafana/."""
+    boards = {
+        "dashboards/device.json": device,
+        "dashboards/fleet.json": fleet,
+        "dashboards/operations.json": operations,
+        "dashboards/pipeline.json": pipeline,
+        "dashboards/telemetry.json": telemetry,
+        "prometheus/dashboards/pipeline-metrics.json": pipeline_metrics,
     }
+    encoder = JSONEncoder(sort_keys=True, indent=2)
+    return {path: encoder.encode(board().build()) + "\n" for path, board in boards.items()}

@@ -1,4 +1,4 @@
-"""Write the dashboards that Grafana reads: deploy/grafana/dashboards/<name>.json."""
+"""Write the dashboards that Grafana reads, below deploy/grafana/."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 
 from deploy.grafana.generate import written
 
-FOLDER = Path(__file__).resolve().parent.parent / "dashboards"
+FOLDER = Path(__file__).resolve().parent.parent
 
-FOLDER.mkdir(exist_ok=True)
-for name, text in written().items():
-    (FOLDER / f"{name}.json").write_text(text, encoding="utf-8")
+for path, text in written().items():
+    (FOLDER / path).write_text(text, encoding="utf-8")

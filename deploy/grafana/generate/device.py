@@ -10,8 +10,10 @@ from deploy.grafana.generate.parts import (
     GREEN,
     MAX_CHOICES,
     ORANGE,
+    PATHS,
     RED,
     SEARCH,
+    TELEMETRY_LINK,
     Steps,
     board,
     chart,
@@ -110,20 +112,23 @@ def device() -> dashboard.Dashboard:
             rows(
                 "latest values",
                 f"""
-                SELECT path, value, time, extract(epoch FROM now() - time) AS age
-                FROM telemetry_latest WHERE endpoint = ${{endpoint:sqlstring}}
+                SELECT l.path, t.name, l.value, t.units, l.time, extract(epoch FROM now() - l.time) AS age
+                FROM telemetry_latest l JOIN resource_type t USING (object_id, resource_id)
+                WHERE l.endpoint = ${{endpoint:sqlstring}}
                 ORDER BY object_id, object_instance_id, resource_id, resource_instance_id
                 LIMIT {MAX_CHOICES}
                 """,
                 units=(("age", "s"),),
+                link=TELEMETRY_LINK,
+                description="A path leads to the resource over time, beside other devices'.",
             )
         )
         .with_panel(
             rows(
                 "operations",
                 f"""
-                SELECT id, created_at AS created, operation_type AS operation, path, status, attempts,
-                       finished_at AS finished, reason
+                SELECT id, created_at AS created, operation_type AS operation, {PATHS} AS path, status,
+                       attempts, finished_at AS finished, reason
                 FROM endpoint_operation WHERE endpoint_id = {THIS} ORDER BY id DESC LIMIT 200
                 """,
             )

@@ -10,6 +10,7 @@ from deploy.grafana.generate.parts import (
     MAX_ROWS,
     ORANGE,
     RED,
+    bars,
     board,
     chart,
     number,
@@ -19,6 +20,14 @@ from deploy.grafana.generate.parts import (
 REGISTERED = "registered AND (expires_at IS NULL OR expires_at > now())"
 # Leshan's own default of how long a device in queue mode listens after it spoke (OMA LwM2M Core 1.1, 6.5).
 ASLEEP = f"{REGISTERED} AND binding LIKE '%Q%' AND last_seen_at < now() - interval '93 s'"
+
+AGES = (
+    ('"under 1 h"', "age < '1 h'"),
+    ('"1 h to 1 day"', "age >= '1 h' AND age < '1 day'"),
+    ('"1 to 7 days"', "age >= '1 day' AND age < '7 days'"),
+    ('"over 7 days"', "age >= '7 days'"),
+    ('"no value yet"', "age IS NULL"),
+)
 
 
 def fleet() -> dashboard.Dashboard:
@@ -76,6 +85,18 @@ def fleet() -> dashboard.Dashboard:
             )
         )
         .with_panel(
+            bars(
+                "silent, by age",
+                f"""
+                SELECT {", ".join(f"count(*) FILTER (WHERE {when}) AS {age}" for age, when in AGES)}
+                FROM (SELECT now() - (
+                          SELECT max(time) FROM resource_latest l WHERE l.endpoint_id = e.id) AS age
+                      FROM endpoint e) silent
+                """,
+                description="How many devices have sent their last value so long ago.",
+            )
+        )
+        .with_panel(
             rows(
                 "firmware versions",
                 f"""
@@ -116,6 +137,7 @@ def fleet() -> dashboard.Dashboard:
                 """,
                 units=(("lifetime", "s"),),
                 link=DEVICE_LINK,
+                width=24,
             )
         )
     )

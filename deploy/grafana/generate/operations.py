@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from deploy.grafana.generate.parts import DEVICE_LINK, GREEN, ORANGE, RED, board, chart, number, rows
+from deploy.grafana.generate.parts import DEVICE_LINK, GREEN, ORANGE, PATHS, RED, board, chart, number, rows
 
 BUCKET = "date_bin($__interval_ms * interval '1 ms', created_at, $__timeFrom())"
 
@@ -92,8 +92,8 @@ def operations() -> dashboard.Dashboard:
         .with_panel(
             rows(
                 "failures by reason",
-                """
-                SELECT operation_type AS operation, path, reason, count(*),
+                f"""
+                SELECT operation_type AS operation, {PATHS} AS path, reason, count(*),
                        count(DISTINCT endpoint_id) AS devices, max(finished_at) AS last
                 FROM endpoint_operation WHERE status = 'FAILED' AND $__timeFilter(created_at)
                 GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 200
@@ -103,8 +103,8 @@ def operations() -> dashboard.Dashboard:
         .with_panel(
             rows(
                 "the longest waits",
-                """
-                SELECT e.name AS endpoint, o.id, o.operation_type AS operation, o.path, o.attempts,
+                f"""
+                SELECT e.name AS endpoint, o.id, o.operation_type AS operation, {PATHS} AS path, o.attempts,
                        o.created_at AS created, extract(epoch FROM now() - o.created_at) AS waits,
                        e.registered, o.reason AS "last reason"
                 FROM endpoint_operation o JOIN endpoint e ON e.id = o.endpoint_id

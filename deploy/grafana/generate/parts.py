@@ -1,17 +1,21 @@
-"""What all dashboards are made of: queries of PostgreSQL, panels, variables, links."""
+"""What all dashboards are made of: queries of PostgreSQL and of Prometheus, panels, variables, links."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_uppercase
 from textwrap import dedent
 from typing import Self
 
-from grafana_foundation_sdk.builders import common, dashboard, stat, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.cog import builder, variants
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models import prometheus as prometheus_models
 
-DATASOURCE = models.DataSourceRef(type_val="grafana-postgresql-datasource", uid="${datasource}")
+# A dashboard asks one data source, which its variable `datasource` chooses.
+POSTGRESQL = models.DataSourceRef(type_val="grafana-postgresql-datasource", uid="${datasource}")
+PROMETHEUS = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "flownexus"
 MAX_ROWS = 2000
 """At most so many rows come to a panel, whatever the time range."""
@@ -37,7 +41,7 @@ class Query(builder.Builder["Query"], variants.Dataquery):
         """Return the target as the data source's editor writes it."""
         return {
             "refId": "A",
-            "datasource": DATASOURCE,
+            "datasource": POSTGRESQL,
             "editorMode": "code",
             "format": self._format,
             "rawQuery": True,
@@ -45,16 +49,27 @@ class Query(builder.Builder["Query"], variants.Dataquery):
         }
 
 
+def metric(expr: str, legend: str = "") -> prometheus.Dataquery:
+    """Return a query of Prometheus; `legend` may name labels as {{label}}."""
+    query = prometheus.Dataquery().datasource(PROMETHEUS).editor_mode(prometheus_models.QueryEditorMode.CODE)
+    return query.expr(expr).legend_format(legend)
+
+
 def number(
-    title: str, sql: str, *, unit: str = "short", steps: Steps = ((None, GREEN),), description: str = ""
+    title: str,
+    asked: str | prometheus.Dataquery,
+    *,
+    unit: str = "short",
+    steps: Steps = ((None, GREEN),),
+    description: str = "",
 ) -> stat.Panel:
-    """Return a panel of one number, coloured by thresholds."""
+    """Return a panel of one number, coloured by thresholds; `asked` is SQL or a metric()."""
     return (
         stat.Panel()
         .title(title)
         .description(description)
-        .datasource(DATASOURCE)
-        .with_target(Query(sql))
+        .datasource(POSTGRESQL if isinstance(asked, str) else PROMETHEUS)
+        .with_target(Query(asked) if isinstance(asked, str) else asked.ref_id("A").instant())
         .unit(unit)
         .thresholds(_thresholds(steps))
         .graph_mode(common_models.BigValueGraphMode.NONE)
@@ -64,15 +79,29 @@ def number(
 
 
 def chart(
-    title: str, sql: str, *, unit: str = "short", width: int = 12, bars: bool = False, description: str = ""
+    title: str,
+    asked: str | Sequence[prometheus.Dataquery],
+    *,
+    unit: str = "short",
+    width: int = 12,
+    bars: bool = False,
+    description: str = "",
 ) -> timeseries.Panel:
-    """Return a panel of lines, or of stacked bars, over time; each column of numbers is a series."""
+    """Return a panel of lines, or of stacked bars, over time.
+
+    `asked` is SQL, of which each column of numbers is a series, or metric()s.
+    """
+    targets: Sequence[builder.Builder[variants.Dataquery]] = (
+        [Query(asked, series=True)]
+        if isinstance(asked, str)
+        else [each.ref_id(ref_id).range() for ref_id, each in zip(ascii_uppercase, asked, strict=False)]
+    )
     panel = (
         timeseries.Panel()
         .title(title)
         .description(description)
-        .datasource(DATASOURCE)
-        .with_target(Query(sql, series=True))
+        .datasource(POSTGRESQL if isinstance(asked, str) else PROMETHEUS)
+        .targets(list(targets))
         .unit(unit)
         .legend(
             common.VizLegendOptions()
@@ -90,6 +119,23 @@ def chart(
     return panel.line_width(1).fill_opacity(8).span_nulls(False)
 
 
+def bars(title: str, sql: str, *, description: str = "") -> bargauge.Panel:
+    """Return a panel of horizontal bars: one for each column of a statement's only row."""
+    return (
+        bargauge.Panel()
+        .title(title)
+        .description(description)
+        .datasource(POSTGRESQL)
+        .with_target(Query(sql))
+        .unit("short")
+        .min(0)
+        .orientation(common_models.VizOrientation.HORIZONTAL)
+        .display_mode(common_models.BarGaugeDisplayMode.BASIC)
+        .span(12)
+        .height(8)
+    )
+
+
 def rows(
     title: str,
     sql: str,
@@ -104,7 +150,7 @@ def rows(
         table.Panel()
         .title(title)
         .description(description)
-        .datasource(DATASOURCE)
+        .datasource(POSTGRESQL)
         .with_target(Query(sql))
         .span(width)
         .height(9)
@@ -118,9 +164,20 @@ def rows(
     return panel
 
 
+# The search goes with the endpoint: a choice offers 500, and keeps none that it does not offer.
 DEVICE_LINK = (
     "endpoint",
-    "/d/flownexus-device?var-endpoint=${__value.raw:percentencode}&${__url_time_range}",
+    (
+        "/d/flownexus-device?${datasource:queryparam}&var-search=${__value.raw:percentencode}"
+        "&var-endpoint=${__value.raw:percentencode}&${__url_time_range}"
+    ),
+)
+TELEMETRY_LINK = (
+    "path",
+    (
+        "/d/flownexus-telemetry?${datasource:queryparam}&${search:queryparam}&${endpoint:queryparam}"
+        "&var-path=${__value.raw:percentencode}&${__url_time_range}"
+    ),
 )
 
 
@@ -131,7 +188,7 @@ def choice(
     return (
         dashboard.QueryVariable(name)
         .label(label)
-        .datasource(DATASOURCE)
+        .datasource(POSTGRESQL)
         .query(dedent(sql).strip())
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .multi(several)
@@ -144,6 +201,8 @@ def text(name: str, label: str) -> dashboard.TextBoxVariable:
     return dashboard.TextBoxVariable(name).label(label).default_value("")
 
 
+PATHS = "coalesce(path, array_to_string(paths, ' '))"
+"""What an operation is for: one path, or several."""
 SEARCH = text("search", "search")
 ENDPOINT = f"""
     SELECT name FROM endpoint
@@ -158,7 +217,7 @@ def note(name: str, sql: str, colour: str) -> dashboard.AnnotationQuery:
     return (
         dashboard.AnnotationQuery()
         .name(name)
-        .datasource(DATASOURCE)
+        .datasource(POSTGRESQL)
         .enable(True)
         .icon_color(colour)
         .target(_AnnotationTarget(target))
@@ -179,7 +238,9 @@ class _AnnotationTarget(models.AnnotationTarget, builder.Builder[models.Annotati
         return self._target
 
 
-def board(uid: str, title: str, description: str) -> dashboard.Dashboard:
+def board(
+    uid: str, title: str, description: str, source: models.DataSourceRef = POSTGRESQL
+) -> dashboard.Dashboard:
     """Return an empty dashboard with the data source as a variable and links to the others."""
     return (
         dashboard.Dashboard(f"Flow Nexus: {title}")
@@ -199,9 +260,7 @@ def board(uid: str, title: str, description: str) -> dashboard.Dashboard:
             .keep_time(True)
         )
         .with_variable(
-            dashboard.DatasourceVariable("datasource")
-            .label("data source")
-            .type("grafana-postgresql-datasource")
+            dashboard.DatasourceVariable("datasource").label("data source").type(source.type_val or "")
         )
     )
 

@@ -32,7 +32,7 @@ def telemetry() -> dashboard.Dashboard:
                 "resource",
                 f"""
                 SELECT path FROM telemetry_latest
-                WHERE endpoint = (ARRAY[${{endpoint:sqlstring}}])[1] AND number IS NOT NULL
+                WHERE endpoint = ({CHOSEN})[1] AND number IS NOT NULL
                 ORDER BY object_id, object_instance_id, resource_id, resource_instance_id
                 LIMIT {MAX_CHOICES}
                 """,
@@ -65,9 +65,10 @@ def telemetry() -> dashboard.Dashboard:
             rows(
                 "latest values",
                 f"""
-                SELECT endpoint, number AS value, time, extract(epoch FROM now() - time) AS age
-                FROM telemetry_latest
-                WHERE endpoint = ANY({CHOSEN}) AND path = ${{path:sqlstring}}
+                SELECT l.endpoint, l.number AS value, t.units, l.time,
+                       extract(epoch FROM now() - l.time) AS age
+                FROM telemetry_latest l JOIN resource_type t USING (object_id, resource_id)
+                WHERE l.endpoint = ANY({CHOSEN}) AND l.path = ${{path:sqlstring}}
                 ORDER BY number DESC NULLS LAST LIMIT {MAX_CHOICES}
                 """,
                 units=(("age", "s"),),
