@@ -115,6 +115,10 @@ bench-gateway: $(STAMP) ## measure ingest-single behind OpenFaaS's gateway (root
 soak: $(STAMP) ## half of saturation for an hour, then writes benchmarks/SOAK.md; shorter: make soak ARGS='--minutes 10 --every 10'
 	$(RUN) -m benchmarks.soak $(ARGS)
 
+.PHONY: test-server
+test-server: $(STAMP) ## measure one small server in a container, as root; writes benchmarks/SERVER.md: ARGS='--minutes 1 --rows 1000'
+	$(RUN) -m benchmarks.server $(ARGS)
+
 .PHONY: chaos outage full-disk upgrade
 chaos: $(STAMP) ## kill parts under load for ten minutes, then audit: make chaos ARGS='--seconds 60 --seed 7'
 	$(RUN) -m chaos kills $(ARGS)

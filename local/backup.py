@@ -106,7 +106,7 @@ def back_up(layout: Layout, folder: Path) -> Manifest:
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
     scratch.mkdir(mode=0o700)
     try:
-        with _database(layout) as cluster:
+        with database(layout) as cluster:
             _save_files(layout.home, scratch)
             _save_spool(layout.home / "leshan" / "spool.db", scratch / "leshan" / "spool.db")
             with psycopg.connect(cluster.dsn(DATABASE), connect_timeout=10) as connection:
@@ -166,7 +166,7 @@ def restore(layout: Layout, folder: Path, *, replace: bool = False) -> Manifest:
 
 
 @contextlib.contextmanager
-def _database(layout: Layout) -> Iterator[Cluster]:
+def database(layout: Layout) -> Iterator[Cluster]:
     """Yield the world's PostgreSQL: as it runs, or started for as long as this takes."""
     try:
         lock = take(layout.home)

@@ -208,7 +208,7 @@ def test_a_failed_dump_leaves_no_half_of_a_backup(
     monkeypatch.setattr(backup, "LOCK_TIMEOUT", "200ms")
     layout = Layout(options(home))
     with backup._started(layout) as cluster, psycopg.connect(cluster.dsn(DATABASE)) as database:
-        monkeypatch.setattr(backup, "_database", lambda _: nullcontext(cluster))
+        monkeypatch.setattr(backup, "database", lambda _: nullcontext(cluster))
         database.execute("LOCK TABLE endpoint IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(BackupError, match=r"pg_dump: .*timeout"):
             back_up(layout, tmp_path / "new")
