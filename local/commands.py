@@ -205,7 +205,9 @@ def status(options: Options) -> int:
         )
         well = well and bool(replica["ready"])
     _console.print(table)
-    _console.print(escape(f"logs: {options.home / 'logs'}, or `{_make(options.home, 'logs')}`"))
+    # What is installed on a server has no Makefile.
+    shows = _make(options.home, "logs") if (REPOSITORY / "Makefile").exists() else "flownexus logs"
+    _console.print(escape(f"logs: {options.home / 'logs'}, or `{shows}`"))
     _console.print("all is well" if well else "starting, or not all is well: see the logs")
     return 0 if well else 1
 
