@@ -98,10 +98,10 @@ test-openfaas: $(STAMP) ## build the images, run them as containers behind OpenF
 .PHONY: images push
 images: $(STAMP) ## build all images: make images REGISTRY=... TAG=... OFFLINE=1 (docs/images.md)
 	@$(RUN) -m deploy.images build --engine "$(ENGINE)" --base "$(BASE)" --java-base "$(JAVA_BASE)" \
-		--flags "$(BUILD_FLAGS)" --only "$(ONLY)" $(if $(OFFLINE),--archives build/images)
+		--flags="$(BUILD_FLAGS)" --only "$(ONLY)" $(if $(OFFLINE),--archives build/images)
 
 push: $(STAMP) ## push all images to REGISTRY
-	@$(RUN) -m deploy.images push --engine "$(ENGINE)" --flags "$(PUSH_FLAGS)" --only "$(ONLY)"
+	@$(RUN) -m deploy.images push --engine "$(ENGINE)" --flags="$(PUSH_FLAGS)" --only "$(ONLY)"
 
 .PHONY: bench soak
 bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json

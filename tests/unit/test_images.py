@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,19 @@ def test_an_engine_that_does_not_work_is_passed_over_and_its_reason_told(
 def test_another_engine_is_refused() -> None:
     with pytest.raises(EngineError, match="ENGINE is one of docker, podman, buildah, not 'kaniko'"):
         Engine.find("kaniko")
+
+
+def test_a_single_flag_of_the_engine_is_passed_on() -> None:
+    """It begins with a dash, and so was taken for a flag of ours."""
+    printed = subprocess.run(
+        ["make", "-n", "push", "PUSH_FLAGS=--tls-verify=false"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout
+    assert '--flags="--tls-verify=false"' in printed
 
 
 def test_an_image_s_context_is_where_faas_cli_lays_it_out() -> None:
