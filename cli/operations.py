@@ -34,7 +34,10 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
         )
         command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
         for field in sorted(kind.__struct_fields__, key=list(_FIELDS).index):
-            _FIELDS[field](command)
+            if field == "value" and name in _SEVERAL:
+                command.add_argument("value", nargs="*", metavar=_SEVERAL[name][0], help=_SEVERAL[name][1])
+            else:
+                _FIELDS[field](command)
         command.set_defaults(run=queue)
 
 
@@ -67,10 +70,57 @@ _FIELDS: Final[Mapping[str, Callable[[argparse.ArgumentParser], None]]] = {
 """How each field of a kind is an argument, in the order of the command line."""
 
 
+def _attributes(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read pmin=10; an attribute alone is taken back."""
+    return {
+        name: _number(text) if text else None for name, _, text in (pair.partition("=") for pair in pairs)
+    }
+
+
+def _number(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _resources(pairs: Sequence[str]) -> dict[str, Any]:
+    return {"resources": _values(pairs)}
+
+
+def _values(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read 5700=21.5, or 1:INTEGER=7 where no model has the resource."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise ClientError(f"{pair}: write it as {pair}=VALUE")
+        key, colon, type_ = name.partition(":")
+        values[key] = {"type": type_, "value": text} if colon else text
+    return values
+
+
+_SEVERAL: Final[Mapping[str, tuple[str, str, Callable[[Sequence[str]], Any]]]] = {
+    "write-attributes": (
+        "NAME=NUMBER",
+        "pmin, pmax, epmin, epmax, gt, lt or st; a name alone takes it back",
+        _attributes,
+    ),
+    "create": (
+        "ID=VALUE",
+        "of a resource, such as 5700=21.5; ID:TYPE=VALUE where no model has it",
+        _resources,
+    ),
+}
+"""How several words are the value of a kind: what each is, what that means, and how it is read."""
+
+
 def queue(client: Client, given: argparse.Namespace) -> int:
     """Queue what the command line says, and wait for its end with --wait."""
     fields = {field: getattr(given, field) for field in KINDS[given.command].__struct_fields__}
-    body = {name: value for name, value in fields.items() if value not in {None, False}}
+    if given.command in _SEVERAL:
+        fields["value"] = _SEVERAL[given.command][2](given.value)
+    body = {name: value for name, value in fields.items() if value is not None and value is not False}
     if getattr(given, "type", None):
         body["value"] = {"type": given.type, "value": given.value}
     try:
@@ -81,7 +131,9 @@ def queue(client: Client, given: argparse.Namespace) -> int:
         if error.problem != UnknownDataTypeError.type:
             raise
         raise ClientError(
-            f"{given.path} is in no object model known there, and has not been seen yet: "
+            f"{error}; here: {_SEVERAL[given.command][1]}"
+            if given.command in _SEVERAL
+            else f"{given.path} is in no object model known there, and has not been seen yet: "
             f"add --type, one of {', '.join(DataType)}"
         ) from None
     return _follow(client, operation, given)

@@ -75,7 +75,7 @@ class Leshan:
         if self._session is None:
             raise RuntimeError("the session is not open: use `async with`")
         query = {**call.query, "timeout": str(max(1, int(self._timeouts.leshan_s)))}
-        text = "&".join(f"{name}={value}" for name, value in query.items())
+        text = "&".join(name if value is None else f"{name}={value}" for name, value in query.items())
         url = URL(f"{self._url}/api/clients/{_segment(endpoint)}{call.path}?{text}", encoded=True)
         headers = {} if (id_ := current_id()) is None else {CORRELATION_ID: id_}
         data = None

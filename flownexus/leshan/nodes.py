@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, below, check_id
@@ -195,3 +195,9 @@ def multiple_node(path: Path, data_type: DataType, values: Mapping[str, Value]) 
         "type": str(data_type),
         "values": {key: to_json(data_type, value) for key, value in values.items()},
     }
+
+
+def instance_node(id_: int | None, resources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write the node of an object instance; None is the id of one that is not there yet."""
+    own_id = {} if id_ is None else {"id": id_}
+    return {"kind": "instance", **own_id, "resources": list(resources)}

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flownexus.leshan.nodes import multiple_node, resource_node
+from flownexus.leshan.nodes import instance_node, multiple_node, resource_node
+from flownexus.lwm2m.attributes import in_query
+from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, from_json
 from flownexus.operations.catalogue import (
     CancelObserve,
+    Create,
+    Delete,
     Discover,
     Execute,
     Observe,
@@ -17,6 +21,7 @@ from flownexus.operations.catalogue import (
     Read,
     Unknown,
     Write,
+    WriteAttributes,
 )
 from flownexus.operations.write_format import WriteFormat
 
@@ -27,7 +32,8 @@ class Call:
 
     method: str
     path: str
-    query: Mapping[str, str]
+    query: Mapping[str, str | None]
+    """None is the value of a parameter that stands alone."""
     json: Mapping[str, Any] | None = None
     text: str | None = None
 
@@ -52,25 +58,46 @@ def call_of(operation: Operation, write_format: WriteFormat = WriteFormat.TLV) -
             return Call("DELETE", f"{path}/observe", {"active": "true"})
         case Discover(path=path):
             return Call("GET", f"{path}/discover", {})
+        case WriteAttributes(path=path, value=value):
+            return Call("PUT", f"{path}/attributes", in_query(value))
+        case Create():
+            return _create(operation, write_format)
+        case Delete(path=path):
+            return Call("DELETE", str(path), {})
         case Unknown(name=name):
             raise ValueError(f"this version knows no operation {name!r}")
 
 
 def _write(operation: Write, write_format: WriteFormat) -> Call:
-    """Return the request of a write, whose value is what typed_value() made.
+    """Return the request of a write, whose values are what typed_value() made.
 
     It replaces: for one value LwM2M knows nothing else (OMA LwM2M Core 1.1, 6.3.3); instances of a multiple
-    resource may be added or updated instead.
+    resource and resources of an object instance may be added or updated instead.
     """
     path, value = operation.path, operation.value
+    query = {"replace": "true" if value.get("replace", True) else "false"} | _format(write_format)
+    if "resources" in value:
+        return Call("PUT", str(path), query, json=instance_node(path.object_instance_id, _nodes(operation)))
+    return Call("PUT", str(path), query, json=_node(path, value))
+
+
+def _create(operation: Create, write_format: WriteFormat) -> Call:
+    """Return the request of a create: the id of the instance, if one is asked for, is in its node."""
+    node = instance_node(operation.path.object_instance_id, _nodes(operation))
+    return Call("POST", f"/{operation.path.object_id}", _format(write_format), json=node)
+
+
+def _format(write_format: WriteFormat) -> dict[str, str]:
+    return {} if write_format is WriteFormat.TLV else {"format": write_format}  # TLV is Leshan's own choice
+
+
+def _nodes(operation: Operation) -> list[dict[str, Any]]:
+    return [_node(path, value) for path, value in operation.written.items()]
+
+
+def _node(path: Path, value: Mapping[str, Any]) -> dict[str, Any]:
     data_type = DataType(value["type"])
-    query = {"replace": "true"}
     if "values" in value:
         values = {key: from_json(data_type, raw) for key, raw in value["values"].items()}
-        node = multiple_node(path, data_type, values)
-        query["replace"] = "true" if value["replace"] else "false"
-    else:
-        node = resource_node(path, data_type, from_json(data_type, value["value"]))
-    if write_format is not WriteFormat.TLV:  # which is what Leshan takes by itself
-        query["format"] = write_format
-    return Call("PUT", str(path), query, json=node)
+        return multiple_node(path, data_type, values)
+    return resource_node(path, data_type, from_json(data_type, value["value"]))

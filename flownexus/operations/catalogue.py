@@ -12,15 +12,20 @@ from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias, get_args
 import msgspec
 
 from flownexus.errors import ValidationFailedError
-from flownexus.lwm2m.path import BadPathError, Path
-from flownexus.operations.typed_value import is_typed, typed_value
+from flownexus.lwm2m import attributes
+from flownexus.lwm2m.path import MAX_ID, BadPathError, Path
+from flownexus.operations.typed_value import KnownTypes, is_id, is_typed, typed_value
+from flownexus.operations.write_format import WriteFormat
 
 MAX_ARGUMENTS: Final = 4096  # characters of an execute's arguments
 MAX_PACKAGE_URI: Final = 255
 """The longest Package URI, in bytes (OMA LwM2M Core 1.1, appendix E.6: /5/*/1)."""
 LEVELS: Final = ("", "object", "object instance", "resource", "resource instance")
 """What a path names, by the number of its ids."""
+_INSTANCE_DEPTH: Final = 2
 _RESOURCE_DEPTH: Final = 3
+_FORMATS_OF_NODES: Final = (WriteFormat.TLV, WriteFormat.SENML_CBOR, WriteFormat.SENML_JSON)
+"""In which several resources can go."""
 
 # arglist = arg *( "," arg ); arg = DIGIT / DIGIT "=" "'" *CHAR "'"; CHAR = "!" / %x23-26 / %x28-5B / %x5D-7E
 # (OMA LwM2M Core 1.1, 6.3.5).
@@ -38,8 +43,6 @@ class OperationBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="operat
     """To do it twice does what doing it once does."""
     brings_values: ClassVar[bool] = False
     """The content of its answer is values of resources, which are stored."""
-    has_content: ClassVar[bool] = False
-    """Its request has content, in a format that the device may refuse."""
     observes: ClassVar[bool] = False
     """Notifications may follow its answer."""
 
@@ -62,6 +65,20 @@ class OperationBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="operat
     def concerns(self) -> tuple[Path, ...]:
         """Return what it has to do with: of two that overlap, the younger one waits for the older one."""
         return self.targets
+
+    @property
+    def formats(self) -> Sequence[WriteFormat]:
+        """Return the formats in which its request's content may go, if it has content."""
+        return ()
+
+    @property
+    def written(self) -> Mapping[Path, Any]:
+        """Return the values that it writes, by resource (instance)."""
+        return {}
+
+    def typed(self, known: KnownTypes) -> Self:  # noqa: ARG002  # most have no value
+        """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""
+        return self
 
 
 def name_of(kind: type[OperationBase]) -> str:
@@ -122,21 +139,104 @@ class Read(OnePath, frozen=True, tag="read"):
 
 
 class Write(OnePath, frozen=True, tag="write"):
-    """Write a value (OMA LwM2M Core 1.1, 6.3.3).
+    """Write a value, or those of an object instance (OMA LwM2M Core 1.1, 6.3.3).
 
-    `value` is {"type", "value"}, or, before it is queued, the value alone: see typed_value().
+    `value` is {"type", "value"}, or, before it is queued, the value alone: see typed_value(). Of an object
+    instance it is {"resources": {<resource id>: <value>}, "replace"}.
     """
 
-    depths: ClassVar = range(3, 5)
+    depths: ClassVar = range(2, 5)
     repetition_is_harmless: ClassVar = True
-    has_content: ClassVar = True
 
     value: Any
 
     @property
-    def needs_type(self) -> bool:
-        """Say whether the value came without its data type."""
-        return not is_typed(self.value)
+    def formats(self) -> Sequence[WriteFormat]:
+        """Return all; text only of a value."""
+        return _FORMATS_OF_NODES if self.path.depth == _INSTANCE_DEPTH else tuple(WriteFormat)
+
+    @property
+    def written(self) -> Mapping[Path, Any]:
+        """Return the values that it writes, by resource (instance)."""
+        if self.path.depth == _INSTANCE_DEPTH:
+            return _by_resource(self.path, self.value)
+        return {self.path: self.value}
+
+    def typed(self, known: KnownTypes) -> Self:
+        """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""
+        if self.path.depth == _INSTANCE_DEPTH:
+            typed = _typed_resources(self, known)
+            return msgspec.structs.replace(self, value={**self.value, "resources": typed})
+        return msgspec.structs.replace(self, value=typed_value(self.value, known.get(_key(self.path))))
+
+    @classmethod
+    def faults(cls, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield each of its fields that is not valid in a request, and what would be."""
+        bad_path = list(super().faults(body))
+        yield from bad_path
+        value, path = body.get("value"), None if bad_path else cls._path(body)
+        if path is not None and path.depth == _INSTANCE_DEPTH:
+            wrong = _wrong_resources(value, path, {"resources", "replace"})
+        else:
+            wrong = _wrong_value(value, path) or _wrong_package_uri(value, path)
+        if wrong is not None:
+            yield "value", wrong
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Make one of a request without faults."""
+        path, value = cls._path(body), body["value"]
+        return cls(path=path, value={"replace": True, **value} if path.depth == _INSTANCE_DEPTH else value)
+
+
+class WriteAttributes(OnePath, frozen=True, tag="write-attributes"):
+    """Say when to notify (OMA LwM2M Core 1.1, 6.3.4); `value` is {"pmin": 10, "gt": 25.5, "lt": null}."""
+
+    repetition_is_harmless: ClassVar = True
+
+    value: Mapping[str, Any]
+
+    @classmethod
+    def faults(cls, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield each of its fields that is not valid in a request, and what would be."""
+        bad_path = list(super().faults(body))
+        yield from bad_path
+        if not bad_path:
+            try:
+                attributes.check(body.get("value"), cls._path(body))
+            except attributes.BadAttributeError as error:
+                yield "value", str(error)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Make one of a request without faults."""
+        return cls(path=cls._path(body), value=body["value"])
+
+
+class Create(OnePath, frozen=True, tag="create"):
+    """Create an object instance (OMA LwM2M Core 1.1, 6.3.6): of the path's id, or of one the device chooses.
+
+    `value` is {"resources": {<resource id>: <value>}}; repeated, it may make a second one.
+    """
+
+    depths: ClassVar = range(1, 3)
+    repetition_is_harmless: ClassVar = False
+
+    value: Mapping[str, Any]
+
+    @property
+    def formats(self) -> Sequence[WriteFormat]:
+        """Return those that several resources can go in."""
+        return _FORMATS_OF_NODES
+
+    @property
+    def written(self) -> Mapping[Path, Any]:
+        """Return the values that it writes, by resource; where the device chooses the instance, of 0."""
+        return _by_resource(self.path, self.value)
+
+    def typed(self, known: KnownTypes) -> Self:
+        """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""
+        return msgspec.structs.replace(self, value={"resources": _typed_resources(self, known)})
 
     @classmethod
     def faults(cls, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -144,7 +244,7 @@ class Write(OnePath, frozen=True, tag="write"):
         bad_path = list(super().faults(body))
         yield from bad_path
         path = None if bad_path else cls._path(body)
-        wrong = _wrong_value(body.get("value"), path) or _wrong_package_uri(body.get("value"), path)
+        wrong = _wrong_resources(body.get("value"), path, {"resources"})
         if wrong is not None:
             yield "value", wrong
 
@@ -152,6 +252,13 @@ class Write(OnePath, frozen=True, tag="write"):
     def of(cls, body: Mapping[str, Any]) -> Self:
         """Make one of a request without faults."""
         return cls(path=cls._path(body), value=body["value"])
+
+
+class Delete(OnePath, frozen=True, tag="delete"):
+    """Delete an object instance (OMA LwM2M Core 1.1, 6.3.7); repeated, it may find another one."""
+
+    depths: ClassVar = range(2, 3)
+    repetition_is_harmless: ClassVar = False
 
 
 class Execute(OnePath, frozen=True, tag="execute"):
@@ -227,7 +334,9 @@ class Unknown(OperationBase, frozen=True, tag="unknown"):
         return self.name
 
 
-Known: TypeAlias = Read | Write | Execute | Observe | CancelObserve | Discover
+Known: TypeAlias = (
+    Read | Write | Execute | Observe | CancelObserve | Discover | WriteAttributes | Create | Delete
+)
 Operation: TypeAlias = Known | Unknown
 
 KINDS: Final[Mapping[str, type[Known]]] = {name_of(kind): kind for kind in get_args(Known)}
@@ -264,6 +373,45 @@ def stored_operation(row: OperationRow) -> Operation:
         "repeatable": row.repeatable,
     }
     return kind(**{field: columns[field] for field in kind.__struct_fields__})
+
+
+def _key(path: Path) -> tuple[int, int]:
+    assert path.resource_id is not None  # noqa: S101  # a value is that of a resource
+    return path.object_id, path.resource_id
+
+
+def _by_resource(path: Path, value: Mapping[str, Any]) -> dict[Path, Any]:
+    """Return the values of {"resources"} by the paths of their resources."""
+    instance = path.object_instance_id or 0
+    return {Path(path.object_id, instance, int(id_)): each for id_, each in value["resources"].items()}
+
+
+def _typed_resources(operation: OperationBase, known: KnownTypes) -> dict[str, Any]:
+    """Return what is written to each resource of one object instance, by its id, with its data type."""
+    return {
+        str(path.resource_id): typed_value(each, known.get(_key(path)), f"value: resource {path.resource_id}")
+        for path, each in operation.written.items()
+    }
+
+
+def _wrong_resources(value: object, path: Path | None, keys: set[str]) -> str | None:
+    """Say what is wrong with {"resources"} of an object instance, beside `keys`."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("resources"), Mapping) or set(value) - keys:
+        return 'is the values of its resources by their ids: {"resources": {"5700": 21.5}' + (
+            ', "replace": false}' if "replace" in keys else "}"
+        )
+    if not isinstance(value.get("replace", True), bool):
+        return "replace is true, to have these resources only, or false, to keep those not named"
+    for id_, each in value["resources"].items():
+        if not is_id(id_):
+            return f"{id_[:64]!r} is no resource id, a number from 0 to {MAX_ID}"
+        if isinstance(each, Mapping) and "replace" in each:
+            return f"resource {id_}: replace stands beside resources, for all of them"
+        resource = None if path is None else Path(path.object_id, path.object_instance_id or 0, int(id_))
+        wrong = _wrong_value(each, resource) or _wrong_package_uri(each, resource)
+        if wrong is not None:
+            return f"resource {id_}: {wrong}"
+    return None
 
 
 def _wrong_value(value: object, path: Path | None) -> str | None:

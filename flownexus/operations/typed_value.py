@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from flownexus.errors import UnknownDataTypeError, ValidationFailedError
 from flownexus.lwm2m.path import MAX_ID
 from flownexus.lwm2m.value import BadValueError, DataType, from_json, to_json
+
+
+class KnownType(NamedTuple):
+    """The data type of a resource: its model's, or without a model the one that it was seen with."""
+
+    data_type: DataType
+    by_model: bool
+
+
+KnownTypes: TypeAlias = Mapping[tuple[int, int], KnownType]
+"""By object and resource."""
 
 
 def is_typed(value: object) -> bool:
@@ -15,57 +26,77 @@ def is_typed(value: object) -> bool:
     return isinstance(value, Mapping) and "type" in value
 
 
-def typed_value(value: object, seen: DataType | None) -> dict[str, Any]:
+def is_id(text: object) -> bool:
+    """Say whether a key of a JSON object is an id."""
+    return (
+        isinstance(text, str)
+        and text.isascii()
+        and text.isdigit()
+        and len(text) <= len(str(MAX_ID))
+        and str(int(text)) == text
+        and int(text) <= MAX_ID
+    )
+
+
+def typed_value(value: object, known: KnownType | None, where: str = "value") -> dict[str, Any]:
     """Return {"type", "value"} of what is to be written, in the JSON of flownexus.lwm2m.value.
 
-    `value` is {"type", "value"}, or the value alone: its data type is then `seen`, the one of the resource's
-    model, or without a model the one that it was seen with. Of a multiple resource it is
-    {"type", "values": {<instance id>: <value>}, "replace"?}, and so is what is returned. Raises
-    ValidationFailedError where the type is unknown or the value does not fit.
+    `value` is {"type", "value"}, or the value alone: its data type is then the one that is known. Of a
+    multiple resource it is {"type", "values": {<instance id>: <value>}, "replace"?}, and so is what is
+    returned. `where` names it in messages. Raises ValidationFailedError where the type is unknown or not the
+    one of the resource's model, or the value does not fit.
     """
-    if is_typed(value):
-        assert isinstance(value, Mapping)  # noqa: S101  # is_typed has seen to it
-        if "values" in value:
-            return _typed_values(value)
-        if set(value) != {"type", "value"}:
-            raise ValidationFailedError(
-                'value: write it as {"type": <data type>, "value": <value>}, or, of a multiple resource, as'
-                ' {"type": <data type>, "values": {"0": <value>}, "replace": true}'
+    if not is_typed(value):
+        if known is None:
+            raise UnknownDataTypeError(
+                f"{where}: this resource is in no object model known here, and has not been seen yet; "
+                'write the value as {"type": <data type>, "value": <value>}'
             )
-        name, raw = value["type"], value["value"]
-        if not isinstance(name, str) or name not in list(DataType):
-            raise ValidationFailedError(f"value: the type is one of {', '.join(DataType)}")
-        data_type = DataType(name)
-    elif seen is None:
-        raise UnknownDataTypeError(
-            "value: this resource is in no object model known here, and has not been seen yet; "
-            'write the value as {"type": <data type>, "value": <value>}'
+        return _typed(known.data_type, value, where)
+    assert isinstance(value, Mapping)  # noqa: S101  # is_typed has seen to it
+    if "values" not in value and set(value) != {"type", "value"}:
+        raise ValidationFailedError(
+            f'{where}: write it as {{"type": <data type>, "value": <value>}}, or, of a multiple resource, as'
+            ' {"type": <data type>, "values": {"0": <value>}, "replace": true}'
         )
-    else:
-        data_type, raw = seen, value
+    name = value["type"]
+    if not isinstance(name, str) or name not in list(DataType):
+        raise ValidationFailedError(f"{where}: the type is one of {', '.join(DataType)}")
+    data_type = DataType(name)
+    if known is not None and known.by_model and data_type is not known.data_type:
+        raise ValidationFailedError(
+            f"{where}: the type is {known.data_type}, as the object's model has it, not {data_type}"
+        )
+    if "values" in value:
+        return _typed_values(data_type, value, where)
+    return _typed(data_type, value["value"], where)
+
+
+def _typed(data_type: DataType, raw: object, where: str) -> dict[str, Any]:
     try:
         return {"type": str(data_type), "value": to_json(data_type, from_json(data_type, raw))}
     except BadValueError as error:
-        raise ValidationFailedError(f"value: {error}") from None
+        raise ValidationFailedError(f"{where}: {error}") from None
 
 
-def _typed_values(value: Mapping[str, Any]) -> dict[str, Any]:
+def _typed_values(data_type: DataType, value: Mapping[str, Any], where: str) -> dict[str, Any]:
     values, replace = value["values"], value.get("replace", True)
     if set(value) - {"type", "values", "replace"} or not isinstance(values, Mapping):
         raise ValidationFailedError(
-            'value: write those of a multiple resource as {"type": <data type>, "values": {"0": <value>},'
-            ' "replace": true}'
+            f"{where}: write those of a multiple resource as"
+            ' {"type": <data type>, "values": {"0": <value>}, "replace": true}'
         )
     if not isinstance(replace, bool):
         raise ValidationFailedError(
-            "value: replace is true, to have these instances only, or false, to keep those not named"
+            f"{where}: replace is true, to have these instances only, or false, to keep those not named"
         )
     for key in values:
-        if not (key.isascii() and key.isdigit() and str(int(key)) == key and int(key) <= MAX_ID):
-            raise ValidationFailedError(f"value: {key[:64]!r} is no instance id, a number from 0 to {MAX_ID}")
-    typed = {key: typed_value({"type": value["type"], "value": raw}, None) for key, raw in values.items()}
+        if not is_id(key):
+            raise ValidationFailedError(
+                f"{where}: {key[:64]!r} is no instance id, a number from 0 to {MAX_ID}"
+            )
     return {
-        "type": value["type"],
-        "values": {key: one["value"] for key, one in typed.items()},
+        "type": str(data_type),
+        "values": {key: _typed(data_type, raw, where)["value"] for key, raw in values.items()},
         "replace": replace,
     }

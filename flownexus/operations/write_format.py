@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -26,15 +26,15 @@ _NUMBERS: Final[Mapping[WriteFormat, int]] = {
 
 
 def write_formats(
-    learned: str | None, supported: Collection[int], refused: Collection[str]
+    possible: Iterable[WriteFormat], learned: str | None, supported: Collection[int], refused: Collection[str]
 ) -> list[WriteFormat]:
-    """Return the formats in which a write may still go, the best first.
+    """Return those of the possible formats in which a write may still go, the best first.
 
     `learned` is the one in which the device took an earlier write, `supported` the numbers that it registered
     with, `refused` those in which it answered this write 4.15. What it did not register with comes last:
     devices support more than they say.
     """
     return sorted(
-        (each for each in WriteFormat if each not in refused),
+        (each for each in possible if each not in refused),
         key=lambda each: (each != learned, _NUMBERS[each] not in supported),
     )

@@ -70,9 +70,9 @@ class _Claimed(NamedTuple):
     def of(self, endpoint: str) -> Claim:
         """Return the claim of this endpoint."""
         operation = stored_operation(self)
-        formats: Sequence[WriteFormat] = ()
-        if operation.has_content:
-            formats = write_formats(self.write_format, self.content_formats or (), self.formats_refused)
+        formats = write_formats(
+            operation.formats, self.write_format, self.content_formats or (), self.formats_refused
+        )
         return Claim(
             id=self.id,
             fence=self.fence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -17,11 +18,12 @@ from flownexus.errors import (
     TooWideError,
     ValidationFailedError,
 )
+from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
 from flownexus.operations import catalogue
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation
-from flownexus.operations.typed_value import typed_value
+from flownexus.operations.typed_value import KnownType, KnownTypes
 from flownexus.store import queries, send_for
 from flownexus.store.transaction import Transaction, transaction
 
@@ -90,8 +92,8 @@ def create(
 
     A key that the caller used for the same operation gives what was answered then. Raises NotFoundError where
     the endpoint was never seen, TooManyError where `max_queued` of its operations wait already, and
-    ValidationFailedError where a value came without its data type and the resource has not been seen either,
-    or the key was used for another operation.
+    ValidationFailedError where a value is not of the type of the resource's model, or came without a type and
+    the resource has not been seen either, or the key was used for another operation.
     """
 
     def work(current: Transaction) -> Operation:
@@ -143,10 +145,9 @@ def _added_before(
 
 def _columns(connection: Connection, operation: catalogue.Operation) -> dict[str, Any]:
     """Return the columns that a kind may have a field for."""
+    operation = operation.typed(_known_types(connection, operation.written))
     path, paths = getattr(operation, "path", None), getattr(operation, "paths", None)
     value = getattr(operation, "value", None)
-    if isinstance(operation, catalogue.Write):
-        value = typed_value(value, _seen_type(connection, operation))
     return {
         "path": None if path is None else str(path),
         "paths": None if paths is None else list(map(str, paths)),
@@ -157,14 +158,17 @@ def _columns(connection: Connection, operation: catalogue.Operation) -> dict[str
     }
 
 
-def _seen_type(connection: Connection, write: catalogue.Write) -> DataType | None:
-    """Return the data type of the resource where the value came without one, if it is known."""
-    if not write.needs_type:
-        return None
-    name = queries.seen_data_type(
-        connection, object_id=write.path.object_id, resource_id=write.path.resource_id
-    )
-    return DataType(name) if name else None
+def _known_types(connection: Connection, resources: Iterable[Path]) -> KnownTypes:
+    """Return the data types that are known of these resources."""
+    wanted = [(path.object_id, path.resource_id) for path in resources]
+    if not wanted:
+        return {}
+    object_ids, resource_ids = map(list, zip(*wanted, strict=True))
+    rows = queries.known_data_types(connection, object_ids=object_ids, resource_ids=resource_ids)
+    return {
+        (object_id, resource_id): KnownType(DataType(data_type), by_model)
+        for object_id, resource_id, data_type, by_model in rows
+    }
 
 
 def show(pool: ConnectionPool, id_: int) -> Operation:

@@ -26,6 +26,7 @@ from flownexus.operations.catalogue import (
 )
 
 RESOURCE = Path(3, 0, 15)
+STRING = {"type": "STRING", "value": "UTC"}
 API_DOCUMENT = File(__file__).parents[2] / "docs" / "api.md"
 
 
@@ -38,6 +39,19 @@ class Row(NamedTuple):
     paths: list[str] | None = None
 
 
+ROWS = {
+    "write": Row("write", "/3/0/15", STRING),
+    "write-attributes": Row("write-attributes", "/3/0/15", {"pmin": 1}),
+    "create": Row("create", "/3442/1", {"resources": {"110": STRING}}),
+    "delete": Row("delete", "/3442/1"),
+}
+"""Rows of the kinds that are not just for a resource."""
+
+
+def row_of(name: str) -> Row:
+    return ROWS.get(name, Row(name, "/3/0/15"))
+
+
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_a_kind_says_what_is_particular_to_it(kind: type[Known]) -> None:
     assert isinstance(kind.repetition_is_harmless, bool)
@@ -46,14 +60,15 @@ def test_a_kind_says_what_is_particular_to_it(kind: type[Known]) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_that_is_known_has_a_request(name: str) -> None:
-    row = Row(name, "/3/0/15", {"type": "STRING", "value": "UTC"})
-    assert call_of(stored_operation(row)).path.startswith("/3/0/15")
+    operation = stored_operation(row_of(name))
+    assert call_of(operation).path.startswith(f"/{operation.targets[0].object_id}")
 
 
 def test_what_is_done_twice_without_harm() -> None:
     assert all(each.may_repeat for each in (Read(path=RESOURCE), Write(path=RESOURCE, value=1)))
     assert all(each.may_repeat for each in (Observe(path=RESOURCE), CancelObserve(path=RESOURCE)))
     assert not Execute(path=RESOURCE).may_repeat
+    assert not any(stored_operation(row_of(name)).may_repeat for name in ("create", "delete"))
     assert Execute(path=RESOURCE, repeatable=True).may_repeat
 
 
@@ -64,8 +79,8 @@ def test_what_the_kinds_bring() -> None:
 
 def test_an_execute_concerns_its_object_instance_and_all_others_their_path() -> None:
     for name in KINDS:
-        concerns = stored_operation(Row(name, "/3/0/15")).concerns
-        assert concerns == ((Path(3, 0),) if name == "execute" else (RESOURCE,))
+        operation = stored_operation(row_of(name))
+        assert operation.concerns == ((Path(3, 0),) if name == "execute" else operation.targets)
 
 
 def test_a_row_has_the_fields_of_its_kind() -> None:

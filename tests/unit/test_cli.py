@@ -112,6 +112,24 @@ def test_a_write_is_waited_for(api: Api, run: Any, capsys: pytest.CaptureFixture
             {"operation": "write", "path": "/9/0/1", "value": {"type": "INTEGER", "value": "5"}},
         ),
         (["write", "a", "/9/0/1", ""], {"operation": "write", "path": "/9/0/1", "value": ""}),
+        (
+            ["write-attributes", "a", "/3303/0/5700", "pmin=10", "gt=-1.5", "st"],
+            {
+                "operation": "write-attributes",
+                "path": "/3303/0/5700",
+                "value": {"pmin": 10, "gt": -1.5, "st": None},
+            },
+        ),
+        (
+            ["create", "a", "/3442/7", "110=a=b", "9:INTEGER=5"],
+            {
+                "operation": "create",
+                "path": "/3442/7",
+                "value": {"resources": {"110": "a=b", "9": {"type": "INTEGER", "value": "5"}}},
+            },
+        ),
+        (["create", "a", "/3442"], {"operation": "create", "path": "/3442", "value": {"resources": {}}}),
+        (["delete", "a", "/3442/7"], {"operation": "delete", "path": "/3442/7"}),
         (["execute", "a", "/3/0/4"], {"operation": "execute", "path": "/3/0/4"}),
         (
             ["execute", "a", "/3/0/4", "--arguments", "0='x'", "--repeatable"],

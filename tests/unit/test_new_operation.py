@@ -68,15 +68,15 @@ class TestParse:
             (READ | {"path": "/70000"}, "path: "),
             (READ | {"path": 3}, "path: "),
             (
-                WRITE | {"path": "/3/0"},
-                "path: /3/0 is that of an object instance; write takes that of a resource or",
+                WRITE | {"path": "/3"},
+                "path: /3 is that of an object; write takes that of an object instance or",
             ),
             (EXECUTE | {"path": "/3"}, "path: "),
             (
                 EXECUTE | {"path": "/3/0/4/0"},
                 "path: /3/0/4/0 is that of a resource instance; execute takes that of a resource",
             ),
-            (READ | {"value": 1}, "value: belongs to a write only"),
+            (READ | {"value": 1}, "value: belongs to a write or "),
             (WRITE | {"value": None}, "value: is what to write"),
             (WRITE | {"value": {"type": "STRING", "value": 1}}, "value: 1 is not STRING"),
             (WRITE | {"value": {"type": "STRING", "value": "a\0"}}, "value: "),
@@ -95,8 +95,8 @@ class TestParse:
             (READ | {"priority": True}, "priority: "),
             (READ | {"priority": 1001}, "priority: "),
             (READ | {"argument": "0"}, "argument: is unknown; the fields are endpoint, operation, path"),
-            (READ | {"value": 0}, "value: belongs to a write only"),
-            (READ | {"value": False}, "value: belongs to a write only"),
+            (READ | {"value": 0}, "value: belongs to a write or "),
+            (READ | {"value": False}, "value: belongs to a write or "),
         ],
     )
     def test_what_is_not_valid_is_named(self, body: object, field: str) -> None:

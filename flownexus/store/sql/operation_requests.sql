@@ -1,7 +1,10 @@
--- name: seen_data_type(object_id, resource_id)$
--- By its model, whether it was seen or not.
-SELECT coalesce((SELECT data_type FROM resource_model WHERE object_id = :object_id AND resource_id = :resource_id),
-                (SELECT data_type FROM resource_type WHERE object_id = :object_id AND resource_id = :resource_id));
+-- name: known_data_types(object_ids, resource_ids)
+-- By their models, whether they were seen or not; without a model as they were seen.
+SELECT object_id, resource_id, coalesce(m.data_type, t.data_type), m.data_type IS NOT NULL
+FROM unnest(:object_ids::integer[], :resource_ids::integer[]) AS wanted(object_id, resource_id)
+LEFT JOIN resource_model m USING (object_id, resource_id)
+LEFT JOIN resource_type t USING (object_id, resource_id)
+WHERE coalesce(m.data_type, t.data_type) IS NOT NULL;
 
 -- name: add_operation(endpoint, operation, path, paths, concerns, value, arguments, repeatable, priority, requested_by, idempotency_key, fingerprint, max_queued)^
 -- None where the endpoint was never seen, has too many that wait, or the key was used before.

@@ -55,6 +55,7 @@ ROWS: Mapping[str, Rows] = {
     "operations": [operation()],
     "cancel_operation": [()],
     "why_facts": [WAITS],
+    "known_data_types": [],
     "only_read": [()],
     "endpoints": [Endpoint("sim-0001", True, CREATED)],
     "endpoint_ids": [("sim-0001", 7)],
@@ -111,20 +112,44 @@ def test_what_is_asked_is_queued_for_who_asks_and_is_a_hint(
 
 
 def test_a_plain_value_is_written_as_the_type_that_was_seen(start: Start, statements: Statements) -> None:
-    statements.rows["seen_data_type"] = [("INTEGER",)]
+    statements.rows["known_data_types"] = [(1, 1, "INTEGER", False)]
     assert start(statements).send("POST", "/", WRITE | {"value": 240}).status_code == 201
-    assert statements.of("seen_data_type") == [{"object_id": 1, "resource_id": 1}]
+    assert statements.of("known_data_types") == [{"object_ids": [1], "resource_ids": [1]}]
     assert statements.of("add_operation")[0]["value"].obj == WRITE["value"]
 
 
 def test_a_plain_value_of_a_resource_never_seen_is_refused_with_what_would_be_right(
     start: Start, statements: Statements, hints: Hints
 ) -> None:
-    statements.rows["seen_data_type"] = [(None,)]
+    statements.rows["known_data_types"] = []
     answer = start(statements).send("POST", "/", WRITE | {"value": 240})
     assert answer.status_code == 422
     assert '"type"' in answer.json()["detail"]
     assert (statements.of("add_operation"), hints.published) == ([], [])
+
+
+def test_a_value_of_another_type_than_its_model_s_is_refused(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    statements.rows["known_data_types"] = [(1, 1, "TIME", True)]
+    answer = start(statements).send("POST", "/", WRITE)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        "value: the type is TIME, as the object's model has it, not INTEGER",
+    )
+    assert (statements.of("add_operation"), hints.published) == ([], [])
+
+
+def test_the_values_of_an_object_instance_are_typed_by_one_statement(
+    start: Start, statements: Statements
+) -> None:
+    statements.rows["known_data_types"] = [(3442, 110, "STRING", True), (3442, 120, "INTEGER", True)]
+    body = READ | {"operation": "create", "path": "/3442", "value": {"resources": {"110": "x", "120": 7}}}
+    assert start(statements).send("POST", "/", body).status_code == 201
+    assert statements.of("known_data_types") == [{"object_ids": [3442] * 2, "resource_ids": [110, 120]}]
+    assert statements.of("add_operation")[0]["value"].obj == {
+        "resources": {"110": {"type": "STRING", "value": "x"}, "120": {"type": "INTEGER", "value": "7"}}
+    }
 
 
 def test_how_many_may_wait_is_a_setting(start: Start, statements: Statements) -> None:
@@ -160,7 +185,7 @@ def test_a_body_that_is_not_json_is_refused(
         (READ | {"operation": "reboot"}, [f"operation: is one of {', '.join(KINDS)}"]),
         (READ | {"path": "temperature"}, ["path: 'temperature' is not a LwM2M path"]),
         (READ | {"priority": 0}, ["priority: is a whole number from 1 to 1000"]),
-        (READ | {"value": 1}, ["value: belongs to a write only"]),
+        (READ | {"value": 1}, ["value: belongs to a write or "]),
         (READ | {"pathh": "/3"}, ["pathh: is unknown; the fields are endpoint, operation, path"]),
         (WRITE | {"value": {"type": "INTEGER", "value": "warm"}}, ["value: "]),
         (READ | {"endpoint": "a\0", "priority": True}, ["endpoint: is", "priority: is"]),

@@ -3,11 +3,13 @@ package io.flownexus.leshan.simulator;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.function.Supplier;
 import org.eclipse.leshan.client.LeshanClient;
 import org.eclipse.leshan.client.bootstrap.BootstrapHandler;
 import org.eclipse.leshan.client.bootstrap.DefaultBootstrapConsistencyChecker;
@@ -23,6 +25,7 @@ import org.eclipse.leshan.client.request.DownlinkRequestReceiver;
 import org.eclipse.leshan.client.resource.BaseInstanceEnabler;
 import org.eclipse.leshan.client.resource.BaseInstanceEnablerFactory;
 import org.eclipse.leshan.client.resource.LwM2mInstanceEnabler;
+import org.eclipse.leshan.client.resource.LwM2mInstanceEnablerFactory;
 import org.eclipse.leshan.client.resource.LwM2mObjectEnabler;
 import org.eclipse.leshan.client.resource.LwM2mObjectTree;
 import org.eclipse.leshan.client.resource.LwM2mRootEnabler;
@@ -59,9 +62,16 @@ final class DeviceClient {
     String uri = context.fleet().serverUri();
     List<LwM2mObjectEnabler> enablers = new ArrayList<>();
     enablers.add(
-        enabler(engine, 0, context.fleet().credentials().security(uri, context.endpoint())));
-    enablers.add(enabler(engine, 1, serverObject(context.spec().lifetime())));
-    objects.all().forEach(object -> enablers.add(enabler(engine, object.id(), object)));
+        enabler(
+            engine,
+            0,
+            context.fleet().credentials().security(uri, context.endpoint()),
+            DeviceClient::oneServer));
+    enablers.add(
+        enabler(engine, 1, serverObject(context.spec().lifetime()), DeviceClient::oneServer));
+    for (SimulatedObject object : objects.all()) {
+      enablers.add(enabler(engine, object.id(), object, object::another));
+    }
     return new LeshanClient(
         new DefaultClientEndpointNameProvider(context.endpoint()),
         enablers,
@@ -109,12 +119,17 @@ final class DeviceClient {
         BindingMode.U);
   }
 
-  private static ObjectEnabler enabler(Engine engine, int id, BaseInstanceEnabler instance) {
+  private static LwM2mInstanceEnabler oneServer() {
+    throw new UnsupportedOperationException("a simulated device has one server");
+  }
+
+  private static ObjectEnabler enabler(
+      Engine engine, int id, BaseInstanceEnabler instance, Supplier<LwM2mInstanceEnabler> another) {
     ObjectModel model = engine.models.getObjectModel(id);
     instance.setId(0);
     instance.setModel(model);
     Map<Integer, LwM2mInstanceEnabler> instances = new HashMap<>(Map.of(0, instance));
-    return new ObjectEnabler(id, model, instances, new NoMoreInstances(), ContentFormat.DEFAULT);
+    return new ObjectEnabler(id, model, instances, new Instances(another), ContentFormat.DEFAULT);
   }
 
   /** Sends at an attribute's least or greatest period on the device's executor, as all else. */
@@ -142,10 +157,15 @@ final class DeviceClient {
     }
   }
 
-  private static final class NoMoreInstances extends BaseInstanceEnablerFactory {
+  /** Makes instances that a server creates: of its id, or of the next. */
+  private record Instances(Supplier<LwM2mInstanceEnabler> another)
+      implements LwM2mInstanceEnablerFactory {
     @Override
-    public LwM2mInstanceEnabler create() {
-      throw new UnsupportedOperationException("a simulated object has one instance");
+    public LwM2mInstanceEnabler create(ObjectModel model, Integer id, Collection<Integer> used) {
+      LwM2mInstanceEnabler instance = another.get();
+      instance.setId(id == null ? BaseInstanceEnablerFactory.generateNewInstanceId(used) : id);
+      instance.setModel(model);
+      return instance;
     }
   }
 }

@@ -16,7 +16,8 @@ enum ObjectKind {
   FIRMWARE(5, FirmwareObject::new),
   EVENT_LOG(20, EventLogObject::new),
   TEMPERATURE(3303, TemperatureObject::new),
-  HUMIDITY(3304, HumidityObject::new);
+  HUMIDITY(3304, HumidityObject::new),
+  TEST(3442, host -> new TestObject());
 
   /** What a device has whose group does not say. */
   static final Set<ObjectKind> DEFAULT = EnumSet.of(DEVICE, FIRMWARE, EVENT_LOG, TEMPERATURE);
@@ -55,7 +56,7 @@ enum ObjectKind {
         .collect(Collectors.joining("+"));
   }
 
-  /** Make a device's only instance of this object. */
+  /** Make the instance of this object that a device begins with. */
   SimulatedObject create(ObjectHost host) {
     SimulatedObject object = constructor.apply(host);
     object.setModel(host.context().engine().models.getObjectModel(id));

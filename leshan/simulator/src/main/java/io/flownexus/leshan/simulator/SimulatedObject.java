@@ -45,6 +45,11 @@ abstract class SimulatedObject extends BaseInstanceEnabler {
     fireResourcesChange(getResourcePaths(ids));
   }
 
+  /** Make another instance for a server; UnsupportedOperationException when there is but one. */
+  SimulatedObject another() {
+    throw new UnsupportedOperationException("object " + id() + " has one instance");
+  }
+
   /** Get the value of a resource, or null. */
   Object value(int resource) {
     return values.get(resource);
@@ -89,11 +94,16 @@ abstract class SimulatedObject extends BaseInstanceEnabler {
   }
 
   private Map<Integer, Object> merged(LwM2mPath path, Object value) {
-    Map<Integer, Object> instances = new TreeMap<>();
-    if (value(path.getResourceId()) instanceof Map<?, ?> old) {
-      old.forEach((id, each) -> instances.put((Integer) id, each));
-    }
+    Map<Integer, Object> instances = instances(path.getResourceId());
     instances.put(path.getResourceInstanceId(), value);
+    return instances;
+  }
+
+  private Map<Integer, Object> instances(int resource) {
+    Map<Integer, Object> instances = new TreeMap<>();
+    if (value(resource) instanceof Map<?, ?> known) {
+      known.forEach((id, each) -> instances.put((Integer) id, each));
+    }
     return instances;
   }
 
@@ -121,7 +131,7 @@ abstract class SimulatedObject extends BaseInstanceEnabler {
     }
     Object value = written.getValue();
     if (written.isMultiInstances()) {
-      Map<Integer, Object> instances = new TreeMap<>();
+      Map<Integer, Object> instances = replace ? new TreeMap<>() : instances(resource);
       written.getInstances().forEach((id, each) -> instances.put(id, each.getValue()));
       value = instances;
     }

@@ -1,0 +1,228 @@
+"""Every kind of operation, at devices of Leshan's client library: a row each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pytest
+
+from flownexus.operations.catalogue import KINDS
+from tests.fixtures.nexus import LONG_POLL_TIMEOUT, Nexus, wait_for
+
+COUNT = 20
+OBJECTS = "objects=3+3303+3304+3442"
+GROUPS = (
+    f"prefix=kind-,count={COUNT},notify=0,lifetime=600,update=600s,{OBJECTS}",
+    f"prefix=lost-,count={COUNT},notify=0,lifetime=600,update=600s,{OBJECTS}",
+    f"prefix=doze-,count={COUNT},notify=0,lifetime=600,update=600s,sleepy,awake=2500ms,{OBJECTS}",
+)
+NEXUS = {"awake_time": 1.5}
+TOO_SLOW = LONG_POLL_TIMEOUT + 2
+"""Seconds after which a device answers when nobody waits for it any more."""
+TEMPERATURE = "/3303/0/5700"
+TIMEZONE = "/3/0/15"
+
+
+class Row(NamedTuple):
+    """What is asked of a device, and what becomes of it."""
+
+    kind: str
+    right: Mapping[str, Any]
+    status: str
+    """How the device answers what is right."""
+    refused: Mapping[str, Any]
+    why: str
+    """How the reason begins that a device, or Leshan, gives for what is refused."""
+    wrong: Mapping[str, Any]
+    detail: str
+    """How the answer to a request that is wrong begins."""
+    before: Mapping[str, Any] | None = None
+    """What is done before what is right."""
+
+
+ROWS = (
+    Row(
+        "read",
+        {"path": TEMPERATURE},
+        "CONTENT(205)",
+        {"path": "/3303/7/5700"},
+        "the device answered 4.04",
+        {"path": "3303//5700"},
+        "path: '3303//5700' is not a LwM2M path",
+    ),
+    Row(
+        "write",
+        {"path": "/3442/0", "value": {"resources": {"110": "x", "120": 7}, "replace": False}},
+        "CHANGED(204)",
+        {"path": "/3/0", "value": {"resources": {"0": "Flow Nexus"}, "replace": False}},
+        "the device answered 4.05",
+        {"path": "/3442/0", "value": {"resources": {"120": {"type": "STRING", "value": "7"}}}},
+        "value: resource 120: the type is INTEGER, as the object's model has it, not STRING",
+    ),
+    Row(
+        "execute",
+        {"path": "/3442/0/0"},
+        "CHANGED(204)",
+        {"path": "/3/0/0"},
+        "the device answered 4.05",
+        {"path": "/3442/0/0", "arguments": "reboot"},
+        "arguments: are digits",
+    ),
+    Row(
+        "observe",
+        {"path": TIMEZONE},
+        "CONTENT(205)",
+        {"path": "/3303/7/5700"},
+        "the device answered 4.04",
+        {"path": "/70000"},
+        "path: ",
+    ),
+    Row(
+        "cancel-observe",
+        {"path": TIMEZONE},
+        "CONTENT(205)",
+        {"path": "/3303/7/5700"},
+        "Leshan refuses the request: HTTP 404 No such observation",
+        {"path": ""},
+        "path: ",
+        before={"operation": "observe", "path": TIMEZONE},
+    ),
+    Row(
+        "discover",
+        {"path": "/3303/0"},
+        "CONTENT(205)",
+        {"path": "/3303/7"},
+        "the device answered 4.04",
+        {"path": "/3/0/7/1"},
+        "path: /3/0/7/1 is that of a resource instance; discover takes",
+    ),
+    Row(
+        "write-attributes",
+        {"path": TEMPERATURE, "value": {"pmin": 1, "pmax": 60, "gt": 30.5, "lt": -2, "st": 0.5}},
+        "CHANGED(204)",
+        {"path": TIMEZONE, "value": {"gt": 1}},
+        "the device answered 4.00",
+        {"path": TEMPERATURE, "value": {"pmin": "10"}},
+        "value: pmin is whole seconds",
+    ),
+    Row(
+        "create",
+        {"path": "/3442/7", "value": {"resources": {"110": "x", "130": 1.5}}},
+        "CREATED(201)",
+        {"path": "/3", "value": {"resources": {}}},
+        "the device answered 4.00",
+        {"path": "/3442", "value": {"resources": {"130": "warm"}}},
+        'value: resource 130: "warm" is not FLOAT',
+    ),
+    Row(
+        "delete",
+        {"path": "/3442/0"},
+        "DELETED(202)",
+        {"path": "/3/0"},
+        "the device answered 4.05",
+        {"path": "/3442"},
+        "path: /3442 is that of an object; delete takes that of an object instance",
+    ),
+)
+NAMES = [row.kind for row in ROWS]
+
+
+def test_each_kind_has_a_row() -> None:
+    assert sorted(NAMES) == sorted(KINDS)
+    assert len(ROWS) <= COUNT
+
+
+def device(group: str, row: Row) -> str:
+    """Return the device of a group that is this row's own."""
+    return f"{group}-{ROWS.index(row) + 1:04}"
+
+
+def queue(nexus: Nexus, endpoint: str, row: Row, asked: Mapping[str, Any]) -> int:
+    """Queue an operation of the row's kind, unless what is asked says another."""
+    body = {"endpoint": endpoint, "operation": row.kind, **asked}
+    answer = nexus.request("POST", "/function/operations", body, token=nexus.token("api"))
+    assert answer.status == 201, answer
+    id_: int = answer.json["id"]
+    return id_
+
+
+def prepare(nexus: Nexus, endpoint: str, row: Row) -> None:
+    nexus.await_idle(endpoint)
+    if row.before is not None:
+        nexus.await_status(queue(nexus, endpoint, row, row.before), "CONFIRMED")
+
+
+def received(nexus: Nexus, endpoint: str, row: Row) -> int:
+    """Return how often a device was asked for what is right."""
+    path = ",".join(row.right.get("paths", [row.right.get("path")]))
+    names = {"create": "create", "cancel-observe": "cancel-observe"}
+    return len(
+        [line for line in nexus.requests(endpoint, names.get(row.kind, row.kind)) if line["path"] in path]
+    )
+
+
+@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+def test_what_is_right_is_done_by_the_device(nexus: Nexus, row: Row) -> None:
+    endpoint = device("kind", row)
+    prepare(nexus, endpoint, row)
+    done = nexus.await_status(queue(nexus, endpoint, row, row.right), "CONFIRMED")
+    assert (done["attempts"], done["reason"], done["result"]["status"]) == (1, None, row.status)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+def test_what_a_device_refuses_fails_at_once_with_its_reason(nexus: Nexus, row: Row) -> None:
+    endpoint = device("kind", row)
+    nexus.await_idle(endpoint)
+    refused = nexus.await_status(queue(nexus, endpoint, row, row.refused), "FAILED")
+    assert refused["reason"].startswith(row.why), refused["reason"]
+    assert refused["attempts"] == (0 if row.why.startswith("Leshan") else 1)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+def test_what_is_wrong_is_refused_before_it_is_queued(nexus: Nexus, row: Row) -> None:
+    body = {"endpoint": device("kind", row), "operation": row.kind, **row.wrong}
+    answer = nexus.request("POST", "/function/operations", body, token=nexus.token("api"))
+    assert (answer.status, answer.json["detail"][: len(row.detail)]) == (422, row.detail)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+def test_a_device_that_sleeps_is_asked_when_it_wakes(nexus: Nexus, row: Row) -> None:
+    endpoint = device("doze", row)
+    prepare_asleep = row.before
+    if prepare_asleep is not None:
+        before = queue(nexus, endpoint, row, prepare_asleep)
+        nexus.control(endpoint, "update")
+        nexus.await_status(before, "CONFIRMED")
+    wait_for(lambda: nexus.state(endpoint) == "asleep", 10, "it asleep")
+    time.sleep(0.5)  # Leshan takes it for awake no longer than that
+    id_ = queue(nexus, endpoint, row, row.right)
+    wait_for(lambda: nexus.operation(id_)["reason"], 5, "dispatch-op to have seen that it sleeps")
+    assert nexus.status(id_) == ("QUEUED", 0)
+    nexus.control(endpoint, "update")
+    assert nexus.await_status(id_, "CONFIRMED")["attempts"] == 1
+
+
+@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+def test_what_a_lost_answer_leaves_unknown_is_repeated_only_where_that_is_harmless(
+    nexus: Nexus, row: Row
+) -> None:
+    endpoint = device("lost", row)
+    prepare(nexus, endpoint, row)
+    nexus.control(endpoint, "slow", seconds=str(TOO_SLOW))
+    id_ = queue(nexus, endpoint, row, row.right)
+    if not KINDS[row.kind].repetition_is_harmless:
+        lost = nexus.await_status(id_, "FAILED", TOO_SLOW + 5)
+        assert lost["reason"] == "outcome unknown: the device did not answer in time"
+        return
+    wait_for(lambda: nexus.status(id_) == ("QUEUED", 1), TOO_SLOW + 5, "the first attempt's end")
+    nexus.control(endpoint, "slow", seconds="0")
+    time.sleep(3)  # until the device has answered the first one
+    nexus.control(endpoint, "update")
+    assert nexus.await_status(id_, "CONFIRMED")["attempts"] == 2
+
+
+def test_nothing_is_stuck(nexus: Nexus) -> None:
+    for endpoint in [device(group, row) for group in ("kind", "lost", "doze") for row in ROWS]:
+        nexus.await_idle(endpoint)
