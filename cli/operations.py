@@ -34,7 +34,9 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
         )
         command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
         for field in sorted(kind.__struct_fields__, key=list(_FIELDS).index):
-            if field == "value" and name in _SEVERAL:
+            if field == "path" and kind.usual_path is not None:
+                command.add_argument("path", nargs="?", metavar="PATH", help=f"{kind.usual_path} by default")
+            elif field == "value" and name in _SEVERAL:
                 command.add_argument("value", nargs="*", metavar=_SEVERAL[name][0], help=_SEVERAL[name][1])
             else:
                 _FIELDS[field](command)
@@ -43,6 +45,10 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
 
 def _path(command: argparse.ArgumentParser) -> None:
     command.add_argument("path", metavar="PATH", help="such as /3303/0/5700")
+
+
+def _paths(command: argparse.ArgumentParser) -> None:
+    command.add_argument("paths", metavar="PATH", nargs="+", help="such as /3/0/9")
 
 
 def _value(command: argparse.ArgumentParser) -> None:
@@ -63,6 +69,7 @@ def _repeatable(command: argparse.ArgumentParser) -> None:
 
 _FIELDS: Final[Mapping[str, Callable[[argparse.ArgumentParser], None]]] = {
     "path": _path,
+    "paths": _paths,
     "value": _value,
     "arguments": _arguments,
     "repeatable": _repeatable,
@@ -105,6 +112,11 @@ _SEVERAL: Final[Mapping[str, tuple[str, str, Callable[[Sequence[str]], Any]]]] =
         "NAME=NUMBER",
         "pmin, pmax, epmin, epmax, gt, lt or st; a name alone takes it back",
         _attributes,
+    ),
+    "write-composite": (
+        "PATH=VALUE",
+        "such as /3/0/15=Europe/Berlin; PATH:TYPE=VALUE where no model has the resource",
+        _values,
     ),
     "create": (
         "ID=VALUE",
@@ -189,7 +201,8 @@ def _follow(client: Client, operation: Any, given: argparse.Namespace) -> int:
 
 
 def _print(operation: Any) -> None:
-    what = f"{operation['operation']} {operation['endpoint']} {operation.get('path') or ''}".rstrip()
+    paths = operation.get("path") or " ".join(operation.get("paths") or ())
+    what = f"{operation['operation']} {operation['endpoint']} {paths}".rstrip()
     reason = f": {operation['reason']}" if operation["reason"] else ""
     shown = f"operation {operation['id']}  {what}  {operation['status']}{reason}{_content(operation)}"
     sys.stdout.write(printable(shown) + "\n")

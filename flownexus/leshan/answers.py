@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from flownexus.leshan.nodes import Readings, readings
+from flownexus.leshan.nodes import Readings, Rejection, readings, readings_by_path
 from flownexus.operations.catalogue import OnePath, Operation
 from flownexus.operations.lifecycle import Outcome, Verdict
 
@@ -225,9 +225,15 @@ def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:
 
 def readings_of(operation: Operation, content: Any) -> Readings:
     """Take the values out of what the device sent; there are none where the kind brings none."""
-    if isinstance(operation, OnePath) and operation.brings_values and content is not None:
-        return readings(content, operation.path)
-    return Readings([], [])
+    if not operation.brings_values or content is None:
+        return Readings([], [])
+    match operation:
+        case OnePath(path=path):
+            return readings(content, path)
+        case _ if isinstance(content, Mapping):
+            return readings_by_path(content)
+        case _:
+            return Readings([], [Rejection("", "the answer is not values by their paths", content)])
 
 
 def _content(body: Mapping[str, Any]) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +13,21 @@ from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, from_json
 from flownexus.operations.catalogue import (
     CancelObserve,
+    CancelObserveComposite,
     Create,
     Delete,
     Discover,
     Execute,
     Observe,
+    ObserveComposite,
     Operation,
     Read,
+    ReadComposite,
+    SetClock,
     Unknown,
     Write,
     WriteAttributes,
+    WriteComposite,
 )
 from flownexus.operations.write_format import WriteFormat
 
@@ -38,9 +44,16 @@ class Call:
     text: str | None = None
 
 
-def call_of(operation: Operation, write_format: WriteFormat = WriteFormat.TLV) -> Call:
+def call_of(
+    operation: Operation,
+    write_format: WriteFormat | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> Call:
     """Return the request of an operation, in the form that Leshan's demo gave it.
 
+    `write_format` is that of its content, if it has any; None leaves it to Leshan. `clock` tells seconds of
+    the epoch.
     Raises ValueError, TypeError or KeyError where there is none: what did not come through the operations API
     is not checked.
     """
@@ -64,11 +77,23 @@ def call_of(operation: Operation, write_format: WriteFormat = WriteFormat.TLV) -
             return _create(operation, write_format)
         case Delete(path=path):
             return Call("DELETE", str(path), {})
+        case ReadComposite(paths=paths):
+            return Call("GET", "/composite", _paths(paths) | _composite_formats(write_format))
+        case WriteComposite():
+            nodes = {str(path): _node(path, value) for path, value in operation.written.items()}
+            return Call("PUT", "/composite", _format(write_format, "nodeformat"), json=nodes)
+        case ObserveComposite(paths=paths):
+            return Call("POST", "/composite/observe", _paths(paths) | _composite_formats(write_format))
+        case CancelObserveComposite(paths=paths):
+            return Call("DELETE", "/composite/observe", _paths(paths) | {"active": "true"})
+        case SetClock(path=path):
+            now = {"type": DataType.TIME, "value": int(clock() * 1000)}
+            return _write(Write(path=path, value=now), write_format)
         case Unknown(name=name):
             raise ValueError(f"this version knows no operation {name!r}")
 
 
-def _write(operation: Write, write_format: WriteFormat) -> Call:
+def _write(operation: Write, write_format: WriteFormat | None) -> Call:
     """Return the request of a write, whose values are what typed_value() made.
 
     It replaces: for one value LwM2M knows nothing else (OMA LwM2M Core 1.1, 6.3.3); instances of a multiple
@@ -81,14 +106,24 @@ def _write(operation: Write, write_format: WriteFormat) -> Call:
     return Call("PUT", str(path), query, json=_node(path, value))
 
 
-def _create(operation: Create, write_format: WriteFormat) -> Call:
+def _create(operation: Create, write_format: WriteFormat | None) -> Call:
     """Return the request of a create: the id of the instance, if one is asked for, is in its node."""
     node = instance_node(operation.path.object_instance_id, _nodes(operation))
     return Call("POST", f"/{operation.path.object_id}", _format(write_format), json=node)
 
 
-def _format(write_format: WriteFormat) -> dict[str, str]:
-    return {} if write_format is WriteFormat.TLV else {"format": write_format}  # TLV is Leshan's own choice
+def _paths(paths: Iterable[Path]) -> dict[str, str]:
+    return {"paths": ",".join(map(str, paths))}
+
+
+def _composite_formats(write_format: WriteFormat | None) -> dict[str, str]:
+    """Return in which format the paths go, and the values are to come."""
+    return _format(write_format, "pathformat") | _format(write_format, "nodeformat")
+
+
+def _format(write_format: WriteFormat | None, parameter: str = "format") -> dict[str, str]:
+    # TLV is Leshan's own choice.
+    return {} if write_format in {None, WriteFormat.TLV} else {parameter: str(write_format)}
 
 
 def _nodes(operation: Operation) -> list[dict[str, Any]]:

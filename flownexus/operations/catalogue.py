@@ -5,6 +5,7 @@ A new kind is a struct here, its request in flownexus.leshan.requests, and a tes
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias, get_args
@@ -18,6 +19,7 @@ from flownexus.operations.typed_value import KnownTypes, is_id, is_typed, typed_
 from flownexus.operations.write_format import WriteFormat
 
 MAX_ARGUMENTS: Final = 4096  # characters of an execute's arguments
+MAX_PATHS: Final = 100  # of a composite operation
 MAX_PACKAGE_URI: Final = 255
 """The longest Package URI, in bytes (OMA LwM2M Core 1.1, appendix E.6: /5/*/1)."""
 LEVELS: Final = ("", "object", "object instance", "resource", "resource instance")
@@ -25,7 +27,9 @@ LEVELS: Final = ("", "object", "object instance", "resource", "resource instance
 _INSTANCE_DEPTH: Final = 2
 _RESOURCE_DEPTH: Final = 3
 _FORMATS_OF_NODES: Final = (WriteFormat.TLV, WriteFormat.SENML_CBOR, WriteFormat.SENML_JSON)
-"""In which several resources can go."""
+"""In which several resources of one object instance can go."""
+_FORMATS_OF_COMPOSITES: Final = (WriteFormat.SENML_CBOR, WriteFormat.SENML_JSON)
+"""In which resources of several objects can go (OMA LwM2M Core 1.1, 7.4)."""
 
 # arglist = arg *( "," arg ); arg = DIGIT / DIGIT "=" "'" *CHAR "'"; CHAR = "!" / %x23-26 / %x28-5B / %x5D-7E
 # (OMA LwM2M Core 1.1, 6.3.5).
@@ -45,6 +49,8 @@ class OperationBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="operat
     """The content of its answer is values of resources, which are stored."""
     observes: ClassVar[bool] = False
     """Notifications may follow its answer."""
+    usual_path: ClassVar[Path | None] = None
+    """Of a kind for one resource: that of object instance 0, which it is for unless another is named."""
 
     @property
     def kind(self) -> str:
@@ -96,7 +102,6 @@ class OnePath(OperationBase, frozen=True, kw_only=True):
 
     depths: ClassVar = range(1, 5)
     """How many ids the path may have."""
-
     path: Path
 
     @property
@@ -120,15 +125,70 @@ class OnePath(OperationBase, frozen=True, kw_only=True):
     @classmethod
     def _path(cls, body: Mapping[str, Any]) -> Path:
         """Return the path of a request; raise BadPathError where there is none that this kind takes."""
-        text = body.get("path")
-        if not isinstance(text, str):
-            raise BadPathError("is a LwM2M path, such as /3303/0/5700")
-        path = Path.parse(text)
-        if path.depth not in cls.depths:
-            allowed = " or ".join(with_article(LEVELS[depth]) for depth in cls.depths)
-            own = with_article(LEVELS[path.depth])
-            raise BadPathError(f"{path} is that of {own}; {name_of(cls)} takes that of {allowed}")
+        text, usual = body.get("path"), cls.usual_path
+        if text is None and usual is not None:
+            return usual
+        path = _path_of(cls, text, cls.depths)
+        if usual is not None and _key(path) != _key(usual):
+            raise BadPathError(
+                f"{path} is not what {name_of(cls)} is for; it is {usual}, or that of another instance"
+            )
         return path
+
+
+class SeveralPaths(OperationBase, frozen=True, kw_only=True):
+    """What the kinds have that are for several paths: sorted, none of them below another."""
+
+    depths: ClassVar = range(1, 5)
+    """How many ids each path may have."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """Return its paths."""
+        return self.paths
+
+    @property
+    def formats(self) -> Sequence[WriteFormat]:
+        """Return those that paths can go in."""
+        return _FORMATS_OF_COMPOSITES
+
+    @classmethod
+    def faults(cls, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield each of its fields that is not valid in a request, and what would be."""
+        try:
+            _several(cls, body.get("paths"), cls.depths)
+        except BadPathError as error:
+            yield "paths", str(error)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Make one of a request without faults."""
+        return cls(paths=_several(cls, body["paths"], cls.depths))
+
+
+def _path_of(kind: type[OperationBase], text: object, depths: range) -> Path:
+    """Return the path that a text is; raise BadPathError where it is none that this kind takes."""
+    if not isinstance(text, str):
+        raise BadPathError("is a LwM2M path, such as /3303/0/5700")
+    path = Path.parse(text)
+    if path.depth not in depths:
+        allowed = " or ".join(with_article(LEVELS[depth]) for depth in depths)
+        own = with_article(LEVELS[path.depth])
+        raise BadPathError(f"{path} is that of {own}; {name_of(kind)} takes that of {allowed}")
+    return path
+
+
+def _several(kind: type[OperationBase], texts: object, depths: range) -> tuple[Path, ...]:
+    """Return paths in their order; raise BadPathError where they are none that this kind takes."""
+    if not isinstance(texts, Sequence) or isinstance(texts, str) or not 1 <= len(texts) <= MAX_PATHS:
+        raise BadPathError(f'are 1 to {MAX_PATHS} LwM2M paths, such as ["/3/0/9", "/3303/0/5700"]')
+    paths = sorted((_path_of(kind, text, depths) for text in texts), key=lambda path: path.ids)
+    for above, path in itertools.pairwise(paths):
+        if path.ids[: above.depth] == above.ids:
+            raise BadPathError(f"{above} and {path} overlap: leave one of them out")
+    return tuple(paths)
 
 
 class Read(OnePath, frozen=True, tag="read"):
@@ -272,8 +332,8 @@ class Execute(OnePath, frozen=True, tag="execute"):
 
     @property
     def may_repeat(self) -> bool:
-        """Say whether its user said that it may be sent again."""
-        return self.repeatable
+        """Say whether its user said that it may be sent again, or it is harmless."""
+        return self.repeatable or self.repetition_is_harmless
 
     @property
     def concerns(self) -> tuple[Path, ...]:
@@ -321,6 +381,134 @@ class Discover(OnePath, frozen=True, tag="discover"):
     repetition_is_harmless: ClassVar = True
 
 
+class ReadComposite(SeveralPaths, frozen=True, tag="read-composite"):
+    """Read values of several paths at once (OMA LwM2M Core 1.1, 6.3.8)."""
+
+    repetition_is_harmless: ClassVar = True
+    brings_values: ClassVar = True
+
+
+class WriteComposite(OperationBase, frozen=True, tag="write-composite"):
+    """Write values of several paths at once (OMA LwM2M Core 1.1, 6.3.9); `value` is {<path>: <value>}."""
+
+    depths: ClassVar = range(3, 5)
+    """How many ids each path may have."""
+    repetition_is_harmless: ClassVar = True
+
+    value: Mapping[str, Any]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Return the paths of the values, in their order."""
+        return _several(type(self), list(self.value), self.depths)
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """Return its paths."""
+        return self.paths
+
+    @property
+    def formats(self) -> Sequence[WriteFormat]:
+        """Return those that values of several objects can go in."""
+        return _FORMATS_OF_COMPOSITES
+
+    @property
+    def written(self) -> Mapping[Path, Any]:
+        """Return the values that it writes, by resource (instance)."""
+        return {Path.parse(path): value for path, value in self.value.items()}
+
+    def typed(self, known: KnownTypes) -> Self:
+        """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""
+        typed = {
+            str(path): typed_value(value, known.get(_key(path)), f"value: {path}")
+            for path, value in self.written.items()
+        }
+        return msgspec.structs.replace(self, value=typed)
+
+    @classmethod
+    def faults(cls, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield each of its fields that is not valid in a request, and what would be."""
+        value = body.get("value")
+        if not isinstance(value, Mapping):
+            yield "value", 'is the values by their paths: {"/3/0/14": "+02:00", "/3/0/15": "Europe/Berlin"}'
+            return
+        try:
+            _several(cls, list(value), cls.depths)
+        except BadPathError as error:
+            yield "value", f"its paths: {error}"
+            return
+        for path, each in value.items():
+            if is_typed(each) and "values" in each:
+                yield "value", f"{path}: write each instance by its own path, such as {path}/0"
+                return
+            wrong = _wrong_value(each, Path.parse(path)) or _wrong_package_uri(each, Path.parse(path))
+            if wrong is not None:
+                yield "value", f"{path}: {wrong}"
+                return
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Make one of a request without faults."""
+        return cls(value=body["value"])
+
+
+class ObserveComposite(SeveralPaths, frozen=True, tag="observe-composite"):
+    """Read values of several paths, and be notified of those that follow (OMA LwM2M Core 1.1, 6.4.2)."""
+
+    repetition_is_harmless: ClassVar = True
+    brings_values: ClassVar = True
+    observes: ClassVar = True
+
+
+class CancelObserveComposite(SeveralPaths, frozen=True, tag="cancel-observe-composite"):
+    """End the observation of several paths (OMA LwM2M Core 1.1, 6.4.5)."""
+
+    repetition_is_harmless: ClassVar = True
+
+    @property
+    def formats(self) -> Sequence[WriteFormat]:
+        """Return none: it goes as the observation went."""
+        return ()
+
+
+class Reboot(Execute, frozen=True, tag="reboot"):
+    """Reboot the device: execute /3/0/4 (OMA LwM2M Core 1.1, appendix E.4)."""
+
+    usual_path: ClassVar = Path(3, 0, 4)
+
+
+class FactoryReset(Execute, frozen=True, tag="factory-reset"):
+    """Give the device its factory settings again: execute /3/0/5 (OMA LwM2M Core 1.1, appendix E.4)."""
+
+    usual_path: ClassVar = Path(3, 0, 5)
+
+
+class RegistrationUpdateTrigger(Execute, frozen=True, tag="registration-update-trigger"):
+    """Let the device update its registration: execute /1/0/8 (OMA LwM2M Core 1.1, appendix E.2)."""
+
+    usual_path: ClassVar = Path(1, 0, 8)
+    repetition_is_harmless: ClassVar = True
+
+
+class Disable(Execute, frozen=True, tag="disable"):
+    """Let the device leave for its disable timeout: execute /1/0/4 (OMA LwM2M Core 1.1, appendix E.2)."""
+
+    usual_path: ClassVar = Path(1, 0, 4)
+
+
+class SetClock(OnePath, frozen=True, tag="set-clock"):
+    """Set the device's clock: write the time of sending to /3/0/13 (OMA LwM2M Core 1.1, appendix E.4)."""
+
+    usual_path: ClassVar = Path(3, 0, 13)
+    depths: ClassVar = range(3, 4)
+    repetition_is_harmless: ClassVar = True
+
+    @property
+    def formats(self) -> Sequence[WriteFormat]:
+        """Return all."""
+        return tuple(WriteFormat)
+
+
 class Unknown(OperationBase, frozen=True, tag="unknown"):
     """What a row asks for that this version does not know: a newer one has queued it. It is never sent."""
 
@@ -335,7 +523,24 @@ class Unknown(OperationBase, frozen=True, tag="unknown"):
 
 
 Known: TypeAlias = (
-    Read | Write | Execute | Observe | CancelObserve | Discover | WriteAttributes | Create | Delete
+    Read
+    | Write
+    | Execute
+    | Observe
+    | CancelObserve
+    | Discover
+    | WriteAttributes
+    | Create
+    | Delete
+    | ReadComposite
+    | WriteComposite
+    | ObserveComposite
+    | CancelObserveComposite
+    | Reboot
+    | FactoryReset
+    | RegistrationUpdateTrigger
+    | Disable
+    | SetClock
 )
 Operation: TypeAlias = Known | Unknown
 

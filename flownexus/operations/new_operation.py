@@ -23,6 +23,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     for field in msgspec.structs.fields(kind)
 }
 """The fields of all kinds, with what they have where nothing is said; null where something must be."""
+_IN_EACH_FINGERPRINT: Final = ("path", "value", "arguments", "repeatable")
+"""Those of the first version: a fingerprint is the same in each."""
 _FIELDS: Final = ("endpoint", "operation", *_DEFAULTS, "priority")
 
 
@@ -40,7 +42,11 @@ class NewOperation:
         asked = {
             "endpoint": self.endpoint,
             "operation": self.operation.kind,
-            **{name: getattr(self.operation, name, default) for name, default in _DEFAULTS.items()},
+            **{
+                name: getattr(self.operation, name, default)
+                for name, default in _DEFAULTS.items()
+                if name in _IN_EACH_FINGERPRINT or hasattr(self.operation, name)
+            },
             "priority": self.priority,
         }
         return hashlib.sha256(

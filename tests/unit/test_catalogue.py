@@ -44,6 +44,16 @@ ROWS = {
     "write-attributes": Row("write-attributes", "/3/0/15", {"pmin": 1}),
     "create": Row("create", "/3442/1", {"resources": {"110": STRING}}),
     "delete": Row("delete", "/3442/1"),
+    **{
+        name: Row(name, None, paths=["/3/0/14", "/3/0/15"])
+        for name in ("read-composite", "observe-composite", "cancel-observe-composite")
+    },
+    "write-composite": Row("write-composite", None, {"/3/0/15": STRING}, paths=["/3/0/15"]),
+    **{
+        name: Row(name, str(kind.usual_path))
+        for name, kind in KINDS.items()
+        if getattr(kind, "usual_path", None) is not None
+    },
 }
 """Rows of the kinds that are not just for a resource."""
 
@@ -61,26 +71,32 @@ def test_a_kind_says_what_is_particular_to_it(kind: type[Known]) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_that_is_known_has_a_request(name: str) -> None:
     operation = stored_operation(row_of(name))
-    assert call_of(operation).path.startswith(f"/{operation.targets[0].object_id}")
+    assert call_of(operation).path.startswith(f"/{operation.targets[0].object_id}") or "composite" in name
 
 
 def test_what_is_done_twice_without_harm() -> None:
     assert all(each.may_repeat for each in (Read(path=RESOURCE), Write(path=RESOURCE, value=1)))
     assert all(each.may_repeat for each in (Observe(path=RESOURCE), CancelObserve(path=RESOURCE)))
     assert not Execute(path=RESOURCE).may_repeat
-    assert not any(stored_operation(row_of(name)).may_repeat for name in ("create", "delete"))
+    unrepeatable = {name for name in KINDS if not stored_operation(row_of(name)).may_repeat}
+    assert unrepeatable == {"execute", "create", "delete", "reboot", "factory-reset", "disable"}
     assert Execute(path=RESOURCE, repeatable=True).may_repeat
 
 
 def test_what_the_kinds_bring() -> None:
-    assert {name for name, kind in KINDS.items() if kind.brings_values} == {"read", "observe"}
-    assert {name for name, kind in KINDS.items() if kind.observes} == {"observe"}
+    observing = {"observe", "observe-composite"}
+    reading = {"read", "read-composite"}
+    assert {name for name, kind in KINDS.items() if kind.brings_values} == observing | reading
+    assert {name for name, kind in KINDS.items() if kind.observes} == observing
 
 
 def test_an_execute_concerns_its_object_instance_and_all_others_their_path() -> None:
     for name in KINDS:
         operation = stored_operation(row_of(name))
-        assert operation.concerns == ((Path(3, 0),) if name == "execute" else operation.targets)
+        above = operation.targets[0].ids[:2]
+        assert operation.concerns == (
+            (Path(*above),) if isinstance(operation, Execute) else operation.targets
+        )
 
 
 def test_a_row_has_the_fields_of_its_kind() -> None:

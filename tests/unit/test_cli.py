@@ -129,6 +129,20 @@ def test_a_write_is_waited_for(api: Api, run: Any, capsys: pytest.CaptureFixture
             },
         ),
         (["create", "a", "/3442"], {"operation": "create", "path": "/3442", "value": {"resources": {}}}),
+        (
+            ["read-composite", "a", "/3/0/9", "/3303/0/5700"],
+            {"operation": "read-composite", "paths": ["/3/0/9", "/3303/0/5700"]},
+        ),
+        (
+            ["write-composite", "a", "/3/0/15=UTC", "/9/0/1:INTEGER=5"],
+            {
+                "operation": "write-composite",
+                "value": {"/3/0/15": "UTC", "/9/0/1": {"type": "INTEGER", "value": "5"}},
+            },
+        ),
+        (["reboot", "a"], {"operation": "reboot"}),
+        (["disable", "a", "/1/1/4"], {"operation": "disable", "path": "/1/1/4"}),
+        (["set-clock", "a"], {"operation": "set-clock"}),
         (["delete", "a", "/3442/7"], {"operation": "delete", "path": "/3442/7"}),
         (["execute", "a", "/3/0/4"], {"operation": "execute", "path": "/3/0/4"}),
         (
@@ -223,6 +237,29 @@ def test_what_a_read_brought_is_shown(
     api.answers = [(201, operation("CONFIRMED", result=result))]
     assert run("read", "--wait", "sim-0003", "/3/0/15") == 0
     assert capsys.readouterr().out.endswith(f"  CONFIRMED{shown}\n")
+
+
+def test_the_paths_of_an_operation_that_has_several_are_shown(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    several = {**operation("QUEUED"), "operation": "read-composite", "paths": ["/3/0/9", "/3303/0/5700"]}
+    del several["path"]
+    api.answers = [(201, several)]
+    assert run("read-composite", "sim-0003", "/3/0/9", "/3303/0/5700") == 0
+    assert capsys.readouterr().out == "operation 7  read-composite sim-0003 /3/0/9 /3303/0/5700  QUEUED\n"
+
+
+def test_a_pair_without_a_value_is_refused_with_what_would_be_right(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("create", "sim-0003", "/3442", "110") == 1
+    assert capsys.readouterr().err == "error: 110: write it as 110=VALUE\n"
+    assert api.asked == []
+    detail = "value: resource 9: this resource is in no object model"
+    api.answers = [(422, {"type": UnknownDataTypeError.type, "title": "Not valid", "detail": detail})]
+    assert run("create", "sim-0003", "/3442", "9=1") == 1
+    assert "resource 9: this resource is in no object model" in (error := capsys.readouterr().err)
+    assert "ID:TYPE=VALUE where no model has it" in error
 
 
 DEVICES = [

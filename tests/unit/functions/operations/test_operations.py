@@ -182,7 +182,7 @@ def test_a_body_that_is_not_json_is_refused(
     [
         ([READ], ["an operation is a JSON object with endpoint, operation and path"]),
         ({}, ["endpoint: is the endpoint client name", f"operation: is one of {', '.join(KINDS)}"]),
-        (READ | {"operation": "reboot"}, [f"operation: is one of {', '.join(KINDS)}"]),
+        (READ | {"operation": "explode"}, [f"operation: is one of {', '.join(KINDS)}"]),
         (READ | {"path": "temperature"}, ["path: 'temperature' is not a LwM2M path"]),
         (READ | {"priority": 0}, ["priority: is a whole number from 1 to 1000"]),
         (READ | {"value": 1}, ["value: belongs to a write or "]),
