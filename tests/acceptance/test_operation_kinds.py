@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flownexus.operations.catalogue import KINDS
+from flownexus.operations.catalogue import KINDS, Execute
 from tests.fixtures.nexus import LONG_POLL_TIMEOUT, Nexus, wait_for
 
 COUNT = 20
+"""Devices of a group: one for each row, and two."""
 OBJECTS = "objects=3+3303+3304+3442"
 GROUPS = (
     f"prefix=kind-,count={COUNT},notify=0,lifetime=600,update=600s,{OBJECTS}",
@@ -125,13 +126,95 @@ ROWS = (
         {"path": "/3442"},
         "path: /3442 is that of an object; delete takes that of an object instance",
     ),
+    Row(
+        "read-composite",
+        {"paths": [TEMPERATURE, "/3/0/9"]},
+        "CONTENT(205)",
+        {"paths": ["/3303/7", "/3304/7/5700"]},
+        "the device answered 4.04",
+        {"paths": ["/3", "/3/0"]},
+        "paths: /3 and /3/0 overlap",
+    ),
+    Row(
+        "write-composite",
+        {"value": {TIMEZONE: "Europe/Berlin", "/3442/0/120": 7, "/3442/0/1120/0": 8}},
+        "CHANGED(204)",
+        {"value": {"/3/0/0": "Flow Nexus"}},
+        "the device answered 4.05",
+        {"value": {TIMEZONE: {"type": "INTEGER", "value": 1}}},
+        "value: /3/0/15: the type is STRING, as the object's model has it, not INTEGER",
+    ),
+    Row(
+        "observe-composite",
+        {"paths": ["/3/0/14", TIMEZONE]},
+        "CONTENT(205)",
+        {"paths": ["/3303/7", "/3304/7/5700"]},
+        "the device answered 4.04",
+        {"paths": []},
+        "paths: are 1 to 100 LwM2M paths",
+    ),
+    Row(
+        "cancel-observe-composite",
+        {"paths": [TIMEZONE, "/3/0/14"]},
+        "CONTENT(205)",
+        {"paths": ["/3/0/9"]},
+        "Leshan refuses the request: HTTP 404 No such observation",
+        {"paths": "/3/0/14"},
+        "paths: are 1 to 100 LwM2M paths",
+        before={"operation": "observe-composite", "paths": ["/3/0/14", TIMEZONE]},
+    ),
+    Row(
+        "reboot",
+        {},
+        "CHANGED(204)",
+        {"path": "/3/1/4"},
+        "the device answered 4.04",
+        {"path": "/3/0/5"},
+        "path: /3/0/5 is not what reboot is for",
+    ),
+    Row(
+        "factory-reset",
+        {},
+        "CHANGED(204)",
+        {"path": "/3/1/5"},
+        "the device answered 4.04",
+        {"path": "/3/0/4"},
+        "path: /3/0/4 is not what factory-reset is for",
+    ),
+    Row(
+        "registration-update-trigger",
+        {},
+        "CHANGED(204)",
+        {"path": "/1/7/8"},
+        "the device answered 4.04",
+        {"arguments": "now"},
+        "arguments: are digits",
+    ),
+    Row(
+        "disable",
+        {},
+        "CHANGED(204)",
+        {"path": "/1/7/4"},
+        "the device answered 4.04",
+        {"repeatable": "yes"},
+        "repeatable: is true or false",
+    ),
+    Row(
+        "set-clock",
+        {},
+        "CHANGED(204)",
+        {"path": "/3/1/13"},
+        "the device answered 4.04",
+        {"value": 0},
+        "value: belongs to a write or",
+    ),
 )
 NAMES = [row.kind for row in ROWS]
 
 
 def test_each_kind_has_a_row() -> None:
     assert sorted(NAMES) == sorted(KINDS)
-    assert len(ROWS) <= COUNT
+    assert len(ROWS) <= COUNT - 2
 
 
 def device(group: str, row: Row) -> str:
@@ -155,12 +238,9 @@ def prepare(nexus: Nexus, endpoint: str, row: Row) -> None:
 
 
 def received(nexus: Nexus, endpoint: str, row: Row) -> int:
-    """Return how often a device was asked for what is right."""
-    path = ",".join(row.right.get("paths", [row.right.get("path")]))
-    names = {"create": "create", "cancel-observe": "cancel-observe"}
-    return len(
-        [line for line in nexus.requests(endpoint, names.get(row.kind, row.kind)) if line["path"] in path]
-    )
+    """Return how often a device was asked for an operation that is not to be repeated."""
+    name = "execute" if issubclass(KINDS[row.kind], Execute) else row.kind
+    return len(nexus.requests(endpoint, name))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=NAMES)
@@ -190,9 +270,8 @@ def test_what_is_wrong_is_refused_before_it_is_queued(nexus: Nexus, row: Row) ->
 @pytest.mark.parametrize("row", ROWS, ids=NAMES)
 def test_a_device_that_sleeps_is_asked_when_it_wakes(nexus: Nexus, row: Row) -> None:
     endpoint = device("doze", row)
-    prepare_asleep = row.before
-    if prepare_asleep is not None:
-        before = queue(nexus, endpoint, row, prepare_asleep)
+    if row.before is not None:
+        before = queue(nexus, endpoint, row, row.before)
         nexus.control(endpoint, "update")
         nexus.await_status(before, "CONFIRMED")
     wait_for(lambda: nexus.state(endpoint) == "asleep", 10, "it asleep")
@@ -215,12 +294,81 @@ def test_what_a_lost_answer_leaves_unknown_is_repeated_only_where_that_is_harmle
     if not KINDS[row.kind].repetition_is_harmless:
         lost = nexus.await_status(id_, "FAILED", TOO_SLOW + 5)
         assert lost["reason"] == "outcome unknown: the device did not answer in time"
+        wait_for(lambda: received(nexus, endpoint, row), 5, "the device to have done it")
+        nexus.control(endpoint, "slow", seconds="0")
+        nexus.control(endpoint, "update")
+        nexus.await_idle(endpoint)
+        assert (received(nexus, endpoint, row), nexus.status(id_)) == (1, ("FAILED", 1))
         return
     wait_for(lambda: nexus.status(id_) == ("QUEUED", 1), TOO_SLOW + 5, "the first attempt's end")
     nexus.control(endpoint, "slow", seconds="0")
     time.sleep(3)  # until the device has answered the first one
     nexus.control(endpoint, "update")
     assert nexus.await_status(id_, "CONFIRMED")["attempts"] == 2
+
+
+def test_what_a_composite_brings_is_one_event_and_its_notifications_come_until_it_is_cancelled(
+    nexus: Nexus,
+) -> None:
+    endpoint, offset = f"kind-{COUNT:04}", "/3/0/14"
+    nexus.await_idle(endpoint)
+    paths = {"endpoint": endpoint, "paths": [TIMEZONE, offset]}
+
+    def ask(operation: str) -> Mapping[str, Any]:
+        answer = nexus.request(
+            "POST", "/function/operations", paths | {"operation": operation}, token=nexus.token("api")
+        )
+        return nexus.await_status(answer.json["id"], "CONFIRMED")
+
+    def events(since: Any) -> list[tuple[str, int]]:
+        rows = nexus.sql(
+            "SELECT v.event_type, count(*) AS n FROM event v JOIN endpoint e ON e.id = v.endpoint_id"
+            " JOIN event_resource x ON (x.time, x.event_id) = (v.time, v.id)"
+            " WHERE e.name = %s AND v.event_type IN ('read', 'composite') AND v.time >= %s"
+            " GROUP BY v.time, v.id, v.event_type ORDER BY v.time",
+            endpoint, since,
+        )  # fmt: skip
+        return [(row["event_type"], row["n"]) for row in rows]
+
+    read = ask("read-composite")
+    assert sorted(read["result"]["content"]) == [offset, TIMEZONE]
+    assert events(read["last_attempt_at"]) == [("read", 2)]
+    observed = ask("observe-composite")
+    nexus.control(endpoint, "set", path=TIMEZONE, value="Asia/Tokyo")
+    wait_for(lambda: nexus.latest(endpoint, TIMEZONE) == "Asia/Tokyo", 5, "the notification")
+    assert events(observed["last_attempt_at"]) == [("read", 2), ("composite", 2)]
+    ask("cancel-observe-composite")
+    nexus.control(endpoint, "set", path=TIMEZONE, value="Asia/Seoul")
+    time.sleep(1)
+    assert nexus.latest(endpoint, TIMEZONE) == "Asia/Tokyo"
+
+
+def test_what_is_written_created_and_set_is_there(nexus: Nexus) -> None:
+    endpoint = f"kind-{COUNT - 1:04}"
+    nexus.await_idle(endpoint)
+
+    def ask(operation: str, **fields: Any) -> Any:
+        body = {"endpoint": endpoint, "operation": operation, **fields}
+        answer = nexus.request("POST", "/function/operations", body, token=nexus.token("api"))
+        return nexus.await_status(answer.json["id"], "CONFIRMED")["result"].get("content")
+
+    assert ask("create", path="/3442", value={"resources": {"110": "new", "120": 7}}) == "/3442/1"
+    assert ask("read", path="/3442/1/110")["value"] == "new"
+    ask("write", path="/3442/1", value={"resources": {"120": 8}, "replace": False})
+    assert [ask("read", path=f"/3442/1/{id_}")["value"] for id_ in (110, 120)] == ["new", "8"]
+    ask("write", path="/3442/1", value={"resources": {"120": 9}})
+    assert [ask("read", path=f"/3442/1/{id_}")["value"] for id_ in (110, 120)] == ["initial value", "9"]
+    ask("write-attributes", path="/3442/1/120", value={"pmin": 3, "gt": 1.5})
+    links = {link["url"]: link["attributes"] for link in ask("discover", path="/3442/1/120")}
+    assert {name: str(value) for name, value in links["/3442/1/120"].items()} == {"pmin": "3", "gt": "1.5"}
+    ask("write-attributes", path="/3442/1/120", value={"pmin": None})
+    links = {link["url"]: link["attributes"] for link in ask("discover", path="/3442/1/120")}
+    assert list(links["/3442/1/120"]) == ["gt"]
+    ask("delete", path="/3442/1")
+    assert "/3442/1" not in [link["url"] for link in ask("discover", path="/3442")]
+    ask("write", path="/3/0/13", value=946684800000)
+    ask("set-clock")
+    assert abs(ask("read", path="/3/0/13")["value"] / 1000 - time.time()) < 10
 
 
 def test_nothing_is_stuck(nexus: Nexus) -> None:
