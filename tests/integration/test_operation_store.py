@@ -14,6 +14,7 @@ import pytest
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import KINDS, Execute, Write
 from flownexus.operations.lifecycle import Settlement, Status, Wait, settle_unanswered
+from flownexus.operations.new_operation import parse_operation
 from flownexus.store import queries
 from flownexus.store.operation_claims import (
     HELD,
@@ -24,6 +25,7 @@ from flownexus.store.operation_claims import (
     concerns_all,
     renew,
 )
+from flownexus.store.operation_requests import create
 from flownexus.store.operation_results import End, Recorded, record
 from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
@@ -304,12 +306,33 @@ def test_one_of_several_targets_waits_for_an_older_one_of_any_of_them(
     assert order == [beside, first, both["id"], behind]
 
 
+STRING = {"type": "STRING", "value": "UTC"}
+PATHS = {"paths": ["/3/0/15", "/3303/0/5700"]}
+REQUESTS: dict[str, dict[str, Any]] = {
+    "write": {"path": "/3/0/15", "value": STRING},
+    "write-attributes": {"path": "/3303/0/5700", "value": {"pmin": 1, "gt": 1.5, "lt": None}},
+    "create": {"path": "/3442", "value": {"resources": {"110": STRING}}},
+    "delete": {"path": "/3442/1"},
+    "read-composite": PATHS,
+    "write-composite": {"value": {"/3/0/15": STRING, "/3442/0/110": STRING}},
+    "observe-composite": PATHS,
+    "cancel-observe-composite": PATHS,
+}
+"""What is asked of the kinds that are not just for a resource."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_queued_and_claimed(world: World, kind: str) -> None:
     world.endpoint()
-    world.queue(operation=kind, path="/3/0/4")
-    operation = take(world).operation
-    assert (operation.kind, operation.targets) == (kind, (Path(3, 0, 4),))
+    usual = str(KINDS[kind].usual_path or "/3/0/4")
+    asked = {"endpoint": "sim-0001", "operation": kind, **REQUESTS.get(kind, {"path": usual})}
+    new = parse_operation(asked)
+    shown = create(world.api_pool, new, "test", key="1").as_json()
+    assert {name: shown[name] for name in asked} == asked
+    assert create(world.api_pool, parse_operation(asked), "test", key="1").id == shown["id"]
+    claimed = take(world)
+    assert claimed.operation == new.operation
+    assert set(claimed.formats) == set(new.operation.formats)
 
 
 def test_a_row_of_a_kind_that_is_not_known_holds_up_no_other_endpoint(world: World) -> None:
@@ -342,7 +365,7 @@ def test_a_device_that_sleeps_is_sent_nothing_else_before_its_next_update(
     world: World, telemetry: Telemetry
 ) -> None:
     world.endpoint()
-    for path in ("/3/0/15", "/1/0/1", "/5/0/1"):
+    for path in ("/3/0/15", "/3/0/1", "/5/0/1"):
         world.queue(path=path, priority=1 + len(path))
     assert put_back(world, telemetry, take(world), ASLEEP) is Recorded.LAST
     assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]
