@@ -224,7 +224,7 @@ def longest_gap(moments: Iterable[float], began: float, ended: float) -> float:
 class Asked:
     """An operation that a user asked for, and what came of asking: an id, or what was said instead.
 
-    `mark` tells a write or an execute from all others; a read has none. Times are seconds of one clock.
+    `mark` tells a write or an execute from all others; other kinds have none. Times are seconds of one clock.
     """
 
     endpoint: str

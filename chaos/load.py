@@ -20,6 +20,7 @@ from local.web import bearer
 TEMPERATURE: Final = "/3303/0/5700"
 TIMEZONE: Final = "/3/0/15"
 RESET_ERRORS: Final = "/3/0/12"
+BATTERY_LEVEL: Final = "/3/0/9"
 SENDS_A_SECOND: Final = 1.0
 TIMEOUT: Final = 20.0
 """Seconds that a user waits, and that a device may take to send."""
@@ -128,7 +129,8 @@ class Load:
     def _operation(self, number: int) -> tuple[dict[str, Any], str]:
         """Return a user's request, and what it is known by."""
         endpoint = self._random.choice(self._devices)
-        match self._random.choice(("read", "write", "execute")):
+        mark = ""
+        match self._random.choice(("read", "write", "execute", "read-composite", "write-attributes")):
             case "write":
                 mark = f"chaos-{number}"
                 value = {"type": "STRING", "value": mark}
@@ -136,8 +138,20 @@ class Load:
             case "execute":
                 mark = f"0='chaos-{number}'"
                 body = {"endpoint": endpoint, "operation": "execute", "path": RESET_ERRORS, "arguments": mark}
+            case "read-composite":
+                body = {
+                    "endpoint": endpoint,
+                    "operation": "read-composite",
+                    "paths": [BATTERY_LEVEL, TEMPERATURE],
+                }
+            case "write-attributes":  # of what nobody observes
+                body = {
+                    "endpoint": endpoint,
+                    "operation": "write-attributes",
+                    "path": BATTERY_LEVEL,
+                    "value": {"pmin": 1, "pmax": 600},
+                }
             case _:
-                mark = ""
                 body = {"endpoint": endpoint, "operation": "read", "path": TEMPERATURE}
         return body, mark
 
@@ -146,7 +160,7 @@ class Load:
         device = self._random.choice(self._devices)
         url = f"http://127.0.0.1:{self._world.simulator_port}/devices/{device}/send"
         try:
-            async with control.post(url, params={"path": f"{TEMPERATURE},/3/0/9"}) as response:
+            async with control.post(url, params={"path": f"{TEMPERATURE},{BATTERY_LEVEL}"}) as response:
                 await response.read()
         except (aiohttp.ClientError, TimeoutError):
             pass

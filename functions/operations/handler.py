@@ -1,6 +1,6 @@
 """Operations on devices, as REST.
 
-POST /         {"endpoint", "operation", "path", "value"?, "arguments"?, "repeatable"?, "priority"?}:
+POST /         {"endpoint", "operation", "path"|"paths", "value"?, "arguments"?, "repeatable"?, "priority"?}:
                201 with the operation and its Location; with an Idempotency-Key header the same POST
                again is answered the same, and queues nothing
 GET /          ?endpoint=&status=&limit=50&cursor=: {"operations": [...], "next": <cursor> | null}
@@ -10,8 +10,9 @@ DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
 
 Endpoints and their values, /v1/endpoints, are in flownexus.web.endpoints.
 
-`operation` is one of the kinds in flownexus.operations.catalogue. A write's value is {"type", "value"} in
-Leshan's JSON, or the value alone where the resource's data type has been seen. An execute may have
+`operation` is one of the kinds in flownexus.operations.catalogue, which says what its fields are. A value is
+{"type", "value"} in Leshan's JSON, of its object model's type, or the value alone where the resource's type
+is known. An execute may have
 `arguments` such as 0='x',1 and may be marked `repeatable`: sent again when nobody knows whether it ran.
 `priority` is 1 to 1000, the higher goes first. Errors are application/problem+json: 400 no JSON, 401, 404
 an endpoint never seen, 409, 422 naming the fields, 429 too many that wait for it, 503 with Retry-After.
