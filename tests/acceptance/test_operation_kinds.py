@@ -13,7 +13,7 @@ from tests.fixtures.nexus import LONG_POLL_TIMEOUT, Nexus, wait_for
 
 COUNT = 20
 """Devices of a group: one for each row, and two."""
-OBJECTS = "objects=3+3303+3304+3442"
+OBJECTS = "objects=3+3303+3304+3341"
 GROUPS = (
     f"prefix=kind-,count={COUNT},notify=0,lifetime=600,update=600s,{OBJECTS}",
     f"prefix=lost-,count={COUNT},notify=0,lifetime=600,update=600s,{OBJECTS}",
@@ -55,20 +55,20 @@ ROWS = (
     ),
     Row(
         "write",
-        {"path": "/3442/0", "value": {"resources": {"110": "x", "120": 7}, "replace": False}},
+        {"path": "/3341/0", "value": {"resources": {"5527": "x", "5528": 7}, "replace": False}},
         "CHANGED(204)",
         {"path": "/3/0", "value": {"resources": {"0": "Flow Nexus"}, "replace": False}},
         "the device answered 4.05",
-        {"path": "/3442/0", "value": {"resources": {"120": {"type": "STRING", "value": "7"}}}},
-        "value: resource 120: the type is INTEGER, as the object's model has it, not STRING",
+        {"path": "/3341/0", "value": {"resources": {"5528": {"type": "STRING", "value": "7"}}}},
+        "value: resource 5528: the type is INTEGER, as the object's model has it, not STRING",
     ),
     Row(
         "execute",
-        {"path": "/3442/0/0"},
+        {"path": "/3341/0/5530"},
         "CHANGED(204)",
         {"path": "/3/0/0"},
         "the device answered 4.05",
-        {"path": "/3442/0/0", "arguments": "reboot"},
+        {"path": "/3341/0/5530", "arguments": "reboot"},
         "arguments: are digits",
     ),
     Row(
@@ -110,21 +110,21 @@ ROWS = (
     ),
     Row(
         "create",
-        {"path": "/3442/7", "value": {"resources": {"110": "x", "130": 1.5}}},
+        {"path": "/3341/7", "value": {"resources": {"5527": "x", "5548": 1.5}}},
         "CREATED(201)",
         {"path": "/3", "value": {"resources": {}}},
         "the device answered 4.00",
-        {"path": "/3442", "value": {"resources": {"130": "warm"}}},
-        'value: resource 130: "warm" is not FLOAT',
+        {"path": "/3341", "value": {"resources": {"5548": "warm"}}},
+        'value: resource 5548: "warm" is not FLOAT',
     ),
     Row(
         "delete",
-        {"path": "/3442/0"},
+        {"path": "/3341/0"},
         "DELETED(202)",
         {"path": "/3/0"},
         "the device answered 4.05",
-        {"path": "/3442"},
-        "path: /3442 is that of an object; delete takes that of an object instance",
+        {"path": "/3341"},
+        "path: /3341 is that of an object; delete takes that of an object instance",
     ),
     Row(
         "read-composite",
@@ -137,7 +137,7 @@ ROWS = (
     ),
     Row(
         "write-composite",
-        {"value": {TIMEZONE: "Europe/Berlin", "/3442/0/120": 7, "/3442/0/1120/0": 8}},
+        {"value": {TIMEZONE: "Europe/Berlin", "/3341/0/5528": 7}},
         "CHANGED(204)",
         {"value": {"/3/0/0": "Flow Nexus"}},
         "the device answered 4.05",
@@ -352,20 +352,20 @@ def test_what_is_written_created_and_set_is_there(nexus: Nexus) -> None:
         answer = nexus.request("POST", "/function/operations", body, token=nexus.token("api"))
         return nexus.await_status(answer.json["id"], "CONFIRMED")["result"].get("content")
 
-    assert ask("create", path="/3442", value={"resources": {"110": "new", "120": 7}}) == "/3442/1"
-    assert ask("read", path="/3442/1/110")["value"] == "new"
-    ask("write", path="/3442/1", value={"resources": {"120": 8}, "replace": False})
-    assert [ask("read", path=f"/3442/1/{id_}")["value"] for id_ in (110, 120)] == ["new", "8"]
-    ask("write", path="/3442/1", value={"resources": {"120": 9}})
-    assert [ask("read", path=f"/3442/1/{id_}")["value"] for id_ in (110, 120)] == ["initial value", "9"]
-    ask("write-attributes", path="/3442/1/120", value={"pmin": 3, "gt": 1.5})
-    links = {link["url"]: link["attributes"] for link in ask("discover", path="/3442/1/120")}
-    assert {name: str(value) for name, value in links["/3442/1/120"].items()} == {"pmin": "3", "gt": "1.5"}
-    ask("write-attributes", path="/3442/1/120", value={"pmin": None})
-    links = {link["url"]: link["attributes"] for link in ask("discover", path="/3442/1/120")}
-    assert list(links["/3442/1/120"]) == ["gt"]
-    ask("delete", path="/3442/1")
-    assert "/3442/1" not in [link["url"] for link in ask("discover", path="/3442")]
+    assert ask("create", path="/3341", value={"resources": {"5527": "new", "5528": 7}}) == "/3341/1"
+    assert ask("read", path="/3341/1/5527")["value"] == "new"
+    ask("write", path="/3341/1", value={"resources": {"5528": 8}, "replace": False})
+    assert [ask("read", path=f"/3341/1/{id_}")["value"] for id_ in (5527, 5528)] == ["new", "8"]
+    ask("write", path="/3341/1", value={"resources": {"5527": "newer"}})
+    assert [ask("read", path=f"/3341/1/{id_}")["value"] for id_ in (5527, 5528)] == ["newer", "0"]
+    ask("write-attributes", path="/3341/1/5528", value={"pmin": 3, "gt": 1.5})
+    links = {link["url"]: link["attributes"] for link in ask("discover", path="/3341/1/5528")}
+    assert {name: str(value) for name, value in links["/3341/1/5528"].items()} == {"pmin": "3", "gt": "1.5"}
+    ask("write-attributes", path="/3341/1/5528", value={"pmin": None})
+    links = {link["url"]: link["attributes"] for link in ask("discover", path="/3341/1/5528")}
+    assert list(links["/3341/1/5528"]) == ["gt"]
+    ask("delete", path="/3341/1")
+    assert "/3341/1" not in [link["url"] for link in ask("discover", path="/3341")]
     ask("write", path="/3/0/13", value=946684800000)
     ask("set-clock")
     assert abs(ask("read", path="/3/0/13")["value"] / 1000 - time.time()) < 10

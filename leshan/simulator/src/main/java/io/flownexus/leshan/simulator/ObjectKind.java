@@ -17,7 +17,7 @@ enum ObjectKind {
   EVENT_LOG(20, EventLogObject::new),
   TEMPERATURE(3303, TemperatureObject::new),
   HUMIDITY(3304, HumidityObject::new),
-  TEST(3442, host -> new TestObject());
+  DISPLAY(3341, host -> new DisplayObject());
 
   /** What a device has whose group does not say. */
   static final Set<ObjectKind> DEFAULT = EnumSet.of(DEVICE, FIRMWARE, EVENT_LOG, TEMPERATURE);
