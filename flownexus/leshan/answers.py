@@ -237,7 +237,9 @@ def readings_of(operation: Operation, content: Any) -> Readings:
 
 
 def _content(body: Mapping[str, Any]) -> Any:
-    return next((body[key] for key in _CONTENT if key in body), None)
+    content = next((body[key] for key in _CONTENT if key in body), None)
+    # Leshan's location is that of a CoAP option, without the first slash.
+    return f"/{content.lstrip('/')}" if isinstance(content, str) and "location" in body else content
 
 
 def _text(body: object) -> str:

@@ -34,9 +34,10 @@ def test_a_create_asks_for_an_instance_of_its_id_or_of_one_that_the_device_choos
     assert WriteFormat.TEXT not in operation.formats
 
 
-def test_where_an_instance_was_created_is_the_result() -> None:
+@pytest.mark.parametrize("location", ["3442/3", "/3442/3"])
+def test_where_an_instance_was_created_is_the_result(location: str) -> None:
     operation = Create(path=Path(3442), value={"resources": {}})
-    answer = Answered(200, {"status": "CREATED(201)", "success": True, "location": "/3442/3"})
+    answer = Answered(200, {"status": "CREATED(201)", "success": True, "location": location})
     settled = settle(Attempt(operation.may_repeat, 1), judge(answer))
     assert (settled.status, settled.result) == (
         Status.CONFIRMED,

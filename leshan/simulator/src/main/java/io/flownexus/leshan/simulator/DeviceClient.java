@@ -1,10 +1,8 @@
 package io.flownexus.leshan.simulator;
 
 import java.io.IOException;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -19,7 +17,6 @@ import org.eclipse.leshan.client.engine.RegistrationEngineFactory;
 import org.eclipse.leshan.client.notification.DefaultNotificationStrategy;
 import org.eclipse.leshan.client.notification.NotificationDataStore;
 import org.eclipse.leshan.client.notification.NotificationManager;
-import org.eclipse.leshan.client.object.Server;
 import org.eclipse.leshan.client.request.DefaultDownlinkReceiver;
 import org.eclipse.leshan.client.request.DownlinkRequestReceiver;
 import org.eclipse.leshan.client.resource.BaseInstanceEnabler;
@@ -37,7 +34,6 @@ import org.eclipse.leshan.core.link.DefaultLinkSerializer;
 import org.eclipse.leshan.core.link.lwm2m.attributes.DefaultLwM2mAttributeParser;
 import org.eclipse.leshan.core.link.lwm2m.attributes.NotificationAttributeTree;
 import org.eclipse.leshan.core.model.ObjectModel;
-import org.eclipse.leshan.core.request.BindingMode;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.ObserveRequest;
 import org.eclipse.leshan.core.response.ObserveResponse;
@@ -49,10 +45,12 @@ final class DeviceClient {
   /**
    * Build a client that is off; IOException when its credentials cannot be read.
    *
+   * @param server object 1
    * @param requests what requests go through; notifications do not
    */
   static LeshanClient build(
       DeviceContext context,
+      ServerObject server,
       DeviceObjects objects,
       DeviceEndpoints endpoints,
       RequestLog requests,
@@ -67,8 +65,7 @@ final class DeviceClient {
             0,
             context.fleet().credentials().security(uri, context.endpoint()),
             DeviceClient::oneServer));
-    enablers.add(
-        enabler(engine, 1, serverObject(context.spec().lifetime()), DeviceClient::oneServer));
+    enablers.add(enabler(engine, 1, server, DeviceClient::oneServer));
     for (SimulatedObject object : objects.all()) {
       enablers.add(enabler(engine, object.id(), object, object::another));
     }
@@ -108,15 +105,6 @@ final class DeviceClient {
         return new DeviceNotificationManager(context.executor(), tree, requests.next(), executor);
       }
     };
-  }
-
-  private static Server serverObject(Duration lifetime) {
-    return new Server(
-        Credentials.SERVER_ID,
-        lifetime.toSeconds(),
-        EnumSet.of(BindingMode.U),
-        false,
-        BindingMode.U);
   }
 
   private static LwM2mInstanceEnabler oneServer() {

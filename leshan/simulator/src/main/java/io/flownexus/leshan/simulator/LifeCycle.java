@@ -36,7 +36,8 @@ final class LifeCycle implements Registrar.Listener {
     this.objects = objects;
     this.notifications = notifications;
     this.endpoints = endpoints;
-    client = DeviceClient.build(context, objects, endpoints, requests, registration());
+    ServerObject server = new ServerObject(context.spec().lifetime(), this::disable);
+    client = DeviceClient.build(context, server, objects, endpoints, requests, registration());
   }
 
   private RegistrationEngineFactory registration() {
@@ -106,6 +107,13 @@ final class LifeCycle implements Registrar.Listener {
             turnOn();
           }
         });
+  }
+
+  /** Take leave of the server soon, for so long. */
+  private void disable(Duration time) {
+    objects.event("disabled");
+    context.after(REBOOT_TIME, this::deregister);
+    context.after(REBOOT_TIME.plus(time), this::turnOn);
   }
 
   /** Register anew, turning on if need be. */

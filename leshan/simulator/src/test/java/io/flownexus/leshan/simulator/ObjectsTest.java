@@ -71,7 +71,7 @@ class ObjectsTest {
       assertTrue(running.details("o-0001").get("values").has("/3341/0/5527"));
       var text = LwM2mSingleResource.newStringResource(5527, "new");
       var created = server.send("o-0001", new CreateRequest(3341, text), 10_000);
-      assertEquals("/3341/1", created.getLocation());
+      assertEquals("3341/1", created.getLocation());
       assertEquals("new", value(server, 5527));
 
       var number = LwM2mSingleResource.newIntegerResource(5528, 7);
