@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 from tests.openfaas.bases import PrepareError
-from tests.openfaas.places import ARCHIVES, CACHE, ENABLED, REPOSITORY
+from tests.openfaas.places import ARCHIVES, CACHE, ENABLED, REPOSITORY, unmount_storage
 from tests.openfaas.prepare import prepare
 from tests.openfaas.prerequisites import missing
 
@@ -40,6 +40,7 @@ def main() -> int:
             return 1
         finally:
             shutil.rmtree(ARCHIVES, ignore_errors=True)
+            unmount_storage()
 
 
 def _test(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -14,6 +15,13 @@ BUILD_TIMES = CACHE / "build-times.json"
 TAG = "test"
 ENABLED = "FLOWNEXUS_TEST_OPENFAAS"
 """Set by `make test-openfaas`, in whose network namespace the tests run."""
+
+
+def unmount_storage() -> None:
+    """Undo the mount of its own folder that buildah leaves, which would keep the cache from being removed."""
+    subprocess.run(
+        ["umount", "--quiet", str(CACHE / "graph" / "overlay")], capture_output=True, check=False, timeout=20
+    )
 
 
 def storage_environment() -> dict[str, str]:
