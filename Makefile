@@ -17,7 +17,7 @@ STAMP := $(VENV)/.synchronized
 MVN := mvn -B -q -f leshan/pom.xml
 
 .PHONY: help
-help: ## say what there is to make
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: up status logs down clean
@@ -29,7 +29,7 @@ up: prerequisites $(STAMP) ## start everything; returns when all of it is ready
 prerequisites:
 	@local/prerequisites.sh "$(PYTHON)" "$(if $(FLOWNEXUS_PARTS),$(if $(findstring leshan,$(FLOWNEXUS_PARTS)),java),java)"
 
-# On a checkout in which nothing has run there is nothing to ask, and so nothing to install.
+# Where nothing has run yet, there is nothing to show, so nothing is installed for it.
 ASK := if [ ! -x $(RUN) ]; then echo "nothing has run yet: make up$(if $(FLOWNEXUS_HOME), FLOWNEXUS_HOME=$(FLOWNEXUS_HOME))" >&2; exit 1; fi;
 
 status: ## show the state of each part
@@ -38,10 +38,10 @@ status: ## show the state of each part
 logs: ## print the logs: make logs ARGS='-f connector'
 	@$(ASK) $(RUN) -m local logs $(ARGS)
 
-down: ## stop everything that `up` has started
+down: ## stop everything that `make up` has started
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; else echo "not running"; fi
 
-clean: ## stop everything and remove its data, logs and secrets, and the Python environment; asks on a terminal
+clean: ## stop everything and remove data, logs, secrets and the Python environment; asks first on a terminal
 	@if [ -t 0 ] && [ -e $(STAMP) ]; then \
 		read -r -p "remove all data, logs and secrets of $${FLOWNEXUS_HOME:-$(TOOLS)}? [y/N] " answer; \
 		[ "$$answer" = y ] || { echo "kept"; exit 1; }; fi
@@ -60,10 +60,10 @@ backup: $(STAMP) ## save everything into a new folder: make backup ARGS=/srv/bac
 restore: $(STAMP) ## restore a backup after make down: make restore ARGS=/srv/backups/monday
 	@$(RUN) -m local restore $(ARGS)
 
-install: prerequisites $(UV) ## install it on this server as a service, or upgrade it, as root: ARGS=--dry-run
+install: prerequisites $(UV) ## install or upgrade the service on this server, as root; ARGS=--dry-run only prints the steps
 	@$(TOOLS)/uv/bin/python -m deploy.server.install install $(ARGS)
 
-uninstall: ## remove the service; ARGS=--purge removes what it stored, too
+uninstall: ## remove the service; ARGS=--purge also removes its data
 	@$(PYTHON) -m deploy.server.install uninstall $(ARGS)
 
 .PHONY: test unit manifests integration acceptance java-test spool-stress
@@ -87,7 +87,7 @@ acceptance: $(STAMP) ## run the tests of the whole world
 java-test: ## run the Java tests and checks
 	mvn -B -T 2 -f leshan/pom.xml verify
 
-spool-stress: ## start Leshan's spool 1,000 times under load, count lost and doubled: make spool-stress STARTS=100
+spool-stress: ## start Leshan's spool 1,000 times under load, count what is lost or doubled: make spool-stress STARTS=100
 	$(MVN) -pl server test -Dtest=SpoolStressTest -Dspool.starts=$(or $(STARTS),1000)
 
 test-openfaas: $(STAMP) ## build the images, run them as containers behind OpenFaaS's gateway (root): docs/testing.md
@@ -104,7 +104,7 @@ push: $(STAMP) ## push all images to REGISTRY
 	@$(RUN) -m deploy.images push --engine "$(ENGINE)" --flags="$(PUSH_FLAGS)" --only "$(ONLY)"
 
 .PHONY: bench soak
-bench: $(STAMP) ## measure; writes benchmarks/RESULTS.md and results.json
+bench: $(STAMP) ## run all benchmarks and write benchmarks/RESULTS.md and results.json
 	$(RUN) -m benchmarks
 
 bench-gateway: $(STAMP) ## measure ingest-single behind OpenFaaS's gateway (root, Go 1.24); prints only
@@ -112,7 +112,7 @@ bench-gateway: $(STAMP) ## measure ingest-single behind OpenFaaS's gateway (root
 	unshare --net sh -c 'ip link set lo up && exec "$$@"' sh $(RUN) -m benchmarks gateway
 .PHONY: bench-gateway
 
-soak: $(STAMP) ## half of saturation for an hour, then writes benchmarks/SOAK.md; shorter: make soak ARGS='--minutes 10 --every 10'
+soak: $(STAMP) ## run an hour at half of the greatest load, write benchmarks/SOAK.md; shorter: make soak ARGS='--minutes 10 --every 10'
 	$(RUN) -m benchmarks.soak $(ARGS)
 
 .PHONY: test-server
@@ -134,7 +134,7 @@ upgrade: $(STAMP) ## upgrade a loaded world from an earlier version, then audit:
 
 .PHONY: check format
 TYPED := flownexus cli connector deploy local tools benchmarks chaos tests
-check: $(STAMP) ## lint and types, Python and Java
+check: $(STAMP) ## check format, lint, types and imports, Python and Java
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports --no-logo
@@ -162,7 +162,7 @@ schema: $(STAMP) ## draw docs/schema.md from the migrations
 .PHONY: schema
 
 MODELS_JAR := leshan/server/target/leshan-server.jar
-object-models: $(STAMP) ## write a migration of the object models in Leshan's jar: MIGRATION=sql/migrations/NNN_object_models.sql
+object-models: $(STAMP) ## write a migration with the object models of Leshan's jar: MIGRATION=sql/migrations/NNN_object_models.sql
 	@[ -n "$(MIGRATION)" ] || { echo "error: name the new file: MIGRATION=sql/migrations/NNN_object_models.sql" >&2; exit 1; }
 	$(MVN) -pl server -am package -DskipTests
 	$(RUN) -m tools.models $(MIGRATION) $(MODELS_JAR)

@@ -39,13 +39,15 @@ class Client:
         """Read FLOWNEXUS_URL and the token from FLOWNEXUS_API_TOKEN_FILE; raise ClientError."""
         url, file = os.environ.get("FLOWNEXUS_URL"), os.environ.get("FLOWNEXUS_API_TOKEN_FILE")
         if not url or not file:
-            raise ClientError("FLOWNEXUS_URL and FLOWNEXUS_API_TOKEN_FILE are not set: . .flownexus/env")
+            raise ClientError(
+                "FLOWNEXUS_URL and FLOWNEXUS_API_TOKEN_FILE must be set: . .flownexus/env sets both"
+            )
         try:
             lines = Path(file).read_text(encoding="utf-8").split()
         except OSError as error:
-            raise ClientError(f"the token cannot be read from {file}: {error.strerror}") from None
+            raise ClientError(f"cannot read the token from {file}: {error.strerror}") from None
         if not lines:
-            raise ClientError(f"{file} is empty: it has to hold a token")
+            raise ClientError(f"{file} is empty, and must contain a token")
         return cls(url, lines[0])
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
@@ -64,7 +66,7 @@ class Client:
                 raise _refusal(error.code, error.read()) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise ClientError(f"no answer from {self._url}: {reason}; does it run?") from None
+            raise ClientError(f"no answer from {self._url}: {reason}; is Flow Nexus running?") from None
 
     def pages(self, path: str, name: str, query: Mapping[str, str]) -> list[Any]:
         """Return what all pages of a list have under `name`; raise ClientError."""

@@ -29,9 +29,8 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     """Add a command for each kind of operation, whose arguments are the fields of the kind."""
     for name, kind in KINDS.items():
         summary = (inspect.getdoc(kind) or "").splitlines()[0]
-        command = commands.add_parser(
-            name, parents=parents, help=summary.partition(" (")[0], description=summary
-        )
+        brief = summary[0].lower() + summary[1:].partition(" (")[0]
+        command = commands.add_parser(name, parents=parents, help=brief, description=summary)
         command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
         for field in sorted(kind.__struct_fields__, key=list(_FIELDS).index):
             if field == "path" and kind.usual_path is not None:
@@ -52,18 +51,23 @@ def _paths(command: argparse.ArgumentParser) -> None:
 
 
 def _value(command: argparse.ArgumentParser) -> None:
-    command.add_argument("value", metavar="VALUE")
+    command.add_argument("value", metavar="VALUE", help="such as 21.5 or Europe/Berlin")
     types = [str(each) for each in DataType]
-    command.add_argument("--type", choices=types, help="its data type, where no model has the resource")
+    command.add_argument(
+        "--type",
+        choices=types,
+        metavar="TYPE",
+        help=f"data type of the value, needed if no object model has the resource: {', '.join(types)}",
+    )
 
 
 def _arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--arguments", help="such as 0='x',1")
+    command.add_argument("--arguments", metavar="ARGUMENTS", help="arguments of the execute, such as 0='x',1")
 
 
 def _repeatable(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--repeatable", action="store_true", help="sent again when nobody knows whether it was done"
+        "--repeatable", action="store_true", help="send it again if it is unknown whether the device did it"
     )
 
 
@@ -145,7 +149,7 @@ def queue(client: Client, given: argparse.Namespace) -> int:
         raise ClientError(
             f"{error}; here: {_SEVERAL[given.command][1]}"
             if given.command in _SEVERAL
-            else f"{given.path} is in no object model known there, and has not been seen yet: "
+            else f"{given.path} is in no object model, and no value of it has been seen yet: "
             f"add --type, one of {', '.join(DataType)}"
         ) from None
     return _follow(client, operation, given)
@@ -195,7 +199,7 @@ def _follow(client: Client, operation: Any, given: argparse.Namespace) -> int:
     reason = client.request("GET", f"/{operation['id']}/why")["why"]
     sys.stderr.write(
         f"{printable(reason)}\n"
-        f"it has not ended; go on waiting: flownexus operation {operation['id']} --wait\n"
+        f"it has not ended; to wait longer: flownexus operation {operation['id']} --wait\n"
     )
     return STILL_OPEN
 

@@ -63,7 +63,7 @@ def up(options: Options) -> int:
     pid = running(options.home)
     if pid is not None:
         if not _status(options.home).get("ready"):
-            return fail(f"the world in {options.home} is being started already (process {pid})")
+            return fail(f"the world in {options.home} is already being started (process {pid})")
         stops = _make(options.home, "down")
         _console.print(escape(f"already running (process {pid}), as it was started; `{stops}` stops it"))
         _say_ignored(options, _status(options.home).get("chosen", {}))
@@ -291,7 +291,7 @@ def down(options: Options) -> int:
     if pid:
         _console.print(f"stopping (process {pid})")
         if not end([pid], DOWN_TIMEOUT):
-            _console.print("it does not stop: killed")
+            _console.print("it did not stop, so it was killed")
             end([pid], 10, signal.SIGKILL)
     ended = _end_leftovers(options.home)
     (options.home / STATUS_FILE).unlink(missing_ok=True)

@@ -127,7 +127,7 @@ class Options:
         """Read the options from FLOWNEXUS_* and from what the Makefile has for `make up`."""
         home = Path(environment.get("FLOWNEXUS_HOME") or DEFAULT_HOME).resolve()
         if environment.get("PORTS", "") not in {"", "free"}:
-            raise OptionError(f"PORTS can only be 'free', not {environment['PORTS']!r}")
+            raise OptionError(f"PORTS must be 'free' or unset, not {environment['PORTS']!r}")
         ports = Ports.any_free() if environment.get("PORTS") == "free" else Ports()
         chosen = {
             port.name: _number(environment, Ports.variable(port.name), getattr(ports, port.name), 65535)
@@ -146,18 +146,19 @@ class Options:
         parts = frozenset(filter(None, environment.get("FLOWNEXUS_PARTS", "").split(","))) or frozenset(PARTS)
         if not parts <= set(PARTS):
             raise OptionError(
-                f"FLOWNEXUS_PARTS is a list of {', '.join(PARTS)}, not {','.join(sorted(parts))!r}"
+                f"FLOWNEXUS_PARTS must be names with commas between, of {', '.join(PARTS)}; "
+                f"not {','.join(sorted(parts))!r}"
             )
         devices = _number(environment, "DEVICES", 3, 9999)
         models = Path(environment["MODELS"]).expanduser().resolve() if environment.get("MODELS") else None
         if models is not None and not models.is_dir():
-            raise OptionError(f"MODELS is a folder of object models in XML; there is none at {models}")
+            raise OptionError(f"MODELS must be a folder of object models in XML; {models} is no folder")
         _duration(environment, "RETENTION", "8760h", *RETENTIONS)
         _duration(environment, "OPERATION_RETENTION", "2160h", *RETENTIONS)
         _number(environment, "MAX_QUEUED_OPERATIONS", 1000, 1_000_000)
         if environment.get("LOG_LEVEL") and environment["LOG_LEVEL"] not in LOG_LEVELS:
             raise OptionError(
-                f"LOG_LEVEL is one of {', '.join(LOG_LEVELS)}, not {environment['LOG_LEVEL']!r}"
+                f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {environment['LOG_LEVEL']!r}"
             )
         return cls(
             home=home,
@@ -248,7 +249,7 @@ def _address(environment: Mapping[str, str], name: str, default: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise OptionError(f"{name} is an IP address, such as 0.0.0.0, not {text!r}") from None
+        raise OptionError(f"{name} must be an IP address, such as 0.0.0.0, not {text!r}") from None
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, maximum: int, minimum: int = 0) -> int:

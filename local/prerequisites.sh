@@ -30,7 +30,7 @@ if [ "$2" = java ]; then
 fi
 [ -z "$missing" ] && exit 0
 cat >&2 <<END
-error: this is missing:$missing
+error: missing:$missing
 on Debian 12 or Ubuntu 24.04: sudo apt-get install python3 python3-venv openjdk-17-jdk-headless maven
 END
 exit 1

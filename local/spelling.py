@@ -36,7 +36,7 @@ def check_names(environment: Mapping[str, str]) -> None:
     if wrong:
         raise OptionError(
             "\n".join(f"there is no setting {name}{_nearest(name)}" for name in wrong)
-            + "\ndocs/settings.md has all of them; what programs read goes before make: NAME=value make ..."
+            + "\ndocs/settings.md lists all settings; those of other programs go first: NAME=value make ..."
         )
 
 

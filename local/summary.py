@@ -21,9 +21,9 @@ def places(values: Mapping[str, str], parts: Set[str], gateway_user: str) -> lis
         ],
         "leshan": [
             ("Leshan's REST API", f"{values['FLOWNEXUS_LESHAN_URL']}/api", "flownexus-leshan-token"),
-            ("devices register at", values["FLOWNEXUS_COAPS"], "a key that you put at Leshan"),
+            ("devices register at", values["FLOWNEXUS_COAPS"], "a key that you give to Leshan"),
             *(
-                [("", values["FLOWNEXUS_COAP"], "none: simulated devices, and PLAIN_COAP")]
+                [("", values["FLOWNEXUS_COAP"], "none; simulated devices and PLAIN_COAP only")]
                 if "FLOWNEXUS_COAP" in values
                 else []
             ),
@@ -32,7 +32,7 @@ def places(values: Mapping[str, str], parts: Set[str], gateway_user: str) -> lis
             (
                 "PostgreSQL",
                 _without_password(values["FLOWNEXUS_DATABASE_URL"]),
-                "none: a role that may only read",
+                "pgpass (a role that may only read)",
             )
         ],
         "nats": [("NATS", _without_password(values["FLOWNEXUS_NATS_URL"]), "FLOWNEXUS_NATS_URL in env")],

@@ -322,7 +322,10 @@ class Delete(OnePath, frozen=True, tag="delete"):
 
 
 class Execute(OnePath, frozen=True, tag="execute"):
-    """Let a resource do what it does (OMA LwM2M Core 1.1, 6.3.5); `repeatable` is its user's word on that."""
+    """Execute a resource (OMA LwM2M Core 1.1, 6.3.5).
+
+    `repeatable`: its user says that it may be sent again.
+    """
 
     depths: ClassVar = range(3, 4)
     repetition_is_harmless: ClassVar = False
@@ -361,7 +364,7 @@ class Execute(OnePath, frozen=True, tag="execute"):
 
 
 class Observe(OnePath, frozen=True, tag="observe"):
-    """Read values, and be notified of those that follow (OMA LwM2M Core 1.1, 6.4.1)."""
+    """Read values, and be notified of new ones (OMA LwM2M Core 1.1, 6.4.1)."""
 
     repetition_is_harmless: ClassVar = True
     brings_values: ClassVar = True
@@ -375,7 +378,7 @@ class CancelObserve(OnePath, frozen=True, tag="cancel-observe"):
 
 
 class Discover(OnePath, frozen=True, tag="discover"):
-    """Ask which instances and resources there are, and for their attributes (OMA LwM2M Core 1.1, 6.3.2)."""
+    """List instances, resources and their attributes (OMA LwM2M Core 1.1, 6.3.2)."""
 
     depths: ClassVar = range(1, 4)
     repetition_is_harmless: ClassVar = True
@@ -510,7 +513,7 @@ class SetClock(OnePath, frozen=True, tag="set-clock"):
 
 
 class Unknown(OperationBase, frozen=True, tag="unknown"):
-    """What a row asks for that this version does not know: a newer one has queued it. It is never sent."""
+    """An operation of a kind that this version does not know, queued by a newer one. It is never sent."""
 
     repetition_is_harmless: ClassVar = False
 

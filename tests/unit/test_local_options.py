@@ -123,7 +123,7 @@ def test_devices_outside_reach_leshan_where_it_is_told_to_listen(
 
 
 def test_an_address_to_listen_on_is_one() -> None:
-    with pytest.raises(OptionError, match=r"COAP_HOST is an IP address, such as 0\.0\.0\.0, not 'eth0'"):
+    with pytest.raises(OptionError, match=r"COAP_HOST must be an IP address, such as 0\.0\.0\.0, not 'eth0'"):
         Options.from_environment({"COAP_HOST": "eth0"})
 
 

@@ -22,7 +22,8 @@ final class DurationConverter implements ITypeConverter<Duration> {
       matcher.region(end, text.length());
     }
     if (end == 0 || end != text.length()) {
-      throw new TypeConversionException("'" + text + "' is no duration such as 15s or 1m30s");
+      throw new TypeConversionException(
+          "'" + text + "' is not a duration; write it like 500ms, 15s or 1m30s");
     }
     return Duration.ofMillis(Math.round(millis));
   }

@@ -28,7 +28,7 @@ import picocli.CommandLine.Option;
 @Command(
     name = "leshan-server",
     mixinStandardHelpOptions = true,
-    description = "LwM2M to webhooks, and REST to LwM2M.",
+    description = "Translates LwM2M to webhooks, and REST to LwM2M.",
     sortOptions = false,
     showDefaultValues = true)
 public final class Main implements Callable<Integer> {
@@ -42,140 +42,160 @@ public final class Main implements Callable<Integer> {
   private static final Duration FIRST_RETRY = Duration.ofMillis(100);
   private static final Duration LONGEST_RETRY = Duration.ofSeconds(10);
 
-  @Option(names = "--coap-host", defaultValue = "127.0.0.1", description = "for CoAP and CoAPS")
+  @Option(
+      names = "--coap-host",
+      defaultValue = "127.0.0.1",
+      description = "address for CoAP and CoAPS")
   private String coapHost;
 
-  @Option(names = "--coap-port", defaultValue = "5683", description = "0 is any free one")
+  @Option(names = "--coap-port", defaultValue = "5683", description = "UDP port; 0 is any free one")
   private int coapPort;
 
-  @Option(names = "--coaps-port", defaultValue = "5684", description = "0 is any free one")
+  @Option(
+      names = "--coaps-port",
+      defaultValue = "5684",
+      description = "UDP port; 0 is any free one")
   private int coapsPort;
 
   @Option(
       names = "--plain-coap",
       description =
-          "an endpoint name, or a prefix and *, that may register over plain CoAP; again for more;"
+          "endpoint that may register over plain CoAP: its name, or a prefix with *; can be repeated;"
               + " without it the CoAP port is closed")
   private List<String> plainCoap = List.of();
 
   @Option(
       names = "--new-endpoints-per-address",
       defaultValue = "20",
-      description = "that may register over plain CoAP in a minute and never did before")
+      description =
+          "how many new endpoints may register over plain CoAP from one address in a minute")
   private int newEndpointsPerAddress;
 
-  @Option(names = "--new-endpoints", defaultValue = "200", description = "the same, in all")
+  @Option(
+      names = "--new-endpoints",
+      defaultValue = "200",
+      description = "the same, from all addresses")
   private int newEndpoints;
 
-  @Option(names = "--http-host", defaultValue = "127.0.0.1")
+  @Option(
+      names = "--http-host",
+      defaultValue = "127.0.0.1",
+      description = "address of the REST API")
   private String httpHost;
 
-  @Option(names = "--http-port", defaultValue = "8090", description = "0 is any free one")
+  @Option(names = "--http-port", defaultValue = "8090", description = "TCP port; 0 is any free one")
   private int httpPort;
 
   @Option(
       names = "--metrics-host",
       defaultValue = "127.0.0.1",
-      description = "for /metrics, which asks for no token")
+      description = "address of /metrics, which requires no token")
   private String metricsHost;
 
-  @Option(names = "--metrics-port", defaultValue = "8092", description = "0 is any free one")
+  @Option(
+      names = "--metrics-port",
+      defaultValue = "8092",
+      description = "TCP port; 0 is any free one")
   private int metricsPort;
 
   @Option(
       names = "--api-token-file",
       required = true,
-      description = "bearer tokens of the REST API, one a line")
+      description = "file of the REST API's bearer tokens, one a line")
   private Path apiTokenFile;
 
   @Option(
       names = "--secrets-token-file",
       description =
-          "bearer tokens, one a line, that may also read the devices' keys; without it nobody may")
+          "file of bearer tokens that may also read the devices' keys; without it nobody may")
   private Path secretsTokenFile;
 
-  @Option(names = "--webhook-single", description = "URL")
+  @Option(names = "--webhook-single", description = "URL to post single values to")
   private URI webhookSingle;
 
-  @Option(names = "--webhook-composite", description = "URL")
+  @Option(names = "--webhook-composite", description = "URL to post composites to")
   private URI webhookComposite;
 
-  @Option(names = "--webhook-registration", description = "URL")
+  @Option(names = "--webhook-registration", description = "URL to post registrations to")
   private URI webhookRegistration;
 
   @Option(
       names = "--webhook-token-file",
-      description = "bearer token of the webhooks, the first line")
+      description = "file whose first line is the bearer token of the webhooks")
   private Path webhookTokenFile;
 
-  @Option(names = "--webhook-timeout", defaultValue = "15s")
+  @Option(
+      names = "--webhook-timeout",
+      defaultValue = "15s",
+      description = "time for a post to be answered")
   private Duration webhookTimeout;
 
-  @Option(names = "--lanes", defaultValue = "2", description = "of each webhook")
+  @Option(names = "--lanes", defaultValue = "2", description = "ordered streams of each webhook")
   private int lanes;
 
-  @Option(names = "--batch-items", defaultValue = "4000", description = "at most in one post")
+  @Option(names = "--batch-items", defaultValue = "4000", description = "most items in one post")
   private int batchItems;
 
   @Option(
       names = "--spool",
-      description = "file that keeps items until they are stored; required, but with --count-only")
+      description = "file that keeps items until they are stored; required without --count-only")
   private Path spool;
 
   @Option(
       names = "--max-spool-bytes",
       defaultValue = "1073741824",
-      description = "devices are refused while so much waits in the spool")
+      description = "size of what waits in the spool, at which devices are refused")
   private long maxSpoolBytes;
 
   @Option(
       names = "--count-only",
-      description = "count what would be posted, and drop it: the ceiling of benchmarks")
+      description = "count items, but neither keep nor post them; for benchmarks")
   private boolean countOnly;
 
-  @Option(names = "--security-store", description = "JSON file of security entries")
+  @Option(names = "--security-store", description = "file of the devices' credentials (JSON)")
   private Path securityStore;
 
-  @Option(names = "--server-cert", description = "PEM chain, for X.509")
+  @Option(names = "--server-cert", description = "PEM file of the certificate chain, for X.509")
   private Path serverCert;
 
-  @Option(names = "--server-key", description = "PEM key, for X.509")
+  @Option(names = "--server-key", description = "PEM file of the private key, for X.509")
   private Path serverKey;
 
-  @Option(names = "--ca-cert", description = "PEM of the CAs that devices' certificates come from")
+  @Option(names = "--ca-cert", description = "PEM file of the CAs that issue devices' certificates")
   private Path caCert;
 
-  @Option(names = "--models", description = "folder of further object models")
+  @Option(names = "--models", description = "folder of object models of your own (XML)")
   private Path models;
 
   @Option(
       names = "--client-awake-time",
       defaultValue = "93s",
-      description = "a queue-mode device listens so long")
+      description = "how long a queue-mode device listens after each contact")
   private Duration clientAwakeTime;
 
   @Option(
       names = "--bridged-gap",
       defaultValue = "30s",
-      description = {
-        "for so long the server may not hear a device that then repeats what it sent; by default",
-        "CoAP's shortest time between a message and its last repetition (RFC 7252, 4.8.2)"
-      })
+      description =
+          "a gap in receiving for which no observation is requested again, because devices"
+              + " retransmit for at least as long (RFC 7252, 4.8.2)")
   private Duration bridgedGap;
 
-  @Option(names = "--ready-file", description = "written when ready: ports and pid in JSON")
+  @Option(
+      names = "--ready-file",
+      description = "file to write when ready: ports and process id (JSON)")
   private Path readyFile;
 
   @Option(
       names = "--log-level",
       defaultValue = "info",
-      description = "of this program: ${COMPLETION-CANDIDATES}; of libraries it is WARN")
+      description = "level of this program: ${COMPLETION-CANDIDATES}; libraries log at WARN")
   private Level logLevel;
 
   @Option(
       names = "--log-format",
       defaultValue = "${env:LOG_FORMAT:-text}",
-      description = "${COMPLETION-CANDIDATES}; by default that of the environment's LOG_FORMAT")
+      description = "${COMPLETION-CANDIDATES}; default: environment variable LOG_FORMAT, or TEXT")
   private LogFormat logFormat;
 
   /** Run until told to stop. */
@@ -234,7 +254,8 @@ public final class Main implements Callable<Integer> {
 
   private ServerSettings settings() {
     if (newEndpointsPerAddress < 1 || newEndpoints < 1) {
-      throw new StartupException("--new-endpoints-per-address and --new-endpoints are 1 or more");
+      throw new StartupException(
+          "--new-endpoints-per-address and --new-endpoints must be 1 or more");
     }
     return new ServerSettings(
         coapHost,
@@ -257,13 +278,13 @@ public final class Main implements Callable<Integer> {
 
   private Function<Metrics, Delivery> webhookDelivery() {
     if (lanes < 1 || batchItems < 1 || maxSpoolBytes < 1) {
-      throw new StartupException("--lanes, --batch-items and --max-spool-bytes are 1 or more");
+      throw new StartupException("--lanes, --batch-items and --max-spool-bytes must be 1 or more");
     }
     if (spool == null) {
-      throw new StartupException("--spool is needed, or --count-only");
+      throw new StartupException("--spool is required without --count-only");
     }
     if (webhookTokenFile == null) {
-      throw new StartupException("--webhook-token-file is needed, or --count-only");
+      throw new StartupException("--webhook-token-file is required without --count-only");
     }
     WebhookSettings webhooks =
         new WebhookSettings(
@@ -282,11 +303,11 @@ public final class Main implements Callable<Integer> {
 
   private static URI http(String flag, URI uri) {
     if (uri == null) {
-      throw new StartupException(flag + " is needed, or --count-only");
+      throw new StartupException(flag + " is required without --count-only");
     }
     boolean known = "http".equals(uri.getScheme()) || "https".equals(uri.getScheme());
     if (!known || uri.getHost() == null) {
-      throw new StartupException("a webhook is a http or https URL, not " + uri);
+      throw new StartupException(flag + " must be an http or https URL, not " + uri);
     }
     return uri;
   }

@@ -63,7 +63,7 @@ final class ObjectModels implements LwM2mModelProvider {
     if (folder != null) {
       File directory = folder.toFile();
       if (!directory.isDirectory()) {
-        throw new StartupException("the models folder " + folder + " is no readable folder");
+        throw new StartupException("--models: " + folder + " is not a folder that can be read");
       }
       models.addAll(ofFolder(directory));
     }

@@ -23,10 +23,10 @@ final class ConnectionOptions {
   @Option(
       names = "--psk-identity-prefix",
       defaultValue = "",
-      description = "What comes before the endpoint name in a PSK identity.")
+      description = "Prefix of the PSK identity; the endpoint name follows it.")
   private String pskPrefix;
 
-  @Option(names = "--psk-key-file", description = "The devices' PSK, in hex.")
+  @Option(names = "--psk-key-file", description = "File with the devices' PSK, in hex.")
   private Path pskKeyFile;
 
   @Option(
@@ -39,10 +39,14 @@ final class ConnectionOptions {
       description = "The certificate's key, PEM PKCS#8; {ep} is replaced by the endpoint.")
   private String keyFile;
 
-  @Option(names = "--ca-cert", description = "The CA that the server's certificate comes from.")
+  @Option(
+      names = "--ca-cert",
+      description = "PEM file of the CA that issued the server's certificate.")
   private Path caFile;
 
-  @Option(names = "--server-cert", description = "The server's own certificate, to trust it alone.")
+  @Option(
+      names = "--server-cert",
+      description = "PEM file of the server's certificate, to trust only it.")
   private Path serverCertFile;
 
   /** Make the devices' credentials; IOException when the options do not go together. */

@@ -38,43 +38,49 @@ public final class Main implements Callable<Integer> {
 
   @Mixin private ConnectionOptions connection;
 
-  @Option(names = "--ledger", description = "File: a line for each acknowledged value (JSON).")
+  @Option(
+      names = "--ledger",
+      description = "File to write: a line for each acknowledged value (JSON).")
   private Path ledgerFile;
 
   @Option(
       names = "--unacknowledged",
-      description = "File: a line for each value that was sent and never acknowledged (JSON).")
+      description = "File to write: a line for each value that was never acknowledged (JSON).")
   private Path unacknowledgedFile;
 
-  @Option(names = "--requests", description = "File: a line for each answered request (JSON).")
+  @Option(
+      names = "--requests",
+      description = "File to write: a line for each answered request (JSON).")
   private Path requestsFile;
 
-  @Option(names = "--control-port", description = "Port of the control API on loopback; 0: any.")
+  @Option(
+      names = "--control-port",
+      description = "Port of the control API on loopback; 0 is any free one.")
   private Integer controlPort;
 
   @Option(
       names = "--seed",
       defaultValue = "1",
-      description = "What the drift of the values depends on (default: ${DEFAULT-VALUE}).")
+      description = "Seed of the simulated values (default: ${DEFAULT-VALUE}).")
   private long seed;
 
   @Option(
       names = "--start-rate",
       defaultValue = "500",
-      description = "Devices turned on a second (default: ${DEFAULT-VALUE}).")
+      description = "How many devices start in a second (default: ${DEFAULT-VALUE}).")
   private double startRate;
 
   @Option(
       names = "--max-package-bytes",
       defaultValue = "16777216",
-      description = "The largest firmware package taken (default: ${DEFAULT-VALUE}).")
+      description = "Largest firmware package accepted (default: ${DEFAULT-VALUE}).")
   private int maxPackageBytes;
 
   @Option(
       names = "--download-timeout",
       defaultValue = "60s",
       converter = DurationConverter.class,
-      description = "Until a firmware download is given up (default: ${DEFAULT-VALUE}).")
+      description = "Timeout of a firmware download (default: ${DEFAULT-VALUE}).")
   private Duration downloadTimeout;
 
   @Option(

@@ -76,13 +76,13 @@ public final class Metrics {
       counter("moved_notifications", "Notifications from where their device is not registered.");
   public final CounterDataPoint sends = counter("sends", "LwM2M Sends received.");
   public final CounterDataPoint suppressedFailures =
-      counter("suppressed_failures", "Left out: one of more than ten a minute.");
+      counter("suppressed_failures", "Failures not posted, beyond ten a minute for an endpoint.");
   public final CounterDataPoint refusedHandshakes =
       counter("refused_handshakes", "DTLS handshakes refused.");
   public final CounterDataPoint unauthorizedRequests =
       counter("unauthorized_requests", "Requests of devices refused.");
   public final CounterDataPoint duplicateMessages =
-      counter("duplicate_messages", "Messages that an earlier life had kept.");
+      counter("duplicate_messages", "Repeated messages recognised after a restart.");
   public final CounterDataPoint spoolCommits = counter("spool_commits", "Transactions committed.");
   public final CounterDataPoint spoolCommittedItems =
       counter("spool_committed_items", "Items committed.");

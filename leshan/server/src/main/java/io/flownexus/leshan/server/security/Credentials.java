@@ -20,11 +20,12 @@ public record Credentials(PrivateKey key, X509Certificate[] chain, Certificate[]
       return null;
     }
     if (certificate == null || key == null || trusted == null) {
-      throw new StartupException("--server-cert, --server-key and --ca-cert go together");
+      throw new StartupException(
+          "--server-cert, --server-key and --ca-cert must be given together");
     }
     PrivateKey privateKey = pem(key).getPrivateKey();
     if (privateKey == null) {
-      throw new StartupException(key + " holds no private key in PEM");
+      throw new StartupException(key + " contains no private key in PEM");
     }
     return new Credentials(privateKey, certificates(certificate), certificates(trusted));
   }
@@ -39,7 +40,7 @@ public record Credentials(PrivateKey key, X509Certificate[] chain, Certificate[]
     }
     Certificate[] all = content.getTrustedCertificates();
     if (all == null || all.length == 0) {
-      throw new StartupException(file + " holds no certificate in PEM");
+      throw new StartupException(file + " contains no certificate in PEM");
     }
     X509Certificate[] certificates = new X509Certificate[all.length];
     for (int i = 0; i < all.length; i++) {
