@@ -207,7 +207,7 @@ def test_how_an_operation_ends_is_the_exit_status(
     api.answers = [(200, operation("QUEUED")), (200, WHY)]
     assert run("operation", "7", "--wait", "--timeout", "-1") == operations.STILL_OPEN
     assert capsys.readouterr().err == (
-        "It waits for operation 6.\\n\nit has not ended; go on waiting: flownexus operation 7 --wait\n"
+        "It waits for operation 6.\\n\nit has not ended; to wait longer: flownexus operation 7 --wait\n"
     )
     api.answers = [(200, operation("QUEUED"))]
     assert run("operation", "7") == 0
