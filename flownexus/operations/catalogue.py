@@ -285,6 +285,11 @@ class Create(OnePath, frozen=True, tag="create"):
     value: Mapping[str, Any]
 
     @property
+    def concerns(self) -> tuple[Path, ...]:
+        """Return the object: the instance is not there yet, and one that the device chooses may be any."""
+        return (Path(self.path.object_id),)
+
+    @property
     def formats(self) -> Sequence[WriteFormat]:
         """Return those that several resources can go in."""
         return _FORMATS_OF_NODES

@@ -157,7 +157,7 @@ def test_others_go_first(world: World) -> None:
     first, second = world.queue(), world.queue(path="/3/0/14")
     found = told(world, second)
     assert (found.cause, found.fields["operation"]) == (Cause.OTHERS_FIRST, first)
-    urgent = world.queue(path="/3/0/13", priority=500)
+    urgent = world.queue(path="/3/0/1", priority=500)
     found = told(world, first)
     assert (found.cause, found.fields["operation"]) == (Cause.OTHERS_FIRST, urgent)
     assert "higher priority" in found.sentence
@@ -169,6 +169,16 @@ def test_leshan_is_away(world: World) -> None:
     attempt(world, Outcome(Verdict.AWAY, "Connection refused"))
     found = told(world, id_)
     assert (found.cause, found.fields["reason"]) == (Cause.LESHAN_AWAY, "Connection refused")
+
+
+def test_what_is_to_be_created_need_not_be_among_the_objects_yet(world: World) -> None:
+    world.endpoint(NAME)
+    world.execute("UPDATE endpoint SET objects = '{/3/0,/3341/0}'")
+    for path in ("/3341", "/3341/7"):
+        id_ = world.queue(operation="create", path=path, value={"resources": {}})
+        assert "missing" not in told(world, id_).fields
+    id_ = world.queue(operation="create", path="/3342/7", value={"resources": {}})
+    assert told(world, id_).fields["missing"] == ["/3342"]
 
 
 def test_the_path_is_not_among_the_objects(world: World) -> None:

@@ -15,6 +15,7 @@ from flownexus.operations.catalogue import (
     KINDS,
     LEVELS,
     CancelObserve,
+    Create,
     Execute,
     Known,
     Observe,
@@ -90,13 +91,12 @@ def test_what_the_kinds_bring() -> None:
     assert {name for name, kind in KINDS.items() if kind.observes} == observing
 
 
-def test_an_execute_concerns_its_object_instance_and_all_others_their_path() -> None:
+def test_an_execute_concerns_its_object_instance_a_create_its_object_and_others_their_paths() -> None:
     for name in KINDS:
         operation = stored_operation(row_of(name))
-        above = operation.targets[0].ids[:2]
-        assert operation.concerns == (
-            (Path(*above),) if isinstance(operation, Execute) else operation.targets
-        )
+        depth = 2 if isinstance(operation, Execute) else 1 if isinstance(operation, Create) else None
+        above = Path(*operation.targets[0].ids[:depth])
+        assert operation.concerns == ((above,) if depth else operation.targets)
 
 
 def test_a_row_has_the_fields_of_its_kind() -> None:

@@ -1,7 +1,7 @@
 -- name: why_facts(id, max_contacts)^
 -- All that an answer is made of, in one round trip. What goes next is for next_operation() to say; the rest is why
 -- it is not this one, by the same conditions.
-SELECT o.id, e.name AS endpoint, o.status, coalesce(o.paths, ARRAY[o.path]) AS targets, o.attempts, o.reason,
+SELECT o.id, e.name AS endpoint, o.status, coalesce(o.concerns, o.paths, ARRAY[o.path]) AS targets, o.attempts, o.reason,
        o.last_verdict, o.result ->> 'status' AS coap_status, o.last_attempt_at, o.finished_at, o.not_before,
        clock_timestamp() AS now,
        e.registered, e.first_seen_at, e.last_seen_at, e.expires_at AS registered_until, e.objects,
