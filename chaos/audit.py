@@ -316,7 +316,7 @@ def ended_badly(operation: Operation) -> bool:
         case "FAILED":
             unknown = operation.operation == "execute" and (operation.reason or "").startswith(UNKNOWN)
             return operation.attempts > MAX_ATTEMPTS or not (unknown or operation.attempts == MAX_ATTEMPTS)
-        case "CANCELLED":
+        case "CANCELLED" | "EXPIRED":
             return operation.asked
         case "CONFIRMED":
             return not 1 <= operation.attempts <= MAX_ATTEMPTS

@@ -18,7 +18,7 @@ from flownexus.lwm2m.value import DataType
 from flownexus.operations.catalogue import KINDS
 
 POLL_INTERVAL_S = 0.5
-ENDED = ("CONFIRMED", "FAILED", "CANCELLED")
+ENDED = ("CONFIRMED", "FAILED", "CANCELLED", "EXPIRED")
 NOT_CONFIRMED = 3
 """The exit status where an operation ended otherwise than as CONFIRMED."""
 STILL_OPEN = 4
@@ -39,6 +39,10 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
                 command.add_argument("value", nargs="*", metavar=_SEVERAL[name][0], help=_SEVERAL[name][1])
             else:
                 _FIELDS[field](command)
+        command.add_argument("--not-before", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
+        command.add_argument(
+            "--expires-in", type=float, metavar="SECONDS", help="it is not sent any more after them"
+        )
         command.set_defaults(run=queue)
 
 
@@ -137,6 +141,11 @@ def queue(client: Client, given: argparse.Namespace) -> int:
     if given.command in _SEVERAL:
         fields["value"] = _SEVERAL[given.command][2](given.value)
     body = {name: value for name, value in fields.items() if value is not None and value is not False}
+    body |= {
+        name: value
+        for name, value in (("not_before", given.not_before), ("expires_in", given.expires_in))
+        if value is not None
+    }
     if getattr(given, "type", None):
         body["value"] = {"type": given.type, "value": given.value}
     try:

@@ -22,7 +22,7 @@ from flownexus.metrics import (
     HOUSEKEEPING_REVIVED_OPERATIONS,
 )
 from flownexus.store import queries
-from flownexus.store.operation_repair import endpoints_to_hint, revive_expired
+from flownexus.store.operation_repair import end_expired, endpoints_to_hint, revive_expired
 from flownexus.store.reconcile import reconcile
 from flownexus.store.retention import (
     drop_partitions,
@@ -90,6 +90,7 @@ class Housekeeper:
         )
         summary: dict[str, int | None] = {
             "revived": None if revived is None else len(revived),
+            "expired": self._step(11, lambda connection: end_expired(connection, MAX_ROWS_PER_STEP)),
             "forgotten": forgotten,
             "renewed": self._reconcile(),
             **self._hint_waiting(),

@@ -23,13 +23,14 @@ MAX_REASON: Final = 500  # characters
 
 
 class Status(StrEnum):
-    """Where an operation stands; the last three are final."""
+    """Where an operation stands; the last four are final."""
 
     QUEUED = "QUEUED"
     SENDING = "SENDING"
     CONFIRMED = "CONFIRMED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
 
 
 class Verdict(StrEnum):

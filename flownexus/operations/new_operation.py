@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
@@ -17,6 +18,9 @@ USER_PRIORITY: Final = 100
 """The priority of a user's operation unless it says another; the observe plan's operations have 0."""
 PRIORITIES: Final = range(1, 1001)
 """What a user may ask for; the higher goes first."""
+Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+_TIMES: Final = ("not_before", "expires_at")
+MAX_EXPIRES_IN_S: Final = 10 * 366 * 24 * 3600
 _DEFAULTS: Final[Mapping[str, Any]] = {
     field.name: None if field.default is msgspec.NODEFAULT else field.default
     for kind in KINDS.values()
@@ -25,7 +29,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 """The fields of all kinds, with what they have where nothing is said; null where something must be."""
 _IN_EACH_FINGERPRINT: Final = ("path", "value", "arguments", "repeatable")
 """Those of the first version: a fingerprint is the same in each."""
-_FIELDS: Final = ("endpoint", "operation", *_DEFAULTS, "priority")
+_FIELDS: Final = ("endpoint", "operation", *_DEFAULTS, "priority", *_TIMES, "expires_in")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,12 @@ class NewOperation:
     endpoint: str
     operation: Operation
     priority: int = USER_PRIORITY
+    not_before: datetime | None = None
+    """It is not sent before."""
+    expires_at: datetime | None = None
+    """From then on it is not sent."""
+    expires_in: float | None = None
+    """The same, in seconds from when it is queued."""
 
     @property
     def fingerprint(self) -> bytes:
@@ -48,6 +58,8 @@ class NewOperation:
                 if name in _IN_EACH_FINGERPRINT or hasattr(self.operation, name)
             },
             "priority": self.priority,
+            # Keys that were used before there were these stand for the same.
+            **{name: when for name in (*_TIMES, "expires_in") if (when := getattr(self, name)) is not None},
         }
         return hashlib.sha256(
             msgspec.json.encode({name: _in_order(what) for name, what in asked.items()})
@@ -62,7 +74,8 @@ def _in_order(value: Any) -> Any:
 def parse_operation(body: object) -> NewOperation:
     """Check the JSON body of a new operation.
 
-    `body` is {"endpoint", "operation", "priority"?} and the fields of its kind, see flownexus.operations
+    `body` is {"endpoint", "operation", "priority"?, "not_before"?, "expires_at"? or "expires_in"?} and the
+    fields of its kind, see flownexus.operations
     .catalogue. Raises ValidationFailedError naming each field that is not valid, and what would be.
     """
     if not isinstance(body, Mapping):
@@ -84,12 +97,41 @@ def parse_operation(body: object) -> NewOperation:
         wrong["priority"] = (
             f"is a whole number from {PRIORITIES[0]} to {PRIORITIES[-1]}; the higher goes first"
         )
+    times = {name: _time(body[name]) for name in _TIMES if body.get(name) is not None}
+    wrong |= {
+        name: "is a time with its offset, as RFC 3339 has it: 2026-01-02T03:04:05Z"
+        for name, time in times.items()
+        if time is None
+    }
+    not_before, expires_at, expires_in = (
+        times.get("not_before"),
+        times.get("expires_at"),
+        body.get("expires_in"),
+    )
+    if not_before is not None and expires_at is not None and expires_at <= not_before:
+        wrong["expires_at"] = "is after not_before, or it is never sent"
+    if expires_in is not None and (
+        isinstance(expires_in, bool)
+        or not isinstance(expires_in, int | float)
+        or not 0 < expires_in <= MAX_EXPIRES_IN_S
+    ):
+        wrong["expires_in"] = f"is a number of seconds, above 0 and up to {MAX_EXPIRES_IN_S}"
+    elif expires_in is not None and "expires_at" in times:
+        wrong["expires_in"] = "stands in place of expires_at, not beside it"
     wrong |= dict((kind or OnePath).faults(body))
     if kind is not None:
         wrong |= {field: _belongs(field) for field in _foreign(body, kind)}
     if wrong or kind is None:
         raise ValidationFailedError("; ".join(f"{name}: {what}" for name, what in wrong.items()))
-    return NewOperation(str(endpoint), kind.of(body), int(priority))
+    return NewOperation(str(endpoint), kind.of(body), int(priority), not_before, expires_at, expires_in)
+
+
+def _time(value: object) -> datetime | None:
+    """Return a time of a request in UTC; None where it is none that PostgreSQL has."""
+    try:
+        return msgspec.convert(value, Time).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        return None
 
 
 def _foreign(body: Mapping[str, Any], kind: type[Known]) -> list[str]:

@@ -62,7 +62,7 @@ def renewal(
     match known.status:
         case Status.QUEUED | Status.SENDING:
             return now + silence
-        case Status.CANCELLED:
+        case Status.CANCELLED | Status.EXPIRED:
             return None
         case Status.FAILED:
             return (known.finished_at or now) + refresh

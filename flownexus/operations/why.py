@@ -41,6 +41,7 @@ class Cause(StrEnum):
     NOT_AMONG_OBJECTS = "not-among-objects"
     """The device has not found the path, which its registration does not name."""
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
     UNDER_WAY = "under-way"
     NOT_BEFORE = "not-before"
     """Its user asked for it from a time on."""
@@ -76,6 +77,7 @@ class Facts(NamedTuple):
     last_attempt_at: datetime | None
     finished_at: datetime | None
     not_before: datetime | None
+    expires_at: datetime | None
     now: datetime
     registered: bool
     first_seen_at: datetime
@@ -158,6 +160,8 @@ def _of_ended(facts: Facts) -> Why:
         return Why(Cause.CONFIRMED, f"The device did it at {_time(at)}, sent {attempts}.", fields)
     if facts.status == Status.CANCELLED:
         return Why(Cause.CANCELLED, f"It was cancelled at {_time(at)}{because}", fields)
+    if facts.status == Status.EXPIRED:
+        return Why(Cause.EXPIRED, f"It ended at {_time(at)}{because}", fields)
     if missing and (facts.coap_status or "").endswith("(404)"):
         return Why(
             Cause.NOT_AMONG_OBJECTS,
@@ -186,6 +190,12 @@ def _of_next(facts: Facts) -> Why:
 
 
 def _of_its_time(facts: Facts) -> Why | None:
+    if facts.expires_at is not None and facts.expires_at <= facts.now:
+        return Why(
+            Cause.EXPIRED,
+            f"It expired at {_time(facts.expires_at)}, and ends in some seconds.",
+            {"at": facts.expires_at, "attempts": facts.attempts, "reason": facts.reason},
+        )
     if facts.last_attempt_at is None and facts.not_before is not None and facts.not_before > facts.now:
         return Why(
             Cause.NOT_BEFORE,

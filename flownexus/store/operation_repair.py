@@ -56,6 +56,11 @@ def _revive(connection: Connection, expired: Iterable[_Expired]) -> list[str]:
     return endpoints
 
 
+def end_expired(connection: Connection, limit: int) -> int:
+    """End up to `limit` operations that are QUEUED and have expired; return how many."""
+    return int(queries.end_expired_operations(connection, limit=limit))
+
+
 def endpoints_to_hint(
     connection: Connection, untouched: float, but: Sequence[int], limit: int
 ) -> dict[str, list[int]]:

@@ -48,9 +48,11 @@ class Operation(NamedTuple):
     last_attempt_at: datetime | None
     finished_at: datetime | None
     requested_by: str | None
+    not_before: datetime | None
+    expires_at: datetime | None
 
-    def as_queued(self) -> Operation:
-        """Return the operation as it was when it was queued."""
+    def as_queued(self, new: NewOperation) -> Operation:
+        """Return the operation as it was when it was queued, as `new` asked for it."""
         return self._replace(
             status=str(Status.QUEUED),
             attempts=0,
@@ -58,6 +60,7 @@ class Operation(NamedTuple):
             reason=None,
             last_attempt_at=None,
             finished_at=None,
+            not_before=new.not_before,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -93,7 +96,8 @@ def create(
     A key that the caller used for the same operation gives what was answered then. Raises NotFoundError where
     the endpoint was never seen, TooManyError where `max_queued` of its operations wait already, and
     ValidationFailedError where a value is not of the type of the resource's model, or came without a type and
-    the resource has not been seen either, or the key was used for another operation.
+    the resource has not been seen either, the key was used for another operation, or it would be
+    expired.
     """
 
     def work(current: Transaction) -> Operation:
@@ -117,6 +121,9 @@ def _add(
         requested_by=requested_by,
         idempotency_key=key,
         fingerprint=None if key is None else new.fingerprint,
+        not_before=new.not_before,
+        expires_at=new.expires_at,
+        expires_in=new.expires_in,
         max_queued=max_queued,
     ).fetchone()
 
@@ -134,9 +141,11 @@ def _added_before(
                 f"Idempotency-Key: operation {used.id} was queued by this key, and was another one; "
                 "a new operation takes a new key"
             )
-        return _find(connection, used.id).as_queued()
+        return _find(connection, used.id).as_queued(new)
     if not list(queries.endpoint_ids(connection, names=[new.endpoint])):
         raise NotFoundError(f"no endpoint {new.endpoint!r} has been seen")
+    if new.expires_at is not None and queries.is_past(connection, time=new.expires_at):
+        raise ValidationFailedError(f"expires_at: {new.expires_at.isoformat()} is over; give a time to come")
     raise TooManyError(
         f"{max_queued} operations wait for {new.endpoint!r}, and no more may; "
         "queue this one when some have ended, or cancel some"

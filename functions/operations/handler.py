@@ -1,6 +1,7 @@
 """Operations on devices, as REST.
 
-POST /         {"endpoint", "operation", "path"|"paths", "value"?, "arguments"?, "repeatable"?, "priority"?}:
+POST /         {"endpoint", "operation", "path"|"paths", "value"?, "arguments"?, "repeatable"?, "priority"?,
+               "not_before"?, "expires_at"? or "expires_in"?}:
                201 with the operation and its Location; with an Idempotency-Key header the same POST
                again is answered the same, and queues nothing
 GET /          ?endpoint=&status=&limit=50&cursor=: {"operations": [...], "next": <cursor> | null}

@@ -56,9 +56,9 @@ FROM generate_series(1, 4) n, endpoint e WHERE e.name = 'sim-0001';
 INSERT INTO endpoint_operation (endpoint_id, operation_type, path, status, attempts, reason, created_at,
                                 finished_at, lease_expires_at)
 SELECT e.id, 'execute', '/3/0/4', s, 1, CASE s WHEN 'FAILED' THEN 'refused' END, now() - interval '2 h',
-       CASE WHEN s IN ('CONFIRMED', 'FAILED', 'CANCELLED') THEN now() - interval '119 min' END,
+       CASE WHEN s IN ('CONFIRMED', 'FAILED', 'CANCELLED', 'EXPIRED') THEN now() - interval '119 min' END,
        CASE s WHEN 'SENDING' THEN now() END
-FROM endpoint e, unnest(ARRAY['QUEUED', 'SENDING', 'CONFIRMED', 'FAILED', 'CANCELLED']) s
+FROM endpoint e, unnest(ARRAY['QUEUED', 'SENDING', 'CONFIRMED', 'FAILED', 'CANCELLED', 'EXPIRED']) s
 WHERE e.name = 'sim-0001';
 INSERT INTO delivery_mark (source, kind, lane, mark) VALUES (gen_random_uuid(), 'single', 0, 1000);
 INSERT INTO dead_letter (kind, reason, item) VALUES ('single', 'no value', '{}');

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.leshan.webhook import Kind as Webhook
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.store.operation_claims import claim
+from flownexus.store.operation_claims import Claim, claim
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry, _Rows
 from flownexus.store.transaction import Transaction
@@ -82,6 +82,7 @@ def test_only_the_connector_may_call(client: Any) -> None:
 def test_nothing_to_do_is_no_error(client: Any) -> None:
     assert do_round(client) == {
         "revived": 0,
+        "expired": 0,
         "forgotten": 0,
         "renewed": 0,
         "hinted": 0,
@@ -510,3 +511,66 @@ def test_its_role_may_do_no_more(world: World) -> None:
             pytest.raises(psycopg.errors.InsufficientPrivilege),
         ):
             connection.execute(statement.encode())
+
+
+def test_an_expired_operation_is_never_sent_and_ends_with_its_reason(
+    client: Any, world: World, hints: Hints
+) -> None:
+    """It is refused at the claim, by the database's clock, also before a round has ended it."""
+    world.endpoint()
+    ids = [world.queue(path=f"/3/0/{number}", expires_in=3600) for number in (14, 15)]
+    other = world.queue(path="/3/0/14")
+    world.execute("UPDATE endpoint_operation SET expires_at = expires_at - interval '1 h'")  # the clock moved
+    world.execute(
+        "UPDATE endpoint_operation SET attempts = 2, reason = 'no answer', last_attempt_at = now()"
+        " WHERE id = %s",
+        ids[1],
+    )
+    [claimed] = claim(world.dispatch_pool, ["sim-0001"], 50)
+    assert isinstance(claimed, Claim)
+    assert claimed.id == other  # and what has expired holds up nobody
+    assert do_round(client)["expired"] == 2
+    world.execute(
+        "UPDATE endpoint_operation SET status = 'CONFIRMED', lease_expires_at = NULL,"
+        " finished_at = now() WHERE id = %s",
+        other,
+    )
+    world.update()
+    assert claim(world.dispatch_pool, ["sim-0001"], 50) == [None]
+    assert [(row["status"], row["reason"]) for row in map(world.operation, ids)] == [
+        ("EXPIRED", "it expired before it was sent"),
+        ("EXPIRED", "it expired after 2 attempts: no answer"),
+    ]
+    assert all(world.operation(id_)["finished_at"] for id_ in ids)
+    assert do_round(client)["expired"] == 0
+
+
+def test_what_is_under_way_when_it_expires_goes_on_and_is_not_sent_again(client: Any, world: World) -> None:
+    world.endpoint()
+    id_ = world.queue(expires_in=0.3)
+    [claimed] = claim(world.dispatch_pool, ["sim-0001"], 50)
+    assert isinstance(claimed, Claim)
+    time.sleep(0.4)
+    assert do_round(client)["expired"] == 0
+    assert world.status(id_) == ("SENDING", 1)
+    world.expire_lease(id_)
+    summary = do_round(client)
+    assert (summary["revived"], summary["expired"]) == (1, 1)
+    assert world.status(id_) == ("EXPIRED", 1)
+    assert world.operation(id_)["reason"] == (
+        "it expired after one attempt: the worker that sent it did not come back"
+    )
+
+
+def test_what_is_for_later_gets_its_hint_when_it_is_time(client: Any, world: World, hints: Hints) -> None:
+    world.endpoint()
+    later = datetime.now(UTC) + timedelta(seconds=0.5)
+    id_ = world.queue(not_before=later.isoformat())
+    age(world, 600)
+    assert do_round(client)["hinted"] == 0
+    assert claim(world.dispatch_pool, ["sim-0001"], 50) == [None]
+    time.sleep(0.6)
+    assert do_round(client)["hinted"] == 1
+    [claimed] = claim(world.dispatch_pool, ["sim-0001"], 50)
+    assert isinstance(claimed, Claim)
+    assert claimed.id == id_

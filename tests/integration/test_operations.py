@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -87,6 +89,8 @@ def test_an_operation_is_queued_and_its_endpoint_gets_a_hint(
         "last_attempt_at": None,
         "finished_at": None,
         "requested_by": "api",
+        "not_before": None,
+        "expires_at": None,
     }
     assert json.loads(hint_of(nats_url, made["endpoint"]) or b"") == {"ep": made["endpoint"]}
     shown = client.get("/1").get_json()
@@ -128,6 +132,38 @@ def test_the_same_post_again_with_its_key_is_answered_the_same_and_queues_nothin
     other_key = {"Idempotency-Key": '"another"'}
     assert client.post("/", json=EXECUTE, headers=other_key).get_json()["id"] != first.get_json()["id"]
     assert client.post("/", json=EXECUTE).status_code == 201
+
+
+def test_times_are_kept_and_shown_and_answered_again_as_the_first_time(
+    client: FlaskClient, world: World
+) -> None:
+    world.endpoint()
+    times = {"not_before": "2099-01-02T03:04:05+01:00", "expires_at": "2099-01-02T03:04:05Z"}
+    made = client.post("/", json=EXECUTE | times, headers=KEY).get_json()
+    assert (made["not_before"], made["expires_at"]) == (
+        "2099-01-02T02:04:05+00:00", "2099-01-02T03:04:05+00:00",
+    )  # fmt: skip
+    assert client.get(f"/{made['id']}").get_json() == made
+    # As it is after a claim.
+    world.execute("UPDATE endpoint_operation SET not_before = NULL")
+    assert client.post("/", json=EXECUTE | times, headers=KEY).get_json() == made
+    short = client.post("/", json=EXECUTE | {"expires_in": 90}).get_json()
+    lasts = datetime.fromisoformat(short["expires_at"]) - datetime.fromisoformat(short["created_at"])
+    assert abs(lasts.total_seconds() - 90) < 1
+
+
+def test_what_would_be_expired_is_refused_but_for_a_key_that_was_used(
+    client: FlaskClient, world: World
+) -> None:
+    world.endpoint()
+    soon = datetime.now(UTC) + timedelta(seconds=0.5)
+    asked = EXECUTE | {"expires_at": soon.isoformat()}
+    made = client.post("/", json=asked, headers=KEY).get_json()
+    time.sleep(0.6)
+    answer = client.post("/", json=asked)
+    assert answer.status_code == 422
+    assert answer.get_json()["detail"].startswith("expires_at: ")
+    assert client.post("/", json=asked, headers=KEY).get_json() == made
 
 
 @pytest.mark.parametrize("change", [{"path": "/3/0/5"}, {"repeatable": True}, {"endpoint": "sim-0002"}])

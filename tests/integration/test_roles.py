@@ -69,7 +69,8 @@ GRANTS = {
     "flownexus_api": {
         "endpoint": "SELECT",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
-        "repeatable, priority, idempotency_key, request_fingerprint, paths, concerns, requested_by), "
+        "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
+        "requested_by, expires_at), "
         "UPDATE (status, reason, finished_at)",
         "event": "SELECT (time, endpoint_id, event_type)",
         "next_operation()": "EXECUTE",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -206,6 +207,27 @@ def test_it_has_ended(world: World, outcome: Outcome, cause: Cause) -> None:
     assert (found.cause, found.fields["at"]) == (cause, world.operation(id_)["finished_at"])
 
 
+def test_its_user_wants_it_later(world: World) -> None:
+    world.endpoint(NAME)
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    first, second = world.queue(not_before=later), world.queue()
+    found = told(world, first)
+    assert (found.cause, found.fields["until"].isoformat()) == (Cause.NOT_BEFORE, later)
+    assert told(world, second).cause is Cause.DUE  # what is for later holds up nobody
+    world.execute("UPDATE endpoint_operation SET not_before = now() WHERE id = %s", first)
+    assert told(world, first).cause is Cause.DUE
+    assert told(world, second).fields["operation"] == first
+
+
+def test_it_has_expired(world: World) -> None:
+    world.endpoint(NAME, registered=False)
+    id_ = world.queue(expires_in=0.01)
+    time.sleep(0.02)
+    at = world.operation(id_)["expires_at"]
+    found = told(world, id_)
+    assert (found.cause, found.fields["at"]) == (Cause.EXPIRED, at)
+
+
 def test_it_was_cancelled(world: World) -> None:
     world.endpoint(NAME)
     id_ = world.queue()
@@ -230,8 +252,10 @@ def given_anything(world: World, chance: random.Random) -> None:
         world.execute(
             "UPDATE endpoint_operation SET retry_after_contact = %s,"
             " last_attempt_at = CASE WHEN %s THEN now() END, not_before = now() + make_interval(secs => %s),"
-            " registration_id = %s WHERE id = %s",
-            any_of(0, 0, 1, 2), tried, any_of(None, None, 60, -60), any_of(None, None, f"r{id_}"), id_,
+            " registration_id = %s, expires_at = now() + make_interval(secs => %s)"
+            " WHERE id = %s",
+            any_of(0, 0, 1, 2), tried, any_of(None, None, 60, -60),
+            any_of(None, None, f"r{id_}"), any_of(None, None, 60, -60), id_,
         )  # fmt: skip
     if chance.random() < 0.2:
         world.execute(

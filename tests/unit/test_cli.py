@@ -144,6 +144,10 @@ def test_a_write_is_waited_for(api: Api, run: Any, capsys: pytest.CaptureFixture
         (["disable", "a", "/1/1/4"], {"operation": "disable", "path": "/1/1/4"}),
         (["set-clock", "a"], {"operation": "set-clock"}),
         (["delete", "a", "/3442/7"], {"operation": "delete", "path": "/3442/7"}),
+        (
+            ["read", "a", "/3", "--not-before", "2099-01-02T03:04:05Z", "--expires-in", "60"],
+            {"operation": "read", "path": "/3", "not_before": "2099-01-02T03:04:05Z", "expires_in": 60},
+        ),
         (["execute", "a", "/3/0/4"], {"operation": "execute", "path": "/3/0/4"}),
         (
             ["execute", "a", "/3/0/4", "--arguments", "0='x'", "--repeatable"],

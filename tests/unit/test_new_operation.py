@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pytest
@@ -211,3 +212,52 @@ def test_fields_that_are_not_said_are_as_if_they_were_null() -> None:
     assert parse_operation(READ | {"value": None, "arguments": None, "repeatable": False}) == parse_operation(
         READ
     )
+
+
+def test_times_are_taken_in_any_offset() -> None:
+    made = parse_operation(
+        READ | {"not_before": "2026-01-02T03:04:05+01:00", "expires_at": "2026-01-02T03:04:05.5Z"}
+    )
+    assert made.not_before == datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC)
+    assert made.expires_at == datetime(2026, 1, 2, 3, 4, 5, 500_000, tzinfo=UTC)
+    assert parse_operation(READ | {"expires_in": 90}).expires_in == 90
+    assert parse_operation(READ | {"expires_in": None, "expires_at": None}) == parse_operation(READ)
+    prints = {
+        parse_operation(READ | more).fingerprint
+        for more in ({}, {"expires_in": 90}, {"expires_in": 91}, {"expires_at": "2026-01-02T03:04:05Z"})
+    }
+    assert len(prints) == 4
+
+
+NO_TIMES: tuple[Any, ...] = (
+    "",
+    "soon",
+    "2026-01-02T03:04:05",
+    "2026-01-02",
+    5,
+    [],
+    "9999-12-31T23:59:59-01:00",
+)
+NO_SECONDS: tuple[Any, ...] = (0, -1, True, "60", 1e12, [])
+
+
+@pytest.mark.parametrize(
+    ("times", "wrong"),
+    [
+        *(({"not_before": each}, "not_before: is a time with its offset") for each in NO_TIMES),
+        *(({"expires_at": each}, "expires_at: is a time with its offset") for each in NO_TIMES),
+        *(({"expires_in": each}, "expires_in: is a number of seconds, above 0") for each in NO_SECONDS),
+        (
+            {"not_before": "2026-01-02T03:04:05Z", "expires_at": "2026-01-02T03:04:05Z"},
+            "expires_at: is after not_before",
+        ),
+        (
+            {"expires_at": "2026-01-02T03:04:05Z", "expires_in": 5},
+            "expires_in: stands in place of expires_at",
+        ),
+    ],
+)
+def test_what_is_no_time_is_refused(times: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(ValidationFailedError) as raised:
+        parse_operation(READ | times)
+    assert raised.value.detail.startswith(wrong)

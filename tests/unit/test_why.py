@@ -61,6 +61,16 @@ CASES = (
         "It is not to be sent before 2026-03-01T12:01:00Z.",
     ),
     (
+        held(expires_at=NOW, not_before=NOW + MINUTE, registered=False),
+        "expired",
+        "It expired at 2026-03-01T12:00:00Z, and ends in some seconds.",
+    ),
+    (
+        facts(status="EXPIRED", **ENDED, reason="it expired after 2 attempts: no answer"),
+        "expired",
+        "It ended at 2026-03-01T12:00:00Z: it expired after 2 attempts: no answer.",
+    ),
+    (
         held(registered=False, last_seen_at=None, registered_until=None),
         "never-registered",
         "dev has never registered since 2026-03-01T11:00:00Z, when it was first heard of.",

@@ -68,6 +68,7 @@ def operations() -> dashboard.Dashboard:
                        count(*) FILTER (WHERE status = 'CONFIRMED') AS confirmed,
                        count(*) FILTER (WHERE status = 'FAILED') AS failed,
                        count(*) FILTER (WHERE status = 'CANCELLED') AS cancelled,
+                       count(*) FILTER (WHERE status = 'EXPIRED') AS expired,
                        count(*) FILTER (WHERE status IN ('QUEUED', 'SENDING')) AS open
                 FROM endpoint_operation WHERE $__timeFilter(created_at) GROUP BY 1 ORDER BY 1
                 """,

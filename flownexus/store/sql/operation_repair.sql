@@ -31,3 +31,15 @@ WHERE next.id <> ALL (:but::bigint[])
   AND coalesce(next.not_before, next.touched_at + make_interval(secs => :untouched)) <= clock_timestamp()
 ORDER BY next.touched_at
 LIMIT :limit;
+
+-- name: end_expired_operations(limit)!
+-- Before this, next_operation() has not given them any more. Who is about to claim one holds its row.
+UPDATE endpoint_operation
+SET status = 'EXPIRED', finished_at = clock_timestamp(),
+    reason = 'it expired ' || CASE attempts WHEN 0 THEN 'before it was sent' WHEN 1 THEN 'after one attempt'
+                                            ELSE 'after ' || attempts || ' attempts' END || coalesce(': ' || reason, '')
+WHERE id IN (SELECT id FROM endpoint_operation
+             WHERE status = 'QUEUED' AND expires_at <= clock_timestamp()
+             ORDER BY expires_at
+             LIMIT :limit
+             FOR NO KEY UPDATE SKIP LOCKED);

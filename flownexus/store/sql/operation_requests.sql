@@ -6,30 +6,35 @@ LEFT JOIN resource_model m USING (object_id, resource_id)
 LEFT JOIN resource_type t USING (object_id, resource_id)
 WHERE coalesce(m.data_type, t.data_type) IS NOT NULL;
 
--- name: add_operation(endpoint, operation, path, paths, concerns, value, arguments, repeatable, priority, requested_by, idempotency_key, fingerprint, max_queued)^
--- None where the endpoint was never seen, has too many that wait, or the key was used before.
+-- name: add_operation(endpoint, operation, path, paths, concerns, value, arguments, repeatable, priority, requested_by, idempotency_key, fingerprint, not_before, expires_at, expires_in, max_queued)^
+-- None where the endpoint was never seen, has too many that wait, the key was used before, or it would be expired.
 INSERT INTO endpoint_operation (endpoint_id, operation_type, path, paths, concerns, value, arguments, repeatable,
-                                priority, requested_by, idempotency_key, request_fingerprint)
+                                priority, requested_by, idempotency_key, request_fingerprint, not_before, expires_at)
 SELECT e.id, :operation, :path::text, :paths::text[], :concerns::text[], :value, :arguments, :repeatable, :priority,
-       :requested_by, :idempotency_key::text, :fingerprint::bytea
+       :requested_by, :idempotency_key::text, :fingerprint::bytea, :not_before::timestamptz,
+       coalesce(:expires_at::timestamptz, clock_timestamp() + make_interval(secs => :expires_in::double precision))
 FROM endpoint e
-WHERE e.name = :endpoint
+WHERE e.name = :endpoint AND coalesce(:expires_at::timestamptz > clock_timestamp(), true)
   AND (SELECT count(*)
        FROM (SELECT FROM endpoint_operation q
              WHERE q.endpoint_id = e.id AND q.status = 'QUEUED' AND q.registration_id IS NULL
              LIMIT :max_queued) AS waiting) < :max_queued
 ON CONFLICT (coalesce(requested_by, 'api'), idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 RETURNING id, :endpoint::text AS endpoint, operation_type AS operation, path, paths, value, arguments, repeatable,
-          priority, status, attempts, result, reason, created_at, last_attempt_at, finished_at, requested_by;
+          priority, status, attempts, result, reason, created_at, last_attempt_at, finished_at, requested_by,
+          not_before, expires_at;
 
 -- name: operation_of_key(requested_by, idempotency_key)^
 SELECT id, request_fingerprint FROM endpoint_operation
 WHERE coalesce(requested_by, 'api') = :requested_by AND idempotency_key = :idempotency_key;
 
+-- name: is_past(time)$
+SELECT :time::timestamptz <= clock_timestamp();
+
 -- name: operation(id)^
 SELECT o.id, e.name AS endpoint, o.operation_type AS operation, o.path, o.paths, o.value, o.arguments, o.repeatable,
        o.priority, o.status, o.attempts, o.result, o.reason, o.created_at, o.last_attempt_at, o.finished_at,
-       o.requested_by
+       o.requested_by, o.not_before, o.expires_at
 FROM endpoint_operation o
 JOIN endpoint e ON e.id = o.endpoint_id
 WHERE o.id = :id;
@@ -38,7 +43,7 @@ WHERE o.id = :id;
 -- The newest first, older than the cursor.
 SELECT o.id, e.name AS endpoint, o.operation_type AS operation, o.path, o.paths, o.value, o.arguments, o.repeatable,
        o.priority, o.status, o.attempts, o.result, o.reason, o.created_at, o.last_attempt_at, o.finished_at,
-       o.requested_by
+       o.requested_by, o.not_before, o.expires_at
 FROM endpoint_operation o
 JOIN endpoint e ON e.id = o.endpoint_id
 WHERE (:endpoint::text IS NULL OR o.endpoint_id = (SELECT id FROM endpoint WHERE name = :endpoint))

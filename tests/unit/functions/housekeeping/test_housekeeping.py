@@ -18,6 +18,7 @@ ROWS: Mapping[str, Rows] = {
     "try_housekeeping_lock": [(True,)],
     "set_statement_timeout": [()],
     "expired_operations": [],
+    "end_expired_operations": [()],
     "forget_expired_endpoints": [(), ()],
     "endpoints_to_reconcile": [],
     "endpoints_to_hint": [("sim-0001", [41, 42]), ("sim-0002", [43])],
@@ -40,6 +41,7 @@ def test_the_clock_s_call_has_a_round_done_and_told(
     answer = start(statements).send("POST", "/", b"", headers={"X-Topic": "cron-function"})
     assert answer.json() == {
         "revived": 0,
+        "expired": 1,
         "forgotten": 2,
         "renewed": 0,
         "hinted": 2,

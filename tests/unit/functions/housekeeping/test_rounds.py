@@ -26,6 +26,7 @@ class Store:
         self.locked = False
         self.answers: dict[str, Any] = {
             "revive_expired": ["a", "b"],
+            "end_expired": 7,
             "forget_expired": 3,
             "reconcile": {"d": 2},
             "endpoints_to_hint": {"a": [1], "c": [2, 3]},
@@ -70,6 +71,7 @@ def test_a_round_says_what_it_did(store: Store) -> None:
     publisher = Hints(fail=1)
     assert housekeeper_with(publisher).do_round() == {
         "revived": 2,
+        "expired": 7,
         "forgotten": 3,
         "renewed": 2,
         "hinted": 1,
@@ -89,7 +91,14 @@ def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(store: S
     housekeeper.do_round()
     first = len(store.asked)
     housekeeper.do_round()
-    often = ["revive_expired", "forget_expired", "reconcile", "endpoints_to_hint", "forget_finished"]
+    often = [
+        "revive_expired",
+        "forget_expired",
+        "end_expired",
+        "reconcile",
+        "endpoints_to_hint",
+        "forget_finished",
+    ]
     seldom = ["make_partitions", "drop_partitions", "forget_marks", "forget_endpoints", "forget_dead_letters"]
     assert store.asked[:first] == [*often, *seldom]
     assert store.asked[first:] == often
