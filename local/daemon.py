@@ -19,6 +19,7 @@ from local.options import OptionError, Options
 from local.servers.java import JavaError
 from local.servers.nats import NatsServerError
 from local.servers.postgres import PostgresError
+from local.spelling import check_names
 from local.supervise.instance import AlreadyRunningError, take
 from local.supervise.notify import listens, notify
 from local.supervise.process import ProcessError
@@ -38,6 +39,10 @@ EXPECTED = (
     WorldError,
     psycopg.Error,
 )
+
+
+WRONG_SETTINGS = (MissingSettingError, OptionError)
+"""To start again mends none of these: systemd is told by the status EX_CONFIG (sysexits.h)."""
 
 
 class _Stop(BaseException):
@@ -76,6 +81,7 @@ def main() -> int:
             raise _Stop
 
     try:
+        check_names(os.environ)
         options = Options.from_environment()
         with take(options.home):
             world = World(options, progress=lambda text: tell("progress", text))
@@ -95,7 +101,7 @@ def main() -> int:
     except EXPECTED as error:
         tell("error", str(error))
         print(f"cannot start: {error}", file=sys.stderr)  # noqa: T201 - into the daemon's log
-        return 1
+        return os.EX_CONFIG if isinstance(error, WRONG_SETTINGS) else 1
     return 0
 
 

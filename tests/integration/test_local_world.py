@@ -384,3 +384,20 @@ def test_a_start_under_systemd_that_fails_ends_with_the_reason(home: Home, tmp_p
         assert daemon.returncode == 1
         assert journal.startswith(f"cannot start: port {port} (gateway) is taken")
         assert systemd.recv(4096).decode().startswith(f"STATUS=port {port} (gateway) is taken")
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ({"DEVICES": "many"}, "DEVICES must be a number"),
+        ({"FLOWNEXUS_GATWAY_PORT": "1"}, "FLOWNEXUS_GATEWAY_PORT?"),
+    ],
+    ids=["wrong", "misspelt"],
+)
+def test_a_wrong_setting_ends_the_daemon_with_the_status_of_one(
+    home: Home, setting: dict[str, str], named: str
+) -> None:
+    with home.start_daemon(**setting) as daemon:
+        journal = daemon.communicate(timeout=60)[0]
+    assert daemon.returncode == os.EX_CONFIG
+    assert named in journal
