@@ -266,7 +266,10 @@ def logs(options: Options, name: str = "", *, tail: int = 200, follow: bool = Fa
         ),
         key=lambda x: x[:2],
     )
-    for _, stem, entry in list(lines)[-tail:]:
+    found = list(lines)[-tail:]
+    if about and not found and not follow:
+        return fail(f"nothing was logged about {about!r}; an operation's id is like operation-17")
+    for _, stem, entry in found:
         _print_line(stem, width, entry)
     try:
         while follow:

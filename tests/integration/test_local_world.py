@@ -21,6 +21,7 @@ from flownexus.credentials import SecretFolder
 from local.options import Options, Ports, read_environment_file
 from local.servers.postgres import SUPERUSER
 from local.supervise.instance import leftovers, running
+from local.supervise.logfile import LogFile
 from local.world import World
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -384,6 +385,20 @@ def test_a_start_under_systemd_that_fails_ends_with_the_reason(home: Home, tmp_p
         assert daemon.returncode == 1
         assert journal.startswith(f"cannot start: port {port} (gateway) is taken")
         assert systemd.recv(4096).decode().startswith(f"STATUS=port {port} (gateway) is taken")
+
+
+def test_the_logs_of_one_message_are_printed_and_an_id_that_no_line_has_is_named(home: Home) -> None:
+    log = LogFile(home.folder / "logs" / "leshan.log")
+    for id_ in ("operation-1", "operation-17"):
+        line = {"level": "INFO", "logger": "x", "message": "asked", "correlation_id": id_}
+        log.write(json.dumps(line).encode())
+    log.close()
+    done = home.run("logs", "--id", "operation-17")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+    assert done.stdout.endswith("leshan INFO x: asked correlation_id=operation-17\n")
+    done = home.run("logs", "--id", "17")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing was logged about '17'; an operation's id is like operation-17" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
           }
         };
     coapServer.setExecutor(context.engine().protocol, true);
-    gate = new Gate(coapServer.getMessageDeliverer(), coapServer.getRoot(), requests, context);
+    gate =
+        new Gate(coapServer.getMessageDeliverer(), coapServer.getRoot(), requests, radio, context);
     coapServer.setMessageDeliverer(gate);
     translator
         .createResources(coapServer, identities, servers, receiver, manager, toolbox, objectTree)

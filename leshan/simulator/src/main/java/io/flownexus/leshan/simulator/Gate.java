@@ -18,14 +18,21 @@ final class Gate implements MessageDeliverer {
   private final MessageDeliverer next;
   private final Resource root;
   private final RequestLog requests;
+  private final Radio radio;
   private final DeviceContext context;
   private volatile Duration delay;
   private int open;
 
-  Gate(MessageDeliverer next, Resource root, RequestLog requests, DeviceContext context) {
+  Gate(
+      MessageDeliverer next,
+      Resource root,
+      RequestLog requests,
+      Radio radio,
+      DeviceContext context) {
     this.next = next;
     this.root = root;
     this.requests = requests;
+    this.radio = radio;
     this.context = context;
     delay = context.spec().slow();
   }
@@ -68,7 +75,14 @@ final class Gate implements MessageDeliverer {
    * came between the two could cancel the observation, and it would never be answered.
    */
   private void dispatch(Exchange exchange) {
-    context.executor().dispatch(exchange::execute, () -> handOn(exchange));
+    context
+        .executor()
+        .dispatch(
+            exchange::execute,
+            () -> {
+              handOn(exchange);
+              radio.answered();
+            });
   }
 
   private void handOn(Exchange exchange) {

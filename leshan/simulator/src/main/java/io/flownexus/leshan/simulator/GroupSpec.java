@@ -10,7 +10,8 @@ import java.util.Set;
  * Describes devices that behave alike.
  *
  * @param interval between two changes of the temperature; zero: never; null: as fast as ACKs come
- * @param awake how long a sleepy device listens after a registration or update; null: never sleeps
+ * @param awake how long a sleepy device listens after a registration, an update or an answer; null:
+ *     never sleeps
  * @param slow after how long a request is answered
  * @param update between two registration updates
  * @param ackTimeout until a confirmable message is sent again, the first time; CoAP gives it up

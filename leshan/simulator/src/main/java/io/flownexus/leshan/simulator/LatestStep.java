@@ -40,6 +40,10 @@ final class LatestStep {
             .schedule(() -> step.execute(task), delay.toNanos(), TimeUnit.NANOSECONDS);
   }
 
+  boolean isWaiting() {
+    return timer != null;
+  }
+
   /** Wait for nothing. */
   void cancel() {
     number++;

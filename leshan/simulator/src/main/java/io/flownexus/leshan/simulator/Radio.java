@@ -29,6 +29,13 @@ final class Radio {
     on = false;
   }
 
+  /** Put off a sleep that is due: a server counts a device's time from its last answer, too. */
+  void answered() {
+    if (on && sleep.isWaiting()) {
+      sleepLater();
+    }
+  }
+
   /** Let a sleepy device fall asleep once it has been awake for as long as its group says. */
   void sleepLater() {
     if (context.spec().sleepy()) {

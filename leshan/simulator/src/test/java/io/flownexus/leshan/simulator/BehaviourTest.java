@@ -77,6 +77,23 @@ class BehaviourTest {
   }
 
   @Test
+  void a_sleepy_device_listens_on_after_each_request_that_it_has_answered() throws Exception {
+    try (TestServer server = new TestServer();
+        Running running =
+            new Running(
+                folder,
+                server.uri(Protocol.COAP),
+                "prefix=s-,notify=0,sleepy,awake=2s,update=60s")) {
+      server.nextRegistration();
+      for (int i = 0; i < 4; i++) {
+        Thread.sleep(1200);
+        assertNotNull(server.send("s-0001", new ReadRequest(3, 0, 0), 1500), "request " + i);
+      }
+      TestServer.await(() -> running.device("s-0001").state().equals("asleep"), "asleep");
+    }
+  }
+
+  @Test
   void a_slow_device_answers_late_and_five_hundred_requests_wait_at_once() throws Exception {
     try (TestServer server = new TestServer();
         Running running =
