@@ -85,13 +85,14 @@ class FunctionApp(Starlette):
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Answer a request, of whom the server has asked about; ask where it is another server."""
         if scope["type"] == "http":
-            correlate(correlation_id(Headers(scope=scope).get))
-        if scope["type"] == "http" and scope.get(PRINCIPAL) is None:
-            principal, refusal = self.guard(scope["method"], scope["path"], Headers(scope=scope))
-            if refusal is not None:
-                await _response(*refusal)(scope, receive, send)
-                return
-            scope[PRINCIPAL] = principal
+            headers = Headers(scope=scope)
+            correlate(correlation_id(headers.get))
+            if scope.get(PRINCIPAL) is None:
+                principal, refusal = self.guard(scope["method"], scope["path"], headers)
+                if refusal is not None:
+                    await _response(*refusal)(scope, receive, send)
+                    return
+                scope[PRINCIPAL] = principal
         await super().__call__(scope, receive, send)
 
 

@@ -68,7 +68,7 @@ def test_without_systemd_nothing_is_started(
     assert [step for step in says if "systemctl" in step] == ["systemctl enable -q flownexus.service"]
 
 
-@pytest.mark.parametrize("python", ["/root/.pyenv/bin/python3.11", "/home/me/python/bin/python3"])
+@pytest.mark.parametrize("python", ["/root/python/bin/python3.11", "/home/me/python/bin/python3"])
 def test_a_python_that_the_service_cannot_see_is_refused(python: str) -> None:
     with pytest.raises(InstallError, match=f"cannot see {python}: .*PYTHON=/usr/bin/python3"):
         next(install(1024, Path(python)))
