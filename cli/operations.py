@@ -16,9 +16,9 @@ from cli.text import printable
 from flownexus.errors import UnknownDataTypeError
 from flownexus.lwm2m.value import DataType
 from flownexus.operations.catalogue import KINDS
+from flownexus.operations.lifecycle import ENDED
 
 POLL_INTERVAL_S = 0.5
-ENDED = ("CONFIRMED", "FAILED", "CANCELLED", "EXPIRED")
 NOT_CONFIRMED = 3
 """The exit status where an operation ended otherwise than as CONFIRMED."""
 STILL_OPEN = 4

@@ -23,7 +23,7 @@ MAX_REASON: Final = 500  # characters
 
 
 class Status(StrEnum):
-    """Where an operation stands; the last four are final."""
+    """Where an operation stands; those in ENDED are final."""
 
     QUEUED = "QUEUED"
     SENDING = "SENDING"
@@ -31,6 +31,9 @@ class Status(StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     EXPIRED = "EXPIRED"
+
+
+ENDED: Final = frozenset(Status) - {Status.QUEUED, Status.SENDING}
 
 
 class Verdict(StrEnum):
