@@ -110,16 +110,16 @@ class PostingTest {
           go.await();
           times.add(System.nanoTime());
           if (times.size() == 2) {
-            append("ep", 61);
+            append("ep", 101);
           }
           return WebhookReceiver.stored(post);
         });
     append("ep", 0);
     WebhookReceiver.await(() -> receiver.posts().size() == 1);
-    append("ep", 1, 61);
+    append("ep", 1, 101);
     go.countDown();
     WebhookReceiver.await(() -> times.size() == 3 && spool.pending() == 0);
-    assertEquals(List.of(1, 60, 1), sizes());
+    assertEquals(List.of(1, 100, 1), sizes());
     assertTrue(times.get(2) - times.get(1) >= 50_000_000L);
   }
 
