@@ -22,7 +22,12 @@ help: ## list the targets
 
 .PHONY: up status logs down clean
 up: prerequisites $(STAMP) ## start everything; returns when all of it is ready
+	@$(RUN) -m tools.assets || echo "the console starts without charts and without what changes by itself" >&2
 	@$(RUN) -m local up
+
+.PHONY: assets
+assets: ## fetch the console's scripts and styles that others wrote, by functions/console/package-lock.json
+	@$(PYTHON) -m tools.assets
 
 .PHONY: prerequisites
 # What FLOWNEXUS_PARTS leaves out needs nothing.
@@ -47,7 +52,7 @@ clean: ## stop everything and remove data, logs, secrets and the Python environm
 		[ "$$answer" = y ] || { echo "kept"; exit 1; }; fi
 	@if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi
 ifeq ($(FLOWNEXUS_HOME),)
-	@rm -rf $(VENV) $(TOOLS)/manifests $(TOOLS)/manifests-programs $(TOOLS)/openfaas $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
+	@rm -rf $(VENV) $(TOOLS)/browser $(TOOLS)/manifests $(TOOLS)/manifests-programs $(TOOLS)/openfaas $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
 	@echo "removed the Python environment"
 else
 	@echo "kept the Python environment, which worlds of other homes may be using"
@@ -60,14 +65,14 @@ backup: $(STAMP) ## save everything into a new folder: make backup ARGS=/srv/bac
 restore: $(STAMP) ## restore a backup after make down: make restore ARGS=/srv/backups/monday
 	@$(RUN) -m local restore $(ARGS)
 
-install: prerequisites $(UV) ## install or upgrade the service on this server, as root; ARGS=--dry-run only prints the steps
+install: prerequisites $(UV) assets ## install or upgrade the service on this server, as root; ARGS=--dry-run only prints the steps
 	@$(TOOLS)/uv/bin/python -m deploy.server.install install $(ARGS)
 
 uninstall: ## remove the service; ARGS=--purge also removes its data
 	@$(PYTHON) -m deploy.server.install uninstall $(ARGS)
 
-.PHONY: test unit manifests integration acceptance java-test spool-stress
-test: unit manifests integration acceptance java-test ## run all tests
+.PHONY: test unit manifests integration acceptance browser java-test spool-stress
+test: unit manifests integration acceptance browser java-test ## run all tests
 
 unit: $(STAMP) ## run the tests that need no service
 	$(RUN) -m pytest tests/unit
@@ -81,8 +86,12 @@ manifests: $(UV) ## validate deploy/k3s against Kubernetes 1.30 and the newest o
 integration: $(STAMP) ## run the tests with real PostgreSQL, NATS and functions
 	$(RUN) -m pytest -n 2 --dist loadfile tests/integration
 
-acceptance: $(STAMP) ## run the tests of the whole world
+acceptance: $(STAMP) assets ## run the tests of the whole world
 	$(RUN) -m pytest tests/acceptance
+
+browser: $(UV) assets ## try the console in a browser: Debian's chromium
+	TMPDIR="$(CURDIR)/$(TOOLS)" UV_PROJECT_ENVIRONMENT=$(TOOLS)/browser UV_PYTHON_DOWNLOADS=never \
+		$(UV) run -q --locked --group browser --python $(TOOLS)/uv/bin/python python -m pytest tests/browser
 
 java-test: ## run the Java tests and checks
 	mvn -B -T 2 -f leshan/pom.xml verify
@@ -90,13 +99,13 @@ java-test: ## run the Java tests and checks
 spool-stress: ## start Leshan's spool 1,000 times under load, count what is lost or doubled: make spool-stress STARTS=100
 	$(MVN) -pl server test -Dtest=SpoolStressTest -Dspool.starts=$(or $(STARTS),1000)
 
-test-openfaas: $(STAMP) ## build the images, run them as containers behind OpenFaaS's gateway (root): docs/testing.md
+test-openfaas: $(STAMP) assets ## build the images, run them as containers behind OpenFaaS's gateway (root): docs/testing.md
 	$(RUN) -m tests.openfaas $(ARGS)
 .PHONY: test-openfaas
 
 # What REGISTRY and TAG of stack.yml are, and so what `faas-cli deploy -f stack.yml` asks for.
 .PHONY: images push
-images: $(STAMP) ## build all images: make images REGISTRY=... TAG=... OFFLINE=1 (docs/images.md)
+images: $(STAMP) assets ## build all images: make images REGISTRY=... TAG=... OFFLINE=1 (docs/images.md)
 	@$(RUN) -m deploy.images build --engine "$(ENGINE)" --base "$(BASE)" --java-base "$(JAVA_BASE)" \
 		--flags="$(BUILD_FLAGS)" --only "$(ONLY)" $(if $(OFFLINE),--archives build/images)
 

@@ -20,7 +20,8 @@ PATIENCE: Final = 30.0
 """Seconds in which what was killed before must be there again, to be killed once more."""
 POLL_INTERVAL: Final = 0.1
 FUNCTIONS: Final = (
-    "ingest-single", "ingest-composite", "registration", "operations", "dispatch-op", "housekeeping",
+    *("ingest-single", "ingest-composite", "registration"),
+    *("operations", "dispatch-op", "housekeeping", "console"),
 )  # fmt: skip
 
 

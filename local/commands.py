@@ -28,6 +28,7 @@ from local.backup import restore as restore_backup
 from local.layout import Layout
 from local.options import (
     CLI_FILE,
+    CONSOLE_LINK_FILE,
     DEFAULT_HOME,
     ENVIRONMENT_FILE,
     PASSWORD_FILE,
@@ -149,6 +150,9 @@ def _show(home: Path) -> None:
     for row in summary.places(values, parts, user):
         table.add_row(*map(escape, row))
     _console.print(table)
+    if link := _first_admin_link(home):
+        _console.print("\nthe console has no administrator yet; this link makes one, once, for 24 hours:")
+        _console.print(escape(f"  {link}"))
     _console.print(f"\nsecrets are files in {escape(values['FLOWNEXUS_SECRETS'])}")
     if summary.needs_a_device(parts):
         _console.print("\nno device is simulated; docs/first-device.md says how to connect one of your own")
@@ -159,6 +163,16 @@ def _show(home: Path) -> None:
         for words in commands:
             _console.print(escape(f"  {program} {words}"))
     _console.print(f"\nfor a shell: . {escape(shlex.quote(str(home / ENVIRONMENT_FILE)))}")
+
+
+def _first_admin_link(home: Path) -> str:
+    """Return the link that makes the console's first administrator, as long as it can be used."""
+    try:
+        link = (home / CONSOLE_LINK_FILE).read_text(encoding="utf-8").strip()
+        place = urlsplit(link)
+        return link if web.request(place.port or 0, "GET", place.path, timeout=5)[0] == 200 else ""
+    except OSError:
+        return ""
 
 
 def _table(*titles: str) -> Table:
@@ -319,7 +333,7 @@ def clean(options: Options) -> int:
         if folder.exists():
             shutil.rmtree(folder)
             removed.append(name)
-    for name in (ENVIRONMENT_FILE, CLI_FILE, PASSWORD_FILE):
+    for name in (ENVIRONMENT_FILE, CLI_FILE, PASSWORD_FILE, CONSOLE_LINK_FILE):
         file = options.home / name
         if file.exists():
             file.unlink()

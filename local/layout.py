@@ -25,6 +25,7 @@ ROLES = {
     "flownexus-dispatch-database-url": "flownexus_dispatch",
     "flownexus-api-database-url": "flownexus_api",
     "flownexus-housekeeping-database-url": "flownexus_housekeeping",
+    "flownexus-console-database-url": "flownexus_console",
     "flownexus-grafana-database-url": "flownexus_grafana",
 }
 READER = "flownexus_reader"
@@ -52,6 +53,11 @@ class Layout:
     def gateway_url(self) -> str:
         """Return the gateway's URL."""
         return f"http://{LOOPBACK}:{self.ports.gateway}"
+
+    @property
+    def console_url(self) -> str:
+        """Return the URL of the console's pages."""
+        return f"{self.gateway_url}/function/console"
 
     @property
     def leshan_url(self) -> str:
@@ -166,6 +172,7 @@ class Layout:
         values = {
             "FLOWNEXUS_GATEWAY": self.gateway_url,
             "FLOWNEXUS_URL": f"{self.gateway_url}/function/operations",
+            "FLOWNEXUS_CONSOLE": self.console_url,
             "FLOWNEXUS_DATABASE_URL": _with_user(self.database_url, READER),
             "PGPASSFILE": str(self._password_file),
             "FLOWNEXUS_LESHAN_URL": self.leshan_url,

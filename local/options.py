@@ -21,6 +21,7 @@ AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spo
 ENVIRONMENT_FILE = "env"
 CLI_FILE = "flownexus"
 PASSWORD_FILE = "pgpass"  # noqa: S105  # a file's name
+CONSOLE_LINK_FILE = "console-link"
 STATUS_FILE = "run/status.json"
 LONG_POLLS = ("100ms", "1h")  # Leshan takes none longer
 STACK_SETTINGS = (
@@ -31,6 +32,8 @@ STACK_SETTINGS = (
     "OPERATION_RETENTION",
     "OBSERVE_REFRESH",
     "MAX_QUEUED_OPERATIONS",
+    "SESSION_IDLE",
+    "SESSION_LIFETIME",
     "LOG_LEVEL",
     "REGISTRY",
     "TAG",
@@ -156,6 +159,8 @@ class Options:
         _duration(environment, "RETENTION", "8760h", *RETENTIONS)
         _duration(environment, "OPERATION_RETENTION", "2160h", *RETENTIONS)
         _number(environment, "MAX_QUEUED_OPERATIONS", 1000, 1_000_000)
+        _duration(environment, "SESSION_IDLE", "1h", "1m", "24h")
+        _duration(environment, "SESSION_LIFETIME", "24h", "1m", "720h")
         if environment.get("LOG_LEVEL") and environment["LOG_LEVEL"] not in LOG_LEVELS:
             raise OptionError(
                 f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {environment['LOG_LEVEL']!r}"

@@ -14,6 +14,7 @@ def places(values: Mapping[str, str], parts: Set[str], gateway_user: str) -> lis
     host = values["FLOWNEXUS_GATEWAY"]
     rows = {
         "gateway": [
+            ("the console", values["FLOWNEXUS_CONSOLE"], "your name and password"),
             ("OpenFaaS's gateway", host, f"basic-auth-password (user {gateway_user})"),
             ("you queue operations at", values["FLOWNEXUS_URL"], "flownexus-api-token"),
             ("Leshan posts values to", f"{host}/leshan_api/resource/single", "flownexus-webhook-token"),

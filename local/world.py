@@ -16,9 +16,10 @@ import psycopg
 
 from flownexus.credentials import write_private
 from flownexus.migrate import migrate
+from flownexus.store.user import first_admin_link
 from local import parts, web
 from local.layout import DATABASE, Layout
-from local.options import STATUS_FILE, Options, Ports
+from local.options import CONSOLE_LINK_FILE, STATUS_FILE, Options, Ports
 from local.parts import Part
 from local.servers import java, nats
 from local.servers.ports import holder, is_free
@@ -180,6 +181,7 @@ class World(Layout, RunsWithin):
             if name in wanted:
                 self._await(self.parts[name])
         self.write_environment()
+        self._write_console_link()
         self.ready = True
         self._write_status()
 
@@ -224,6 +226,18 @@ class World(Layout, RunsWithin):
         except psycopg.Error as error:
             raise WorldError(f"the database cannot be migrated: {error}") from error
         self._progress(f"migrated the database ({len(applied)} new)" if applied else "database is up to date")
+
+    def _write_console_link(self) -> None:
+        """Write down the link that makes the console's first administrator, as long as there is none."""
+        link = self.home / CONSOLE_LINK_FILE
+        token = None
+        if {"gateway", "postgres"} <= self.options.parts:
+            with psycopg.connect(self.database_url) as connection:
+                token = first_admin_link(connection)
+        if token is None:
+            link.unlink(missing_ok=True)
+        else:
+            write_private(link, f"{self.console_url}/welcome/{token}\n")
 
     def _launch(self, part: Part) -> None:
         self._progress(f"starting {part.name}")

@@ -57,7 +57,13 @@ CONNECTOR = Workloads(SYSTEM, ("deployment/connector",))
 GRAFANA = Workloads(SYSTEM, ("statefulset/grafana",))
 INGEST = functions("ingest-single", "ingest-composite", "registration")
 ALL_FUNCTIONS = functions(
-    "ingest-single", "ingest-composite", "registration", "operations", "dispatch-op", "housekeeping"
+    "ingest-single",
+    "ingest-composite",
+    "registration",
+    "operations",
+    "dispatch-op",
+    "housekeeping",
+    "console",
 )
 
 
@@ -81,6 +87,7 @@ ROLES = {
     "flownexus-dispatch-database-url": ("flownexus_dispatch", functions("dispatch-op")),
     "flownexus-api-database-url": ("flownexus_api", functions("operations")),
     "flownexus-housekeeping-database-url": ("flownexus_housekeeping", functions("housekeeping")),
+    "flownexus-console-database-url": ("flownexus_console", functions("console")),
     "flownexus-grafana-database-url": ("flownexus_grafana", GRAFANA),
     "flownexus-reader-database-url": ("flownexus_reader", None),
     OWNER: ("postgres", None),

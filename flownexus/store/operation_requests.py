@@ -99,12 +99,21 @@ def create(
     the resource has not been seen either, the key was used for another operation, or it would be
     expired.
     """
+    return transaction(
+        pool, lambda current: create_within(current.connection, new, requested_by, key, max_queued)
+    )
 
-    def work(current: Transaction) -> Operation:
-        asked = (current.connection, new, requested_by, key, max_queued)
-        return _add(*asked) or _added_before(*asked)
 
-    return transaction(pool, work)
+def create_within(
+    connection: Connection,
+    new: NewOperation,
+    requested_by: str,
+    key: str | None = None,
+    max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
+) -> Operation:
+    """Do the same as part of a transaction."""
+    asked = (connection, new, requested_by, key, max_queued)
+    return _add(*asked) or _added_before(*asked)
 
 
 def _add(
@@ -221,12 +230,13 @@ def list_newest(
 
 def cancel(pool: ConnectionPool, id_: int) -> Operation:
     """Cancel an operation that is QUEUED; raise NotFoundError, or ConflictError where it is not any more."""
+    return transaction(pool, lambda current: cancel_within(current.connection, id_))
 
-    def work(current: Transaction) -> Operation:
-        cancelled = queries.cancel_operation(current.connection, id=id_)
-        operation = _find(current.connection, id_)
-        if not cancelled:
-            raise ConflictError(f"operation {id_} is {operation.status}; only a QUEUED one can be cancelled")
-        return operation
 
-    return transaction(pool, work)
+def cancel_within(connection: Connection, id_: int) -> Operation:
+    """Do the same as part of a transaction."""
+    cancelled = queries.cancel_operation(connection, id=id_)
+    operation = _find(connection, id_)
+    if not cancelled:
+        raise ConflictError(f"operation {id_} is {operation.status}; only a QUEUED one can be cancelled")
+    return operation

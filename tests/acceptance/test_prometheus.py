@@ -23,7 +23,15 @@ from tests.fixtures.nexus import Nexus, wait_for
 GROUPS = ("prefix=metric-,count=3,notify=200ms,lifetime=600,update=2s",)
 PROMETHEUS = shutil.which("prometheus")
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "prometheus" / "one-machine.yml"
-FUNCTIONS = {"dispatch-op", "housekeeping", "ingest-composite", "ingest-single", "operations", "registration"}
+FUNCTIONS = {
+    "console",
+    "dispatch-op",
+    "housekeeping",
+    "ingest-composite",
+    "ingest-single",
+    "operations",
+    "registration",
+}
 TEMPERATURE = "/3303/0/5700"
 
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")

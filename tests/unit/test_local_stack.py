@@ -96,6 +96,7 @@ def test_the_project_s_own_functions_and_what_each_may_know() -> None:
         "operations",
         "dispatch-op",
         "housekeeping",
+        "console",
     }
     # Of the callers' tokens each function has only that of its own callers.
     callers = {"flownexus-webhook-token", "flownexus-connector-token", "flownexus-api-token"}
@@ -106,6 +107,7 @@ def test_the_project_s_own_functions_and_what_each_may_know() -> None:
         "operations": {"flownexus-api-token"},
         "dispatch-op": {"flownexus-connector-token"},
         "housekeeping": {"flownexus-connector-token"},
+        "console": set(),
     }
     assert functions["dispatch-op"].annotations["topic"] == "lwm2m.>"
     scraped = {"prometheus.io.scrape": "true", "prometheus.io.port": "8081"}

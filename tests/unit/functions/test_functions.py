@@ -12,6 +12,7 @@ import pytest
 from flownexus.errors import MissingSettingError
 from tests.fixtures.function import NOBODY, STACK
 from tests.fixtures.handler import FUNCTIONS, load_handler
+from tests.fixtures.pages import PageTests
 from tests.fixtures.routes import RouteTests
 
 FOLDERS = Path(__file__).parent
@@ -40,10 +41,10 @@ def test_each_function_is_held_to_the_tests_of_all_routes(function: str) -> None
         name
         for file in (FOLDERS / function).glob("test_*.py")
         for name in names(file)
-        if isinstance(name, type) and issubclass(name, RouteTests) and name is not RouteTests
+        if isinstance(name, type) and name in (*RouteTests.__subclasses__(), *PageTests.__subclasses__())
     ]
     assert [name.__name__.startswith("Test") for name in held] == [True], (
-        f"{function}: a subclass of RouteTests"
+        f"{function}: a subclass of RouteTests, or of PageTests where people sign in"
     )
 
 

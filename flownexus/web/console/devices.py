@@ -1,0 +1,222 @@
+"""The fleet, and one device: its objects and resources, charts, and what happened with it.
+
+Parts that change by themselves are asked for again every second or two, with `seen`, the hash of what the
+page shows: where that is what there is, the answer is 204 and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+from flask import Response, g, make_response, render_template, request
+
+from flownexus.errors import NotFoundError, ValidationFailedError
+from flownexus.lwm2m.path import BadPathError, Path
+from flownexus.lwm2m.value import DataType
+from flownexus.store.endpoint_values import Value, newest_values
+from flownexus.store.fleet import Bucket, Device, Order, activity_of, find_device, list_fleet, series_of
+from flownexus.web import paging
+from flownexus.web.console.app import Access, ConsoleApp, page
+
+PAGE: Final = 50
+MAX_PAGE_NUMBER: Final = 1_000_000
+MAX_VALUES: Final = 500
+"""How many values of a device a page shows."""
+ACTIVITY: Final = 30
+POINTS: Final = 1_000
+"""How many parts a chart's time is divided into: at most two a pixel of a usual screen."""
+SPANS: Final[Mapping[str, timedelta]] = {
+    "5m": timedelta(minutes=5),
+    "1h": timedelta(hours=1),
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "1y": timedelta(days=365),
+}
+NUMERIC: Final = frozenset({DataType.INTEGER, DataType.UNSIGNED_INTEGER, DataType.FLOAT, DataType.BOOLEAN})
+_ID: Final = re.compile(r"[^0-9]+")
+
+
+class Instance(NamedTuple):
+    """An object instance with the newest values of its resources."""
+
+    path: str
+    values: list[Value]
+
+
+class Object(NamedTuple):
+    """An object of a device."""
+
+    id: int
+    instances: list[Instance]
+
+
+def add_devices(app: ConsoleApp) -> None:
+    """Add these routes."""
+
+    @app.get("/", access=Access.VIEWER)
+    def fleet() -> Response:
+        return page("fleet.html", **_fleet(app))
+
+    @app.get("/live/fleet", access=Access.VIEWER, live=True)
+    def live_fleet() -> Response:
+        return if_changed("fleet_part.html", **_fleet(app))
+
+    @app.get("/device", access=Access.VIEWER)
+    def device() -> Response:
+        return page("device.html", **_device(app), **_chart())
+
+    @app.get("/live/device", access=Access.VIEWER, live=True)
+    def live_device() -> Response:
+        shown = _device(app)
+        if request.args.get("paths") != shown["paths"]:
+            # The tree is another one. What somebody is typing stays; the part tells that it is old.
+            shown["is_old"] = True
+        return if_changed("device_part.html", **shown)
+
+    @app.get("/series", access=Access.VIEWER)
+    def series() -> Response:
+        name, path, span = device_name(), _resource(), _span()
+        end = datetime.now(UTC)
+        buckets = series_of(app.pool, name, path, end - SPANS[span], end, POINTS)
+        if request.args.get("format") == "csv":
+            return _csv(name, path, buckets)
+        return make_response(
+            {
+                "from": (end - SPANS[span]).timestamp(),
+                "to": end.timestamp(),
+                "times": [each.time.timestamp() for each in buckets],
+                **{of: [getattr(each, of) for each in buckets] for of in ("minimum", "maximum", "mean")},
+            }
+        )
+
+
+def if_changed(template: str, **values: Any) -> Response:
+    """Answer with a part of a page, or with 204 where `seen`, the hash of what it shows, is just that."""
+    body = render_template(template, **{**values, "seen": ""})
+    # The token of a form is another one each time.
+    seen = _hash_of([body.replace(g.get("form_token") or "\0", "")])
+    if request.args.get("seen") == seen:
+        return make_response("", 204)
+    return make_response(render_template(template, **{**values, "seen": seen}))
+
+
+def device_name() -> str:
+    """Return the device that the request names; raise NotFoundError where there can be none."""
+    name = request.args.get("name", "")
+    if not name or "\0" in name:
+        raise NotFoundError("no such device has been seen")
+    return name
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The fleet
+
+
+def _fleet(app: ConsoleApp) -> dict[str, Any]:
+    search = request.args.get("q", "").replace("\0", "")[:128]
+    order = request.args.get("sort", Order.NAME)
+    if order not in list(Order):
+        raise ValidationFailedError(f"sort: one of {', '.join(Order)}")
+    number = paging.number("page", MAX_PAGE_NUMBER) or 1
+    found = list_fleet(app.pool, search, Order(order), PAGE, PAGE * (number - 1))
+    return {
+        "fleet": found,
+        "q": search,
+        "sort": order,
+        "number": number,
+        "pages": max(1, -(-found.total // PAGE)),
+        "first": PAGE * (number - 1) + 1,
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------
+# One device
+
+
+def _device(app: ConsoleApp) -> dict[str, Any]:
+    name = device_name()
+    device: Device = find_device(app.pool, name)
+    values = newest_values(app.pool, name, None, None, MAX_VALUES + 1)
+    shown = values[:MAX_VALUES]
+    tree = tree_of(shown, device.objects or ())
+    return {
+        "device": device,
+        "tree": tree,
+        "values": shown,
+        "is_cut": len(values) > MAX_VALUES,
+        "paths": _hash_of(
+            [each.path for each in shown] + [instance.path for each in tree for instance in each.instances]
+        ),
+        "is_old": False,
+        "activity": activity_of(app.pool, name, ACTIVITY),
+        "numeric": NUMERIC,
+        "dom_id": dom_id,
+    }
+
+
+def _hash_of(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def tree_of(values: Iterable[Value], registered: Iterable[str]) -> list[Object]:
+    """Return the objects of a device: those that have values, and those that it registered with."""
+    by_instance: dict[tuple[int, ...], list[Value]] = {}
+    for path in registered:
+        by_instance[Path.parse(path).ids[:2]] = []
+    for value in values:
+        by_instance.setdefault(Path.parse(value.path).ids[:2], []).append(value)
+    return [
+        Object(
+            object_id,
+            [Instance("/" + "/".join(map(str, ids)), by_instance[ids]) for ids in instances],
+        )
+        for object_id, instances in groupby(sorted(by_instance), key=lambda ids: ids[0])
+    ]
+
+
+def dom_id(path: str) -> str:
+    """Return a path as the id of an element: /3303/0/5700 as 3303-0-5700."""
+    return _ID.sub("-", path).strip("-")
+
+
+def _chart() -> dict[str, Any]:
+    """Return which chart the page shows, if any."""
+    if not request.args.get("chart"):
+        return {"chart": None, "span": "", "spans": list(SPANS)}
+    return {"chart": str(_resource("chart")), "span": _span(), "spans": list(SPANS)}
+
+
+def _resource(name: str = "path") -> Path:
+    try:
+        path = Path.parse(request.args.get(name, ""))
+    except BadPathError as error:
+        raise ValidationFailedError(f"{name}: {error}") from None
+    if path.resource_id is None:
+        raise ValidationFailedError(f"{name}: the path of a resource, such as /3303/0/5700")
+    return path
+
+
+def _span() -> str:
+    span = request.args.get("span", "1h")
+    if span not in SPANS:
+        raise ValidationFailedError(f"span: one of {', '.join(SPANS)}")
+    return span
+
+
+def _csv(name: str, path: Path, buckets: Iterable[Bucket]) -> Response:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["time", "minimum", "maximum", "mean"])
+    writer.writerows([each.time.isoformat(), each.minimum, each.maximum, each.mean] for each in buckets)
+    response = Response(text.getvalue(), mimetype="text/csv")
+    file = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)[:64]}-{dom_id(str(path))}.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{file}"'
+    return response

@@ -1,0 +1,82 @@
+"""The console: the web application for people.
+
+GET  /                       the fleet: ?q=&sort=name|contact&page=
+GET  /device?name=           a device: objects, values, charts (&chart=/3303/0/5700&span=1h), activity
+GET  /device/ask?name=       a form for an operation; POST queues it
+GET  /operations, /operations/<id>; POST /operations/<id>/cancel
+GET  /series?name=&path=     numbers of a resource over a time, as JSON or CSV
+GET  /live/...               the parts of pages that change by themselves
+GET  /users, /audit, /me     users (administrators), the audit log, one's own profile
+GET  /sign-in, /second-factor, /welcome/<token>
+
+Pages are in flownexus.web.console; templates, styles, scripts and words are beside this file. Who calls is
+known by a session's cookie, not by a bearer token, and each route declares for which role it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from flownexus.accounts.passwords import PasswordHashes
+from flownexus.errors import MissingSettingError
+from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
+from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.settings import duration_setting, integer_setting, secret
+from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT
+from flownexus.store.pool import Pool, pool_from_environment
+from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, ConsoleApp
+from flownexus.web.console.asking import add_asking
+from flownexus.web.console.devices import add_devices
+from flownexus.web.console.people import add_people
+from flownexus.web.console.sign_in import add_sign_in
+
+FOLDER: Final = Path(__file__).resolve().parent
+
+
+def create_app(
+    pool: Pool,
+    publisher: Publisher,
+    *,
+    hashes: PasswordHashes | None = None,
+    max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
+    idle_s: float = SESSION_IDLE_S,
+    lifetime_s: float = SESSION_LIFETIME_S,
+) -> ConsoleApp:
+    """Make the function's app; a session ends `idle_s` seconds after its last use, and after `lifetime_s`."""
+    app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s)
+
+    def hint(endpoint: str) -> None:
+        publisher.publish([Hint(HintKind.QUEUED, endpoint)], PUBLISH_TIMEOUT_S)
+
+    add_sign_in(app)
+    add_devices(app)
+    add_asking(app, hint, max_queued)
+    add_people(app)
+    return app
+
+
+def app_from_environment() -> ConsoleApp:
+    """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
+    nats_url = secret("flownexus-nats-url")
+    max_queued = integer_setting("max_queued_operations", MAX_QUEUED_OPERATIONS_PER_ENDPOINT)
+    idle_s, lifetime_s = duration_setting("session_idle", "1h"), duration_setting("session_lifetime", "24h")
+    if max_queued < 1:
+        raise MissingSettingError("environment variable max_queued_operations: at least 1")
+    if not 60 <= idle_s <= lifetime_s:
+        raise MissingSettingError("environment variable session_idle: from 1m to session_lifetime")
+    pool = pool_from_environment(NAME, "flownexus-console-database-url")
+    return create_app(
+        pool,
+        Publisher(nats_url, name=NAME),
+        max_queued=max_queued,
+        idle_s=idle_s,
+        lifetime_s=lifetime_s,
+    )
+
+
+def __getattr__(name: str) -> ConsoleApp:
+    """Make `app` when the server asks for it: what only reads this module opens nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    return app_from_environment()

@@ -1,0 +1,284 @@
+"""The console in a real browser, on the whole system: what people do, and what changes without reloading.
+
+It needs Debian's chromium and the group `browser` of pyproject.toml; `make browser` has the latter.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyotp
+import pytest
+
+from tests.fixtures.nexus import Nexus
+from tools.assets import FOR_TESTS, fetch
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make browser")
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("Debian's package chromium is not installed", allow_module_level=True)
+
+GROUPS = ("prefix=sim-,count=2,notify=1s,lifetime=300,update=30s",)
+PASSWORD = "seven green llamas at noon"
+OTHER = "eleven purple kettles sing"
+PATIENCE_MS = 15_000
+NARROW = {"width": 360, "height": 740}
+WIDE = {"width": 1280, "height": 860}
+SERIOUS = {"serious", "critical"}
+TEMPERATURE = "#v-3303-0-5700 .reading"
+
+Page = Any
+"""A page of the browser: playwright may be missing where types are checked."""
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    fetch()
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, nexus: Nexus) -> Iterator[Open]:
+    """Open a page in a browser without cookies; at the end nothing in it may have been refused or broken."""
+    contexts, wrong = [], []
+
+    def open_page(path: str = "/", viewport: dict[str, int] = WIDE, **more: Any) -> Page:
+        context = browser.new_context(viewport=viewport, **more)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if is_bad(message) else None)
+        page.goto(nexus.world.console_url + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def is_bad(message: Any) -> bool:
+    """Say whether the browser complains of more than an answer that a test has asked for."""
+    return message.type == "error" and "Failed to load resource" not in message.text
+
+
+def sign_in(page: Page, name: str = "ann", password: str = PASSWORD) -> None:
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def choose_password(page: Page, name: str | None = None) -> None:
+    if name is not None:
+        page.get_by_label("Name").fill(name)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password, once more").fill(PASSWORD)
+    page.get_by_role("button", name="Save and sign in").click()
+
+
+def invite(page: Page, name: str, role: str) -> str:
+    """Return the path of the link for somebody new."""
+    page.get_by_role("link", name="Users").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_label(re.compile(f"^{role}")).check()
+    page.get_by_role("button", name="Make a link").click()
+    link: str = page.locator("#link").inner_text()
+    return "/welcome/" + link.rpartition("/")[2]
+
+
+def test_the_first_administrator_is_made_by_the_link_of_make_up(nexus: Nexus, open_page: Open) -> None:
+    link = (nexus.world.home / "console-link").read_text().strip()
+    page = open_page(link.removeprefix(nexus.world.console_url))
+    choose_password(page, "ann")
+    page.get_by_role("heading", name="Fleet").wait_for()
+    assert page.get_by_role("link", name="sim-0001").is_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("heading", name="Sign in").wait_for()
+    page.goto(link)
+    assert page.get_by_role("heading", name="This link cannot be used").is_visible()
+
+
+def test_ten_wrong_passwords_make_a_stranger_wait_and_not_the_user(nexus: Nexus, open_page: Open) -> None:
+    own = open_page()
+    sign_in(own)
+    own.get_by_role("heading", name="Fleet").wait_for()
+    page = open_page()
+    for _ in range(10):
+        sign_in(page, password=OTHER)
+    assert "Too many attempts" in page.get_by_role("alert").inner_text()
+    own.get_by_role("button", name="Sign out").click()
+    sign_in(own)
+    own.get_by_role("heading", name="Fleet").wait_for()
+    seconds = int(re.findall(r"in (\d+) s", page.get_by_role("alert").inner_text())[0])
+    time.sleep(seconds + 1)
+    sign_in(page)
+    page.get_by_role("heading", name="Fleet").wait_for()
+
+
+def test_an_invited_viewer_sees_and_may_not_ask(nexus: Nexus, open_page: Open) -> None:
+    page = open_page()
+    sign_in(page)
+    viewer = open_page(invite(page, "vera", "Viewer"))
+    choose_password(viewer)
+    viewer.get_by_role("link", name="sim-0001").click()
+    viewer.locator(TEMPERATURE).wait_for()
+    assert viewer.get_by_role("button", name="Read /3303/0/5700").count() == 0
+    assert viewer.get_by_role("link", name="Users").count() == 0
+    viewer.goto(f"{nexus.world.console_url}/users")
+    assert viewer.get_by_role("heading", name="Not allowed").is_visible()
+
+
+def test_a_second_factor_is_added_asked_for_and_removed_with_sessions_everywhere(
+    nexus: Nexus, open_page: Open
+) -> None:
+    page = open_page()
+    sign_in(page)
+    user = open_page(invite(page, "tom", "Operator"))
+    choose_password(user)
+    user.get_by_role("link", name="tom").click()
+    user.get_by_role("link", name="Add a second factor").click()
+    secret = user.locator("#secret").inner_text()
+    user.get_by_label("Code that the application shows").fill(pyotp.TOTP(secret).now())
+    user.get_by_label("Current password").fill(PASSWORD)
+    user.get_by_role("button", name="Turn on").click()
+    codes = user.locator(".codes").inner_text().split()
+    assert len(codes) == 10
+    phone = open_page()
+    sign_in(phone, "tom")
+    phone.get_by_label("Code").fill(codes[0])
+    phone.get_by_role("button", name="Continue").click()
+    phone.get_by_role("heading", name="Fleet").wait_for()
+    user.get_by_role("link", name="tom").click()
+    user.get_by_role("button", name="Sign out everywhere").click()
+    user.get_by_role("heading", name="Sign in").wait_for()
+    phone.get_by_role("heading", name="Sign in").wait_for()  # by itself: the page asks for what changed
+
+
+def test_a_new_value_and_a_presence_are_seen_without_reloading(nexus: Nexus, open_page: Open) -> None:
+    page = open_page()
+    sign_in(page)
+    page.evaluate("window.notReloaded = true")
+    nexus.sql("UPDATE endpoint SET unreachable_at_contact = contact_count WHERE name = 'sim-0002'")
+    row = page.get_by_role("row").filter(has_text="sim-0002")
+    row.get_by_text("Asleep").wait_for()
+    nexus.sql("UPDATE endpoint SET unreachable_at_contact = 0 WHERE name = 'sim-0002'")
+    row.get_by_text("Online").wait_for()
+    assert page.evaluate("window.notReloaded")
+    page.get_by_role("link", name="sim-0001").click()
+    page.evaluate("window.notReloaded = true")
+    before = page.locator(TEMPERATURE).inner_text()
+    playwright.expect(page.locator(TEMPERATURE)).not_to_have_text(before, timeout=PATIENCE_MS)
+    assert page.evaluate("window.notReloaded")
+
+
+def test_a_write_from_the_tree_is_seen_to_be_confirmed(nexus: Nexus, open_page: Open) -> None:
+    page = open_page()
+    sign_in(page)
+    page.get_by_role("link", name="sim-0001").click()
+    page.evaluate("window.notReloaded = true")
+    page.get_by_role("link", name="Write /3/0/15").click()
+    page.get_by_label("Value").fill("Europe/Berlin")
+    page.get_by_label("Value").press("Enter")
+    card = page.locator("#results article").first
+    card.get_by_text("Confirmed").wait_for()
+    assert "The device did it" in card.inner_text()
+    assert page.evaluate("window.notReloaded")
+    [row] = nexus.sql("SELECT requested_by FROM endpoint_operation WHERE operation_type = 'write'")
+    assert row["requested_by"] == "ann"
+    page.get_by_role("link", name="Audit log").click()
+    page.get_by_role("button", name="Check the chain").click()
+    assert "The chain is whole" in page.get_by_role("status").inner_text()
+
+
+def test_a_chart_draws_as_many_points_as_there_are(nexus: Nexus, open_page: Open) -> None:
+    page = open_page("/device?name=sim-0001&chart=/3303/0/5700&span=5m")
+    with page.expect_response(re.compile("/series")) as answer:
+        sign_in(page)
+    points = len(answer.value.json()["times"])
+    chart = page.locator("value-chart")
+    playwright.expect(chart).to_have_attribute("data-points", str(points))
+    assert points > 3
+    assert chart.locator("canvas").is_visible()
+
+
+def test_the_way_from_sign_in_to_an_answer_needs_no_mouse(nexus: Nexus, open_page: Open) -> None:
+    page = open_page()
+    keys = page.keyboard
+    for text in ("ann", "\t", PASSWORD, "\n"):
+        keys.press({"\t": "Tab", "\n": "Enter"}[text]) if text in "\t\n" else keys.type(text)
+    page.get_by_role("heading", name="Fleet").wait_for()
+    keys.press("/")
+    keys.type("sim-0002")
+    keys.press("Enter")
+    page.wait_for_url(re.compile("q=sim-0002"))
+    to(page, "sim-0002")
+    keys.press("Enter")
+    page.get_by_role("heading", name="sim-0002").wait_for()
+    to(page, "Read /3303/0/5700")
+    keys.press("Enter")
+    page.locator("#results article").get_by_text("Confirmed").first.wait_for()
+
+
+def to(page: Page, name: str, most: int = 80) -> None:
+    """Press Tab until what is focused has this name."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.trim()"
+        )
+        if focused == name:
+            return
+    pytest.fail(f"Tab does not lead to {name!r}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["360px", "1280px"])
+def test_every_page_is_usable_by_everybody_and_on_a_phone(
+    nexus: Nexus, open_page: Open, viewport: dict[str, int], scheme: str
+) -> None:
+    page = open_page("/sign-in", viewport, color_scheme=scheme)
+    axe = (FOR_TESTS / "axe.js").read_text()
+    look(page, axe)
+    sign_in(page)
+    page.get_by_role("heading", name="Fleet").wait_for()
+    [operation] = nexus.sql("SELECT max(id) AS id FROM endpoint_operation")
+    for path in (
+        *(
+            "/",
+            "/?q=nothing",
+            "/device?name=sim-0001&chart=/3303/0/5700",
+            "/operations",
+            "/users",
+            "/audit",
+            "/me",
+        ),
+        *("/me/second-factor", "/device/ask?name=sim-0001&operation=write&path=/3/0/15", "/elsewhere"),
+        f"/operations/{operation['id']}",
+    ):
+        page.goto(nexus.world.console_url + path)
+        look(page, axe)
+
+
+def look(page: Page, axe: str) -> None:
+    """Let axe look at a page, and see that it is not wider than the screen."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    serious = [
+        (each["id"], each["help"], [node["html"][:200] for node in each["nodes"]][:3])
+        for each in found["violations"]
+        if each["impact"] in SERIOUS
+    ]
+    assert serious == [], page.url
+    wide, screen = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert wide <= screen, page.url

@@ -1,0 +1,535 @@
+"""The console's sessions, users and audit log on a real PostgreSQL, by the console's own role."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import psycopg
+import pyotp
+import pytest
+from argon2 import PasswordHasher
+from werkzeug.test import Client, TestResponse
+
+from flownexus.accounts.passwords import PasswordHashes
+from flownexus.accounts.role import Role
+from flownexus.accounts.throttle import OF_ACCOUNT
+from flownexus.accounts.tokens import digest
+from flownexus.errors import ConflictError, NotFoundError
+from flownexus.lwm2m.path import Path
+from flownexus.store import audit, fleet
+from flownexus.store import session as sessions
+from flownexus.store import user as users
+from flownexus.store.pool import Pool, open_pool
+from flownexus.store.transaction import Transaction, transaction
+from flownexus.web.console.app import URL, ConsoleApp
+from tests.fixtures.handler import load_handler
+from tests.fixtures.hints import Hints
+from tests.fixtures.postgres import Database
+from tests.fixtures.world import World
+
+PASSWORD = "seven green llamas at noon"
+OTHER = "eleven purple kettles sing"
+SITE = f"http://localhost{URL}/"
+HASHES = PasswordHashes(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@pytest.fixture
+def pool(database: Database) -> Iterator[Pool]:
+    with open_pool(database.console, 8, "test console") as pool:
+        yield pool
+
+
+@pytest.fixture
+def app(pool: Pool, hints: Hints) -> ConsoleApp:
+    made: ConsoleApp = load_handler("console").create_app(pool, hints, hashes=HASHES)
+    return made
+
+
+class Browser:
+    """A browser without scripts: it keeps cookies, and fills in the forms of the page that it has."""
+
+    def __init__(self, app: ConsoleApp) -> None:
+        self._client = Client(app)
+        self.page: TestResponse | None = None
+
+    def get(self, path: str, **headers: str) -> TestResponse:
+        self.page = self._client.get(path, headers=headers, base_url=SITE)
+        return self.page
+
+    def post(self, path: str, **fields: str) -> TestResponse:
+        """Send a form of the page at hand, whose token it has."""
+        assert self.page is not None
+        [token, *_] = re.findall(r'name="form_token" value="([^"]+)"', self.page.text) or [""]
+        answer = self._client.post(path, data={"form_token": token, **fields}, base_url=SITE)
+        if answer.status_code == 303:
+            self.get(answer.headers["Location"].removeprefix(URL) or "/")
+        else:
+            self.page = answer
+        return answer
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> TestResponse:
+        self.get("/sign-in")
+        return self.post("/sign-in", name=name, password=password)
+
+    def cookie(self) -> str:
+        found = self._client.get_cookie("flownexus-session", path=URL)
+        return found.value if found else ""
+
+    @property
+    def text(self) -> str:
+        assert self.page is not None
+        return self.page.text
+
+
+@pytest.fixture
+def admin(app: ConsoleApp, world: World) -> Browser:
+    """The browser of the first administrator, ann."""
+    [row] = world.execute("SELECT first_admin_link() AS token")
+    browser = Browser(app)
+    browser.get(f"/welcome/{row['token']}")
+    assert (
+        browser.post(f"/welcome/{row['token']}", name="ann", password=PASSWORD, again=PASSWORD).status_code
+        == 303
+    )
+    return browser
+
+
+def invited(admin: Browser, app: ConsoleApp, name: str, role: str) -> Browser:
+    admin.get("/users")
+    admin.post("/users", name=name, role=role)
+    [token] = re.findall(r"/welcome/([\w-]{43})", admin.text)
+    browser = Browser(app)
+    browser.get(f"/welcome/{token}")
+    assert browser.post(f"/welcome/{token}", password=PASSWORD, again=PASSWORD).status_code == 303
+    return browser
+
+
+def actions(pool: Pool) -> list[tuple[str, str]]:
+    return [(each.by, each.action) for each in reversed(audit.list_entries(pool, None, None, 100))]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Users and links
+
+
+def test_the_first_administrator_s_link_works_once_and_only_while_there_is_none(
+    app: ConsoleApp, world: World, pool: Pool
+) -> None:
+    [first], [second] = (world.execute("SELECT first_admin_link() AS token") for _ in range(2))
+    assert Browser(app).get(f"/welcome/{first['token']}").status_code == 404, "a new link ends the one before"
+    browser = Browser(app)
+    browser.get(f"/welcome/{second['token']}")
+    done = browser.post(f"/welcome/{second['token']}", name="ann", password=PASSWORD, again=PASSWORD)
+    assert done.status_code == 303
+    assert "Fleet" in browser.text
+    assert Browser(app).get(f"/welcome/{second['token']}").status_code == 404
+    assert world.execute("SELECT first_admin_link() AS token") == [{"token": None}]
+    assert actions(pool) == [("ann", "password-chosen"), ("ann", "signed-in")]
+
+
+def test_of_two_who_use_the_first_link_at_once_one_becomes_administrator(pool: Pool, world: World) -> None:
+    [row] = world.execute("SELECT first_admin_link() AS token")
+    barrier = threading.Barrier(2)
+
+    def use(name: str) -> str:
+        barrier.wait()
+        try:
+            return users.use_link(pool, row["token"], name, "hash").name
+        except NotFoundError:
+            return "refused"
+
+    with ThreadPoolExecutor(2) as threads:
+        assert "refused" in set(threads.map(use, ("ann", "mallory")))
+    assert len(world.execute("SELECT FROM console_user")) == 1
+
+
+def test_a_link_that_is_over_is_none(admin: Browser, app: ConsoleApp, world: World) -> None:
+    admin.get("/users")
+    admin.post("/users", name="bob", role="viewer")
+    [token] = re.findall(r"/welcome/([\w-]{43})", admin.text)
+    world.execute("UPDATE console_link SET expires_at = now() - interval '1 s'")
+    assert Browser(app).get(f"/welcome/{token}").status_code == 404
+
+
+def test_who_is_disabled_is_out_at_once_and_back_when_enabled(admin: Browser, app: ConsoleApp) -> None:
+    bob = invited(admin, app, "bob", "operator")
+    assert bob.get("/").status_code == 200
+    admin.get("/users")
+    admin.post("/users/2/disable")
+    assert bob.get("/").headers["Location"].startswith(f"{URL}/sign-in")
+    assert bob.sign_in("bob").status_code == 422
+    admin.post("/users/2/enable")
+    assert bob.sign_in("bob").status_code == 303
+
+
+def test_another_role_counts_at_the_next_request(admin: Browser, app: ConsoleApp) -> None:
+    bob = invited(admin, app, "bob", "viewer")
+    assert bob.get("/users").status_code == 403
+    admin.get("/users")
+    admin.post("/users/2/role", role="admin")
+    assert bob.get("/users").status_code == 200
+
+
+def test_a_reset_takes_password_second_factor_and_sessions(
+    admin: Browser, app: ConsoleApp, pool: Pool, world: World
+) -> None:
+    bob = invited(admin, app, "bob", "viewer")
+    world.execute("UPDATE console_user SET totp_secret = 'x' WHERE name = 'bob'")
+    admin.get("/users")
+    admin.post("/users/2/reset")
+    assert bob.get("/").status_code == 303
+    user = users.user_of_name(pool, "bob")
+    assert user is not None
+    assert (user.password_hash, user.totp_secret) == (None, None)
+    assert bob.sign_in("bob").status_code == 422
+
+
+def test_of_two_administrators_who_end_each_other_s_role_at_once_one_stays(
+    admin: Browser, app: ConsoleApp, pool: Pool
+) -> None:
+    invited(admin, app, "bob", "admin")
+    barrier = threading.Barrier(2)
+
+    def end(id_: int) -> bool:
+        barrier.wait()
+        try:
+            users.change_role(pool, "x", id_, Role.VIEWER)
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(end, (1, 2))) == [False, True]
+
+
+def test_a_taken_name_is_refused(admin: Browser) -> None:
+    admin.get("/users")
+    assert admin.post("/users", name="ann", role="viewer").status_code == 409
+    assert "already" in admin.text
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Sessions and attempts
+
+
+def test_a_cookie_after_sign_out_is_none(admin: Browser, app: ConsoleApp) -> None:
+    stolen = Client(app)
+    stolen.set_cookie("flownexus-session", admin.cookie(), path=URL)
+    assert stolen.get("/me", base_url=SITE).status_code == 200
+    admin.get("/")
+    admin.post("/sign-out")
+    assert stolen.get("/me", base_url=SITE).status_code == 303
+
+
+def test_a_session_ends_when_it_was_idle_and_when_it_is_old(admin: Browser, world: World) -> None:
+    world.execute("UPDATE console_session SET active_at = now() - interval '59 min'")
+    assert admin.get("/").status_code == 200
+    [row] = world.execute("SELECT now() - active_at < interval '1 min' AS kept FROM console_session")
+    assert row["kept"]
+    world.execute("UPDATE console_session SET active_at = now() - interval '61 min'")
+    assert admin.get("/").status_code == 303
+    admin.sign_in("ann")
+    world.execute("UPDATE console_session SET expires_at = now() - interval '1 s'")
+    assert admin.get("/").status_code == 303
+
+
+def test_signing_out_everywhere_ends_all_sessions(admin: Browser, app: ConsoleApp) -> None:
+    phone = Browser(app)
+    phone.sign_in("ann")
+    assert phone.get("/me").status_code == 200
+    admin.get("/me")
+    admin.post("/me/sign-out-everywhere")
+    assert (admin.get("/me").status_code, phone.get("/me").status_code) == (303, 303)
+
+
+def test_ten_wrong_passwords_make_wait_and_hold_up_no_browser_that_is_known(
+    admin: Browser, app: ConsoleApp, world: World
+) -> None:
+    stranger = Browser(app)
+    statuses = [stranger.sign_in("ann", OTHER).status_code for _ in range(10)]
+    assert statuses == [422] * 5 + [429] * 5
+    assert "Try again in" in stranger.text
+    assert stranger.sign_in("ann").status_code == 429, "also with the right one"
+    admin.get("/")
+    admin.post("/sign-out")
+    assert admin.sign_in("ann").status_code == 303, "from where they have signed in before"
+    world.execute("UPDATE console_attempt SET blocked_until = now()")
+    assert stranger.sign_in("ann").status_code == 303
+    assert stranger.sign_in("ann", OTHER).status_code == 422, "the count has begun anew"
+
+
+def test_many_attempts_at_once_are_no_way_around_the_count(pool: Pool) -> None:
+    barrier = threading.Barrier(8)
+
+    def guess(_: int) -> float:
+        barrier.wait()
+        return sessions.attempt(pool, {"account x": OF_ACCOUNT})
+
+    with ThreadPoolExecutor(8) as threads:
+        waits = list(threads.map(guess, range(8)))
+    assert sum(wait == 0 for wait in waits) == OF_ACCOUNT.free
+
+
+def test_the_second_factor_is_asked_for_and_each_code_counts_once(
+    admin: Browser, app: ConsoleApp, pool: Pool, world: World
+) -> None:
+    admin.get("/me/second-factor")
+    [secret] = re.findall(r'name="secret" value="([A-Z2-7]{32})"', admin.text)
+    codes_page = admin.post(
+        "/me/second-factor", secret=secret, code=pyotp.TOTP(secret).now(), current=PASSWORD
+    )
+    recovery = re.findall(r"(?:[a-z2-9]{4}-){3}[a-z2-9]{4}", codes_page.text)
+    assert len(recovery) == 10
+    phone = Browser(app)
+    assert phone.sign_in("ann").status_code == 303
+    assert "recovery codes" in phone.text
+    assert phone.get("/").headers["Location"].startswith(f"{URL}/second-factor")
+    phone.get("/second-factor")
+    assert phone.post("/second-factor", code=pyotp.TOTP(secret).now()).status_code == 422, (
+        "it was used already"
+    )
+    assert phone.post("/second-factor", code=recovery[0].upper()).status_code == 303
+    assert phone.get("/").status_code == 200
+    other = Browser(app)
+    other.sign_in("ann")
+    assert other.post("/second-factor", code=recovery[0]).status_code == 422
+    world.execute("UPDATE console_user SET totp_step = 0")
+    assert other.post("/second-factor", code=pyotp.TOTP(secret).now()).status_code == 303
+    assert users.recovery_codes_left(pool, 1) == 9
+
+
+def test_what_is_over_is_deleted_by_who_signs_in_next(admin: Browser, app: ConsoleApp, world: World) -> None:
+    world.execute(
+        "INSERT INTO console_session VALUES (%s, 1, true, now(), now(), now(), 'x', 'x')", digest("old")
+    )
+    world.execute("INSERT INTO console_link (token_hash, expires_at) VALUES (%s, now())", digest("old"))
+    world.execute("INSERT INTO console_attempt VALUES ('old', 1, now() - interval '3 days', now())")
+    world.execute("INSERT INTO console_browser VALUES (%s, 1, now() - interval '2 years')", digest("old"))
+    Browser(app).sign_in("ann")
+    for table in ("console_session", "console_link", "console_browser"):
+        assert world.execute(f"SELECT FROM {table} WHERE token_hash = %s", digest("old")) == []
+    assert world.execute("SELECT FROM console_attempt WHERE bucket = 'old'") == []
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The audit log
+
+
+def test_entries_of_many_at_once_are_one_chain(pool: Pool) -> None:
+    def add(number: int) -> None:
+        def work(current: Transaction) -> None:
+            audit.note(
+                current.connection, f"user-{number % 3}", "operation-queued", f"sim-{number}", n=number
+            )
+
+        transaction(pool, work)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(add, range(200)))
+    chain = audit.check(pool)
+    assert (chain.length, chain.broken_at) == (200, None)
+    assert {each.id for each in audit.list_entries(pool, None, None, 500)} == set(range(1, 201))
+    assert [each.detail for each in audit.list_entries(pool, "sim-7", None, 9)] == [{"n": 7}]
+
+
+def _noted(number: int, current: Transaction) -> None:
+    audit.note(current.connection, "ann", "x", None, n=number)
+
+
+FORGED = """
+WITH forged AS (SELECT jsonb_set(entry, '{by}', '"x"') AS entry FROM audit_entry WHERE id = 3)
+UPDATE audit_entry SET entry = forged.entry, hash = sha256(convert_to(forged.entry::text, 'UTF8'))
+FROM forged WHERE id = 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "broken_at"),
+    [
+        ("UPDATE audit_entry SET entry = jsonb_set(entry, '{by}', '\"mallory\"') WHERE id = 3", 3),
+        ("UPDATE audit_entry SET hash = sha256('x') WHERE id = 3", 3),
+        ("DELETE FROM audit_entry WHERE id = 3", 4),
+        (FORGED, 4),
+    ],
+)
+def test_what_even_the_owner_changes_breaks_the_chain(
+    pool: Pool, world: World, change: str, broken_at: int
+) -> None:
+    for number in range(5):
+        transaction(pool, partial(_noted, number))
+    world.execute(change)
+    assert audit.check(pool).broken_at == broken_at
+
+
+def test_an_entry_and_what_it_tells_are_there_together_or_not_at_all(
+    admin: Browser, world: World, hints: Hints, pool: Pool
+) -> None:
+    world.endpoint("sim-0001")
+    admin.get("/device?name=sim-0001")
+    world.execute("REVOKE EXECUTE ON FUNCTION append_audit FROM flownexus_console")
+    assert admin.post("/device/ask?name=sim-0001", do="read /3/0").status_code == 500
+    assert (world.execute("SELECT FROM endpoint_operation"), hints.published) == ([], [])
+    world.execute("GRANT EXECUTE ON FUNCTION append_audit TO flownexus_console")
+    admin.get("/device?name=sim-0001")
+    assert admin.post("/device/ask?name=sim-0001", do="read /3/0").status_code == 303
+    [row] = world.execute("SELECT requested_by, status FROM endpoint_operation")
+    assert row == {"requested_by": "ann", "status": "QUEUED"}
+    assert actions(pool)[-1] == ("ann", "operation-queued")
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Devices
+
+
+def measured(world: World, endpoint: str, **values: Any) -> None:
+    """Let a device have told its model, firmware and battery, and a temperature for an hour."""
+    for resource_id, data_type, column, value in (
+        (0, "STRING", "string_value", "Acme"),
+        (1, "STRING", "string_value", "T-1"),
+        (3, "STRING", "string_value", "1.2.3"),
+        (9, "INTEGER", "integer_value", 87),
+    ):
+        world.execute(
+            "INSERT INTO resource_type (object_id, resource_id, data_type, name) VALUES (3, %s, %s, 'x')"
+            " ON CONFLICT DO NOTHING",
+            resource_id,
+            data_type,
+        )
+        world.execute(
+            "INSERT INTO resource_latest"
+            f" (endpoint_id, resource_type_id, object_instance_id, time, resource_id, {column})"
+            " SELECT e.id, t.id, 0, now(), 1, %s FROM endpoint e, resource_type t"
+            " WHERE e.name = %s AND t.object_id = 3 AND t.resource_id = %s",
+            value,
+            endpoint,
+            resource_id,
+        )
+
+
+def test_the_fleet_tells_presence_model_firmware_battery_and_what_waits(pool: Pool, world: World) -> None:
+    world.endpoint("a-online")
+    world.endpoint("b-asleep")
+    world.execute("UPDATE endpoint SET unreachable_at_contact = contact_count WHERE name = 'b-asleep'")
+    world.endpoint("c-over", lifetime=-1)
+    world.endpoint("d-never", registered=False)
+    world.execute("UPDATE endpoint SET last_seen_at = NULL, expires_at = NULL WHERE name = 'd-never'")
+    measured(world, "a-online")
+    world.queue("a-online")
+    found = fleet.list_fleet(pool, "", fleet.Order.NAME, 50, 0)
+    assert found.total == 4
+    assert [(each.name, str(each.presence)) for each in found.rows] == [
+        ("a-online", "online"), ("b-asleep", "asleep"), ("c-over", "offline"), ("d-never", "never"),
+    ]  # fmt: skip
+    first = found.rows[0]
+    assert (first.manufacturer, first.model, first.firmware, first.battery, first.waiting) == (
+        "Acme", "T-1", "1.2.3", 87, 1,
+    )  # fmt: skip
+
+
+def test_a_search_takes_the_characters_of_like_for_themselves(pool: Pool, world: World) -> None:
+    for name in ("a_b", "axb", "100%", "A-Z", "back\\slash"):
+        world.endpoint(name)
+
+    def names(search: str) -> list[str]:
+        return [each.name for each in fleet.list_fleet(pool, search, fleet.Order.NAME, 50, 0).rows]
+
+    assert (names("_"), names("%"), names("\\"), names("a-z")) == (
+        ["a_b"],
+        ["100%"],
+        ["back\\slash"],
+        ["A-Z"],
+    )
+    assert len(names("")) == 5
+
+
+def test_pages_of_the_fleet_by_last_contact(pool: Pool, world: World) -> None:
+    for number in range(5):
+        world.endpoint(f"sim-{number}")
+    pages = [fleet.list_fleet(pool, "sim", fleet.Order.CONTACT, 2, offset) for offset in (0, 2, 4)]
+    assert [[each.name for each in page.rows] for page in pages] == [
+        ["sim-4", "sim-3"],
+        ["sim-2", "sim-1"],
+        ["sim-0"],
+    ]
+
+
+def test_activity_is_of_registrations_and_operations_the_newest_first(pool: Pool, world: World) -> None:
+    world.endpoint()
+    world.execute(
+        "INSERT INTO event (time, id, endpoint_id, event_type)"
+        " SELECT now() - interval '1 min', 1, id, 'registered' FROM endpoint"
+    )
+    id_ = world.queue()
+    assert [(each.what, each.operation) for each in fleet.activity_of(pool, "sim-0001", 9)] == [
+        ("write", id_),
+        ("registered", None),
+    ]
+
+
+def test_a_chart_has_the_numbers_of_its_time(pool: Pool, world: World) -> None:
+    world.endpoint()
+    world.execute(
+        "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (3303, 5700, 'FLOAT')"
+    )
+    world.execute(
+        "INSERT INTO resource (time, id, endpoint_id, resource_type_id, object_instance_id, float_value)"
+        " SELECT now() - make_interval(secs => n), n, e.id, t.id, 0, n FROM endpoint e, resource_type t,"
+        " generate_series(1, 100) AS n"
+    )
+    end = datetime.now(UTC)
+    path = Path.parse("/3303/0/5700")
+    found = fleet.series_of(pool, "sim-0001", path, end - timedelta(minutes=5), end, 1000)
+    assert len(found) == 100
+    assert max(each.maximum for each in found) == 100
+
+
+def test_every_page_works_by_the_grants_of_the_console_alone(admin: Browser, world: World) -> None:
+    world.endpoint()
+    measured(world, "sim-0001")
+    id_ = world.queue()
+    for path in (
+        *("/", "/?sort=contact&q=sim", "/live/fleet", "/device?name=sim-0001", "/live/device?name=sim-0001"),
+        *("/device?name=sim-0001&chart=/3/0/9", "/series?name=sim-0001&path=/3/0/9&span=1y", "/operations"),
+        *("/device/ask?name=sim-0001&operation=write&path=/3/0/15", f"/operations/{id_}", "/users", "/me"),
+        *(
+            "/audit?check=1",
+            "/me/second-factor",
+            f"/live/operations/{id_}",
+            "/live/operations?device=sim-0001",
+        ),
+    ):
+        assert admin.get(path).status_code in (200, 204), path
+    admin.get(f"/operations/{id_}")
+    assert admin.post(f"/operations/{id_}/cancel").status_code == 303
+    assert "Cancelled" in admin.text
+
+
+def test_fifty_rows_of_ten_thousand_are_a_small_page_and_quick_to_find(
+    admin: Browser, world: World, pool: Pool
+) -> None:
+    world.execute(
+        "INSERT INTO endpoint (name, registered, last_seen_at)"
+        " SELECT 'device-' || n, true, now() FROM generate_series(1, 10000) n"
+    )
+    world.execute("ANALYZE endpoint")
+    admin.get("/")  # the first one fills caches
+    answer = admin.get("/", **{"Accept-Encoding": "gzip"})
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert len(answer.data) < 20_000
+    began = datetime.now(UTC)
+    fleet.list_fleet(pool, "99", fleet.Order.CONTACT, 50, 0)
+    assert datetime.now(UTC) - began < timedelta(milliseconds=150)
+
+
+def test_sessions_and_the_audit_log_are_no_other_role_s_to_read(database: Database) -> None:
+    for role in ("ingest", "dispatch", "api", "housekeeping", "grafana", "reader"):
+        with psycopg.connect(getattr(database, role), autocommit=True) as connection:
+            for table in ("console_user", "console_session", "console_link", "audit_entry"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(f"SELECT FROM {table}".encode())

@@ -1,0 +1,722 @@
+"""console: who sees what, what a form does, and what cannot be done to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyotp
+import pytest
+from argon2 import PasswordHasher
+
+from flownexus.accounts.passwords import PasswordHashes
+from flownexus.accounts.second_factor import STEP_S, recovery_digest
+from flownexus.accounts.tokens import digest
+from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.operations.lifecycle import Status
+from flownexus.operations.why import Facts
+from flownexus.store.audit import Listed as AuditListed
+from flownexus.store.endpoint_values import Value
+from flownexus.store.fleet import Activity, Bucket, Device, Row
+from flownexus.store.operation_requests import Operation
+from flownexus.store.session import Listed as SessionListed
+from flownexus.store.session import _Attempts
+from flownexus.store.user import Link, Listed, User
+from flownexus.web.console.app import URL, Access
+from flownexus.web.console.asking import body_of, value_of
+from flownexus.web.console.devices import tree_of
+from tests.fixtures.function import Start
+from tests.fixtures.hints import Hints
+from tests.fixtures.pages import COOKIE, TOKENS, PageTests, RightPage, ask, new_cookies, sessions
+from tests.fixtures.statements import Rows, Statements
+
+NOW = datetime(2026, 11, 22, 13, 27, 27, tzinfo=UTC)
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+PASSWORD = "seven green llamas at noon"
+OTHER = "eleven purple kettles sing"
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+KEPT = CHEAP.hash(PASSWORD)
+
+
+def user(id_: int = 4, name: str = "some-admin", **more: Any) -> User:
+    columns: dict[str, Any] = {
+        "id": id_,
+        "name": name,
+        "role": "admin",
+        "password_hash": KEPT,
+        "totp_secret": None,
+        "totp_step": None,
+        "is_disabled": False,
+    }
+    return User(**columns | more)
+
+
+def operation(status: Status = Status.QUEUED, **more: Any) -> Operation:
+    columns: dict[str, Any] = dict.fromkeys(Operation._fields)
+    return Operation(
+        **columns
+        | {"id": 41, "endpoint": "sim-0001", "operation": "read", "path": "/3303/0", "status": str(status)}
+        | {"repeatable": False, "priority": 100, "attempts": 0, "created_at": NOW, "requested_by": "ann"}
+        | more
+    )
+
+
+_COLUMNS: dict[str, Any] = dict.fromkeys(Facts._fields)
+WAITS = Facts(
+    **_COLUMNS
+    | {"id": 41, "endpoint": "sim-0001", "status": "QUEUED", "targets": ["/3303/0"], "attempts": 0}
+    | {"now": NOW, "registered": False, "first_seen_at": NOW, "unreachable": False}
+    | {"awaits_contact": False, "unanswered": 0, "contacts": []}
+)
+VALUE = Value("/3303/0/5700", "24.9", NOW, "FLOAT", "Sensor Value", "Cel")
+DEVICE = Device(
+    "sim-0001",
+    True,
+    False,
+    NOW,
+    NOW,
+    NOW,
+    NOW,
+    "127.0.0.1:4000",
+    300,
+    "U",
+    "1.1",
+    ["/1/0", "/3/0", "/3303/0"],
+)
+ROW = Row("sim-0001", True, False, NOW, "Acme", "T-1", "1.0", 87, 2)
+ROWS: Mapping[str, Rows] = {
+    "only_read": [()],
+    "session": sessions,
+    "keep_session": [()],
+    "add_session": [()],
+    "drop_session": [()],
+    "drop_sessions": [()],
+    "sessions_of": [SessionListed(digest(TOKENS[Access.ADMIN]), NOW, NOW, "192.0.2.1", "Some Browser")],
+    "drop_stale_sessions": [()],
+    "drop_stale_links": [()],
+    "drop_stale_attempts": [()],
+    "drop_stale_browsers": [()],
+    "note_sign_in": [()],
+    "keep_browser": [()],
+    "drop_browsers": [()],
+    "is_known_browser": [(False,)],
+    "begin_attempts": [()],
+    "lock_attempts": lambda asked: [_Attempts(each, 0, 0.0, None) for each in asked["buckets"]],
+    "note_attempt": [()],
+    "forget_attempts": [()],
+    "take_back_attempt": [()],
+    "user_of_name": lambda asked: [user(name="ann")] if asked["name"] == "ann" else [],
+    "user_of_id": lambda asked: [user(asked["id"], totp_secret=SECRET if asked["id"] == 1 else None)],
+    "users": [Listed(4, "some-admin", "admin", False, True, False, NOW, None, 1)],
+    "lock_users": [()],
+    "has_admin": [(True,)],
+    "add_user": [(7,)],
+    "set_password_hash": [()],
+    "set_role": [()],
+    "set_disabled": [()],
+    "set_second_factor": [()],
+    "use_code": [()],
+    "drop_recovery_codes": [()],
+    "add_recovery_codes": [()],
+    "use_recovery_code": lambda asked: [()] if asked["code_hash"] == recovery_digest("abcd") else [],
+    "recovery_codes_left": [(9,)],
+    "add_link": [()],
+    "drop_links": [()],
+    "link": [Link(4, "some-admin")],
+    "use_link": [()],
+    "append_audit": [(b"\0" * 32,)],
+    "audit_entries": [
+        AuditListed(
+            1, "2026-11-22T13:27:27.000000Z", "ann", "operation-queued", "sim-0001", {"operation": 41}
+        )
+    ],
+    "audit_chain": [],
+    "fleet_count": [(1,)],
+    "fleet_by_name": [(7,)],
+    "fleet_by_contact": [(7,)],
+    "fleet_rows": [ROW],
+    "device": [DEVICE],
+    "activity": [
+        Activity(NOW, "registered", None, None, None, None, None, 0),
+        Activity(NOW, "read", 41, "/3303/0", "FAILED", "ann", "NOT_FOUND(404)", 2),
+    ],
+    "endpoint_ids": lambda asked: [(name, 7) for name in asked["names"]],
+    "newest_values": [VALUE],
+    "series_of": [Bucket(NOW, 1.0, 3.0, 2.0)],
+    "add_operation": [operation()],
+    "operation": [operation()],
+    "operations": [operation()],
+    "cancel_operation": [()],
+    "why_facts": [WAITS],
+    "known_data_types": [],
+}
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flownexus.web.console.app.PasswordHashes", lambda: PasswordHashes(CHEAP))
+
+
+def code() -> str:
+    return pyotp.TOTP(SECRET).now()
+
+
+def new_password(**more: str) -> dict[str, str]:
+    return {"password": OTHER, "again": OTHER, **more}
+
+
+class TestPages(PageTests):
+    requests = (
+        RightPage("GET", "/static/console.css", Access.ANYBODY),
+        RightPage("GET", "/sign-in", Access.ANYBODY),
+        RightPage(
+            "POST", "/sign-in", Access.ANYBODY, {"name": "ann", "password": PASSWORD, "next": "/"}, 303
+        ),
+        RightPage("GET", "/second-factor", Access.HALF),
+        RightPage("POST", "/second-factor", Access.HALF, {"code": "abcd", "next": "/"}, 303),
+        RightPage("POST", "/sign-out", Access.VIEWER, status=303),
+        RightPage("GET", "/welcome/some-token", Access.ANYBODY),
+        RightPage("POST", "/welcome/some-token", Access.ANYBODY, new_password(), 303),
+        RightPage("GET", "/", Access.VIEWER),
+        RightPage("GET", "/live/fleet", Access.VIEWER),
+        RightPage("GET", "/device?name=sim-0001", Access.VIEWER),
+        RightPage("GET", "/live/device?name=sim-0001", Access.VIEWER),
+        RightPage("GET", "/series?name=sim-0001&path=/3303/0/5700", Access.VIEWER),
+        RightPage("GET", "/device/ask?name=sim-0001&operation=write&path=/3303/0/5700", Access.OPERATOR),
+        RightPage("POST", "/device/ask?name=sim-0001", Access.OPERATOR, {"do": "read /3303/0"}, 303),
+        RightPage("GET", "/operations", Access.VIEWER),
+        RightPage("GET", "/live/operations", Access.VIEWER),
+        RightPage("GET", "/operations/41", Access.VIEWER),
+        RightPage("GET", "/live/operations/41", Access.VIEWER),
+        RightPage("POST", "/operations/41/cancel", Access.OPERATOR, status=303),
+        RightPage("GET", "/users", Access.ADMIN),
+        RightPage("POST", "/users", Access.ADMIN, {"name": "bob", "role": "viewer"}),
+        RightPage("POST", "/users/7/reset", Access.ADMIN),
+        RightPage("POST", "/users/7/role", Access.ADMIN, {"role": "operator"}, 303),
+        RightPage("POST", "/users/7/disable", Access.ADMIN, status=303),
+        RightPage("POST", "/users/7/enable", Access.ADMIN, status=303),
+        RightPage("POST", "/users/7/sign-out", Access.ADMIN, status=303),
+        RightPage("GET", "/audit?check=1", Access.ADMIN),
+        RightPage("GET", "/me", Access.VIEWER),
+        RightPage("POST", "/me/password", Access.VIEWER, new_password(current=PASSWORD)),
+        RightPage("GET", "/me/second-factor", Access.VIEWER),
+        RightPage(
+            "POST",
+            "/me/second-factor",
+            Access.VIEWER,
+            {"current": PASSWORD, "secret": SECRET, "code": "000000"},
+            422,
+        ),
+        RightPage("POST", "/me/second-factor/remove", Access.VIEWER, {"current": PASSWORD}),
+        RightPage("POST", "/me/sign-out-everywhere", Access.VIEWER, status=303),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Sign in
+
+
+def test_who_signs_in_gets_a_new_session_and_the_one_that_was_there_stands_for_nothing(
+    start: Start, statements: Statements
+) -> None:
+    """Session fixation: whoever has planted the cookie before knows nothing of the one after."""
+    answer = ask(
+        start(statements), "POST", "/sign-in", cookie="planted", form={"name": " Ann ", "password": PASSWORD}
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{URL}/")
+    [added] = statements.of("add_session")
+    cookie = new_cookies(answer)[COOKIE].partition(";")[0]
+    assert (cookie != "planted", digest(cookie)) == (True, added["token_hash"])
+    assert (added["user_id"], added["is_complete"]) == (4, True)
+    assert statements.of("drop_session") == [{"token_hash": digest("planted")}]
+    assert [each["action"] for each in statements.of("append_audit")] == ["signed-in"]
+
+
+@pytest.mark.parametrize(("headers", "names"), [({}, ("flownexus-session", "flownexus-browser")), (
+    {"X-Forwarded-Proto": "https"}, ("__Host-flownexus-session", "__Host-flownexus-browser"))])  # fmt: skip
+def test_cookies_are_for_no_script_and_no_other_site_and_over_tls_for_tls_alone(
+    start: Start, statements: Statements, headers: Mapping[str, str], names: tuple[str, ...]
+) -> None:
+    form = {"name": "ann", "password": PASSWORD}
+    cookies = {names[0]: "cookie-of-nobody"}
+    answer = ask(start(statements), "POST", "/sign-in", form=form, headers=headers, cookies=cookies)
+    found = new_cookies(answer)
+    assert set(found) == set(names)
+    for value in found.values():
+        attributes = {each.strip().partition("=")[0] for each in value.split(";")[1:]}
+        assert {"HttpOnly", "SameSite", "Path"} <= attributes
+        assert "SameSite=Lax" in value
+        assert ("Secure" in attributes) == bool(headers)
+        assert "Domain" not in attributes
+        assert f"Path={'/' if headers else URL}" in value
+
+
+def test_the_page_is_the_same_for_a_wrong_password_an_unknown_name_and_who_is_disabled(
+    start: Start, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements.rows["user_of_name"] = lambda asked: {
+        "ann": [user()],
+        "off": [user(is_disabled=True)],
+        "new": [user(password_hash=None)],
+    }.get(asked["name"], [])
+    verified: list[str] = []
+    fits = PasswordHashes.fits
+
+    def counted(self: PasswordHashes, password: str, kept: str | None) -> bool:
+        verified.append(password)
+        return fits(self, password, kept)
+
+    monkeypatch.setattr(PasswordHashes, "fits", counted)
+    pages = set()
+    for name, password in (
+        ("ann", OTHER),
+        ("nobody", OTHER),
+        ("off", PASSWORD),
+        ("new", PASSWORD),
+        ("!", OTHER),
+    ):
+        answer = ask(start(statements), "POST", "/sign-in", form={"name": name, "password": password})
+        assert (answer.status_code, "Set-Cookie" in answer.headers) == (422, False)
+        text = re.sub(
+            r'(name="form_token" value=")[^"]+|(name="name" type="text" value=")[^"]+', "", answer.text
+        )
+        pages.add(text)
+    assert len(pages) == 1
+    assert len(verified) == 5, "each is compared to a hash: the time is the same"
+    assert statements.of("add_session") == []
+
+
+def test_who_tries_too_often_is_told_how_long_to_wait_and_nothing_is_compared(
+    start: Start, statements: Statements
+) -> None:
+    statements.rows["lock_attempts"] = lambda asked: [
+        _Attempts(each, 9, 1.0, 7.2) for each in asked["buckets"]
+    ]
+    answer = ask(start(statements), "POST", "/sign-in", form={"name": "ann", "password": PASSWORD})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "8")
+    assert "Try again in 8 s" in answer.text
+    assert (
+        statements.of("user_of_name") == statements.of("note_attempt") == statements.of("add_session") == []
+    )
+
+
+def test_an_attempt_counts_for_the_account_and_the_address_before_it_is_known_whether_it_is_right(
+    start: Start, statements: Statements
+) -> None:
+    form = {"name": "ann", "password": OTHER}
+    forwarded = {"X-Forwarded-For": "203.0.113.9, 192.0.2.7:4711"}
+    ask(start(statements), "POST", "/sign-in", form=form, headers=forwarded)
+    assert [each["bucket"] for each in statements.of("note_attempt")] == [
+        f"account {digest('ann').hex()}",
+        "address 192.0.2.7",
+    ]
+    assert statements.of("forget_attempts") == []
+    names = [name for name, _ in statements.sent]
+    assert names.index("note_attempt") < names.index("user_of_name")
+
+
+def test_a_browser_that_is_known_counts_by_itself_so_that_a_stranger_cannot_keep_its_user_out(
+    start: Start, statements: Statements
+) -> None:
+    statements.rows["is_known_browser"] = [(True,)]
+    form = {"name": "ann", "password": PASSWORD}
+    cookies = {"flownexus-browser": "known"}
+    ask(start(statements), "POST", "/sign-in", form=form, cookies=cookies)
+    assert statements.of("note_attempt")[1]["bucket"] == f"browser {digest('known').hex()} ann"
+    assert statements.of("forget_attempts") == [{"bucket": f"browser {digest('known').hex()} ann"}]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "leads_to"),
+    [
+        ("/device?name=a%2Fb", f"{URL}/device?name=a%2Fb"),
+        ("https://elsewhere.example/", f"{URL}/"),
+        ("//elsewhere.example/", f"{URL}/"),
+        ("/\\elsewhere.example", f"{URL}/"),
+        ("\\\\elsewhere.example", f"{URL}/"),
+        ("javascript:alert(1)", f"{URL}/"),
+        ("/x\r\nSet-Cookie: a=b", f"{URL}/"),
+        ("", f"{URL}/"),
+    ],
+)
+def test_after_sign_in_the_way_leads_to_a_page_of_the_console_alone(
+    start: Start, statements: Statements, wanted: str, leads_to: str
+) -> None:
+    form = {"name": "ann", "password": PASSWORD, "next": wanted}
+    answer = ask(start(statements), "POST", "/sign-in", form=form)
+    assert answer.headers["Location"] == leads_to
+
+
+def test_who_has_a_second_factor_has_half_a_session_until_it_is_given(
+    start: Start, statements: Statements
+) -> None:
+    statements.rows["user_of_name"] = [user(totp_secret=SECRET)]
+    form = {"name": "ann", "password": PASSWORD, "next": "/users"}
+    answer = ask(start(statements), "POST", "/sign-in", form=form)
+    assert answer.headers["Location"] == f"{URL}/second-factor?next=/users"
+    [added] = statements.of("add_session")
+    assert (added["is_complete"], added["lifetime_s"]) == (False, 600.0)
+    assert statements.of("append_audit") == []
+
+
+def test_the_code_of_now_completes_the_session_and_no_code_counts_twice(
+    start: Start, statements: Statements
+) -> None:
+    answer = ask(
+        start(statements), "POST", "/second-factor", of=Access.HALF, form={"code": code(), "next": "/"}
+    )
+    assert answer.status_code == 303
+    [used] = statements.of("use_code")
+    [added] = statements.of("add_session")
+    assert (used["id"], added["is_complete"]) == (1, True)
+    assert statements.of("drop_session") == [{"token_hash": digest(TOKENS[Access.HALF])}]
+    statements.rows["use_code"] = []
+    answer = ask(start(statements), "POST", "/second-factor", of=Access.HALF, form={"code": code()})
+    assert answer.status_code == 422
+    step = int(datetime.now(UTC).timestamp()) // STEP_S
+    statements.rows["user_of_id"] = [user(1, totp_secret=SECRET, totp_step=step + 1)]
+    answer = ask(start(statements), "POST", "/second-factor", of=Access.HALF, form={"code": code()})
+    assert answer.status_code == 422
+    assert len(statements.of("add_session")) == 1
+
+
+@pytest.mark.parametrize("wrong", ["", "000000", "12345", "1234567", "wxyz", "１２３４５６"])
+def test_a_wrong_code_is_refused(start: Start, statements: Statements, wrong: str) -> None:
+    answer = ask(start(statements), "POST", "/second-factor", of=Access.HALF, form={"code": wrong})
+    assert answer.status_code == 422
+    assert statements.of("add_session") == []
+
+
+def test_after_a_sign_out_the_cookie_stands_for_nothing(start: Start, statements: Statements) -> None:
+    answer = ask(start(statements), "POST", "/sign-out", of=Access.VIEWER)
+    assert statements.of("drop_session") == [{"token_hash": digest(TOKENS[Access.VIEWER])}]
+    assert "Max-Age=0" in new_cookies(answer)[COOKIE]
+
+
+def test_a_page_that_asks_by_itself_keeps_no_session(start: Start, statements: Statements) -> None:
+    function = start(statements)
+    ask(function, "GET", "/live/fleet", of=Access.VIEWER)
+    assert statements.of("keep_session") == []
+    ask(function, "GET", "/", of=Access.VIEWER)
+    assert len(statements.of("keep_session")) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Links, users, profile
+
+
+def test_a_link_that_was_used_is_told_as_one_that_never_was(start: Start, statements: Statements) -> None:
+    statements.rows["link"] = []
+    for method in ("GET", "POST"):
+        answer = ask(start(statements), method, "/welcome/used", form=new_password())
+        assert answer.status_code == 404
+        assert "This link cannot be used" in answer.text
+    statements.rows |= {"link": [Link(4, "ann")], "use_link": []}  # somebody was quicker
+    assert ask(start(statements), "POST", "/welcome/used", form=new_password()).status_code == 404
+    assert statements.of("set_password_hash") == []
+
+
+@pytest.mark.parametrize(
+    ("password", "again", "told"),
+    [
+        ("short", "short", "less than 15 characters"),
+        ("x" * 257, "x" * 257, "more than 256 characters"),
+        ("passwordpassword", "passwordpassword", "made of common words"),
+        ("some-admin-some-admin-1", "some-admin-some-admin-1", "made of common words"),
+        (OTHER, PASSWORD, "not the same"),
+    ],
+)
+def test_a_new_password_that_is_easily_guessed_is_refused_with_what_would_be_right(
+    start: Start, statements: Statements, password: str, again: str, told: str
+) -> None:
+    function = start(statements)
+    form = {"password": password, "again": again, "current": PASSWORD}
+    for path, of in (("/welcome/some-token", Access.ANYBODY), ("/me/password", Access.ADMIN)):
+        answer = ask(function, "POST", path, of=of, form=form)
+        assert answer.status_code == 422
+        assert told in answer.text
+    assert statements.of("set_password_hash") == []
+
+
+def test_the_first_administrator_chooses_a_name(start: Start, statements: Statements) -> None:
+    statements.rows["link"] = [Link(None, None)]
+    function = start(statements)
+    assert ask(function, "POST", "/welcome/first", form=new_password(name="no name!")).status_code == 422
+    assert ask(function, "POST", "/welcome/first", form=new_password(name="Ann")).status_code == 303
+    assert statements.of("add_user") == [{"name": "ann", "role": "admin"}]
+
+
+def test_an_invitation_is_a_link_that_is_shown_once(start: Start, statements: Statements) -> None:
+    form = {
+        "name": "bob",
+        "role": "operator",
+        "is_disabled": "true",
+        "id": "1",
+    }  # the last two are not asked for
+    answer = ask(start(statements), "POST", "/users", of=Access.ADMIN, form=form)
+    [(_, token)] = re.findall(r"(http://function/function/console/welcome/)([\w-]{43})", answer.text)
+    [link] = statements.of("add_link")
+    assert (link["token_hash"], link["user_id"], link["lifetime_s"]) == (digest(token), 7, 86400.0)
+    assert statements.of("add_user") == [{"name": "bob", "role": "operator"}]
+
+
+@pytest.mark.parametrize("role", ["owner", "", "ADMIN"])
+def test_a_role_that_is_none_is_refused(start: Start, statements: Statements, role: str) -> None:
+    for path in ("/users", "/users/7/role"):
+        answer = ask(start(statements), "POST", path, of=Access.ADMIN, form={"name": "bob", "role": role})
+        assert answer.status_code == 422
+        assert "role: one of viewer, operator, admin" in answer.text
+    assert statements.of("add_user") == statements.of("set_role") == []
+
+
+@pytest.mark.parametrize("path", ["/users/4/disable", "/users/4/role", "/users/4/reset"])
+def test_the_last_administrator_stays_one(start: Start, statements: Statements, path: str) -> None:
+    statements.rows["has_admin"] = [(False,)]
+    answer = ask(start(statements), "POST", path, of=Access.ADMIN, form={"role": "viewer"})
+    assert answer.status_code == 409
+    assert "this is the last administrator" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/me/password", new_password()),
+        ("/me/second-factor", {"secret": SECRET, "code": "000000"}),
+        ("/me/second-factor/remove", {}),
+    ],
+)
+def test_what_protects_an_account_is_changed_by_who_knows_its_password(
+    start: Start, statements: Statements, path: str, form: Mapping[str, str]
+) -> None:
+    answer = ask(start(statements), "POST", path, of=Access.ADMIN, form={**form, "current": OTHER})
+    assert answer.status_code == 422
+    assert "The current password is not right" in answer.text
+    assert statements.of("set_password_hash") == statements.of("set_second_factor") == []
+
+
+def test_a_second_factor_is_added_once_its_code_was_right_and_recovery_codes_are_shown_once(
+    start: Start, statements: Statements
+) -> None:
+    form = {"current": PASSWORD, "secret": SECRET, "code": code()}
+    answer = ask(start(statements), "POST", "/me/second-factor", of=Access.ADMIN, form=form)
+    assert answer.status_code == 200
+    codes = re.findall(r"\b(?:[a-z2-9]{4}-){3}[a-z2-9]{4}\b", answer.text)
+    [added] = statements.of("add_recovery_codes")
+    assert (len(codes), added["hashes"]) == (10, [recovery_digest(each) for each in codes])
+    assert statements.of("set_second_factor")[-1]["secret"] == SECRET
+
+
+def test_a_changed_password_ends_the_other_sessions(start: Start, statements: Statements) -> None:
+    form = new_password(current=PASSWORD)
+    ask(start(statements), "POST", "/me/password", of=Access.ADMIN, form=form)
+    assert statements.of("drop_sessions") == [{"user_id": 4, "except_hash": digest(TOKENS[Access.ADMIN])}]
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Devices
+
+
+SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+
+
+def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, statements: Statements) -> None:
+    bad = operation(endpoint=SCRIPT, reason=SCRIPT, requested_by=SCRIPT, result={"content": {SCRIPT: SCRIPT}})
+    statements.rows |= {
+        "fleet_rows": [ROW._replace(name=SCRIPT, manufacturer=SCRIPT, model=SCRIPT, firmware=SCRIPT)],
+        "device": [DEVICE._replace(name=SCRIPT, address=SCRIPT, binding=SCRIPT)],
+        "newest_values": [VALUE._replace(value=SCRIPT, name=SCRIPT, units=SCRIPT)],
+        "activity": [Activity(NOW, "read", 41, "/3", "FAILED", SCRIPT, SCRIPT, 2)],
+        "endpoint_ids": lambda asked: [(name, 7) for name in asked["names"]],
+        "operations": [bad],
+        "operation": [bad],
+        "why_facts": [WAITS._replace(endpoint=SCRIPT)],
+        "audit_entries": [AuditListed(1, "2026", SCRIPT, SCRIPT, SCRIPT, {SCRIPT: SCRIPT})],
+        "users": [Listed(4, SCRIPT, "admin", False, True, False, NOW, None, 1)],
+        "sessions_of": [SessionListed(b"", NOW, NOW, SCRIPT, SCRIPT)],
+    }
+    function = start(statements)
+    for path in (
+        *("/", "/live/fleet", "/device?name=x", "/live/device?name=x", "/operations", "/operations/41"),
+        *("/live/operations/41", "/users", "/audit", "/me", f"/?q={SCRIPT}", f"/audit?device={SCRIPT}"),
+        *("/device/ask?name=x&operation=write&path=/3/0/0", f"/device/ask?name={SCRIPT}"),
+    ):
+        answer = ask(function, "GET", path, of=Access.ADMIN)
+        assert answer.status_code == 200, path
+        assert "<script>alert" not in answer.text
+        assert "<img src=x" not in answer.text
+    answer = ask(function, "GET", f"/sign-in?next={SCRIPT}")
+    assert "<script>alert" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../handler.py", "..%2fhandler.py", "%2e%2e/handler.py", "/etc/passwd", "vendor/../../handler.py",
+     "....//handler.py", "..\\handler.py", ".console.css", "vendor", ""],
+)  # fmt: skip
+def test_no_other_file_is_served_than_those_that_are_meant(
+    start: Start, statements: Statements, name: str
+) -> None:
+    assert ask(start(statements), "GET", f"/static/{name}").status_code == 404
+
+
+def test_a_part_that_has_not_changed_is_not_sent_again(start: Start, statements: Statements) -> None:
+    function = start(statements)
+    for path in ("/live/fleet?", "/live/device?name=sim-0001&", "/live/operations?", "/live/operations/41?"):
+        first = ask(function, "GET", path, of=Access.ADMIN)
+        [seen, *_] = re.findall(r"seen=([0-9a-f]{16})", first.text)
+        again = ask(function, "GET", f"{path}seen={seen}", of=Access.ADMIN)
+        assert (again.status_code, again.text) == (204, ""), path
+    statements.rows["fleet_rows"] = [ROW._replace(battery=12)]
+    assert ask(function, "GET", f"/live/fleet?seen={seen}", of=Access.ADMIN).status_code == 200
+
+
+def test_a_fleet_without_devices_teaches_how_to_connect_one(start: Start, statements: Statements) -> None:
+    statements.rows |= {"fleet_count": [(0,)], "fleet_by_name": [], "fleet_rows": []}
+    function = start(statements)
+    assert "Connect your first device" in ask(function, "GET", "/", of=Access.VIEWER).text
+    assert "No device has a name" in ask(function, "GET", "/?q=x", of=Access.VIEWER).text
+
+
+def test_a_search_is_for_the_text_as_it_was_typed(start: Start, statements: Statements) -> None:
+    ask(start(statements), "GET", "/?q=50%25_\\&sort=contact&page=3", of=Access.VIEWER)
+    assert statements.of("fleet_count") == [{"pattern": "%50\\%\\_\\\\%"}]
+    assert statements.of("fleet_by_contact") == [{"pattern": "%50\\%\\_\\\\%", "limit": 50, "offset": 100}]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("/?sort=1;DROP TABLE endpoint", 422, "sort: one of name, contact"),
+        ("/?page=0", 422, "page: a whole number"),
+        ("/device", 404, "no such device"),
+        ("/device?name=%00", 404, "no such device"),
+        ("/device?name=a&chart=temperature", 422, "chart: "),
+        ("/device?name=a&chart=/3303/0", 422, "the path of a resource"),
+        ("/device?name=a&chart=/3303/0/5700&span=century", 422, "span: one of 5m"),
+        ("/series?name=a&path=/3303/0/5700&span=2h", 422, "span: one of 5m"),
+        ("/operations?status=queued", 422, "status: one of QUEUED"),
+        ("/operations?cursor=x", 422, "cursor: a whole number"),
+        (f"/operations/{2**63}", 404, f"there is no operation {2**63}"),
+        ("/device/ask?name=a&operation=explode", 422, "operation: one of read"),
+        ("/device/ask?name=a&path=x", 422, "path: "),
+        ("/audit?cursor=-1", 422, "cursor: a whole number"),
+    ],
+)
+def test_a_query_that_is_not_valid_is_refused_with_what_would_be(
+    start: Start, statements: Statements, path: str, status: int, told: str
+) -> None:
+    answer = ask(start(statements), "GET", path, of=Access.ADMIN)
+    assert answer.status_code == status
+    assert told in answer.text
+
+
+def test_objects_come_by_their_numbers_with_those_that_have_no_values_yet() -> None:
+    values = [VALUE, VALUE._replace(path="/3303/0/5701"), VALUE._replace(path="/3/0/7/1")]
+    tree = tree_of(values, ["/1/0", "/5", "/3303/1"])
+    assert [(each.id, [(one.path, len(one.values)) for one in each.instances]) for each in tree] == [
+        (1, [("/1/0", 0)]),
+        (3, [("/3/0", 1)]),
+        (5, [("/5", 0)]),
+        (3303, [("/3303/0", 2), ("/3303/1", 0)]),
+    ]
+
+
+def test_a_chart_is_of_so_many_parts_of_its_time_and_a_file_has_the_same(
+    start: Start, statements: Statements
+) -> None:
+    function = start(statements)
+    answer = ask(function, "GET", "/series?name=sim-0001&path=/3303/0/5700&span=24h", of=Access.VIEWER)
+    [asked] = statements.of("series_of")
+    assert asked["to_time"] - asked["from_time"] == timedelta(days=1)
+    assert (asked["path"], asked["buckets"]) == ("/3303/0/5700", 1000)
+    assert (answer.json()["mean"], answer.json()["times"]) == ([2.0], [NOW.timestamp()])
+    path = "/series?name=a%22%0Ab&path=/3303/0/5700&format=csv"
+    answer = ask(function, "GET", path, of=Access.VIEWER)
+    assert answer.text.splitlines() == ["time,minimum,maximum,mean", "2026-11-22T13:27:27+00:00,1.0,3.0,2.0"]
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="a_b-3303-0-5700.csv"'
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Operations
+
+
+def test_what_is_asked_is_queued_by_its_user_noted_and_a_hint(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    form = {"operation": "write", "path": "/3/0/15", "type": "STRING", "value": "Europe/Berlin"}
+    form |= {"requested_by": "somebody", "priority": "1000"}  # nobody asked for these
+    answer = ask(start(statements), "POST", "/device/ask?name=sim-0001", of=Access.OPERATOR, form=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{URL}/operations/41")
+    [added] = statements.of("add_operation")
+    assert (added["requested_by"], added["priority"]) == ("some-operator", 100)
+    assert added["value"].obj == {"type": "STRING", "value": "Europe/Berlin"}
+    [noted] = statements.of("append_audit")
+    assert (noted["by"], noted["action"], noted["endpoint"]) == (
+        "some-operator",
+        "operation-queued",
+        "sim-0001",
+    )
+    assert hints.published == [Hint(HintKind.QUEUED, "sim-0001")]
+
+
+def test_a_script_gets_the_card_of_what_it_asked_for(start: Start, statements: Statements) -> None:
+    script = {"HX-Request": "true"}
+    form = {"do": "observe /3303/0/5700"}
+    answer = ask(
+        start(statements), "POST", "/device/ask?name=sim-0001", of=Access.OPERATOR, form=form, headers=script
+    )
+    assert answer.status_code == 200
+    assert "<html" not in answer.text
+    assert "has never registered since" in answer.text
+    assert 'hx-trigger="every 1s"' in answer.text
+
+
+def test_an_operation_that_has_ended_is_not_asked_for_again(start: Start, statements: Statements) -> None:
+    statements.rows |= {
+        "operation": [operation(Status.CONFIRMED)],
+        "why_facts": [WAITS._replace(status="CONFIRMED", finished_at=NOW)],
+    }
+    answer = ask(start(statements), "GET", "/live/operations/41", of=Access.OPERATOR)
+    assert "hx-get" not in answer.text
+    assert "The device did it" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"operation": "explode"}, "operation: one of read"),
+        ({"do": "read"}, "path: is a LwM2M path"),
+        ({"do": "read /x"}, "path: "),
+        ({"operation": "write", "path": "/3/0/15", "type": "INTEGER", "value": "x"}, "not INTEGER"),
+        ({"operation": "execute", "path": "/3/0/4", "arguments": "'"}, "arguments: "),
+    ],
+)
+def test_an_operation_that_is_not_valid_is_refused_with_what_would_be(
+    start: Start, statements: Statements, hints: Hints, form: Mapping[str, str], told: str
+) -> None:
+    answer = ask(start(statements), "POST", "/device/ask?name=sim-0001", of=Access.OPERATOR, form=form)
+    assert answer.status_code == 422
+    assert told in answer.text.replace("&#39;", "'")
+    assert (statements.of("add_operation"), statements.of("append_audit"), hints.published) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("data_type", "typed", "value"),
+    [
+        ("", "Europe/Berlin", "Europe/Berlin"),
+        ("STRING", " x ", {"type": "STRING", "value": " x "}),
+        ("INTEGER", " 7 ", {"type": "INTEGER", "value": "7"}),
+        ("TIME", "1970-01-01T00:01:00", {"type": "TIME", "value": "60000"}),
+        ("TIME", "1970-01-01T01:01:00+01:00", {"type": "TIME", "value": "60000"}),
+        ("TIME", "60000", {"type": "TIME", "value": "60000"}),
+    ],
+)
+def test_what_is_typed_becomes_a_value_of_its_type(data_type: str, typed: str, value: Any) -> None:
+    assert value_of(data_type, typed) == value
+
+
+def test_a_form_says_only_what_its_operation_has() -> None:
+    given = {"operation": "reboot", "path": " ", "type": "", "value": "x", "arguments": "y"}
+    assert body_of(given) == {"operation": "reboot"}
