@@ -36,6 +36,8 @@ TOKENS = (
     "flownexus-api-token",
     "flownexus-leshan-token",
 )
+SESSIONS_KEY = "flownexus-leshan-sessions-key"
+"""What Leshan encrypts the DTLS sessions by that it keeps from a stop to the next start."""
 
 
 class Layout:
@@ -155,8 +157,8 @@ class Layout:
 
     def make_secrets(self) -> None:
         """Write the secrets that the parts read, those that are not there yet at random."""
-        for token in TOKENS:
-            self.secrets.random(token)
+        for secret in (*TOKENS, SESSIONS_KEY):
+            self.secrets.random(secret)
         if "flownexus-hook-token" not in self.secrets:
             self.secrets.write("flownexus-hook-token", "off")
         if "basic-auth-user" not in self.secrets:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import REPOSITORY, web
-from local.layout import Layout
+from local.layout import SESSIONS_KEY, Layout
 from local.servers import java
 from local.servers.nats import Server
 from local.servers.ports import LOOPBACK
@@ -96,6 +96,8 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         *("--webhook-token-file", str(layout.secrets.path("flownexus-webhook-token"))),
         *("--security-store", str(folder / "security.json")),
         *("--spool", str(folder / "spool.db")),
+        *("--dtls-sessions", str(folder / "dtls-sessions")),
+        *("--dtls-sessions-secret-file", str(layout.secrets.path(SESSIONS_KEY))),
         *(("--models", str(layout.options.models)) if layout.options.models else ()),
         *("--client-awake-time", milliseconds(layout.options.awake_time)),
         *("--ready-file", str(folder / "ready.json")),

@@ -2,9 +2,12 @@
 
     single      {"ep": "...", "obj_id": 3303, "inst_id": 0, "ts": ms, "val": <node of a resource>}
     composite   {"ep": "...", "ts": ms, "val": <node of an object>} or {"ep": "...", "val": {"/3/0": <node>}}
-    event       a single with obj_id 10240, resource 0 registered, 1 unregistered, 2 updated; "reg": details
+    event       a single with obj_id 10240, resource 0 registered, 1 unregistered, 2 updated, 3 heard again;
+                 "reg": details
     failure     {"ep": "...", "ts": ms, "failure": {"reason": "...", "path", "format", "payload", "size",
                  "suppressed"}}: what a device sent that gives no value, for the dead letters
+    refusal     {"ep": "..." or "", "ts": ms, "refusal": {"cause", "address", "count", "detail"}}: a device
+                 that was not let in
     envelope    {"source": "<uuid>", "lane": 3, "first_seq": 1201, "items": [...]}
 
 A body that is none of these is refused as a whole; in an array or envelope a bad item is rejected alone.
@@ -23,6 +26,7 @@ import msgspec
 from flownexus.errors import TooMuchError, UnreadableDeliveryError
 from flownexus.leshan.links import content_formats, iter_object_links
 from flownexus.leshan.nodes import Rejection, readings, readings_by_path
+from flownexus.leshan.refusals import MAX_ENDPOINT, Refusal, storable
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, check_id
 from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading, time_from_milliseconds
 
@@ -77,11 +81,18 @@ class EventType(StrEnum):
     REGISTERED = "registered"
     UNREGISTERED = "unregistered"
     UPDATED = "updated"
+    HEARD = "heard"
+    """It can be reached again: it had slept, had not answered, or has another address."""
     COMPOSITE = "composite"
     READ = "read"
 
 
-_EVENT_BY_RESOURCE = {0: EventType.REGISTERED, 1: EventType.UNREGISTERED, 2: EventType.UPDATED}
+_EVENT_BY_RESOURCE = {
+    0: EventType.REGISTERED,
+    1: EventType.UNREGISTERED,
+    2: EventType.UPDATED,
+    3: EventType.HEARD,
+}
 
 
 class Registration(NamedTuple):
@@ -97,6 +108,10 @@ class Registration(NamedTuple):
     """Since when the server has heard devices without a gap that CoAP cannot bridge."""
     content_formats: tuple[int, ...] | None = None
     """The content formats that the device says it supports, as numbers of CoAP."""
+    awake_s: float | None = None
+    """Seconds for which a device of queue mode listens after a contact."""
+    awake_told: bool = False
+    """The device itself says so; else it is the server's setting."""
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -108,6 +123,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     readings: Sequence[Reading]
     rejected: Sequence[Rejection] = ()
     registration: Registration | None = None
+    refusal: Refusal | None = None
+    """A device that was not let in; the item then holds nothing else."""
 
 
 class _RawItem(msgspec.Struct):
@@ -120,6 +137,7 @@ class _RawItem(msgspec.Struct):
     ts: int | None = None
     reg: _RawRegistration | None = None
     failure: _RawFailure | None = None
+    refusal: _RawRefusal | None = None
 
 
 class _RawRegistration(msgspec.Struct):
@@ -130,6 +148,8 @@ class _RawRegistration(msgspec.Struct):
     version: str | None = None
     links: Any = None
     heard_since: int | None = None
+    awake: float | None = None
+    awake_told: bool = False
 
 
 class _RawFailure(msgspec.Struct):
@@ -141,6 +161,13 @@ class _RawFailure(msgspec.Struct):
     payload: str = ""
     size: int = 0
     suppressed: int = 0
+
+
+class _RawRefusal(msgspec.Struct):
+    cause: str
+    address: str = ""
+    count: int = 1
+    detail: str | None = None
 
 
 class _RawEnvelope(msgspec.Struct):
@@ -269,6 +296,8 @@ def _parse_item(kind: Kind, raw: msgspec.Raw) -> Item:
         item = _decode_item(raw)
     except _UNREADABLE as error:
         raise BadItemError(_reason(error)) from None
+    if item.refusal is not None:
+        return _refusal(item, item.refusal)
     _check(item.ep, item.ts)
     if item.failure is not None:
         return _failure(item, item.failure)
@@ -280,10 +309,24 @@ def _parse_item(kind: Kind, raw: msgspec.Raw) -> Item:
     single = _single(item, item.val)
     if kind is Kind.REGISTRATION and single.event_type is None and single.readings:
         raise BadItemError(
-            "not a registration event: obj_id must be 10240 and val.id 0 (registered), 1 (unregistered)"
-            " or 2 (updated)"
+            "not a registration event: obj_id must be 10240 and val.id 0 (registered), 1 (unregistered),"
+            " 2 (updated) or 3 (heard)"
         )
     return single
+
+
+def _refusal(item: _RawItem, raw: _RawRefusal) -> Item:
+    """Return an item without values that tells of a device that was not let in."""
+    if not raw.cause or not 0 < raw.count < 2**31:
+        raise BadItemError("refusal needs a cause, and a count from 1 on")
+    refusal = Refusal(
+        storable(item.ep, MAX_ENDPOINT),
+        storable(raw.address),
+        storable(raw.cause),
+        raw.count,
+        None if raw.detail is None else storable(raw.detail),
+    )
+    return Item("", None, None, (), refusal=refusal)
 
 
 def _failure(item: _RawItem, failure: _RawFailure) -> Item:
@@ -330,6 +373,8 @@ def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Reje
             raise BadItemError(f"reg.{name} has {length} bytes; at most {MAX_REGISTRATION_BYTES} are taken")
     if raw.lifetime is not None and not 0 <= raw.lifetime < 2**32:
         raise BadItemError(f"reg.lifetime {raw.lifetime} is not seconds of 32 bits")
+    if raw.awake is not None and not 0 < raw.awake < 2**32:
+        raise BadItemError(f"reg.awake {raw.awake} is not seconds above 0")
     objects, rejected = _objects(raw.links)
     heard_since = None
     if raw.heard_since is not None:
@@ -340,7 +385,12 @@ def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Reje
     registration = Registration(
         raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects, heard_since
     )
-    return registration._replace(content_formats=content_formats(raw.links)), rejected
+    return (
+        registration._replace(
+            content_formats=content_formats(raw.links), awake_s=raw.awake, awake_told=raw.awake_told
+        ),
+        rejected,
+    )
 
 
 def _objects(links: Any) -> tuple[tuple[str, ...] | None, list[Rejection]]:

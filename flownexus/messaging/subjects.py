@@ -57,6 +57,7 @@ class HintKind(StrEnum):
 
     REGISTERED = "registration.registered"
     UPDATED = "registration.updated"
+    HEARD = "registration.heard"
     UNREGISTERED = "registration.unregistered"
     QUEUED = "operation.queued"
 

@@ -57,6 +57,10 @@ class Verdict(StrEnum):
     """The same, for the device registered anew meanwhile: Leshan then gives up what it had asked before."""
 
 
+ANSWERED: Final = frozenset({Verdict.CONFIRMED, Verdict.REFUSED, Verdict.FAILED})
+"""Verdicts by which the device was heard."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A verdict, why, the CoAP status as Leshan writes it, and the content the device sent.

@@ -98,7 +98,7 @@ class Facts(NamedTuple):
     """The operation of the device that may be sent now."""
     next_has_priority: bool | None
     contacts: Sequence[datetime]
-    """The device's last registered and updated events, the newest first."""
+    """The device's last registered, updated and heard events, the newest first."""
     deregistered_at: datetime | None
 
 
@@ -207,7 +207,8 @@ def _of_its_time(facts: Facts) -> Why | None:
 
 def _of_its_device(facts: Facts) -> Why | None:
     name = facts.endpoint
-    if facts.last_seen_at is None and not facts.registered:
+    known_since = facts.registered_until or facts.deregistered_at or max(facts.contacts, default=None)
+    if known_since is None and not facts.registered:
         return Why(
             Cause.NEVER_REGISTERED,
             f"{name} has never registered since {_time(facts.first_seen_at)}, when it was first heard of.",
@@ -231,7 +232,7 @@ def _of_its_device(facts: Facts) -> Why | None:
         told = facts.reason if facts.last_verdict == Verdict.ABSENT else "it sleeps, or has no registration"
         return _until_contact(
             Cause.ASLEEP,
-            f"{name} cannot be reached before it next registers or updates: {told}",
+            f"{name} cannot be reached before it is next heard: {told}",
             facts,
             {"reason": told},
         )
@@ -249,7 +250,7 @@ def _of_its_attempts(facts: Facts) -> Why | None:
     if facts.awaits_contact:
         return _until_contact(
             Cause.AWAITS_CONTACT,
-            f"It was sent {_times(facts.attempts)}, waits until {facts.endpoint} next registers or updates, "
+            f"It was sent {_times(facts.attempts)}, waits until {facts.endpoint} is next heard, "
             f"and then goes again: {facts.reason}",
             facts,
             {"attempts": facts.attempts, "reason": facts.reason},
@@ -258,7 +259,7 @@ def _of_its_attempts(facts: Facts) -> Why | None:
         return _until_contact(
             Cause.TOO_MANY_UNANSWERED,
             f"{facts.endpoint} has left {facts.unanswered} operations unanswered, and is sent nothing before "
-            "it next registers or updates",
+            "it is next heard",
             facts,
             {"unanswered": facts.unanswered},
         )
@@ -312,7 +313,8 @@ def expected_contact(facts: Facts) -> Expected | None:
     By the times between its last contacts: their median, and a span in which the next one comes with a
     probability of at least 0.8. With too few of them by its lifetime.
     """
-    last = facts.last_seen_at
+    # What it sends while it is awake is no contact, though it is seen by it.
+    last = facts.contacts[0] if facts.contacts else facts.last_seen_at
     gaps = sorted(newer - older for newer, older in pairwise(facts.contacts))
     if last is not None and len(gaps) >= MIN_GAPS:
         outliers = int(len(gaps) >= MIN_GAPS_WITH_OUTLIERS)

@@ -29,6 +29,8 @@ from flownexus.store import queries
 from flownexus.store.endpoint import RegistrationEvent, apply_registration_events
 from flownexus.store.group_commit import GroupCommit
 from flownexus.store.pool import hurry
+from flownexus.store.refusal import note_refusals
+from flownexus.store.sightings import Sightings
 from flownexus.store.telemetry import MAX_CLOCK_SKEW, MAX_INSERTED_VALUES, Telemetry
 from flownexus.store.transaction import REFUSALS, Transaction, transaction
 
@@ -100,6 +102,7 @@ class Deliveries:
         self._pool = pool
         self._telemetry = telemetry
         self._kind = kind
+        self._sightings = Sightings()
         self._group_commit = GroupCommit(self._store_together, max_weight=MAX_INSERTED_VALUES)
 
     def deliver(self, raw_body: bytes) -> DeliveryResult:
@@ -148,7 +151,9 @@ class Deliveries:
         Where PostgreSQL refuses something that we did not foresee, another one finds it, and keeps the rest.
         `hurried`: they were tried before.
         """
-        batch = _Batch(entries, envelope, self._kind, self._telemetry, datetime.now(UTC), hurried)
+        batch = _Batch(
+            entries, envelope, self._kind, self._telemetry, self._sightings, datetime.now(UTC), hurried
+        )
         try:
             try:
                 return transaction(self._pool, batch.write)
@@ -182,6 +187,7 @@ class _Batch:
     envelope: Envelope | None
     kind: Kind
     telemetry: Telemetry
+    sightings: Sightings
     received: datetime
     hurried: bool
     """It is tried for a second time."""
@@ -248,8 +254,14 @@ class _Batch:
             items = [item for _, item in worth]
             stored = self.telemetry.store(current, items, self.received)
             result.registrations = self._apply_registrations(current, worth, stored.endpoints)
+            if self.kind is not Kind.REGISTRATION:
+                self.sightings.note(current, stored.endpoints, items, self.received)
             for index, rejection in stored.rejected:
                 refused.setdefault(worth[index][0], []).append(rejection)
+        note_refusals(
+            current.connection,
+            [entry.refusal for entry in entries if isinstance(entry, Item) and entry.refusal is not None],
+        )
         for place, entry in enumerate(entries, first):
             own = entry.rejected if isinstance(entry, Item) else (entry,)
             result.rejected.extend((place, rejection) for rejection in (*own, *refused.get(place, ())))

@@ -44,6 +44,15 @@ def apply_registration_events(connection: Connection, events: Sequence[Registrat
                 connection, endpoint_id=endpoint_id, registration_id=registration.id, date=date
             )
             continue
+        if event_type is EventType.HEARD:
+            queries.hear(
+                connection,
+                endpoint_id=endpoint_id,
+                registration_id=registration.id,
+                address=registration.address,
+                heard_since=registration.heard_since,
+            )
+            continue
         registered = event_type is EventType.REGISTERED
         if registered and plan is None:
             plan = enabled_plan(connection)
@@ -61,6 +70,8 @@ def apply_registration_events(connection: Connection, events: Sequence[Registrat
             ),
             default_lifetime=DEFAULT_LIFETIME_S,
             heard_since=registration.heard_since,
+            awake_s=registration.awake_s,
+            awake_told=registration.awake_told,
             **({"look_after": first_look(plan), "date": date} if registered and plan is not None else {}),
         )
         if registered and registration.id is not None and plan is not None:

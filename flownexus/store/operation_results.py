@@ -15,7 +15,7 @@ from psycopg_pool import ConnectionPool
 
 from flownexus.leshan.answers import readings_of
 from flownexus.leshan.webhook import EventType, Item
-from flownexus.operations.lifecycle import Settlement, Status
+from flownexus.operations.lifecycle import ANSWERED, Settlement, Status
 from flownexus.store import queries, send
 from flownexus.store.operation_claims import Claim
 from flownexus.store.operation_settlement import write_settlement
@@ -95,6 +95,8 @@ def _send_end(connection: Connection, end: End) -> tuple[Cursor, Cursor]:
             endpoint_id=claimed.endpoint_id,
             contact_count=claimed.contact_count,
         )
+    if end.settlement.verdict in ANSWERED:
+        send(connection, queries.see_answer, endpoint_id=claimed.endpoint_id)
     return settled, send(connection, queries.has_eligible_operation, endpoint_id=claimed.endpoint_id)
 
 

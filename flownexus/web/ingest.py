@@ -31,6 +31,7 @@ DOCUMENTED_PATHS = {
 _HINTS = {
     EventType.REGISTERED: HintKind.REGISTERED,
     EventType.UPDATED: HintKind.UPDATED,
+    EventType.HEARD: HintKind.HEARD,
     EventType.UNREGISTERED: HintKind.UNREGISTERED,
 }
 

@@ -14,7 +14,8 @@ from tests.fixtures.postgres import PURPOSES, ROLES, Database, TestCluster
 
 REGISTRATION = (
     "registered, registration_id, address, lifetime, binding, lwm2m_version, objects, contact_count, "
-    "last_seen_at, expires_at, reconcile_at, heard_since, registered_at, content_formats"
+    "last_seen_at, expires_at, reconcile_at, heard_since, registered_at, content_formats, awake_time_s, "
+    "awake_time_told"
 )
 WRITES_VALUES = {
     "catalog_identity": "SELECT",
@@ -30,6 +31,7 @@ WRITES_VALUES = {
     "schema public": "USAGE",
 }
 READS_ALL = {
+    "awake_time()": "EXECUTE",
     "dead_letter": "SELECT",
     "delivery_mark": "SELECT",
     "endpoint": "SELECT",
@@ -38,6 +40,8 @@ READS_ALL = {
     "event_resource": "SELECT",
     "firmware": "SELECT",
     "observe_plan": "SELECT",
+    "presence()": "EXECUTE",
+    "registration_refusal": "SELECT",
     "resource": "SELECT",
     "resource_latest": "SELECT",
     "resource_model": "SELECT",
@@ -50,23 +54,27 @@ READS_ALL = {
 GRANTS = {
     "flownexus_ingest": {
         **WRITES_VALUES,
+        "awake_time()": "EXECUTE",
         "delivery_mark": "SELECT, INSERT (source, kind, lane), UPDATE (mark, gaps, moved_at)",
         "endpoint": f"SELECT, INSERT (name), UPDATE ({REGISTRATION})",
         "endpoint_operation": "SELECT (endpoint_id, operation_type, path, registration_id, status), "
         "INSERT (endpoint_id, operation_type, path, priority, registration_id, requested_by), "
         "UPDATE (status, reason, finished_at)",
         "observe_plan": "SELECT",
+        "registration_refusal": "SELECT, INSERT (endpoint, address, cause, detail, count), "
+        "UPDATE (detail, count, last_at), DELETE",
     },
     "flownexus_dispatch": {
         **WRITES_VALUES,
         "claim_fence": "USAGE",
-        "endpoint": "SELECT, UPDATE (unreachable_at_contact, write_format)",
+        "endpoint": "SELECT, UPDATE (last_seen_at, unreachable_at_contact, write_format)",
         "endpoint_operation": "SELECT, UPDATE (status, attempts, retry_after_contact, fence, "
         "lease_expires_at, result, reason, last_attempt_at, finished_at, not_before, formats_refused, "
         "last_verdict)",
         "next_operation()": "EXECUTE",
     },
     "flownexus_api": {
+        "awake_time()": "EXECUTE",
         "endpoint": "SELECT",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
@@ -74,6 +82,8 @@ GRANTS = {
         "UPDATE (status, reason, finished_at)",
         "event": "SELECT (time, endpoint_id, event_type)",
         "next_operation()": "EXECUTE",
+        "presence()": "EXECUTE",
+        "registration_refusal": "SELECT",
         "resource_model": "SELECT",
         "resource_type": "SELECT",
         "schema public": "USAGE",

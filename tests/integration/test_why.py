@@ -101,11 +101,11 @@ def test_the_device_sleeps_and_is_expected_by_its_rhythm(world: World) -> None:
     contacts(world, 30)
     first, second = world.queue(), world.queue(path="/3/0/14")
     assert attempt(world, Outcome(Verdict.ABSENT, "the device sleeps")) == first
-    [row] = world.execute("SELECT last_seen_at FROM endpoint")
+    [row] = world.execute("SELECT max(time) AS newest FROM event WHERE event_type = 'updated'")
     for id_ in (first, second):
         found = told(world, id_)
         assert found.cause is Cause.ASLEEP
-        at = row["last_seen_at"] + timedelta(seconds=30)
+        at = row["newest"] + timedelta(seconds=30)
         assert found.fields["expected"] == {"by": "rhythm", "at": at, "earliest": at, "until": at}
     assert "the device sleeps" in told(world, first).sentence
     world.update(NAME)

@@ -150,7 +150,7 @@ def test_another_resource_of_object_10240_is_a_plain_value() -> None:
     event = {
         "ep": "x",
         "obj_id": 10240,
-        "val": {"kind": "singleResource", "id": 3, "type": "STRING", "value": ""},
+        "val": {"kind": "singleResource", "id": 4, "type": "STRING", "value": ""},
     }
     assert item(event).event_type is None
 

@@ -80,7 +80,7 @@ def device() -> dashboard.Dashboard:
                 FROM endpoint WHERE name = ${endpoint:sqlstring}
                 """,
                 unit="s",
-                description="Since its last registration or update.",
+                description="Since its last registration, update, value or answer; a minute late at most.",
             )
         )
         .with_panel(_latest("battery", "/3/0/9", "percent", ((None, RED), (20, ORANGE), (40, GREEN))))

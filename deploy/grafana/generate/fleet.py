@@ -18,8 +18,7 @@ from deploy.grafana.generate.parts import (
 )
 
 REGISTERED = "registered AND (expires_at IS NULL OR expires_at > now())"
-# Leshan's own default of how long a device in queue mode listens after it spoke (OMA LwM2M Core 1.1, 6.5).
-ASLEEP = f"{REGISTERED} AND binding LIKE '%Q%' AND last_seen_at < now() - interval '93 s'"
+ASLEEP = "presence(endpoint) = 'asleep'"
 
 AGES = (
     ('"under 1 h"', "age < '1 h'"),
@@ -39,7 +38,7 @@ def fleet() -> dashboard.Dashboard:
             number(
                 "in queue mode, asleep",
                 f"SELECT count(*) FROM endpoint WHERE {ASLEEP}",
-                description="Registered in queue mode, and last heard of more than 93 s ago.",
+                description="Registered in queue mode, and not heard for longer than they listen.",
             )
         )
         .with_panel(
@@ -115,7 +114,7 @@ def fleet() -> dashboard.Dashboard:
                 "silent devices",
                 f"""
                 SELECT e.name AS endpoint, l.time AS "last value",
-                       extract(epoch FROM now() - l.time) AS silent, e.last_seen_at AS "last registration",
+                       extract(epoch FROM now() - l.time) AS silent, e.last_seen_at AS "last seen",
                        {REGISTERED} AS registered
                 FROM endpoint e
                 LEFT JOIN LATERAL (

@@ -30,5 +30,9 @@ UPDATE endpoint SET write_format = :format WHERE id = :endpoint_id;
 -- name: mark_unreachable(endpoint_id, contact_count)!
 UPDATE endpoint SET unreachable_at_contact = greatest(unreachable_at_contact, :contact_count) WHERE id = :endpoint_id;
 
+-- name: see_answer(endpoint_id)!
+-- Its device answered. The row is locked already.
+UPDATE endpoint SET last_seen_at = clock_timestamp() WHERE id = :endpoint_id;
+
 -- name: has_eligible_operation(endpoint_id)$
 SELECT EXISTS (SELECT FROM next_operation(:endpoint_id));

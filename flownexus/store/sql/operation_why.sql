@@ -26,7 +26,7 @@ SELECT o.id, e.name AS endpoint, o.status, coalesce(o.concerns, o.paths, ARRAY[o
             LIMIT 1) END AS older_of_target,
        next.id AS next, next.priority > o.priority AS next_has_priority,
        ARRAY(SELECT c.time FROM event c
-             WHERE c.endpoint_id = o.endpoint_id AND c.event_type IN ('registered', 'updated')
+             WHERE c.endpoint_id = o.endpoint_id AND c.event_type IN ('registered', 'updated', 'heard')
              ORDER BY c.time DESC
              LIMIT :max_contacts) AS contacts,
        (SELECT max(d.time) FROM event d

@@ -55,6 +55,7 @@ ROWS: Mapping[str, Rows] = {
     ],
     "try_lock_endpoints": lambda asked: [(id_,) for id_ in asked["ids"]],
     "settle_operation": [()],
+    "see_answer": [()],
     "has_eligible_operation": [(False,)],
     "mark_unreachable": [()],
 }

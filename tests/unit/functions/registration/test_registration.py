@@ -85,6 +85,64 @@ def test_the_plan_is_queued_for_what_the_device_has_observations_first(
     ]
 
 
+def test_a_device_that_is_heard_again_is_reached_where_it_is_now_and_is_an_event_and_a_hint(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    [item] = REGISTERED["items"]
+    reg = {"id": "aBc", "address": "192.0.2.1:7", "awake": 5, "awake_told": True}
+    heard = item | {"val": item["val"] | {"id": 3}, "reg": reg}
+    answer = start(statements).send("POST", "/", REGISTERED | {"items": [heard]})
+    assert answer.json()["stored"] == 1
+    [said] = statements.of("hear")
+    assert said == {
+        "endpoint_id": ENDPOINT_ID, "registration_id": "aBc", "address": "192.0.2.1:7", "heard_since": None
+    }  # fmt: skip
+    assert [event["event_type"] for event in statements.of("add_events")] == [["heard"]]
+    assert hints.published == [Hint(HintKind.HEARD, "sim-0001")]
+    assert statements.of("add_planned_operations") == []
+
+
+@pytest.mark.parametrize("what", ["registered", "updated"])
+def test_how_long_a_sleeper_listens_is_handed_on(start: Start, statements: Statements, what: str) -> None:
+    body = just_sent(f"recorded-registration-{what}.json")
+    [item] = body["items"]
+    for told in (True, False):
+        reg = item["reg"] | {"awake": 5.5, "awake_told": told}
+        start(statements).send("POST", "/", item | {"reg": reg})
+        said = statements.of(STATEMENTS[what][0])[-1]
+        assert (said["awake_s"], said["awake_told"]) == (5.5, told)
+
+
+def test_a_device_that_is_not_let_in_is_a_row_and_no_endpoint(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    refusals = [
+        {"ep": "dev\0", "ts": 5, "refusal": {"cause": "wrong-key", "address": "192.0.2.1", "count": 3}},
+        {"ep": "", "refusal": {"cause": "unknown-identity", "detail": "x" * 900}},
+    ]
+    answer = start(statements).send("POST", "/", REGISTERED | {"items": refusals})
+    assert (answer.status_code, answer.json()["mark"]) == (200, REGISTERED["first_seq"] + 1)
+    assert statements.of("note_refusals") == [
+        {
+            "endpoints": ["", "dev\ufffd"],
+            "addresses": ["", "192.0.2.1"],
+            "causes": ["unknown-identity", "wrong-key"],
+            "counts": [1, 3],
+            "details": ["x" * 500, None],
+        }
+    ]
+    assert (statements.of("endpoint_ids"), hints.published) == ([], [])
+
+
+def test_a_refusal_without_a_cause_is_a_dead_letter(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    body = REGISTERED | {"items": [{"ep": "dev", "refusal": {"cause": ""}}]}
+    [rejected] = start(statements).send("POST", "/", body).json()["rejected"]
+    assert rejected["reason"] == "refusal needs a cause, and a count from 1 on"
+    assert statements.of("note_refusals") == []
+
+
 @pytest.mark.parametrize("what", ["updated", "unregistered"])
 def test_an_update_and_an_end_queue_nothing(start: Start, statements: Statements, what: str) -> None:
     statements.rows["enabled_plan"] = PLAN
@@ -119,7 +177,7 @@ def refused(start: Start, statements: Statements, body: Any) -> str:
 
 def test_values_are_not_taken_here(start: Start, statements: Statements, hints: Hints) -> None:
     detail = refused(start, statements, payload("documented-single.json"))
-    assert "obj_id must be 10240 and val.id 0 (registered), 1 (unregistered) or 2 (updated)" in detail
+    assert "val.id 0 (registered), 1 (unregistered), 2 (updated) or 3 (heard)" in detail
     assert hints.published == []
 
 
@@ -141,6 +199,7 @@ def test_of_several_events_a_bad_one_is_rejected_alone(
         ({"lifetime": -1}, "reg.lifetime -1 is not seconds of 32 bits"),
         ({"address": "x" * 300}, "reg.address has 300 bytes; at most 255 are taken"),
         ({"heard_since": 2**63}, "reg.heard_since: TIME 9223372036854775808 is outside"),
+        ({"awake": 0}, "reg.awake 0.0 is not seconds above 0"),
         ({"id": 5}, "Expected `str | null`, got `int` - at `$.reg.id`"),
     ],
 )

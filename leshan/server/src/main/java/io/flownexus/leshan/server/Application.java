@@ -8,6 +8,8 @@ import io.flownexus.leshan.server.coap.Gatekeeper;
 import io.flownexus.leshan.server.coap.Transport;
 import io.flownexus.leshan.server.codec.Codecs;
 import io.flownexus.leshan.server.codec.Links;
+import io.flownexus.leshan.server.presence.AwakeTimes;
+import io.flownexus.leshan.server.presence.Contacts;
 import io.flownexus.leshan.server.rest.HttpApi;
 import io.flownexus.leshan.server.rest.MetricsServer;
 import io.flownexus.leshan.server.security.Credentials;
@@ -18,6 +20,7 @@ import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
 import io.flownexus.leshan.server.security.RegistrationWatch;
 import io.flownexus.leshan.server.webhook.Intake;
+import io.flownexus.leshan.server.webhook.RefusalItems;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryPoolMXBean;
 import java.lang.management.MemoryType;
@@ -27,7 +30,6 @@ import java.util.List;
 import org.eclipse.leshan.core.endpoint.Protocol;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
-import org.eclipse.leshan.server.queue.StaticClientAwakeTimeProvider;
 import org.eclipse.leshan.server.registration.RegistrationListener;
 import org.eclipse.leshan.server.registration.RegistrationServiceImpl;
 import org.slf4j.Logger;
@@ -40,6 +42,8 @@ public final class Application {
 
   private final ServerSettings settings;
   private final Delivery delivery;
+  private final AwakeTimes awakeTimes;
+  private final RefusalItems refusals;
   private final Transport transport;
   private final LeshanServer lwm2m;
   private final HttpApi http;
@@ -61,12 +65,26 @@ public final class Application {
     DevicePolicy policy = new DevicePolicy(security, plain, known, metrics);
     NewEndpoints limit = new NewEndpoints(settings.newEndpoints(), System::nanoTime);
     Gatekeeper gatekeeper = new Gatekeeper(policy, known, limit);
+    refusals = new RefusalItems(delivery.spool());
+    policy.tell(refusals);
+    awakeTimes = new AwakeTimes(settings.clientAwakeTime());
+    Contacts contacts = new Contacts(awakeTimes, settings.followAddress());
     transport =
-        Transport.create(coap, coaps, gatekeeper, delivery.spool(), delivery.uplink(), metrics);
+        Transport.create(
+            coap,
+            coaps,
+            gatekeeper,
+            delivery.spool(),
+            delivery.uplink(),
+            contacts,
+            settings.dtlsSessions(),
+            refusals,
+            metrics);
     lwm2m = build(models, security, policy);
     // First of the listeners: the data of devices before all else.
     lwm2m.getRegistrationService().addListener((RegistrationListener) delivery.uplink());
     lwm2m.getObservationService().addListener(delivery.uplink());
+    contacts.attach(lwm2m);
     lwm2m.getObservationService().addListener(new EndedObservations(lwm2m.getObservationService()));
     RegistrationWatch watch =
         new RegistrationWatch(
@@ -78,6 +96,8 @@ public final class Application {
             settings.apiTokens(),
             settings.secretsTokens(),
             lwm2m,
+            awakeTimes,
+            contacts::unanswered,
             security,
             watch::review,
             metrics,
@@ -141,7 +161,10 @@ public final class Application {
   public void stop(Duration patience) {
     ready = false;
     lwm2m.stop();
+    transport.saveSessions();
     lwm2m.destroy();
+    awakeTimes.close();
+    refusals.close();
     delivery.stop(patience);
     try {
       http.stop();
@@ -191,9 +214,7 @@ public final class Application {
             .setEncoder(Codecs.encoder())
             .setSecurityStore(security)
             .setAuthorizer(policy)
-            .setClientAwakeTimeProvider(
-                new StaticClientAwakeTimeProvider(
-                    Math.toIntExact(settings.clientAwakeTime().toMillis())));
+            .setClientAwakeTimeProvider(awakeTimes);
     builder.setLinkParser(Links.parser());
     Credentials credentials = settings.credentials();
     if (credentials != null) {

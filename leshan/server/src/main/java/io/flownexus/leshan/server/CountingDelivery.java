@@ -21,9 +21,9 @@ final class CountingDelivery implements Delivery {
   private final Spool spool;
   private final Uplink uplink;
 
-  CountingDelivery(Duration bridgedGap, Metrics metrics) {
+  CountingDelivery(Duration bridgedGap, Duration awake, Metrics metrics) {
     spool = new CountingSpool(metrics);
-    uplink = new Uplink(spool, new Uptime(null, spool::accepting, bridgedGap), metrics);
+    uplink = new Uplink(spool, new Uptime(null, spool::accepting, bridgedGap), awake, metrics);
   }
 
   @Override

@@ -4,6 +4,7 @@ import io.flownexus.leshan.server.base.AtomicFile;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.coap.DtlsSessions;
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
@@ -170,8 +171,31 @@ public final class Main implements Callable<Integer> {
   @Option(
       names = "--client-awake-time",
       defaultValue = "93s",
-      description = "how long a queue-mode device listens after each contact")
+      description =
+          "how long a queue-mode device listens after each contact, where neither its registration"
+              + " (awake=<seconds>) nor a request says otherwise")
   private Duration clientAwakeTime;
+
+  @Option(
+      names = "--follow-address",
+      defaultValue = "true",
+      arity = "1",
+      description =
+          "whether a device's new address over DTLS counts from its next message; false: from its"
+              + " next update")
+  private boolean followAddress;
+
+  @Option(
+      names = "--dtls-sessions",
+      description =
+          "file that keeps DTLS sessions from an orderly stop to the next start; without it devices"
+              + " make new ones")
+  private Path dtlsSessions;
+
+  @Option(
+      names = "--dtls-sessions-secret-file",
+      description = "file whose first line is the secret that encrypts --dtls-sessions")
+  private Path dtlsSessionsSecretFile;
 
   @Option(
       names = "--bridged-gap",
@@ -269,11 +293,25 @@ public final class Main implements Callable<Integer> {
         metricsPort,
         Tokens.read(apiTokenFile),
         secretsTokenFile == null ? null : Tokens.read(secretsTokenFile),
-        countOnly ? metrics -> new CountingDelivery(bridgedGap, metrics) : webhookDelivery(),
+        countOnly
+            ? metrics -> new CountingDelivery(bridgedGap, clientAwakeTime, metrics)
+            : webhookDelivery(),
         securityStore,
         Credentials.read(serverCert, serverKey, caCert),
         models,
-        clientAwakeTime);
+        clientAwakeTime,
+        followAddress,
+        dtlsSessions());
+  }
+
+  private DtlsSessions dtlsSessions() {
+    if ((dtlsSessions == null) != (dtlsSessionsSecretFile == null)) {
+      throw new StartupException(
+          "--dtls-sessions and --dtls-sessions-secret-file go together: give both or none");
+    }
+    return dtlsSessions == null
+        ? DtlsSessions.none()
+        : DtlsSessions.in(dtlsSessions, dtlsSessionsSecretFile);
   }
 
   private Function<Metrics, Delivery> webhookDelivery() {
@@ -298,7 +336,8 @@ public final class Main implements Callable<Integer> {
             webhookTimeout,
             FIRST_RETRY,
             LONGEST_RETRY);
-    return metrics -> new WebhookDelivery(webhooks, spool, maxSpoolBytes, bridgedGap, metrics);
+    return metrics ->
+        new WebhookDelivery(webhooks, spool, maxSpoolBytes, bridgedGap, clientAwakeTime, metrics);
   }
 
   private static URI http(String flag, URI uri) {

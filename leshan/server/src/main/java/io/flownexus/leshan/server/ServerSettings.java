@@ -2,6 +2,7 @@ package io.flownexus.leshan.server;
 
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.coap.DtlsSessions;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
@@ -31,4 +32,6 @@ record ServerSettings(
     Path securityStore,
     Credentials credentials,
     Path models,
-    Duration clientAwakeTime) {}
+    Duration clientAwakeTime,
+    boolean followAddress,
+    DtlsSessions dtlsSessions) {}

@@ -39,6 +39,7 @@ final class WebhookDelivery implements Delivery {
       Path spoolFile,
       long maxSpoolBytes,
       Duration bridgedGap,
+      Duration awake,
       Metrics metrics) {
     journal = new Journal(spoolFile, metrics);
     spool = new DiskSpool(journal, settings.lanes(), maxSpoolBytes, metrics);
@@ -49,7 +50,7 @@ final class WebhookDelivery implements Delivery {
     Path heard = Path.of(spoolFile + ".heard");
     uptime = new Uptime(heard, spool::accepting, bridgedGap);
     uptime.start();
-    uplink = new Uplink(spool, uptime, metrics);
+    uplink = new Uplink(spool, uptime, awake, metrics);
   }
 
   @Override

@@ -40,6 +40,16 @@ class ObservationTest extends RawDeviceFixture {
   }
 
   @Test
+  void answer_that_comes_twice_is_no_notification() throws Exception {
+    device.answerTwice();
+    assertEquals("1.5", server.json("POST", OBSERVE).at("/content/value").asText());
+    Thread.sleep(300);
+    notified(2, 7, "7.5");
+    assertEquals(1, server.webhooks.items("/single").size());
+    assertEquals(1, server.metric("notifications_total"));
+  }
+
+  @Test
   void answer_without_the_observe_option_tells_that_the_device_does_not_notify() throws Exception {
     device.answerWith(-1, TEXT, "2.5".getBytes(StandardCharsets.UTF_8));
     JsonNode answer = server.json("POST", OBSERVE);

@@ -47,6 +47,8 @@ final class RawDevice implements AutoCloseable {
   private volatile int answerNumber;
   private volatile int answerFormat = TEXT;
   private volatile byte[] answerPayload = {'1', '.', '5'};
+  private volatile boolean ignoring;
+  private volatile boolean answeringTwice;
 
   RawDevice(String endpoint, int port) throws IOException {
     this.endpoint = endpoint;
@@ -142,6 +144,16 @@ final class RawDevice implements AutoCloseable {
     send(response, mid, observed);
   }
 
+  /** Answer each GET twice, as when it comes again before the first answer has arrived. */
+  void answerTwice() {
+    answeringTwice = true;
+  }
+
+  /** Answer no request, or answer again. */
+  void ignore(boolean all) {
+    ignoring = all;
+  }
+
   /** Answer requests with this from now on; a number below 0 is no Observe option. */
   void answerWith(int number, int format, byte[] payload) {
     answerNumber = number;
@@ -198,23 +210,28 @@ final class RawDevice implements AutoCloseable {
         if (from.isClosed()) {
           return;
         }
-      } catch (IOException e) {
+      } catch (IOException | InterruptedException e) {
         throw new AssertionError(e);
       }
     }
   }
 
   // Requests are told as such: "GET lwm2m/3/0".
-  private void answer(Request request) throws IOException {
+  private void answer(Request request) throws IOException, InterruptedException {
     requests.add(request.getCode() + " " + request.getOptions().getUriPathString());
+    if (ignoring) {
+      return;
+    }
     if (request.getCode() != Code.GET) {
       Response changed = new Response(ResponseCode.CHANGED);
       changed.setType(Type.ACK);
       send(changed, request.getMID(), request.getToken());
       return;
     }
-    observed = request.getToken();
-    observes.add(observed);
+    if (request.getOptions().hasObserve()) {
+      observed = request.getToken();
+    }
+    observes.add(request.getToken());
     Response response = new Response(ResponseCode.CONTENT);
     response.setType(Type.ACK);
     if (answerNumber >= 0) {
@@ -223,6 +240,10 @@ final class RawDevice implements AutoCloseable {
     response.getOptions().setContentFormat(answerFormat);
     response.setPayload(answerPayload);
     send(response, request.getMID(), request.getToken());
+    if (answeringTwice) {
+      Thread.sleep(100);
+      send(response, request.getMID(), request.getToken());
+    }
   }
 
   private void send(Message message, int mid, Token token) throws IOException {

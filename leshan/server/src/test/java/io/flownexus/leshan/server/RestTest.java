@@ -60,7 +60,8 @@ class RestTest {
 
   @Test
   void without_a_known_token_nobody_gets_in() throws Exception {
-    for (String path : List.of("/api/clients", "/api/event", "/api/security/clients")) {
+    for (String path :
+        List.of("/api/clients", "/api/event", "/api/objectspecs/one", "/api/security/clients")) {
       assertEquals(401, status(HttpRequest.newBuilder(server.uri(path)), null), path);
       assertEquals(401, status(HttpRequest.newBuilder(server.uri(path)), "Bearer wrong"), path);
     }
@@ -245,6 +246,71 @@ class RestTest {
     TestDevice device = TestDevice.plain(endpoint, server.application.coapPort()).start();
     server.awaitRegistration(endpoint, 0);
     return device;
+  }
+
+  @Test
+  void coap_messages_of_one_device_are_streamed_to_who_asks_for_it() throws Exception {
+    List<String> mine = new CopyOnWriteArrayList<>();
+    List<String> all = new CopyOnWriteArrayList<>();
+    try (TestDevice device = device("one");
+        TestDevice other = device("other")) {
+      stream("/api/event?ep=one", mine);
+      stream("/api/event", all);
+      device.temperature.set(2.5);
+      other.temperature.set(3.5);
+      server.json("GET", "/api/clients/other/3303/0/5701");
+      assertEquals(
+          "Cel", server.json("GET", "/api/clients/one/3303/0/5701").at("/content/value").asText());
+      WebhookReceiver.await(() -> mine.stream().filter("event: COAPLOG"::equals).count() >= 2);
+    }
+    List<JsonNode> messages = new ArrayList<>();
+    for (int i = 0; i < mine.size(); i++) {
+      if (mine.get(i).equals("event: COAPLOG")) {
+        messages.add(MAPPER.readTree(mine.get(i + 1).substring("data: ".length())));
+      }
+    }
+    JsonNode request = messages.get(0);
+    JsonNode answer = messages.get(1);
+    assertEquals("GET", request.path("code").asText());
+    assertEquals("CON", request.path("type").asText());
+    assertFalse(request.path("incoming").asBoolean());
+    assertTrue(request.path("options").asText().contains("Uri-Path"), request.toString());
+    assertEquals("2.05", answer.path("code").asText());
+    assertTrue(answer.path("incoming").asBoolean());
+    assertEquals(request.path("token"), answer.path("token"));
+    assertTrue(messages.stream().allMatch(message -> message.path("ep").asText().equals("one")));
+    assertFalse(all.contains("event: COAPLOG"));
+  }
+
+  @Test
+  void object_specs_of_a_device_are_those_of_its_objects() throws Exception {
+    try (TestDevice device = device("one")) {
+      device.temperature.set(2.5);
+      JsonNode specs = server.json("GET", "/api/objectspecs/one");
+      assertEquals(
+          List.of(1, 3, 3303), specs.valueStream().map(each -> each.path("id").asInt()).toList());
+      JsonNode temperature = specs.get(2);
+      assertEquals("multiple", temperature.path("instancetype").asText());
+      JsonNode value =
+          temperature
+              .path("resourcedefs")
+              .valueStream()
+              .filter(each -> each.path("id").asInt() == 5700)
+              .findFirst()
+              .orElseThrow();
+      assertEquals("float", value.path("type").asText());
+      assertEquals("R", value.path("operations").asText());
+    }
+    assertError("not-registered", server.call("GET", "/api/objectspecs/nobody"));
+    assertError("bad-request", server.call("GET", "/api/objectspecs"));
+  }
+
+  private void stream(String path, List<String> lines) throws Exception {
+    HttpResponse<Stream<String>> events =
+        server.http.send(server.request(path).build(), BodyHandlers.ofLines());
+    Thread reader = new Thread(() -> events.body().forEach(lines::add));
+    reader.setDaemon(true);
+    reader.start();
   }
 
   private boolean sleeping(String endpoint) {

@@ -25,7 +25,7 @@ final class ServerProcess implements AutoCloseable {
   private static final ObjectMapper MAPPER = new ObjectMapper();
 
   final int coapPort;
-  private final int coapsPort;
+  final int coapsPort;
   private final int httpPort;
   private final Path folder;
   private final Map<String, String> environment;
@@ -98,6 +98,12 @@ final class ServerProcess implements AutoCloseable {
       }
       Thread.sleep(50);
     }
+  }
+
+  /** Stop in order, and wait for it. */
+  void stop() throws InterruptedException {
+    process.destroy();
+    process.waitFor();
   }
 
   /** Kill, as SIGKILL does. */

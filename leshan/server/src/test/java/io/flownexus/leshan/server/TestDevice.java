@@ -10,6 +10,7 @@ import org.eclipse.californium.core.coap.CoAP;
 import org.eclipse.californium.core.config.CoapConfig;
 import org.eclipse.californium.core.server.resources.Resource;
 import org.eclipse.californium.elements.config.Configuration;
+import org.eclipse.californium.scandium.config.DtlsConfig;
 import org.eclipse.leshan.client.LeshanClient;
 import org.eclipse.leshan.client.LeshanClientBuilder;
 import org.eclipse.leshan.client.engine.DefaultRegistrationEngineFactory;
@@ -59,6 +60,8 @@ public final class TestDevice implements AutoCloseable {
             new CoapClientProtocolProvider(), new CoapsClientProtocolProvider());
     Configuration configuration = endpoints.createDefaultConfiguration();
     configuration.set(CoapConfig.ACK_TIMEOUT, 500, TimeUnit.MILLISECONDS);
+    configuration.set(
+        DtlsConfig.DTLS_CONNECTION_ID_LENGTH, 0); // takes the server's, has none itself
     endpoints.setConfiguration(configuration);
     provider = endpoints.build();
     DefaultRegistrationEngineFactory engine = new DefaultRegistrationEngineFactory();

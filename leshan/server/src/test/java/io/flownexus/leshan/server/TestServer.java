@@ -3,6 +3,7 @@ package io.flownexus.leshan.server;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.coap.DtlsSessions;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
@@ -81,11 +82,13 @@ final class TestServer implements AutoCloseable {
                 secrets,
                 metrics ->
                     new WebhookDelivery(
-                        settings, spool, maxSpoolBytes, Duration.ofSeconds(30), metrics),
+                        settings, spool, maxSpoolBytes, Duration.ofSeconds(30), awake, metrics),
                 folder.resolve("security.json"),
                 credentials,
                 null,
-                awake));
+                awake,
+                true,
+                DtlsSessions.none()));
     application.start();
   }
 

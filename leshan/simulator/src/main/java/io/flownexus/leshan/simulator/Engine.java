@@ -81,6 +81,7 @@ final class Engine implements AutoCloseable {
                 new CoapClientProtocolProvider(), new CoapsClientProtocolProvider())
             .createDefaultConfiguration();
     config.set(CoapConfig.MAX_RESOURCE_BODY_SIZE, packageBytes);
+    config.set(DtlsConfig.DTLS_CONNECTION_ID_LENGTH, 0); // sends the server's, needs none itself
     config.set(DtlsConfig.DTLS_MAX_CONNECTIONS, 2);
     config.set(DtlsConfig.DTLS_ROLE, DtlsConfig.DtlsRole.CLIENT_ONLY);
     config.set(DtlsConfig.DTLS_MAX_RETRANSMISSIONS, 3);

@@ -12,6 +12,8 @@ import java.util.Set;
  * @param interval between two changes of the temperature; zero: never; null: as fast as ACKs come
  * @param awake how long a sleepy device listens after a registration, an update or an answer; null:
  *     never sleeps
+ * @param wakes whether a sleepy device wakes to notify, and listens for as long after it
+ * @param tells whether a sleepy device says when it registers how long it listens
  * @param slow after how long a request is answered
  * @param update between two registration updates
  * @param ackTimeout until a confirmable message is sent again, the first time; CoAP gives it up
@@ -26,6 +28,8 @@ record GroupSpec(
     int count,
     Duration interval,
     Duration awake,
+    boolean wakes,
+    boolean tells,
     Duration slow,
     boolean failing,
     Duration lifetime,
@@ -45,6 +49,8 @@ record GroupSpec(
     Duration interval = Duration.ofSeconds(2);
     boolean sleepy = false;
     Duration awake = Duration.ofSeconds(10);
+    boolean wakes = false;
+    boolean tells = false;
     Duration slow = Duration.ZERO;
     boolean failing = false;
     Duration lifetime = Duration.ofSeconds(60);
@@ -63,6 +69,8 @@ record GroupSpec(
         case "notify" -> interval = interval(needed(name, value));
         case "sleepy" -> sleepy = isOn(value);
         case "awake" -> awake = Durations.parse(needed(name, value));
+        case "wakes" -> wakes = isOn(value);
+        case "tells" -> tells = isOn(value);
         case "slow" -> slow = Durations.parse(needed(name, value));
         case "failing" -> failing = isOn(value);
         case "lifetime" -> lifetime = Durations.parse(needed(name, value));
@@ -88,6 +96,8 @@ record GroupSpec(
         count,
         interval,
         sleepy ? awake : null,
+        wakes,
+        tells,
         slow,
         failing,
         lifetime,

@@ -53,16 +53,30 @@ final class Sampler {
 
   private void sample() {
     if (!radio.isOn()) {
-      return;
+      if (!context.spec().wakes()) {
+        return;
+      }
+      radio.on();
     }
     if (notifications.areUnderWay()) {
       putOff = true;
-    } else {
-      objects.drift();
+      return;
+    }
+    objects.drift();
+    if (!notifications.areUnderWay()) {
+      listenOn(); // nobody observes
+    }
+  }
+
+  /** A sleepy device that woke to notify listens for a while after the acknowledgement. */
+  private void listenOn() {
+    if (context.spec().wakes()) {
+      radio.sleepLater();
     }
   }
 
   private void catchUp() {
+    listenOn();
     if (putOff || interval == null) {
       putOff = false;
       sample();

@@ -84,7 +84,14 @@ final class ServerLink {
         context.spec().sleepy(),
         null,
         context.engine().links.getClientDescription(objects.values(), null, formats),
-        null);
+        attributes());
+  }
+
+  private Map<String, String> attributes() {
+    GroupSpec spec = context.spec();
+    return spec.sleepy() && spec.tells()
+        ? Map.of("awake", String.valueOf(spec.awake().toSeconds()))
+        : null;
   }
 
   /** Send a request; any thread may bring what comes of it. */

@@ -77,6 +77,8 @@ public final class Metrics {
   public final CounterDataPoint sends = counter("sends", "LwM2M Sends received.");
   public final CounterDataPoint suppressedFailures =
       counter("suppressed_failures", "Failures not posted, beyond ten a minute for an endpoint.");
+  public final CounterDataPoint establishedSessions =
+      counter("established_sessions", "DTLS handshakes that ended well.");
   public final CounterDataPoint refusedHandshakes =
       counter("refused_handshakes", "DTLS handshakes refused.");
   public final CounterDataPoint unauthorizedRequests =

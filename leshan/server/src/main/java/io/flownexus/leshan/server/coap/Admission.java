@@ -1,12 +1,14 @@
 package io.flownexus.leshan.server.coap;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.presence.Contacts;
 import io.flownexus.leshan.server.webhook.Intake;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import org.eclipse.leshan.core.ResponseCode;
 import org.eclipse.leshan.core.endpoint.EndpointUri;
+import org.eclipse.leshan.core.peer.IpPeer;
 import org.eclipse.leshan.core.peer.LwM2mPeer;
 import org.eclipse.leshan.core.request.DeregisterRequest;
 import org.eclipse.leshan.core.request.RegisterRequest;
@@ -29,13 +31,19 @@ final class Admission implements UplinkDeviceManagementRequestReceiver {
   private final UplinkDeviceManagementRequestReceiver delegate;
   private final Spool spool;
   private final Uplink uplink;
+  private final Contacts contacts;
   private final CounterDataPoint refused;
 
   Admission(
-      UplinkDeviceManagementRequestReceiver delegate, Spool spool, Uplink uplink, Metrics metrics) {
+      UplinkDeviceManagementRequestReceiver delegate,
+      Spool spool,
+      Uplink uplink,
+      Contacts contacts,
+      Metrics metrics) {
     this.delegate = delegate;
     this.spool = spool;
     this.uplink = uplink;
+    this.contacts = contacts;
     refused = metrics.refusedMessages("request");
   }
 
@@ -56,6 +64,9 @@ final class Admission implements UplinkDeviceManagementRequestReceiver {
     SendableResponse<T> response = delegate.requestReceived(sender, profile, request, uri);
     if (request instanceof SendRequest send && response.getResponse().isSuccess()) {
       uplink.sent(profile.getRegistration(), send);
+      contacts.heard(
+          profile.getRegistration(),
+          sender instanceof IpPeer peer ? peer.getSocketAddress() : null);
     }
     return response;
   }

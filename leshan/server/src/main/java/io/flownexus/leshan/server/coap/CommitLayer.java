@@ -33,6 +33,12 @@ final class CommitLayer extends ReliabilityLayer {
 
   @Override
   public void receiveResponse(Exchange exchange, Response response) {
+    if (exchange.isNotification() && response.getType() == Type.ACK) {
+      // The answer to an observe once more, since that was sent again: its request has ended, and
+      // Californium takes it for a notification, which is never an ACK (RFC 7641, 4.5).
+      response.setCanceled(true);
+      return;
+    }
     if (exchange.isNotification()
         && !registered.isAt(response.getSourceContext(), exchange.getRequest())) {
       response.setCanceled(true); // not answered at all: it comes again after the device's update

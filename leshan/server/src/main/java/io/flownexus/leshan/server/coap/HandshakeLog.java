@@ -1,6 +1,8 @@
 package io.flownexus.leshan.server.coap;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.security.RefusalCause;
+import io.flownexus.leshan.server.security.RefusalListener;
 import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import java.net.InetSocketAddress;
 import java.util.Collections;
@@ -11,6 +13,7 @@ import org.eclipse.californium.scandium.ConnectionListener;
 import org.eclipse.californium.scandium.dtls.AlertMessage;
 import org.eclipse.californium.scandium.dtls.AlertMessage.AlertDescription;
 import org.eclipse.californium.scandium.dtls.Connection;
+import org.eclipse.californium.scandium.dtls.DTLSContext;
 import org.eclipse.californium.scandium.dtls.DtlsHandshakeTimeoutException;
 import org.eclipse.californium.scandium.dtls.Handshaker;
 import org.eclipse.californium.scandium.dtls.SessionAdapter;
@@ -28,23 +31,32 @@ final class HandshakeLog implements ConnectionListener, AlertHandler {
 
   private static final Logger LOG = LoggerFactory.getLogger(HandshakeLog.class);
 
+  private final CounterDataPoint established;
   private final CounterDataPoint refused;
+  private final RefusalListener listener;
   private final LineLimit limit = new LineLimit();
   private final Set<Handshaker> told =
       Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap<>()));
 
-  HandshakeLog(Metrics metrics) {
+  HandshakeLog(Metrics metrics, RefusalListener listener) {
+    this.listener = listener;
+    established = metrics.establishedSessions;
     refused = metrics.refusedHandshakes;
   }
 
   SessionListener sessionListener() {
     return new SessionAdapter() {
       @Override
+      public void contextEstablished(Handshaker handshaker, DTLSContext context) {
+        established.inc();
+      }
+
+      @Override
       public void handshakeFailed(Handshaker handshaker, Throwable error) {
         if (error instanceof DtlsHandshakeTimeoutException) {
           LOG.debug("DTLS handshake with {} not completed", handshaker.getPeerAddress());
         } else if (told.add(handshaker)) {
-          refused(handshaker.getPeerAddress(), reason(error));
+          refused(handshaker.getPeerAddress(), RefusalCause.HANDSHAKE_FAILED, reason(error));
         }
       }
     };
@@ -54,7 +66,7 @@ final class HandshakeLog implements ConnectionListener, AlertHandler {
   public boolean onConnectionMacError(Connection connection) {
     Handshaker handshaker = connection.getOngoingHandshake();
     if (handshaker != null && told.add(handshaker)) {
-      refused(connection.getPeerAddress(), "wrong key");
+      refused(connection.getPeerAddress(), RefusalCause.WRONG_KEY, "wrong key");
     }
     return false;
   }
@@ -62,7 +74,7 @@ final class HandshakeLog implements ConnectionListener, AlertHandler {
   @Override
   public void onAlert(InetSocketAddress peer, AlertMessage alert) {
     if (alert.getDescription() == AlertDescription.UNKNOWN_PSK_IDENTITY) {
-      refused(peer, "unknown pre-shared key identity");
+      refused(peer, RefusalCause.UNKNOWN_IDENTITY, "unknown pre-shared key identity");
     }
   }
 
@@ -87,8 +99,10 @@ final class HandshakeLog implements ConnectionListener, AlertHandler {
   @Override
   public void afterExecution(Connection connection) {}
 
-  private void refused(InetSocketAddress peer, String reason) {
+  private void refused(InetSocketAddress peer, RefusalCause cause, String reason) {
     refused.inc();
+    listener.refused(
+        null, peer.getAddress(), cause, cause == RefusalCause.HANDSHAKE_FAILED ? reason : null);
     long untold = limit.admit(System.nanoTime());
     if (untold < 0) {
       return;

@@ -5,7 +5,6 @@ import org.eclipse.californium.core.network.CoapEndpoint;
 import org.eclipse.californium.core.observe.ObservationStore;
 import org.eclipse.californium.elements.Connector;
 import org.eclipse.californium.elements.config.Configuration;
-import org.eclipse.californium.scandium.DTLSConnector;
 import org.eclipse.californium.scandium.config.DtlsConnectorConfig;
 import org.eclipse.leshan.core.endpoint.EndPointUriHandler;
 import org.eclipse.leshan.core.endpoint.EndpointUri;
@@ -16,24 +15,30 @@ import org.eclipse.leshan.server.registration.RegistrationStore;
 import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerEndpointFactory;
 import org.eclipse.leshan.transport.californium.server.observation.LwM2mObservationStore;
 
-/** Makes a CoAPS endpoint that tells of each refused handshake, and parses an observation once. */
+/**
+ * Makes a CoAPS endpoint that tells of each refused handshake, parses an observation once, and goes
+ * on with the sessions of its last stop.
+ */
 final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
 
   private final HandshakeLog log;
+  private final DtlsSessions sessions;
   private RegistrationStore registrations;
 
   LoggedCoapsEndpointFactory(
       EndpointUri uri,
       EndPointUriHandler uris,
       HandshakeLog log,
+      DtlsSessions sessions,
       Consumer<CoapEndpoint.Builder> initializer) {
     super(uri, null, null, config -> config.setConnectionListener(log), initializer, uris);
     this.log = log;
+    this.sessions = sessions;
   }
 
   @Override
   protected Connector createConnector(DtlsConnectorConfig config) {
-    return new LoggedConnector(config, log);
+    return new DeviceConnector(config, log, sessions);
   }
 
   @Override
@@ -48,14 +53,5 @@ final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
       DtlsConnectorConfig dtls, Configuration configuration, ObservationStore store) {
     return super.createEndpointBuilder(dtls, configuration, store)
         .setCustomCoapStackArgument(registrations);
-  }
-
-  private static final class LoggedConnector extends DTLSConnector {
-
-    LoggedConnector(DtlsConnectorConfig config, HandshakeLog log) {
-      super(config);
-      addSessionListener(log.sessionListener());
-      setAlertHandler(log);
-    }
   }
 }

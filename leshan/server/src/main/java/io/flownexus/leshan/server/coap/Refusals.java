@@ -1,13 +1,17 @@
 package io.flownexus.leshan.server.coap;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.security.RefusalCause;
+import io.flownexus.leshan.server.security.RefusalListener;
 import io.flownexus.leshan.server.security.TokenBucket;
 import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import java.net.InetSocketAddress;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import org.eclipse.californium.core.coap.CoAP.Code;
+import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.core.coap.Response;
 import org.slf4j.Logger;
@@ -24,6 +28,14 @@ final class Refusals {
   private static final Logger LOG = LoggerFactory.getLogger(Refusals.class);
   private static final int LINES_PER_MINUTE = 20;
   private static final int LONGEST_TEXT = 200;
+  private static final String REGISTER = "register";
+
+  // What DevicePolicy refuses, 4.03, it tells itself; 5.03 is no fault of the device's.
+  private static final Map<ResponseCode, RefusalCause> CAUSES =
+      Map.of(
+          ResponseCode.BAD_REQUEST, RefusalCause.MALFORMED_REGISTRATION,
+          ResponseCode.PRECONDITION_FAILED, RefusalCause.UNSUPPORTED_VERSION,
+          ResponseCode.TOO_MANY_REQUESTS, RefusalCause.TOO_MANY_NEW_ENDPOINTS);
 
   private record RefusedRequest(String what, String code) {}
 
@@ -52,8 +64,11 @@ final class Refusals {
   private final Metrics metrics;
   private final ConcurrentMap<RefusedRequest, Told> counted = new ConcurrentHashMap<>();
 
-  Refusals(Metrics metrics) {
+  private final RefusalListener listener;
+
+  Refusals(Metrics metrics, RefusalListener listener) {
     this.metrics = metrics;
+    this.listener = listener;
   }
 
   void tell(Request request, Response response) {
@@ -61,11 +76,16 @@ final class Refusals {
     String code = response.getCode().toString();
     Told told = counted.computeIfAbsent(new RefusedRequest(what, code), this::count);
     told.count.inc();
+    InetSocketAddress peer = request.getSourceContext().getPeerAddress();
+    RefusalCause cause = what.equals(REGISTER) ? CAUSES.get(response.getCode()) : null;
+    if (cause != null) {
+      listener.refused(
+          endpoint(request), peer.getAddress(), cause, shown(response.getPayloadString()));
+    }
     long leftOut = told.line();
     if (leftOut < 0) {
       return;
     }
-    InetSocketAddress peer = request.getSourceContext().getPeerAddress();
     LOG.warn(
         "{} of {} by {}:{} refused: {} {}{}",
         what,
@@ -86,7 +106,7 @@ final class Refusals {
     List<String> path = RequestCheck.path(request);
     String first = path.isEmpty() ? "" : path.get(0);
     if (first.equals("rd") && request.getCode() == Code.POST) {
-      return path.size() == 1 ? "register" : "update";
+      return path.size() == 1 ? REGISTER : "update";
     }
     if (first.equals("rd") && request.getCode() == Code.DELETE) {
       return "deregister";
@@ -95,12 +115,19 @@ final class Refusals {
   }
 
   private static String subject(Request request) {
+    String endpoint = endpoint(request);
+    return endpoint == null
+        ? "/" + shown(request.getOptions().getUriPathString())
+        : "'" + shown(endpoint) + "'";
+  }
+
+  private static String endpoint(Request request) {
     for (String parameter : request.getOptions().getUriQueryStrings()) {
       if (parameter.startsWith("ep=")) {
-        return "'" + shown(parameter.substring(3)) + "'";
+        return parameter.substring(3);
       }
     }
-    return "/" + shown(request.getOptions().getUriPathString());
+    return null;
   }
 
   private static String shown(String text) {

@@ -1,9 +1,13 @@
 package io.flownexus.leshan.server.coap;
 
+import io.flownexus.leshan.server.presence.AwakeTimes;
 import io.flownexus.leshan.server.security.EndpointName;
 import java.util.List;
 
-/** What is said in the query of a registration or an update (OMA LwM2M Core 1.1, 6.2.1, 6.2.2). */
+/**
+ * What is said in the query of a registration or an update (OMA LwM2M Core 1.1, 6.2.1, 6.2.2), and
+ * one parameter of our own: for how long a sleepy device listens.
+ */
 final class RegistrationParameters {
 
   /** The longest lifetime, in seconds: 68 years. */
@@ -26,6 +30,7 @@ final class RegistrationParameters {
             case "lt" -> lifetime(value);
             case "b" -> binding(value);
             case "sms" -> value == null ? "sms is a telephone number" : null;
+            case AwakeTimes.PARAMETER -> awake(value);
             case "Q" -> registering && value != null ? "Q has no value" : null;
             default -> null;
           };
@@ -51,6 +56,15 @@ final class RegistrationParameters {
     return number && Long.parseLong(value) <= LONGEST_LIFETIME
         ? null
         : "lt is a whole number of seconds from 0, for ever, to " + LONGEST_LIFETIME;
+  }
+
+  private static String awake(String value) {
+    return value == null || AwakeTimes.parse(value) == null
+        ? AwakeTimes.PARAMETER
+            + " is a whole number of seconds from 1 to "
+            + AwakeTimes.LONGEST_S
+            + ", for which the device listens after each contact"
+        : null;
   }
 
   private static String binding(String value) {

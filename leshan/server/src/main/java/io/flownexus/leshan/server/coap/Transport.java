@@ -3,6 +3,8 @@ package io.flownexus.leshan.server.coap;
 import static java.util.stream.Collectors.toMap;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.presence.Contacts;
+import io.flownexus.leshan.server.security.RefusalListener;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
 import java.net.InetSocketAddress;
@@ -42,6 +44,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
   private final Gatekeeper gatekeeper;
   private final Spool spool;
   private final Uplink uplink;
+  private final Contacts contacts;
   private final Metrics metrics;
   private final Map<Protocol, Deduplicator> deduplicators;
 
@@ -51,12 +54,14 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Map<Protocol, Deduplicator> deduplicators,
       Spool spool,
       Uplink uplink,
+      Contacts contacts,
       Metrics metrics) {
     super(builder);
     this.gatekeeper = gatekeeper;
     this.deduplicators = deduplicators;
     this.spool = spool;
     this.uplink = uplink;
+    this.contacts = contacts;
     this.metrics = metrics;
   }
 
@@ -67,17 +72,21 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Gatekeeper gatekeeper,
       Spool spool,
       Uplink uplink,
+      Contacts contacts,
+      DtlsSessions sessions,
+      RefusalListener listener,
       Metrics metrics) {
     Map<Protocol, Deduplicator> deduplicators =
         Stream.of(Protocol.COAP, Protocol.COAPS)
             .collect(
                 toMap(Function.identity(), each -> new Deduplicator(each.getUriScheme(), metrics)));
-    Refusals refusals = new Refusals(metrics);
+    Refusals refusals = new Refusals(metrics, listener);
     Builder builder =
         builder(
             coap,
             coaps,
-            metrics,
+            sessions,
+            new HandshakeLog(metrics, listener),
             protocol ->
                 endpoint -> {
                   if (protocol.equals(Protocol.COAP)) {
@@ -97,13 +106,14 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
                                   (RegistrationStore) registrations, metrics.movedNotifications),
                               refusals));
                 });
-    return new Transport(builder, gatekeeper, deduplicators, spool, uplink, metrics);
+    return new Transport(builder, gatekeeper, deduplicators, spool, uplink, contacts, metrics);
   }
 
   private static Builder builder(
       InetSocketAddress coap,
       InetSocketAddress coaps,
-      Metrics metrics,
+      DtlsSessions sessions,
+      HandshakeLog handshakes,
       Function<Protocol, Consumer<CoapEndpoint.Builder>> stack) {
     EndPointUriHandler uris = new DefaultEndPointUriHandler();
     EndpointUri secure = uris.createUri(Protocol.COAPS.getUriScheme(), coaps);
@@ -115,7 +125,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
     }
     builder.addEndpoint(
         new LoggedCoapsEndpointFactory(
-            secure, uris, new HandshakeLog(metrics), stack.apply(Protocol.COAPS)));
+            secure, uris, handshakes, sessions, stack.apply(Protocol.COAPS)));
     return builder.complete();
   }
 
@@ -131,6 +141,16 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
     return 0;
   }
 
+  /** Keep the DTLS sessions for the next start, once the endpoints have stopped. */
+  public void saveSessions() {
+    for (LwM2mServerEndpoint endpoint : getEndpoints()) {
+      if (endpoint instanceof CaliforniumServerEndpoint californium
+          && californium.getCoapEndpoint().getConnector() instanceof DeviceConnector connector) {
+        connector.save();
+      }
+    }
+  }
+
   @Override
   public void createEndpoints(
       UplinkDeviceManagementRequestReceiver receiver,
@@ -139,7 +159,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       ServerSecurityInfo security,
       LeshanServer server) {
     super.createEndpoints(
-        gatekeeper.guard(new Admission(receiver, spool, uplink, metrics)),
+        gatekeeper.guard(new Admission(receiver, spool, uplink, contacts, metrics)),
         notificationReceiver,
         toolbox,
         security,

@@ -5,10 +5,12 @@ import io.flownexus.leshan.server.base.CorrelationId;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Metrics.Gauge;
 import io.flownexus.leshan.server.json.RegistrationWriter;
+import io.flownexus.leshan.server.presence.AwakeTimes;
 import jakarta.servlet.http.HttpServlet;
 import jakarta.servlet.http.HttpServletRequest;
 import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Optional;
@@ -29,6 +31,7 @@ import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
 import org.eclipse.leshan.core.request.ObserveCompositeRequest;
 import org.eclipse.leshan.core.request.ObserveRequest;
 import org.eclipse.leshan.core.request.exception.InvalidRequestException;
+import org.eclipse.leshan.core.request.exception.TimeoutException;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.registration.Registration;
@@ -42,12 +45,21 @@ final class ClientsServlet extends HttpServlet {
   private static final long GRACE_MILLIS = 10_000;
 
   private final transient LeshanServer server;
+  private final transient AwakeTimes awakeTimes;
+  private final transient Consumer<Registration> unanswered;
   private final transient Supplier<CompletionStage<Void>> saved;
   private final transient Metrics metrics;
   private final transient AtomicLong open = new AtomicLong();
 
-  ClientsServlet(LeshanServer server, Supplier<CompletionStage<Void>> saved, Metrics metrics) {
+  ClientsServlet(
+      LeshanServer server,
+      AwakeTimes awakeTimes,
+      Consumer<Registration> unanswered,
+      Supplier<CompletionStage<Void>> saved,
+      Metrics metrics) {
     this.server = server;
+    this.awakeTimes = awakeTimes;
+    this.unanswered = unanswered;
     this.saved = saved;
     this.metrics = metrics;
     metrics.show(Gauge.OPEN_REQUESTS, open::get);
@@ -76,6 +88,7 @@ final class ClientsServlet extends HttpServlet {
       } else if (request.method().equals("DELETE") && DeviceRequests.isObservation(request)) {
         cancel(registration, request, httpRequest, log);
       } else {
+        tellAwakeTime(registration, request);
         DownlinkDeviceManagementRequest<?> lwm2m = DeviceRequests.of(request);
         send(registration, lwm2m, timeout(request), httpRequest, log, response -> {});
       }
@@ -118,7 +131,12 @@ final class ClientsServlet extends HttpServlet {
               waiting.end(HttpAnswer.answered(response));
             }
           },
-          waiting::fail);
+          error -> {
+            if (error instanceof TimeoutException) {
+              unanswered.accept(registration);
+            }
+            waiting.fail(error);
+          });
     } catch (RuntimeException e) {
       waiting.fail(e);
     }
@@ -260,6 +278,21 @@ final class ClientsServlet extends HttpServlet {
     if (!get) {
       throw new HttpError(ErrorCode.BAD_REQUEST, "Invalid path");
     }
+  }
+
+  // Who asks knows how long the device listens, where the device itself does not say.
+  private void tellAwakeTime(Registration registration, ApiRequest request) {
+    String text = request.query().get(AwakeTimes.PARAMETER);
+    if (text == null) {
+      return;
+    }
+    Duration awake = AwakeTimes.parse(text);
+    if (awake == null) {
+      throw new InvalidRequestException(
+          "%s is no whole number of seconds from 1 to %d",
+          AwakeTimes.PARAMETER, AwakeTimes.LONGEST_S);
+    }
+    awakeTimes.tell(registration, awake);
   }
 
   private static long timeout(ApiRequest request) {

@@ -1,9 +1,11 @@
 package io.flownexus.leshan.server.rest;
 
 import io.flownexus.leshan.server.json.NodeReader;
+import io.flownexus.leshan.server.presence.AwakeTimes;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.stream.Collectors;
 import org.eclipse.leshan.core.link.attributes.InvalidAttributeException;
 import org.eclipse.leshan.core.link.lwm2m.attributes.DefaultLwM2mAttributeParser;
@@ -33,6 +35,10 @@ final class DeviceRequests {
 
   private static final String COMPOSITE = "composite";
   private static final String OBSERVE = "observe";
+
+  /** What the query says of the request itself, and not of an attribute. */
+  private static final Set<String> OF_REQUEST = Set.of("timeout", AwakeTimes.PARAMETER);
+
   private static final LwM2mAttributeParser ATTRIBUTES = new DefaultLwM2mAttributeParser();
 
   private DeviceRequests() {}
@@ -151,7 +157,7 @@ final class DeviceRequests {
   private static LwM2mAttributeSet attributes(ApiRequest request) {
     String query =
         Arrays.stream((request.rawQuery() == null ? "" : request.rawQuery()).split("&"))
-            .filter(pair -> !pair.isEmpty() && !pair.startsWith("timeout="))
+            .filter(pair -> !pair.isEmpty() && !OF_REQUEST.contains(pair.split("=", 2)[0]))
             .collect(Collectors.joining("&"));
     try {
       return new LwM2mAttributeSet(ATTRIBUTES.parseUriQuery(query));

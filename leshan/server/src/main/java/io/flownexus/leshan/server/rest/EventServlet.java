@@ -11,8 +11,13 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import org.eclipse.leshan.server.LeshanServer;
+import org.eclipse.leshan.server.endpoint.LwM2mServerEndpoint;
+import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpoint;
 
-/** Serves /api/event: what happens to devices as server-sent events, ?ep= for one device's. */
+/**
+ * Serves /api/event: what happens to devices as server-sent events; with ?ep= one device's, and its
+ * CoAP messages.
+ */
 final class EventServlet extends HttpServlet {
 
   private static final long serialVersionUID = 1L;
@@ -33,6 +38,12 @@ final class EventServlet extends HttpServlet {
     server.getObservationService().addListener(source);
     server.getPresenceService().addListener(source);
     server.getSendService().addListener(source);
+    CoapLog log = new CoapLog(server.getRegistrationStore(), streams);
+    for (LwM2mServerEndpoint endpoint : server.getEndpoints()) {
+      if (endpoint instanceof CaliforniumServerEndpoint californium) {
+        californium.getCoapEndpoint().addInterceptor(log);
+      }
+    }
     // A caller that is gone shows only when it is written to.
     timer.scheduleAtFixedRate(
         () -> streams.forEach(EventStream::heartbeat),

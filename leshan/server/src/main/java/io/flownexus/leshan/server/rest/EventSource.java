@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.json.NodeWriter;
 import io.flownexus.leshan.server.json.RegistrationWriter;
+import io.flownexus.leshan.server.presence.Contact;
 import java.io.IOException;
 import java.util.Collection;
 import java.util.Set;
@@ -43,6 +44,9 @@ final class EventSource
 
   @Override
   public void updated(RegistrationUpdate update, Registration updated, Registration previous) {
+    if (update instanceof Contact contact && !contact.moved()) {
+      return; // AWAKE tells of it
+    }
     tell(
         "UPDATED",
         updated,

@@ -35,6 +35,11 @@ final class EventStream implements WriteListener {
     out.setWriteListener(this);
   }
 
+  /** Return whether the caller asked for one device alone. */
+  boolean isOfOneDevice() {
+    return endpoint != null;
+  }
+
   /** Return whether the caller wants to hear of a device. */
   boolean wants(String device) {
     return endpoint == null || endpoint.equals(device);

@@ -2,6 +2,7 @@ package io.flownexus.leshan.server.rest;
 
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.presence.AwakeTimes;
 import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.webhook.Spool;
 import jakarta.servlet.DispatcherType;
@@ -28,6 +29,7 @@ import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.util.thread.QueuedThreadPool;
 import org.eclipse.leshan.server.LeshanServer;
+import org.eclipse.leshan.server.registration.Registration;
 
 /** The HTTP server: the REST API, its events and health. */
 public final class HttpApi {
@@ -45,7 +47,7 @@ public final class HttpApi {
    * Set up, without opening the port.
    *
    * <p>secretsTokens is null where nobody may read keys; saved tells when observations made so far
-   * are safe.
+   * are safe; unanswered is told of devices that did not answer.
    */
   public HttpApi(
       String host,
@@ -53,6 +55,8 @@ public final class HttpApi {
       Tokens tokens,
       Tokens secretsTokens,
       LeshanServer lwm2m,
+      AwakeTimes awakeTimes,
+      Consumer<Registration> unanswered,
       FileSecurityStore security,
       Consumer<String> securityChanged,
       Metrics metrics,
@@ -84,8 +88,12 @@ public final class HttpApi {
                 secretsTokens == null ? List.of(tokens) : List.of(tokens, secretsTokens)));
     bearer.setAsyncSupported(true);
     context.addFilter(bearer, "/api/*", EnumSet.of(DispatcherType.REQUEST));
-    add(context, "/api/clients/*", new ClientsServlet(lwm2m, saved, metrics));
+    add(
+        context,
+        "/api/clients/*",
+        new ClientsServlet(lwm2m, awakeTimes, unanswered, saved, metrics));
     add(context, "/api/security/*", new SecurityServlet(security, secretsTokens, securityChanged));
+    add(context, "/api/objectspecs/*", new ObjectSpecsServlet(lwm2m));
     add(context, "/api/event", new EventServlet(lwm2m));
     add(context, "/api/set-aside", new SetAsideServlet(spool));
     add(context, "/healthz", new HealthServlet(troubles));

@@ -3,7 +3,9 @@ package io.flownexus.leshan.server.security;
 import io.flownexus.leshan.server.base.Metrics;
 import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import org.eclipse.leshan.core.endpoint.EndpointUri;
+import org.eclipse.leshan.core.peer.IpPeer;
 import org.eclipse.leshan.core.peer.LwM2mPeer;
+import org.eclipse.leshan.core.request.RegisterRequest;
 import org.eclipse.leshan.core.request.UplinkRequest;
 import org.eclipse.leshan.server.registration.Registration;
 import org.eclipse.leshan.server.security.DefaultAuthorizer;
@@ -22,6 +24,7 @@ public final class DevicePolicy extends DefaultAuthorizer {
   private final KnownEndpoints known;
   private final SecurityChecker checker = new SecurityChecker();
   private final CounterDataPoint refused;
+  private volatile RefusalListener listener = (endpoint, address, cause, detail) -> {};
 
   /** Judge by security entries, what is allowed in the clear, and how endpoints came before. */
   public DevicePolicy(
@@ -33,20 +36,25 @@ public final class DevicePolicy extends DefaultAuthorizer {
     refused = metrics.unauthorizedRequests;
   }
 
+  /** Tell a listener of registrations that are refused. */
+  public void tell(RefusalListener refusals) {
+    listener = refusals;
+  }
+
   /** Return why a peer may not use an endpoint's name, or null if it may. */
-  public String refusal(String endpoint, LwM2mPeer peer) {
+  public RefusalCause refusal(String endpoint, LwM2mPeer peer) {
     boolean secure = peer.getIdentity().isSecure();
     if (!secure && !plain.admits(endpoint)) {
-      return "its name is none of those that may come over plain CoAP";
+      return RefusalCause.PLAIN_COAP_NOT_ALLOWED;
     }
     if (store.isDenied(endpoint)) {
-      return "its credentials were revoked";
+      return RefusalCause.CREDENTIALS_REVOKED;
     }
     if (!checker.checkSecurityInfo(endpoint, peer, store.getByEndpoint(endpoint))) {
-      return "its credentials are not those of its security entry";
+      return RefusalCause.WRONG_CREDENTIALS;
     }
     if (!secure && known.cameSecurely(endpoint)) {
-      return "it came over DTLS before, and may not come over plain CoAP any more";
+      return RefusalCause.CAME_OVER_DTLS_BEFORE;
     }
     return null;
   }
@@ -54,13 +62,19 @@ public final class DevicePolicy extends DefaultAuthorizer {
   @Override
   public Authorization isAuthorized(
       UplinkRequest<?> request, Registration registration, LwM2mPeer sender, EndpointUri uri) {
-    String reason = refusal(registration.getEndpoint(), sender);
-    if (reason == null) {
+    RefusalCause cause = refusal(registration.getEndpoint(), sender);
+    String reason = "its registration is another peer's";
+    if (cause == null) {
       Authorization authorization = super.isAuthorized(request, registration, sender, uri);
       if (authorization.isApproved()) {
         return authorization;
       }
-      reason = "its registration is another peer's";
+    } else {
+      reason = cause.reason();
+      if (request instanceof RegisterRequest && sender instanceof IpPeer peer) {
+        listener.refused(
+            registration.getEndpoint(), peer.getSocketAddress().getAddress(), cause, null);
+      }
     }
     refused.inc();
     LOG.atWarn()

@@ -65,16 +65,16 @@ public final class RegistrationWatch implements RegistrationListener {
       Registration newRegistration) {}
 
   private void review(Registration registration) {
-    String reason =
+    RefusalCause cause =
         policy.refusal(registration.getEndpoint(), registration.getClientTransportData());
-    if (reason == null) {
+    if (cause == null) {
       return;
     }
     Deregistration ended = registrations.getStore().removeRegistration(registration.getId());
     if (ended != null) {
       LOG.atWarn()
           .addKeyValue("endpoint", registration.getEndpoint())
-          .log("registration ended: {}", reason);
+          .log("registration ended: {}", cause.reason());
       registrations.fireUnregistered(ended.getRegistration(), ended.getObservations(), null);
     }
   }

@@ -4,8 +4,10 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.json.NodeWriter;
 import io.flownexus.leshan.server.json.RegistrationWriter;
+import io.flownexus.leshan.server.presence.AwakeTimes;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.HexFormat;
 import java.util.Map;
 import org.eclipse.leshan.core.node.LwM2mNode;
@@ -29,7 +31,8 @@ final class ItemWriter {
   enum Event {
     REGISTERED(0),
     UNREGISTERED(1),
-    UPDATED(2);
+    UPDATED(2),
+    HEARD(3);
 
     private final int resource;
 
@@ -80,7 +83,8 @@ final class ItemWriter {
   }
 
   /** Make the item of a registration event. */
-  static Item registration(Event event, Registration registration, long time, long heardSince) {
+  static Item registration(
+      Event event, Registration registration, long time, long heardSince, Duration awake) {
     return item(
         WebhookKind.REGISTRATION,
         registration.getEndpoint(),
@@ -94,7 +98,25 @@ final class ItemWriter {
           out.writeStringField("type", "TIME");
           out.writeNumberField("value", time);
           out.writeEndObject();
-          writeRegistration(out, registration, heardSince);
+          writeRegistration(out, registration, heardSince, awake);
+        });
+  }
+
+  /** Make the item of a device that was not let in. */
+  static Item refusal(RefusalItems.Refused refused, RefusalItems.Count count) {
+    return item(
+        WebhookKind.REGISTRATION,
+        text(refused.endpoint(), MAX_PATH),
+        count.last(),
+        out -> {
+          out.writeObjectFieldStart("refusal");
+          out.writeStringField("cause", refused.cause().code());
+          out.writeStringField("address", refused.address());
+          out.writeNumberField("count", count.times());
+          if (count.detail() != null) {
+            out.writeStringField("detail", text(count.detail(), MAX_REASON));
+          }
+          out.writeEndObject();
         });
   }
 
@@ -131,7 +153,8 @@ final class ItemWriter {
   }
 
   private static void writeRegistration(
-      JsonGenerator out, Registration registration, long heardSince) throws IOException {
+      JsonGenerator out, Registration registration, long heardSince, Duration awake)
+      throws IOException {
     out.writeObjectFieldStart("reg");
     out.writeStringField("id", registration.getId());
     out.writeStringField("address", RegistrationWriter.address(registration));
@@ -141,6 +164,11 @@ final class ItemWriter {
     out.writeFieldName("links");
     RegistrationWriter.writeLwM2mLinks(out, registration.getObjectLinks());
     out.writeNumberField("heard_since", heardSince);
+    if (registration.usesQueueMode()) {
+      Duration own = AwakeTimes.registered(registration);
+      out.writeNumberField("awake", (own == null ? awake : own).toMillis() / 1000.0);
+      out.writeBooleanField("awake_told", own != null);
+    }
     out.writeEndObject();
   }
 

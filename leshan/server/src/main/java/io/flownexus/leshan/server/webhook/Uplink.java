@@ -2,7 +2,9 @@ package io.flownexus.leshan.server.webhook;
 
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.codec.UnreadableException;
+import io.flownexus.leshan.server.presence.Contact;
 import io.flownexus.leshan.server.webhook.ItemWriter.Event;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -32,14 +34,20 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   private final Spool spool;
   private final Uptime uptime;
+  private final Duration awake;
   private final Metrics metrics;
   private final ObserveOrder order = new ObserveOrder();
   private final FailureItems failures;
 
-  /** Feed a spool. */
-  public Uplink(Spool spool, Uptime uptime, Metrics metrics) {
+  /**
+   * Feed a spool.
+   *
+   * @param awake how long a device of queue mode listens that does not say so itself
+   */
+  public Uplink(Spool spool, Uptime uptime, Duration awake, Metrics metrics) {
     this.spool = spool;
     this.uptime = uptime;
+    this.awake = awake;
     this.metrics = metrics;
     failures = new FailureItems(metrics);
   }
@@ -73,7 +81,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   @Override
   public void updated(RegistrationUpdate update, Registration updated, Registration previous) {
-    registration(Event.UPDATED, updated);
+    registration(update instanceof Contact ? Event.HEARD : Event.UPDATED, updated);
   }
 
   @Override
@@ -177,7 +185,7 @@ public final class Uplink implements RegistrationListener, ObservationListener {
 
   private void registration(Event event, Registration registration) {
     long now = System.currentTimeMillis();
-    Item item = ItemWriter.registration(event, registration, now, uptime.since());
+    Item item = ItemWriter.registration(event, registration, now, uptime.since(), awake);
     Intake.await(spool.append(List.of(item), null)); // it has happened, and cannot be refused
   }
 

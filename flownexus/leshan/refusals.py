@@ -1,0 +1,51 @@
+"""Why Leshan does not let a device in, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+MAX_TEXT: Final = 500  # characters
+MAX_ENDPOINT: Final = 255  # characters
+
+
+class Refusal(NamedTuple):
+    """How often a device was not let in since Leshan last told of it; an empty name is not known."""
+
+    endpoint: str
+    address: str
+    cause: str
+    times: int
+    detail: str | None = None
+
+
+REMEDIES: Final[Mapping[str, str]] = {
+    "plain-coap-not-allowed": "let the device use CoAPS (PUT /api/security/clients of Leshan), or start "
+    "Leshan with --plain-coap for its name",
+    "credentials-revoked": "PUT new credentials for the endpoint to /api/security/clients of Leshan, if it "
+    "may come again",
+    "wrong-credentials": "give the device the credentials of its security entry, or its own endpoint name: "
+    "the identity or certificate that it used is not that of this name",
+    "came-over-dtls-before": "let the device use CoAPS again; if it never will, and is the same one, "
+    "register it under another name",
+    "too-many-new-endpoints": "the device tries again after 60 s; for a fleet that is new, start Leshan with "
+    "higher --new-endpoints and --new-endpoints-per-address",
+    "unsupported-version": "let the device register with lwm2m=1.1 or 1.0: Leshan speaks no other version",
+    "malformed-registration": "mend the registration: the detail says what would be right",
+    "wrong-key": "compare the device's pre-shared key to that of its security entry",
+    "unknown-identity": "PUT a security entry with the device's pre-shared key identity to "
+    "/api/security/clients of Leshan",
+    "handshake-failed": "see the detail; a certificate must be of the CA of --ca-cert, be valid now, and "
+    "have the endpoint name as its common name",
+}
+"""What to do, by cause."""
+
+
+def remedy(cause: str) -> str:
+    """Return what to do about a cause; a newer Leshan may know causes that this does not."""
+    return REMEDIES.get(cause, "see Leshan's log")
+
+
+def storable(text: str, most: int = MAX_TEXT) -> str:
+    """Return what a device said as PostgreSQL can hold it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:most]
