@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import org.eclipse.californium.core.network.Endpoint;
 import org.eclipse.leshan.client.RegistrationUpdate;
 import org.eclipse.leshan.core.node.LwM2mPath;
 
@@ -29,7 +30,7 @@ final class Device {
     context = new DeviceContext(endpoint, spec, fleet, engine, executor);
     Ledger ledger = new Ledger(context);
     radio = new Radio(context);
-    objects = new DeviceObjects(context, this::reboot);
+    objects = new DeviceObjects(context, this::reboot, this::turnOff, this::coap);
     notifications = new Notifications(executor, ledger, this::lostNotification);
     requests = new RequestLog(endpoint, fleet.requests(), spec.failing());
     endpoints = new DeviceEndpoints(context, radio, notifications, requests);
@@ -41,6 +42,14 @@ final class Device {
 
   private void reboot() {
     life.reboot();
+  }
+
+  private Endpoint coap() {
+    return endpoints.coap();
+  }
+
+  private void turnOff() {
+    life.turnOff();
   }
 
   private void lostNotification() {

@@ -161,6 +161,15 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
     return count;
   }
 
+  /** Return the socket; IllegalStateException while the device is off. */
+  Endpoint coap() {
+    CaliforniumClientEndpoint current = endpoint;
+    if (current == null) {
+      throw new IllegalStateException(context.endpoint() + " is off");
+    }
+    return current.getCoapEndpoint();
+  }
+
   /** Return the port the device sends from, 0 while it is off. */
   int port() {
     CaliforniumClientEndpoint current = endpoint;

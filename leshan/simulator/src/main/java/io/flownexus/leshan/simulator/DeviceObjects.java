@@ -4,6 +4,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
+import org.eclipse.californium.core.network.Endpoint;
 import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.LwM2mResource;
@@ -13,12 +15,18 @@ import org.eclipse.leshan.core.response.ReadResponse;
 final class DeviceObjects implements ObjectHost {
   private final DeviceContext context;
   private final Runnable reboot;
+  private final Runnable turnOff;
+  private final Supplier<Endpoint> coap;
   private final List<SimulatedObject> all;
 
-  /** Make the objects; `reboot` turns the device off and on. */
-  DeviceObjects(DeviceContext context, Runnable reboot) {
+  /**
+   * Make the objects; `reboot` turns the device off and on, `turnOff` off; `coap` is its socket.
+   */
+  DeviceObjects(DeviceContext context, Runnable reboot, Runnable turnOff, Supplier<Endpoint> coap) {
     this.context = context;
     this.reboot = reboot;
+    this.turnOff = turnOff;
+    this.coap = coap;
     all = context.spec().objects().stream().map(kind -> kind.create(this)).toList();
   }
 
@@ -34,6 +42,16 @@ final class DeviceObjects implements ObjectHost {
   @Override
   public void reboot() {
     reboot.run();
+  }
+
+  @Override
+  public Endpoint coap() {
+    return coap.get();
+  }
+
+  @Override
+  public void turnOff() {
+    turnOff.run();
   }
 
   @Override

@@ -5,59 +5,101 @@ import java.net.UnknownHostException;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.channels.UnresolvedAddressException;
+import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 
 /** Downloads a firmware package by HTTP, within the limits; cancelled, it tells nobody. */
-final class FirmwareDownload {
-  private final CompletableFuture<HttpResponse<byte[]>> response;
+final class FirmwareDownload implements Download {
+  private static final int OK = 200;
+  private static final int PARTIAL = 206;
+
+  private final DeviceContext context;
+  private final URI uri;
+  private final boolean resumes;
+  private final Consumer<byte[]> onPackage;
+  private final Consumer<Failure> onFailure;
+  private CompletableFuture<HttpResponse<byte[]>> response;
   private boolean cancelled;
 
-  /** Says why there is no package. */
-  enum Failure {
-    CONNECTION_LOST,
-    TOO_LARGE,
-    NOT_FOUND
-  }
-
-  /** Begin; one of the two is told the end, on the device's executor. */
+  /**
+   * Begin; one of the two is told the end, on the device's executor. The fault may cut the
+   * connection at half, and have it go on.
+   */
   FirmwareDownload(
-      DeviceContext context, URI uri, Consumer<byte[]> onPackage, Consumer<Failure> onFailure) {
+      DeviceContext context,
+      URI uri,
+      FirmwareFault fault,
+      Consumer<byte[]> onPackage,
+      Consumer<Failure> onFailure) {
+    this.context = context;
+    this.uri = uri;
+    this.resumes = fault == FirmwareFault.RESUMES;
+    this.onPackage = onPackage;
+    this.onFailure = onFailure;
+    request(new byte[0], fault.cutsDownload());
     Engine engine = context.engine();
-    HttpRequest request = HttpRequest.newBuilder(uri).timeout(engine.firmware.whole()).build();
-    response = engine.http.sendAsync(request, info -> new BoundedBody(engine.firmware.bytes()));
-    response.whenComplete(
-        (answer, error) ->
-            context
-                .executor()
-                .execute(
-                    () -> {
-                      if (cancelled) {
-                        return;
-                      } else if (error != null) {
-                        onFailure.accept(failure(error));
-                      } else if (answer.statusCode() != 200) {
-                        onFailure.accept(Failure.NOT_FOUND);
-                      } else {
-                        onPackage.accept(answer.body());
-                      }
-                    }));
     engine.after(engine.firmware.whole(), () -> response.cancel(true));
   }
 
-  private static Failure failure(Throwable error) {
-    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
-      if (cause instanceof BoundedBody.TooLarge) {
-        return Failure.TOO_LARGE;
-      } else if (cause instanceof UnknownHostException
-          || cause instanceof UnresolvedAddressException) {
-        return Failure.NOT_FOUND;
+  private void request(byte[] sofar, boolean cut) {
+    Engine engine = context.engine();
+    HttpRequest.Builder request = HttpRequest.newBuilder(uri).timeout(engine.firmware.whole());
+    if (sofar.length > 0) {
+      request.header("Range", "bytes=" + sofar.length + "-");
+    }
+    response =
+        engine.http.sendAsync(
+            request.build(),
+            info -> {
+              long length = info.headers().firstValueAsLong("content-length").orElse(0);
+              return new BoundedBody(engine.firmware.bytes(), cut ? (int) (length / 2) : 0);
+            });
+    response.whenComplete(
+        (answer, error) -> context.executor().execute(() -> ended(sofar, answer, error)));
+  }
+
+  private void ended(byte[] sofar, HttpResponse<byte[]> answer, Throwable error) {
+    if (cancelled) {
+      return;
+    } else if (error != null) {
+      BoundedBody.Cut cut = cause(error, BoundedBody.Cut.class);
+      if (cut != null && resumes) {
+        request(cut.bytes(), false);
+      } else {
+        onFailure.accept(failure(error));
       }
+    } else if (answer.statusCode() != (sofar.length > 0 ? PARTIAL : OK)) {
+      onFailure.accept(Failure.NOT_FOUND);
+    } else {
+      byte[] rest = answer.body();
+      byte[] whole = Arrays.copyOf(sofar, sofar.length + rest.length);
+      System.arraycopy(rest, 0, whole, sofar.length, rest.length);
+      onPackage.accept(whole);
+    }
+  }
+
+  private static Failure failure(Throwable error) {
+    if (cause(error, BoundedBody.TooLarge.class) != null) {
+      return Failure.TOO_LARGE;
+    } else if (cause(error, UnknownHostException.class) != null
+        || cause(error, UnresolvedAddressException.class) != null) {
+      return Failure.NOT_FOUND;
     }
     return Failure.CONNECTION_LOST;
   }
 
-  void cancel() {
+  private static <T extends Throwable> T cause(Throwable error, Class<T> wanted) {
+    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+      if (wanted.isInstance(cause)) {
+        return wanted.cast(cause);
+      }
+    }
+    return null;
+  }
+
+  @Override
+  public void cancel() {
     cancelled = true;
     response.cancel(true);
   }

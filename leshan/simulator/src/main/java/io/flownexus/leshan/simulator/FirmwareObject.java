@@ -37,21 +37,27 @@ final class FirmwareObject extends SimulatedObject {
   private static final long UNSUPPORTED_TYPE = 6;
   private static final long INVALID_URI = 7;
   private static final long UNSUPPORTED_PROTOCOL = 9;
+  private static final long DEFERRED = 11;
 
   private static final Duration INSTALL_TIME = Duration.ofSeconds(2);
+  private static final Duration DEFER_TIME = Duration.ofSeconds(4);
 
   private final ObjectHost host;
   private FirmwarePackage ready;
-  private FirmwareDownload download;
+  private Download download;
+  private FirmwareFault fault;
 
   FirmwareObject(ObjectHost host) {
     this.host = host;
+    fault = host.context().spec().firmware();
     put(URI_ID, "");
     put(STATE, IDLE);
     put(RESULT, INITIAL);
     put(NAME, "firmware");
     put(VERSION, FACTORY_VERSION);
-    put(8, Map.of(0, 2L, 1, 3L));
+    if (fault != FirmwareFault.NO_PROTOCOL) {
+      put(8, host.context().spec().downloadsByCoap() ? Map.of(0, 0L, 1, 1L) : Map.of(0, 2L, 1, 3L));
+    }
     put(9, 2L);
   }
 
@@ -82,18 +88,25 @@ final class FirmwareObject extends SimulatedObject {
     put(URI_ID, uri);
     URI target;
     try {
-      target = URI.create(uri);
+      target = URI.create(fault == FirmwareFault.MISREADS ? uri + "x" : uri);
     } catch (IllegalArgumentException e) {
       return refuse(INVALID_URI);
     }
     String scheme = target.getScheme();
     if (scheme == null || target.isOpaque() || target.getHost() == null) {
       return refuse(INVALID_URI);
-    } else if (!scheme.equalsIgnoreCase("http") && !scheme.equalsIgnoreCase("https")) {
+    }
+    boolean byCoap = scheme.equals("coap") || scheme.equals("coaps");
+    boolean byHttp = scheme.equals("http") || scheme.equals("https");
+    if (fault == FirmwareFault.NO_PROTOCOL
+        || !(host.context().spec().downloadsByCoap() ? byCoap : byHttp)) {
       return refuse(UNSUPPORTED_PROTOCOL);
     }
     show(DOWNLOADING, INITIAL);
-    download = new FirmwareDownload(host.context(), target, this::take, this::fail);
+    download =
+        byCoap
+            ? new CoapDownload(host.context(), host.coap(), target, this::take, this::fail)
+            : new FirmwareDownload(host.context(), target, fault, this::take, this::fail);
     return WriteResponse.success();
   }
 
@@ -127,8 +140,13 @@ final class FirmwareObject extends SimulatedObject {
     return WriteResponse.success();
   }
 
-  private void fail(FirmwareDownload.Failure failure) {
+  private void fail(Download.Failure failure) {
     download = null;
+    if (fault.cutsDownload() && passed() == FirmwareFault.REBOOTS_DOWNLOADING) {
+      forget();
+      host.reboot();
+      return;
+    }
     show(
         IDLE,
         switch (failure) {
@@ -162,6 +180,22 @@ final class FirmwareObject extends SimulatedObject {
     show(DOWNLOADED, INITIAL);
   }
 
+  /** Return what goes wrong now; what passes does so for the last time. */
+  private FirmwareFault passed() {
+    FirmwareFault now = fault;
+    if (now.passes()) {
+      fault = FirmwareFault.NONE;
+    }
+    return now;
+  }
+
+  /** Be as after a start, without telling: nobody observes a device that starts. */
+  private void forget() {
+    ready = null;
+    put(STATE, IDLE);
+    put(RESULT, INITIAL);
+  }
+
   @Override
   public ExecuteResponse execute(LwM2mServer server, int resource, Arguments arguments) {
     if (resource != UPDATE) {
@@ -170,12 +204,44 @@ final class FirmwareObject extends SimulatedObject {
     if ((long) value(STATE) != DOWNLOADED) {
       return ExecuteResponse.methodNotAllowed();
     }
-    show(UPDATING, INITIAL);
-    host.context().after(INSTALL_TIME, this::install);
+    if (fault == FirmwareFault.DEFERS) {
+      passed();
+      show(DOWNLOADED, DEFERRED);
+      host.context().after(DEFER_TIME, this::begin);
+    } else {
+      begin();
+    }
     return ExecuteResponse.success();
   }
 
+  private void begin() {
+    show(UPDATING, INITIAL);
+    host.context().after(INSTALL_TIME, this::install);
+  }
+
   private void install() {
+    switch (passed()) {
+      case REBOOTS_INSTALLING -> {
+        put(STATE, DOWNLOADED);
+        host.reboot();
+      }
+      case ROLLS_BACK -> {
+        forget();
+        host.reboot();
+      }
+      case NEVER_RETURNS -> host.turnOff();
+      case FORGETS -> {
+        String version = ready.version();
+        put(NAME, ready.name());
+        put(VERSION, version);
+        forget();
+        host.installed(version);
+      }
+      default -> finish();
+    }
+  }
+
+  private void finish() {
     if (ready.installResult() != SUCCESS) {
       show(DOWNLOADED, ready.installResult());
       return;

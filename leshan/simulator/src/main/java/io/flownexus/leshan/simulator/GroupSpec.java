@@ -21,6 +21,8 @@ import java.util.Set;
  * @param renews whether a device registers anew when a notification was sent in vain, as some do;
  *     others forget that observer and stay registered (RFC 7641, 4.5)
  * @param objects besides 0 and 1
+ * @param firmware what goes wrong with a firmware update
+ * @param downloadsByCoap whether a device downloads firmware by CoAP, and not by HTTP
  */
 record GroupSpec(
     String prefix,
@@ -36,7 +38,9 @@ record GroupSpec(
     Duration update,
     Duration ackTimeout,
     boolean renews,
-    Set<ObjectKind> objects) {
+    Set<ObjectKind> objects,
+    FirmwareFault firmware,
+    boolean downloadsByCoap) {
 
   /**
    * Parse "prefix=sim-,count=3,notify=2s[,sleepy,...]"; IllegalArgumentException names what is
@@ -58,6 +62,8 @@ record GroupSpec(
     Duration ackTimeout = Duration.ofSeconds(2);
     boolean renews = false;
     Set<ObjectKind> objects = ObjectKind.DEFAULT;
+    FirmwareFault firmware = FirmwareFault.NONE;
+    boolean downloadsByCoap = false;
     for (String option : text.split(",")) {
       int equals = option.indexOf('=');
       String name = equals < 0 ? option : option.substring(0, equals);
@@ -78,6 +84,8 @@ record GroupSpec(
         case "ack" -> ackTimeout = Durations.parse(needed(name, value));
         case "renews" -> renews = isOn(value);
         case "objects" -> objects = ObjectKind.parse(needed(name, value));
+        case "download" -> downloadsByCoap = isCoap(needed(name, value));
+        case "firmware" -> firmware = FirmwareFault.parse(needed(name, value));
         default -> throw new IllegalArgumentException("unknown group option '" + name + "'");
       }
     }
@@ -104,7 +112,9 @@ record GroupSpec(
         update,
         ackTimeout,
         renews,
-        objects);
+        objects,
+        firmware,
+        downloadsByCoap);
   }
 
   /** Parse an interval between two changes: a duration, zero for never, or max. */
@@ -130,6 +140,13 @@ record GroupSpec(
       throw new IllegalArgumentException("group option '" + name + "' needs a value");
     }
     return value;
+  }
+
+  private static boolean isCoap(String value) {
+    if (!value.equals("coap") && !value.equals("http")) {
+      throw new IllegalArgumentException("download is coap or http, not '" + value + "'");
+    }
+    return value.equals("coap");
   }
 
   private static boolean isOn(String value) {

@@ -32,7 +32,11 @@ public final class Main implements Callable<Integer> {
         "sleepy,awake=10s,wakes (to notify),tells (how long it listens),slow=10s,failing,lifetime=60s,update=20s (default: half the lifetime),",
         "ack=2s (until a message is sent again), renews (registers anew when a notification was"
             + " sent in vain, instead of forgetting its observer),",
-        "objects=3+5+20+3303 (what a device has besides 0 and 1; 3304, humidity, is there too)."
+        "objects=3+5+20+3303 (what a device has besides 0 and 1; 3304, humidity, is there too),",
+        "firmware=none (or what goes wrong with an update: loses, resumes, reboots-downloading,"
+            + " reboots-installing, rolls-back, forgets, never-returns, defers, misreads,"
+            + " no-protocol),",
+        "download=http (or coap: how firmware is downloaded)."
       })
   private List<GroupSpec> groups;
 

@@ -26,6 +26,8 @@ class GroupSpecTest {
     assertEquals(Duration.ofSeconds(60), group.lifetime());
     assertEquals(Duration.ofSeconds(90), group.update());
     assertEquals(ObjectKind.DEFAULT, group.objects());
+    assertEquals(FirmwareFault.NONE, group.firmware());
+    assertEquals(FirmwareFault.ROLLS_BACK, GroupSpec.parse("firmware=rolls-back").firmware());
     assertEquals(
         EnumSet.of(ObjectKind.DEVICE, ObjectKind.HUMIDITY),
         GroupSpec.parse("objects=3304+3").objects());
@@ -43,7 +45,7 @@ class GroupSpecTest {
   @Test
   void names_what_is_wrong() {
     for (String bad :
-        List.of("colour=red", "count=0", "notify=soon", "slow", "count=", "lifetime=5ms")) {
+        List.of("colour=red", "count=0", "notify=soon", "slow", "count=", "firmware=burns")) {
       assertThrows(IllegalArgumentException.class, () -> GroupSpec.parse(bad), bad);
     }
   }
