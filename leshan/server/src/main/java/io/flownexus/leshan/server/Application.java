@@ -8,6 +8,7 @@ import io.flownexus.leshan.server.coap.Gatekeeper;
 import io.flownexus.leshan.server.coap.Transport;
 import io.flownexus.leshan.server.codec.Codecs;
 import io.flownexus.leshan.server.codec.Links;
+import io.flownexus.leshan.server.firmware.PackageSource;
 import io.flownexus.leshan.server.presence.AwakeTimes;
 import io.flownexus.leshan.server.presence.Contacts;
 import io.flownexus.leshan.server.rest.HttpApi;
@@ -79,6 +80,7 @@ public final class Application {
             contacts,
             settings.dtlsSessions(),
             refusals,
+            settings.firmware() == null ? null : new PackageSource(settings.firmware()),
             metrics);
     lwm2m = build(models, security, policy);
     // First of the listeners: the data of devices before all else.

@@ -169,6 +169,12 @@ public final class Main implements Callable<Integer> {
   private Path models;
 
   @Option(
+      names = "--firmware-url",
+      description =
+          "URL of the server of firmware packages, which are then served by CoAP at /fw/<token>")
+  private URI firmwareUrl;
+
+  @Option(
       names = "--client-awake-time",
       defaultValue = "93s",
       description =
@@ -299,6 +305,7 @@ public final class Main implements Callable<Integer> {
         securityStore,
         Credentials.read(serverCert, serverKey, caCert),
         models,
+        firmwareUrl == null ? null : http("--firmware-url", firmwareUrl),
         clientAwakeTime,
         followAddress,
         dtlsSessions());

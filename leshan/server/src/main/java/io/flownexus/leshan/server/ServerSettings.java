@@ -6,6 +6,7 @@ import io.flownexus.leshan.server.coap.DtlsSessions;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
 import io.flownexus.leshan.server.security.PlainCoap;
+import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.function.Function;
@@ -32,6 +33,7 @@ record ServerSettings(
     Path securityStore,
     Credentials credentials,
     Path models,
+    URI firmware,
     Duration clientAwakeTime,
     boolean followAddress,
     DtlsSessions dtlsSessions) {}

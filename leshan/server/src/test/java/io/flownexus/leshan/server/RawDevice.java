@@ -122,6 +122,16 @@ final class RawDevice implements AutoCloseable {
     send(request, mid, new Token(new byte[] {3}));
   }
 
+  /** Ask for a block (RFC 7959, 2.4), or, without one, for a whole resource. */
+  void get(int mid, String path, BlockOption block) throws IOException {
+    Request request = new Request(Code.GET);
+    request.setURI("coap://127.0.0.1:%d%s".formatted(server.getPort(), path));
+    if (block != null) {
+      request.getOptions().setBlock2(block);
+    }
+    send(request, mid, new Token(new byte[] {4}));
+  }
+
   /** Send a confirmable notification of 3303/0/5700, which the server must have observed. */
   void notify(int mid, double value) throws IOException {
     notify(mid, observeNumber++, TEXT, Double.toString(value).getBytes(StandardCharsets.UTF_8));

@@ -36,11 +36,23 @@ final class TestServer implements AutoCloseable {
 
   TestServer(Path folder, long maxSpoolBytes, Duration awake, Credentials credentials)
       throws IOException {
-    this(folder, maxSpoolBytes, awake, credentials, PlainCoap.ANY, folder.resolve("spool.db"));
+    this(
+        folder, maxSpoolBytes, awake, credentials, PlainCoap.ANY, folder.resolve("spool.db"), null);
   }
 
   TestServer(Path folder, PlainCoap plain, Path spool) throws IOException {
-    this(folder, 1 << 30, Duration.ofSeconds(93), null, plain, spool);
+    this(folder, 1 << 30, Duration.ofSeconds(93), null, plain, spool, null);
+  }
+
+  TestServer(Path folder, URI firmware) throws IOException {
+    this(
+        folder,
+        1 << 30,
+        Duration.ofSeconds(93),
+        null,
+        PlainCoap.ANY,
+        folder.resolve("spool.db"),
+        firmware);
   }
 
   private TestServer(
@@ -49,7 +61,8 @@ final class TestServer implements AutoCloseable {
       Duration awake,
       Credentials credentials,
       PlainCoap plain,
-      Path spool)
+      Path spool,
+      URI firmware)
       throws IOException {
     Tokens api = Tokens.read(Files.writeString(folder.resolve("api"), "api-token\nolder\n"));
     Tokens secrets = Tokens.read(Files.writeString(folder.resolve("secrets"), "secrets-token\n"));
@@ -86,6 +99,7 @@ final class TestServer implements AutoCloseable {
                 folder.resolve("security.json"),
                 credentials,
                 null,
+                firmware,
                 awake,
                 true,
                 DtlsSessions.none()));

@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server.coap;
 
+import io.flownexus.leshan.server.firmware.PackageSource;
 import io.flownexus.leshan.server.webhook.Spool;
 import org.eclipse.californium.core.config.CoapConfig;
 import org.eclipse.californium.core.network.Outbox;
@@ -12,8 +13,8 @@ import org.eclipse.californium.elements.EndpointContextMatcher;
 import org.eclipse.californium.elements.config.Configuration;
 
 /**
- * Californium's stack, but for the layers that acknowledge, put requests together and tell of
- * errors.
+ * Californium's stack, but for the layers that acknowledge, put requests together, serve firmware
+ * packages and tell of errors.
  */
 final class CommitStack extends BaseCoapStack {
 
@@ -28,7 +29,8 @@ final class CommitStack extends BaseCoapStack {
       Spool spool,
       Deduplicator deduplicator,
       Registered registered,
-      Refusals refusals) {
+      Refusals refusals,
+      PackageSource packages) {
     super(outbox);
     setLayers(
         new Layer[] {
@@ -36,6 +38,7 @@ final class CommitStack extends BaseCoapStack {
           new ObserveLayer(config),
           new BlockwiseLayer(tag, false, forResponses(config), matcher),
           new UploadLayer(registered),
+          new DownloadLayer(packages, registered),
           new RefusalLayer(refusals),
           new CommitLayer(config, spool, deduplicator, registered)
         });

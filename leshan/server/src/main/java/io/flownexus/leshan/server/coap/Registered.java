@@ -24,6 +24,12 @@ final class Registered {
         || registrations.getRegistrationByAdress(peer.getPeerAddress()) != null;
   }
 
+  /** Return the endpoint name of the device at a peer's address, null where none is registered. */
+  String endpoint(EndpointContext peer) {
+    Registration registration = registrations.getRegistrationByAdress(peer.getPeerAddress());
+    return registration == null ? null : registration.getEndpoint();
+  }
+
   /**
    * Return whether the device that a request observes is registered at a peer's address.
    *

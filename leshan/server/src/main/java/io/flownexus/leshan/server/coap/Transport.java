@@ -3,6 +3,7 @@ package io.flownexus.leshan.server.coap;
 import static java.util.stream.Collectors.toMap;
 
 import io.flownexus.leshan.server.base.Metrics;
+import io.flownexus.leshan.server.firmware.PackageSource;
 import io.flownexus.leshan.server.presence.Contacts;
 import io.flownexus.leshan.server.security.RefusalListener;
 import io.flownexus.leshan.server.webhook.Spool;
@@ -65,7 +66,10 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
     this.metrics = metrics;
   }
 
-  /** Describe the endpoints, CoAP's only if it is given; they open with the server's start. */
+  /**
+   * Describe the endpoints, CoAP's only if it is given; they open with the server's start. Firmware
+   * packages are served where they come from somewhere.
+   */
   public static Transport create(
       InetSocketAddress coap,
       InetSocketAddress coaps,
@@ -75,6 +79,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Contacts contacts,
       DtlsSessions sessions,
       RefusalListener listener,
+      PackageSource packages,
       Metrics metrics) {
     Map<Protocol, Deduplicator> deduplicators =
         Stream.of(Protocol.COAP, Protocol.COAPS)
@@ -104,7 +109,8 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
                               deduplicators.get(protocol),
                               new Registered(
                                   (RegistrationStore) registrations, metrics.movedNotifications),
-                              refusals));
+                              refusals,
+                              packages));
                 });
     return new Transport(builder, gatekeeper, deduplicators, spool, uplink, contacts, metrics);
   }
