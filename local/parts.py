@@ -93,6 +93,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         *("--webhook-single", f"{layout.gateway_url}/leshan_api/resource/single"),
         *("--webhook-composite", f"{layout.gateway_url}/leshan_api/resource/composite"),
         *("--webhook-registration", f"{layout.gateway_url}/function/registration"),
+        *("--models-url", f"{layout.gateway_url}/function/registration/models"),
         *("--webhook-token-file", str(layout.secrets.path("flownexus-webhook-token"))),
         *("--security-store", str(folder / "security.json")),
         *("--spool", str(folder / "spool.db")),

@@ -25,13 +25,16 @@ from flownexus.store import queries
 from flownexus.store.operation_repair import end_expired, endpoints_to_hint, revive_expired
 from flownexus.store.reconcile import reconcile
 from flownexus.store.retention import (
+    drop_logs,
     drop_partitions,
+    drop_roll_ups,
     forget_dead_letters,
     forget_endpoints,
     forget_expired,
     forget_finished,
     forget_marks,
     make_partitions,
+    roll_up,
 )
 from flownexus.store.transaction import Transaction, transaction
 
@@ -58,6 +61,11 @@ EXPIRY_GRACE_S: Final = 60.0
 """Seconds after its lifetime before a device counts as gone although Leshan did not say so."""
 PARTITION_MONTHS_AHEAD: Final = 2
 MAINTENANCE_PERIOD_S: Final = 3600.0
+ROLL_UP_PERIOD_S: Final = 300.0
+ROLL_UP_STEP_S: Final = 600.0
+"""Seconds of stored values that one transaction rolls up, at most."""
+ROLL_UP_PATIENCE_S: Final = 2.0
+"""Seconds after which a round leaves the rest of what is to be rolled up to the next one."""
 ADVISORY_LOCK: Final = 0x464C4F57
 """Our advisory locks' first number; the second is the step's."""
 
@@ -75,6 +83,7 @@ class Housekeeper:
         self._publisher = publisher
         self._settings = settings
         self._maintained_at = -MAINTENANCE_PERIOD_S
+        self._rolled_up_at = -ROLL_UP_PERIOD_S
         self._hinted: dict[int, float] = {}
         """The operations whose endpoints got a hint lately, and when, by the monotonic clock."""
 
@@ -101,6 +110,8 @@ class Housekeeper:
                 ),
             ),
         }
+        if time.monotonic() - self._rolled_up_at >= ROLL_UP_PERIOD_S:
+            summary["rolled_up"] = self._roll_up()
         if time.monotonic() - self._maintained_at >= MAINTENANCE_PERIOD_S:
             done = self._maintain()
             if not {None, MAX_ROWS_PER_STEP} & set(done.values()):  # a whole batch: more of it waits
@@ -142,6 +153,23 @@ class Housekeeper:
         HOUSEKEEPING_HINTED_ENDPOINTS.inc(len(waiting) - failed)
         return {"hinted": len(waiting) - failed, "hints_failed": failed}
 
+    def _roll_up(self) -> int | None:
+        """Roll up what was stored since the last time; return in how many steps, None where it was left."""
+        began = time.monotonic()
+        steps, more = 0, True
+        while more and time.monotonic() - began < ROLL_UP_PATIENCE_S:
+            try:
+                told = self._step(12, lambda connection: roll_up(connection, ROLL_UP_STEP_S))
+            except TemporaryError as error:
+                log.warning("values are not rolled up: left for the next round: %s", error)
+                return None
+            if told is None:
+                return None
+            steps, more = steps + 1, told
+        if not more:
+            self._rolled_up_at = time.monotonic()
+        return steps
+
     def _maintain(self) -> dict[str, int | None]:
         """Make partitions ahead, drop old ones and old marks; what writers hold is left for the next time."""
         steps: dict[str, Callable[[Connection], int]] = {
@@ -156,6 +184,10 @@ class Housekeeper:
             "dead_letters_forgotten": lambda connection: forget_dead_letters(
                 connection, self._settings.dead_letter_retention, MAX_ROWS_PER_STEP
             ),
+            "roll_ups_dropped": lambda connection: drop_roll_ups(
+                connection, self._settings.roll_up_retention
+            ),
+            "logs_dropped": lambda connection: drop_logs(connection, self._settings.log_retention),
         }
         done: dict[str, int | None] = {}
         for number, (name, work) in enumerate(steps.items(), start=3):

@@ -28,6 +28,10 @@ class HousekeepingSettings(NamedTuple):
     endpoint_retention: float = 90 * DAY_S
     """An endpoint that is not registered, told no values, and has no operations of users."""
     dead_letter_retention: float = 90 * DAY_S
+    roll_up_retention: float = 5 * 365 * DAY_S
+    """Hourly roll-ups of values."""
+    log_retention: float = 90 * DAY_S
+    """Entries of devices' logs."""
 
     @classmethod
     def from_environment(cls) -> HousekeepingSettings:
@@ -45,6 +49,8 @@ class HousekeepingSettings(NamedTuple):
             dead_letter_retention=_kept(
                 "dead_letter_retention", default.dead_letter_retention, MINIMUM_RETENTION_S
             ),
+            roll_up_retention=_kept("roll_up_retention", default.roll_up_retention, MINIMUM_RETENTION_S),
+            log_retention=_kept("log_retention", default.log_retention, MINIMUM_RETENTION_S),
         )
 
 

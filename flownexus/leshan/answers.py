@@ -209,8 +209,9 @@ def _judge_answer(body: Any) -> Outcome:
 
 def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:
     if code.startswith("2"):
-        time = body.get("time")
-        time_ms = time if isinstance(time, int) and not isinstance(time, bool) else None
+        # The values' own time, where the device says it; else when Leshan received them.
+        times = (body.get("timestamp"), body.get("time"))
+        time_ms = next((each for each in times if type(each) is int), None)
         if body.get("observed") is False:
             # The answer to a plain read (RFC 7641, 4.1): its value counts all the same.
             return Outcome(Verdict.REFUSED, NOT_OBSERVED, status, _content(body), time_ms)

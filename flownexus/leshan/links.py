@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from flownexus.lwm2m.path import BadPathError, Path
 
 _FORMATS = re.compile(r'"?(\d{1,5}(?: +\d{1,5})*)"?', re.ASCII)
+_VERSION = re.compile(r'"?(\d{1,4}\.\d{1,4})"?', re.ASCII)
 MAX_FORMATS = 32
+MAX_VERSIONS = 1000
 
 
 def content_formats(links: object) -> tuple[int, ...] | None:
@@ -43,3 +45,20 @@ def iter_object_links(links: object) -> Iterator[str]:
             continue
         if path.depth <= 2:
             yield str(path)
+
+
+def object_versions(links: object) -> dict[str, str] | None:
+    """Return the version of each object that has one (ver, OMA LwM2M Core 1.1, 7.2.2), by its id.
+
+    None where there are no links. At most 1,000 are taken.
+    """
+    if not isinstance(links, list):
+        return None
+    versions: dict[str, str] = {}
+    for link in links:
+        attributes = link.get("attributes") if isinstance(link, Mapping) else None
+        told = _VERSION.fullmatch(str(attributes.get("ver"))) if isinstance(attributes, Mapping) else None
+        object_path = next(iter_object_links([link]), None)
+        if told and object_path is not None and len(versions) < MAX_VERSIONS:
+            versions[str(Path.parse(object_path).object_id)] = told[1]
+    return versions

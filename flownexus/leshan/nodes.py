@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, below, check_id
+from flownexus.lwm2m.secret import is_secret
 from flownexus.lwm2m.value import (
     CONVERTERS,
     BadValueError,
@@ -32,6 +33,13 @@ class Rejection(NamedTuple):
     path: str
     reason: str
     node: Any
+
+
+def hidden(rejection: Rejection) -> Rejection:
+    """Return a rejection that may be kept and told: of an object that holds keys without what it was."""
+    if not is_secret(rejection.path):
+        return rejection
+    return Rejection(rejection.path, "it cannot be stored, and is of an object that holds keys", None)
 
 
 class Readings(NamedTuple):

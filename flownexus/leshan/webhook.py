@@ -15,7 +15,7 @@ A body that is none of these is refused as a whole; in an array or envelope a ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -24,7 +24,7 @@ from uuid import UUID
 import msgspec
 
 from flownexus.errors import TooMuchError, UnreadableDeliveryError
-from flownexus.leshan.links import content_formats, iter_object_links
+from flownexus.leshan.links import content_formats, iter_object_links, object_versions
 from flownexus.leshan.nodes import Rejection, readings, readings_by_path
 from flownexus.leshan.refusals import MAX_ENDPOINT, Refusal, storable
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, check_id
@@ -112,6 +112,8 @@ class Registration(NamedTuple):
     """Seconds for which a device of queue mode listens after a contact."""
     awake_told: bool = False
     """The device itself says so; else it is the server's setting."""
+    object_versions: Mapping[str, str] | None = None
+    """The versions that its objects say they have, by object id."""
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -385,12 +387,13 @@ def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Reje
     registration = Registration(
         raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects, heard_since
     )
-    return (
-        registration._replace(
-            content_formats=content_formats(raw.links), awake_s=raw.awake, awake_told=raw.awake_told
-        ),
-        rejected,
+    told = registration._replace(
+        content_formats=content_formats(raw.links),
+        awake_s=raw.awake,
+        awake_told=raw.awake_told,
+        object_versions=object_versions(raw.links),
     )
+    return told, rejected
 
 
 def _objects(links: Any) -> tuple[tuple[str, ...] | None, list[Rejection]]:

@@ -15,7 +15,8 @@ import msgspec
 from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m import attributes
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path
-from flownexus.operations.typed_value import KnownTypes, is_id, is_typed, typed_value
+from flownexus.operations.known_resource import Access, KnownResources, require_allowed
+from flownexus.operations.typed_value import is_id, is_typed, typed_value
 from flownexus.operations.write_format import WriteFormat
 
 MAX_ARGUMENTS: Final = 4096  # characters of an execute's arguments
@@ -49,6 +50,8 @@ class OperationBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="operat
     """The content of its answer is values of resources, which are stored."""
     observes: ClassVar[bool] = False
     """Notifications may follow its answer."""
+    access: ClassVar[Access | None] = None
+    """What it does with each resource that it names, which a model allows or not."""
     usual_path: ClassVar[Path | None] = None
     """Of a kind for one resource: that of object instance 0, which it is for unless another is named."""
 
@@ -82,7 +85,20 @@ class OperationBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="operat
         """Return the values that it writes, by resource (instance)."""
         return {}
 
-    def typed(self, known: KnownTypes) -> Self:  # noqa: ARG002  # most have no value
+    @property
+    def resources(self) -> frozenset[Path]:
+        """Return the paths of the resources (instances) that it names or writes."""
+        return frozenset(path for path in (*self.targets, *self.written) if path.resource_id is not None)
+
+    def checked(self, known: KnownResources) -> Self:
+        """Return it with the data type of each value; raise ValidationFailedError where a model forbids."""
+        if self.access is not None:
+            named = next(name for name in ("path", "paths", "value") if name in self.__struct_fields__)
+            field = named if self.resources <= {*self.targets} else "value"
+            require_allowed(self.access, sorted(self.resources, key=lambda path: path.ids), known, field)
+        return self.typed(known)
+
+    def typed(self, known: KnownResources) -> Self:  # noqa: ARG002  # most have no value
         """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""
         return self
 
@@ -195,6 +211,7 @@ class Read(OnePath, frozen=True, tag="read"):
     """Read values (OMA LwM2M Core 1.1, 6.3.1)."""
 
     repetition_is_harmless: ClassVar = True
+    access: ClassVar = Access.READ
     brings_values: ClassVar = True
 
 
@@ -207,6 +224,7 @@ class Write(OnePath, frozen=True, tag="write"):
 
     depths: ClassVar = range(2, 5)
     repetition_is_harmless: ClassVar = True
+    access: ClassVar = Access.WRITE
 
     value: Any
 
@@ -222,7 +240,7 @@ class Write(OnePath, frozen=True, tag="write"):
             return _by_resource(self.path, self.value)
         return {self.path: self.value}
 
-    def typed(self, known: KnownTypes) -> Self:
+    def typed(self, known: KnownResources) -> Self:
         """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""
         if self.path.depth == _INSTANCE_DEPTH:
             typed = _typed_resources(self, known)
@@ -299,7 +317,7 @@ class Create(OnePath, frozen=True, tag="create"):
         """Return the values that it writes, by resource; where the device chooses the instance, of 0."""
         return _by_resource(self.path, self.value)
 
-    def typed(self, known: KnownTypes) -> Self:
+    def typed(self, known: KnownResources) -> Self:
         """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""
         return msgspec.structs.replace(self, value={"resources": _typed_resources(self, known)})
 
@@ -334,6 +352,7 @@ class Execute(OnePath, frozen=True, tag="execute"):
 
     depths: ClassVar = range(3, 4)
     repetition_is_harmless: ClassVar = False
+    access: ClassVar = Access.EXECUTE
 
     arguments: str | None = None
     repeatable: bool = False
@@ -372,6 +391,7 @@ class Observe(OnePath, frozen=True, tag="observe"):
     """Read values, and be notified of new ones (OMA LwM2M Core 1.1, 6.4.1)."""
 
     repetition_is_harmless: ClassVar = True
+    access: ClassVar = Access.READ
     brings_values: ClassVar = True
     observes: ClassVar = True
 
@@ -393,6 +413,7 @@ class ReadComposite(SeveralPaths, frozen=True, tag="read-composite"):
     """Read values of several paths at once (OMA LwM2M Core 1.1, 6.3.8)."""
 
     repetition_is_harmless: ClassVar = True
+    access: ClassVar = Access.READ
     brings_values: ClassVar = True
 
 
@@ -402,6 +423,7 @@ class WriteComposite(OperationBase, frozen=True, tag="write-composite"):
     depths: ClassVar = range(3, 5)
     """How many ids each path may have."""
     repetition_is_harmless: ClassVar = True
+    access: ClassVar = Access.WRITE
 
     value: Mapping[str, Any]
 
@@ -425,7 +447,7 @@ class WriteComposite(OperationBase, frozen=True, tag="write-composite"):
         """Return the values that it writes, by resource (instance)."""
         return {Path.parse(path): value for path, value in self.value.items()}
 
-    def typed(self, known: KnownTypes) -> Self:
+    def typed(self, known: KnownResources) -> Self:
         """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""
         typed = {
             str(path): typed_value(value, known.get(_key(path)), f"value: {path}")
@@ -464,6 +486,7 @@ class ObserveComposite(SeveralPaths, frozen=True, tag="observe-composite"):
     """Read values of several paths, and be notified of those that follow (OMA LwM2M Core 1.1, 6.4.2)."""
 
     repetition_is_harmless: ClassVar = True
+    access: ClassVar = Access.READ
     brings_values: ClassVar = True
     observes: ClassVar = True
 
@@ -510,6 +533,7 @@ class SetClock(OnePath, frozen=True, tag="set-clock"):
     usual_path: ClassVar = Path(3, 0, 13)
     depths: ClassVar = range(3, 4)
     repetition_is_harmless: ClassVar = True
+    access: ClassVar = Access.WRITE
 
     @property
     def formats(self) -> Sequence[WriteFormat]:
@@ -599,7 +623,7 @@ def _by_resource(path: Path, value: Mapping[str, Any]) -> dict[Path, Any]:
     return {Path(path.object_id, instance, int(id_)): each for id_, each in value["resources"].items()}
 
 
-def _typed_resources(operation: OperationBase, known: KnownTypes) -> dict[str, Any]:
+def _typed_resources(operation: OperationBase, known: KnownResources) -> dict[str, Any]:
     """Return what is written to each resource of one object instance, by its id, with its data type."""
     return {
         str(path.resource_id): typed_value(each, known.get(_key(path)), f"value: resource {path.resource_id}")

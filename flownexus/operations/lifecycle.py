@@ -65,7 +65,8 @@ ANSWERED: Final = frozenset({Verdict.CONFIRMED, Verdict.REFUSED, Verdict.FAILED}
 class Outcome:
     """A verdict, why, the CoAP status as Leshan writes it, and the content the device sent.
 
-    `time_ms` is when Leshan received the answer, in epoch milliseconds, where it tells that.
+    `time_ms` is the time of the content, in epoch milliseconds: the device's own, or when Leshan received the
+    answer, where it tells one of them.
     """
 
     verdict: Verdict

@@ -23,8 +23,9 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import FlowNexusError, StatementTimeoutError, TooMuchError, UnavailableError
-from flownexus.leshan.nodes import Rejection
+from flownexus.leshan.nodes import Rejection, hidden
 from flownexus.leshan.webhook import Envelope, EventType, Item, Kind, parse_body, parse_items
+from flownexus.lwm2m.secret import SECRET_OBJECTS
 from flownexus.store import queries
 from flownexus.store.endpoint import RegistrationEvent, apply_registration_events
 from flownexus.store.group_commit import GroupCommit
@@ -264,7 +265,9 @@ class _Batch:
         )
         for place, entry in enumerate(entries, first):
             own = entry.rejected if isinstance(entry, Item) else (entry,)
-            result.rejected.extend((place, rejection) for rejection in (*own, *refused.get(place, ())))
+            result.rejected.extend(
+                (place, hidden(rejection)) for rejection in (*own, *refused.get(place, ()))
+            )
         result.stored = [place for place, item in worth if len(refused.get(place, ())) < len(item.readings)]
         return result
 
@@ -314,9 +317,14 @@ class _Batch:
 def _refused(entry: Item | Rejection, place: int, reason: str) -> DeliveryResult:
     """Reject an entry as a whole, and what of it cannot be read."""
     readings = entry.readings if isinstance(entry, Item) else ()
-    node = [[str(reading.path), str(reading.data_type), repr(reading.value)] for reading in readings]
+    node = [
+        [str(reading.path), str(reading.data_type), repr(reading.value)]
+        for reading in readings
+        if reading.path.object_id not in SECRET_OBJECTS
+    ]
     own = entry.rejected if isinstance(entry, Item) else ()
-    return DeliveryResult(rejected=[(place, rejection) for rejection in (Rejection("", reason, node), *own)])
+    rejected = (Rejection("", reason, node), *own)
+    return DeliveryResult(rejected=[(place, hidden(rejection)) for rejection in rejected])
 
 
 def _date(item: Item, received: datetime) -> datetime | None:

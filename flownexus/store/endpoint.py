@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from psycopg import Connection
+from psycopg.types.json import Jsonb
 
 from flownexus.leshan.webhook import EventType, Registration
 from flownexus.operations.plan import PlanRow, planned_operations
@@ -67,6 +68,9 @@ def apply_registration_events(connection: Connection, events: Sequence[Registrat
             objects=None if registration.objects is None else list(registration.objects),
             content_formats=(
                 None if registration.content_formats is None else list(registration.content_formats)
+            ),
+            object_versions=(
+                None if registration.object_versions is None else Jsonb(registration.object_versions)
             ),
             default_lifetime=DEFAULT_LIFETIME_S,
             heard_since=registration.heard_since,

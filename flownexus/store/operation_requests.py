@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -18,13 +17,12 @@ from flownexus.errors import (
     TooWideError,
     ValidationFailedError,
 )
-from flownexus.lwm2m.path import Path
-from flownexus.lwm2m.value import DataType
 from flownexus.operations import catalogue
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation
-from flownexus.operations.typed_value import KnownType, KnownTypes
+from flownexus.operations.redaction import redacted
 from flownexus.store import queries, send_for
+from flownexus.store.model import known_resources
 from flownexus.store.transaction import Transaction, transaction
 
 
@@ -95,9 +93,9 @@ def create(
 
     A key that the caller used for the same operation gives what was answered then. Raises NotFoundError where
     the endpoint was never seen, TooManyError where `max_queued` of its operations wait already, and
-    ValidationFailedError where a value is not of the type of the resource's model, or came without a type and
-    the resource has not been seen either, the key was used for another operation, or it would be
-    expired.
+    ValidationFailedError where the resource's model does not allow it, a value is not of the model's type or
+    out of its range, or came without a type and the resource has not been seen either, the key was used for
+    another operation, or it would be expired.
     """
     return transaction(
         pool, lambda current: create_within(current.connection, new, requested_by, key, max_queued)
@@ -125,7 +123,7 @@ def _add(
         queries.add_operation,
         endpoint=new.endpoint,
         operation=new.operation.kind,
-        **_columns(connection, new.operation),
+        **_columns(connection, new.operation, new.endpoint),
         priority=new.priority,
         requested_by=requested_by,
         idempotency_key=key,
@@ -161,31 +159,25 @@ def _added_before(
     )
 
 
-def _columns(connection: Connection, operation: catalogue.Operation) -> dict[str, Any]:
-    """Return the columns that a kind may have a field for."""
-    operation = operation.typed(_known_types(connection, operation.written))
+def _columns(
+    connection: Connection, operation: catalogue.Operation, endpoint: str | None = None
+) -> dict[str, Any]:
+    """Return the columns that a kind may have a field for, checked by the object models.
+
+    The versions of objects are those that the endpoint has; without one, the newest.
+    """
+    operation = operation.checked(known_resources(connection, endpoint, operation.resources))
+    shown = redacted(operation)
     path, paths = getattr(operation, "path", None), getattr(operation, "paths", None)
-    value = getattr(operation, "value", None)
+    value = getattr(shown, "value", None)
     return {
         "path": None if path is None else str(path),
         "paths": None if paths is None else list(map(str, paths)),
         "concerns": None if operation.concerns == operation.targets else list(map(str, operation.concerns)),
         "value": None if value is None else Jsonb(value),
+        "secret": None if shown is operation else Jsonb(getattr(operation, "value", None)),
         "arguments": getattr(operation, "arguments", None),
         "repeatable": getattr(operation, "repeatable", False),
-    }
-
-
-def _known_types(connection: Connection, resources: Iterable[Path]) -> KnownTypes:
-    """Return the data types that are known of these resources."""
-    wanted = [(path.object_id, path.resource_id) for path in resources]
-    if not wanted:
-        return {}
-    object_ids, resource_ids = map(list, zip(*wanted, strict=True))
-    rows = queries.known_data_types(connection, object_ids=object_ids, resource_ids=resource_ids)
-    return {
-        (object_id, resource_id): KnownType(DataType(data_type), by_model)
-        for object_id, resource_id, data_type, by_model in rows
     }
 
 

@@ -14,8 +14,10 @@ from psycopg import Connection, Cursor
 from psycopg_pool import ConnectionPool
 
 from flownexus.leshan.answers import readings_of
+from flownexus.leshan.nodes import hidden
 from flownexus.leshan.webhook import EventType, Item
 from flownexus.operations.lifecycle import ANSWERED, Settlement, Status
+from flownexus.operations.redaction import without_secrets
 from flownexus.store import queries, send
 from flownexus.store.operation_claims import Claim
 from flownexus.store.operation_settlement import write_settlement
@@ -51,6 +53,7 @@ def record(pool: ConnectionPool, telemetry: Telemetry, ends: Sequence[End]) -> l
     Values that cannot be stored end in dead_letter and do not change what the operation ends as. An endpoint
     whose row somebody else holds is not waited for. Raises what concerns_all() tells apart.
     """
+    ends = [end._replace(settlement=without_secrets(end.claim.operation, end.settlement)) for end in ends]
 
     def work(current: Transaction) -> list[Recorded]:
         recorded = _end(current.connection, ends)
@@ -119,7 +122,7 @@ def _store_values(current: Transaction, telemetry: Telemetry, ends: Iterable[End
     claims: list[Claim] = []
     for claim_, settlement, received in ends:
         found = readings_of(claim_.operation, settlement.content)
-        for rejection in found.rejected:
+        for rejection in map(hidden, found.rejected):
             _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
         if found.good:
             # The answer's own time: what ended at other times is stored together. A notification of the same
@@ -130,7 +133,8 @@ def _store_values(current: Transaction, telemetry: Telemetry, ends: Iterable[End
     if not items:
         return
     stored = telemetry.store(current, items)
-    for place, rejection in stored.rejected:
+    for place, told in stored.rejected:
+        rejection = hidden(told)
         _reject(connection, claims[place], f"{rejection.path}: {rejection.reason}", rejection.node)
 
 

@@ -24,6 +24,24 @@ def drop_partitions(connection: Connection, retention: float) -> int:
     return int(queries.drop_partitions(connection, retention=retention))
 
 
+def drop_roll_ups(connection: Connection, retention: float) -> int:
+    """Drop the partitions of roll-ups that ended more than `retention` seconds ago; return how many."""
+    _allow_time(connection)
+    return int(queries.drop_partitions_of(connection, parent="resource_hourly", retention=retention))
+
+
+def drop_logs(connection: Connection, retention: float) -> int:
+    """Drop the partitions of devices' logs that ended more than `retention` seconds ago; return how many."""
+    _allow_time(connection)
+    return int(queries.drop_partitions_of(connection, parent="device_log", retention=retention))
+
+
+def roll_up(connection: Connection, longest: float) -> bool:
+    """Roll up what was stored since the last time, in `longest` seconds at most; say whether more waits."""
+    _allow_time(connection)
+    return bool(queries.roll_up(connection, longest=longest))
+
+
 MAX_MARKS: Final = 100_000
 """How many marks are kept that have moved within the retention but not within MIN_MARK_RETENTION_S."""
 MIN_MARK_RETENTION_S: Final = 30 * 24 * 3600.0

@@ -9,14 +9,17 @@ from datetime import UTC, datetime, timedelta
 from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 from psycopg import Connection, Cursor
 
 from flownexus.leshan.nodes import Rejection, resource_node
 from flownexus.leshan.webhook import Item
+from flownexus.lwm2m.secret import SECRET_OBJECTS
 from flownexus.lwm2m.value import BadValueError, DataType, Reading, converted, time_from_milliseconds
 from flownexus.metrics import STORE_VALUES
 from flownexus.store import queries, send
 from flownexus.store.catalog import Catalog, ResourceType, TypeKey
+from flownexus.store.device_log import LogResources, log_resources, store_log
 from flownexus.store.transaction import Transaction, TryAgainError
 
 log = logging.getLogger(__name__)
@@ -128,6 +131,13 @@ class _Known:
         self.event_ids = IdBlocks(queries.next_event_id_block)
         self._lock = threading.Lock()
         self._identity: str | None = None
+        self._logs: LogResources | None = None
+
+    def logs(self, connection: Connection) -> LogResources:
+        """Return which resources are lines of a log."""
+        if self._logs is None:
+            self._logs = log_resources(connection)
+        return self._logs
 
     @property
     def identified(self) -> bool:
@@ -170,7 +180,12 @@ class Telemetry:
         if not known.identified:  # before the first ids are asked for, which may be deleted meanwhile
             known.holds_for(queries.catalog_identity(connection))
         endpoints = known.catalog.endpoints(connection, (item.endpoint for item in batch))
-        types = known.catalog.resource_types(connection, _data_types(batch))
+        wanted = _data_types(batch)
+        logs = known.logs(connection)
+        if any(key in logs or key[0] in SECRET_OBJECTS for key in wanted):
+            batch = self._store_logs(connection, _without_secrets(batch), endpoints, logs, received)
+            wanted = _data_types(batch)
+        types = known.catalog.resource_types(connection, wanted)
         rows = _Rows(
             iter(known.resource_ids.take(connection, sum(len(item.readings) for item in batch))),
             iter(known.event_ids.take(connection, sum(item.event_type is not None for item in batch))),
@@ -184,6 +199,36 @@ class Telemetry:
         if log.isEnabledFor(logging.DEBUG):
             transaction.after_commit(lambda: _tell(rows.resources, endpoints))
         return Stored(endpoints, rows.rejected)
+
+    def _store_logs(
+        self,
+        connection: Connection,
+        batch: Sequence[Item],
+        endpoints: Mapping[str, int],
+        logs: LogResources,
+        received: datetime,
+    ) -> Sequence[Item]:
+        """Write what of a batch is lines of logs, and return the rest."""
+        believed = (received - self.retention, received + MAX_CLOCK_SKEW)
+        rest: list[Item] = []
+        for item in batch:
+            others: list[Reading] = []
+            for reading in item.readings:
+                path = reading.path
+                cumulative = logs.get((path.object_id, path.resource_id))  # type: ignore[arg-type]  # it has three ids
+                if cumulative is None:
+                    others.append(reading)
+                    continue
+                store_log(
+                    connection,
+                    endpoints[item.endpoint],
+                    reading,
+                    time_of(item.time_ms, received, self.retention),
+                    believed,
+                    cumulative=cumulative,
+                )
+            rest.append(msgspec.structs.replace(item, readings=others))
+        return rest
 
     def _check_identity(self, known: _Known, identity: Cursor) -> None:
         """Raise TryAgainError where the ids that were used are of another catalog."""
@@ -281,6 +326,16 @@ class _Rows:
             del arrays["device_time_ms"]  # believed, all of them
             return send(connection, queries.raise_latest, **arrays)
         return None
+
+
+def _without_secrets(batch: Sequence[Item]) -> Sequence[Item]:
+    """Return a batch without values of objects that hold keys, which are not kept."""
+    return [
+        msgspec.structs.replace(
+            item, readings=[each for each in item.readings if each.path.object_id not in SECRET_OBJECTS]
+        )
+        for item in batch
+    ]
 
 
 def _tell(rows: Iterable[Row], endpoints: Mapping[str, int]) -> None:

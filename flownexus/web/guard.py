@@ -35,6 +35,8 @@ class Scope(StrEnum):
     """Queue and cancel operations."""
     READ = "read"
     """See operations, and endpoints with their values."""
+    ADMINISTER = "administer"
+    """Change tokens, profiles, models, firmware packages."""
 
 
 class UndeclaredScopeError(FlowNexusError):
@@ -120,7 +122,7 @@ _CALLERS: Final = {
     "flownexus-webhook-token": Principal("webhook", frozenset({Scope.INGEST})),
     "flownexus-hook-token": Principal("hook", frozenset({Scope.INGEST})),
     "flownexus-connector-token": Principal("connector", frozenset({Scope.DISPATCH, Scope.HOUSEKEEP})),
-    "flownexus-api-token": Principal("api", frozenset({Scope.OPERATE, Scope.READ})),
+    "flownexus-api-token": Principal("api", frozenset({Scope.ADMINISTER, Scope.OPERATE, Scope.READ})),
 }
 """Whom a token of each secret stands for, unless its line says otherwise."""
 

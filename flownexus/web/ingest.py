@@ -19,6 +19,7 @@ from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import HOOK, Guard, Scope, guard_from_secrets
+from flownexus.web.models import add_models_for_leshan
 
 log = logging.getLogger(__name__)
 
@@ -93,4 +94,6 @@ def create_app(
     if kind in DOCUMENTED_PATHS:
         for each, path in DOCUMENTED_PATHS.items():
             add_route(path, each)
+    if kind is Kind.REGISTRATION:
+        add_models_for_leshan(app, pool)
     return app

@@ -223,8 +223,8 @@ def test_a_device_that_answers_an_error_is_asked_again_after_a_growing_delay_and
     ("operation", "path", "more", "code"),
     [
         ("read", "/3303/7/5700", {}, "4.04"),
-        ("write", TEMPERATURE, {"value": {"type": "FLOAT", "value": 20.5}}, "4.05"),
-        ("execute", "/3/0/0", {}, "4.05"),
+        ("write", "/3/7/15", {"value": "Asia/Seoul"}, "4.04"),
+        ("execute", "/3/7/4", {}, "4.04"),
         ("observe", "/3303/7/5700", {}, "4.04"),
     ],
 )

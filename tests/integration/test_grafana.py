@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from deploy.grafana import statements
 from tests.fixtures.postgres import Database
+from tests.fixtures.roll_ups import roll_up_all
 
 PANELS = statements.panels()
 NOTES = statements.notes()
@@ -34,16 +35,14 @@ SELECT 'sim-000' || n, n < 4, CASE n WHEN 3 THEN 'UQ' ELSE 'U' END, 300,
        now() - n * interval '1 min', now() - n * interval '1 min' + interval '300 s'
 FROM generate_series(1, 5) n;
 INSERT INTO resource_type (object_id, resource_id, data_type)
-VALUES (3303, 5700, 'FLOAT'), (3, 3, 'STRING'), (3, 9, 'INTEGER'), (4, 2, 'INTEGER'), (3, 10, 'INTEGER'),
-       (20, 4014, 'OPAQUE')
+VALUES (3303, 5700, 'FLOAT'), (3, 3, 'STRING'), (3, 9, 'INTEGER'), (4, 2, 'INTEGER'), (3, 10, 'INTEGER')
 ON CONFLICT DO NOTHING;
 INSERT INTO resource (time, id, endpoint_id, resource_type_id, object_instance_id, float_value)
 SELECT now() - i * interval '10 s', i * 10 + e.id, e.id, t.id, 0, 20 + i % 10
 FROM generate_series(1, 1000) i, endpoint e, resource_type t
 WHERE t.object_id = 3303 AND t.resource_id = 5700 AND e.name IN ('sim-0001', 'sim-0002');
-INSERT INTO resource (time, id, endpoint_id, resource_type_id, object_instance_id, opaque_value)
-SELECT now(), 100000, e.id, t.id, 0, 'restarted'
-FROM endpoint e, resource_type t WHERE t.object_id = 20 AND t.resource_id = 4014 AND e.name = 'sim-0001';
+INSERT INTO device_log (time, endpoint_id, object_id, object_instance_id, resource_id, severity, message)
+SELECT now(), id, 20, 0, 4014, 5, 'restarted' FROM endpoint WHERE name = 'sim-0001';
 INSERT INTO resource_latest (time, resource_id, endpoint_id, resource_type_id, object_instance_id,
                              float_value, integer_value, string_value)
 SELECT now() - interval '10 s', 11, e.id, t.id, 0, CASE t.object_id WHEN 3303 THEN 21 END,
@@ -179,12 +178,13 @@ def test_the_lag_is_sampled_over_all_of_the_time(
 
 
 def test_a_series_is_never_more_than_the_buckets_asked_for_and_loses_no_value(
-    grafana: psycopg.Connection,
+    owner: psycopg.Connection[dict[str, Any]], grafana: psycopg.Connection
 ) -> None:
     sql = (
         "SELECT * FROM series(ARRAY['sim-0001', 'sim-0002', 'sim-0001'],"
         " ARRAY['/3303/0/5700', '/3/0/9'], %s, %s, %s)"
     )
+    roll_up_all(owner)
     end = datetime.now(UTC) + timedelta(minutes=1)
     for buckets in (1, 7, 500):
         for days in (1, 30, 365):

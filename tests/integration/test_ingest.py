@@ -884,7 +884,8 @@ def restore_data(database: Database, cluster: postgres.TestCluster, dump: Path) 
     with psycopg.connect(database.owner, autocommit=True) as connection:
         connection.execute(
             "TRUNCATE endpoint, endpoint_operation, resource_type, resource_model, resource, resource_latest,"
-            " event, event_resource, observe_plan, catalog_generation"
+            " operation_secret, object_model, object_model_resource, log_resource, device_log,"
+            " device_log_tail, event, event_resource, observe_plan, catalog_generation"
         )
         connection.execute("DELETE FROM schema_migration")
     run("pg_restore", "--data-only", "--disable-triggers", "--dbname", database.owner, str(dump))

@@ -233,10 +233,10 @@ def test_without_nats_an_operation_is_queued_all_the_same(
 
 def test_a_value_alone_takes_the_type_of_the_object_model(client: FlaskClient, world: World) -> None:
     world.endpoint()
-    write = body(operation="write", path="/3303/0/5601", value=5)
+    write = body(operation="write", path="/3341/0/5548", value=5)
     assert client.post("/", json=write).get_json()["value"] == {"type": "FLOAT", "value": "5.0"}
     world.execute(
-        "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (3303, 5601, 'OPAQUE')"
+        "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (3341, 5548, 'OPAQUE')"
     )
     assert client.post("/", json=write).get_json()["value"] == {"type": "FLOAT", "value": "5.0"}
 

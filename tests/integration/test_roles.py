@@ -15,14 +15,18 @@ from tests.fixtures.postgres import PURPOSES, ROLES, Database, TestCluster
 REGISTRATION = (
     "registered, registration_id, address, lifetime, binding, lwm2m_version, objects, contact_count, "
     "last_seen_at, expires_at, reconcile_at, heard_since, registered_at, content_formats, awake_time_s, "
-    "awake_time_told"
+    "awake_time_told, object_versions"
 )
 WRITES_VALUES = {
     "catalog_identity": "SELECT",
     "dead_letter": "INSERT (kind, reason, item, source, lane, seq)",
+    "device_log": "INSERT",
+    "device_log_id": "USAGE",
+    "device_log_tail": "SELECT, INSERT, UPDATE (content)",
     "event": "INSERT",
     "event_id_block": "USAGE",
     "event_resource": "INSERT",
+    "log_resource": "SELECT",
     "resource": "INSERT",
     "resource_id_block": "USAGE",
     "resource_latest": "SELECT, INSERT, UPDATE",
@@ -34,22 +38,33 @@ READS_ALL = {
     "awake_time()": "EXECUTE",
     "dead_letter": "SELECT",
     "delivery_mark": "SELECT",
+    "device_log": "SELECT",
     "endpoint": "SELECT",
     "endpoint_operation": "SELECT",
     "event": "SELECT",
+    "event_name()": "EXECUTE",
     "event_resource": "SELECT",
+    "event_type": "SELECT",
     "firmware": "SELECT",
+    "log_entry": "SELECT",
+    "log_resource": "SELECT",
+    "named_event": "SELECT",
+    "object_model": "SELECT",
+    "object_model_resource": "SELECT",
     "observe_plan": "SELECT",
     "presence()": "EXECUTE",
     "registration_refusal": "SELECT",
     "resource": "SELECT",
+    "resource_hourly": "SELECT",
     "resource_latest": "SELECT",
     "resource_model": "SELECT",
     "resource_type": "SELECT",
+    "roll_up_state": "SELECT",
     "schema public": "USAGE",
     "series()": "EXECUTE",
     "telemetry": "SELECT",
     "telemetry_latest": "SELECT",
+    "value_event": "SELECT",
 }
 GRANTS = {
     "flownexus_ingest": {
@@ -60,6 +75,8 @@ GRANTS = {
         "endpoint_operation": "SELECT (endpoint_id, operation_type, path, registration_id, status), "
         "INSERT (endpoint_id, operation_type, path, priority, registration_id, requested_by), "
         "UPDATE (status, reason, finished_at)",
+        "object_model": "SELECT",
+        "object_model_resource": "SELECT",
         "observe_plan": "SELECT",
         "registration_refusal": "SELECT, INSERT (endpoint, address, cause, detail, count), "
         "UPDATE (detail, count, last_at), DELETE",
@@ -72,27 +89,42 @@ GRANTS = {
         "lease_expires_at, result, reason, last_attempt_at, finished_at, not_before, formats_refused, "
         "last_verdict)",
         "next_operation()": "EXECUTE",
+        "operation_secret": "SELECT",
     },
     "flownexus_api": {
         "awake_time()": "EXECUTE",
         "endpoint": "SELECT",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
-        "requested_by, expires_at), "
+        "requested_by, expires_at, has_secret), "
         "UPDATE (status, reason, finished_at)",
         "event": "SELECT (time, endpoint_id, event_type)",
+        "event_name()": "EXECUTE",
+        "event_type": "SELECT",
+        "log_entry": "SELECT",
+        "named_event": "SELECT",
         "next_operation()": "EXECUTE",
+        "object_model": "SELECT, INSERT (object_id, version, name, multiple, xml, added_by), DELETE",
+        "object_model_resource": "SELECT, INSERT",
+        "operation_secret": "INSERT",
         "presence()": "EXECUTE",
+        "refresh_resource_models()": "EXECUTE",
         "registration_refusal": "SELECT",
+        "resource_hourly": "SELECT",
+        "roll_up_state": "SELECT",
         "resource_model": "SELECT",
         "resource_type": "SELECT",
         "schema public": "USAGE",
         "telemetry_latest": "SELECT",
+        "value_event": "SELECT",
+        "version_order()": "EXECUTE",
     },
     "flownexus_housekeeping": {
         "dead_letter": "SELECT (id, received_at), DELETE",
         "delivery_mark": "SELECT, DELETE",
         "drop_partitions()": "EXECUTE",
+        "drop_partitions_of()": "EXECUTE",
+        "roll_up()": "EXECUTE",
         "endpoint": "SELECT, UPDATE (registered, reconcile_at)",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, priority, "
         "registration_id, requested_by), UPDATE (status, attempts, retry_after_contact, lease_expires_at, "
@@ -121,17 +153,22 @@ GRANTS = {
         "endpoint": "SELECT",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
-        "requested_by, expires_at), "
+        "requested_by, expires_at, has_secret), "
         "UPDATE (status, reason, finished_at)",
         "event": "SELECT (time, endpoint_id, event_type)",
         "next_operation()": "EXECUTE",
+        "object_model_resource": "SELECT",
+        "operation_secret": "INSERT",
         "resource": "SELECT",
+        "resource_hourly": "SELECT",
         "resource_latest": "SELECT",
         "resource_model": "SELECT",
         "resource_type": "SELECT",
+        "roll_up_state": "SELECT",
         "schema public": "USAGE",
         "series()": "EXECUTE",
         "telemetry_latest": "SELECT",
+        "version_order()": "EXECUTE",
     },
     "flownexus_grafana": READS_ALL,
     "flownexus_reader": READS_ALL,
@@ -187,12 +224,23 @@ EVERYBODY_ELSES = (
     "UPDATE dead_letter SET item = ''",
     "UPDATE endpoint SET name = 'x'",
     "UPDATE endpoint_operation SET value = '1'",
+    "UPDATE operation_secret SET value = '1'",
     "UPDATE endpoint_operation SET path = '/1'",
     "UPDATE endpoint_operation SET requested_by = 'x'",
     "INSERT INTO observe_plan (object_id) VALUES (9)",
     "UPDATE observe_plan SET enabled = false",
     "UPDATE resource_model SET name = 'x'",
+    "UPDATE object_model SET added_by = 'x'",
+    "UPDATE object_model_resource SET operations = 'RW'",
+    "DELETE FROM object_model_resource",
     "UPDATE catalog_generation SET generation = 0",
+    "UPDATE roll_up_state SET rolled_until = now()",
+    "INSERT INTO log_resource (object_id, resource_id) VALUES (3, 0)",
+    "DELETE FROM device_log",
+    "INSERT INTO event_type (name, paths) VALUES ('x', '{/3}')",
+    "UPDATE device_log SET message = 'x'",
+    "INSERT INTO resource_hourly (time) VALUES (now())",
+    "DELETE FROM resource_hourly",
     "INSERT INTO firmware (version) VALUES ('1')",
     "SELECT * FROM resource_default",
     "INSERT INTO resource_default (time) VALUES (now())",
@@ -225,6 +273,8 @@ HOUSEKEEPING_S = (
     "DELETE FROM delivery_mark",
     "SELECT make_partitions(1)",
     "SELECT drop_partitions('400 days')",
+    "SELECT drop_partitions_of('event', '400 days')",
+    "SELECT roll_up('1 h')",
     "SELECT forget_operations('400 days', 1)",
     "SELECT forget_endpoints('400 days', 1, 1)",
     "UPDATE endpoint_operation SET created_at = now()",
@@ -240,11 +290,13 @@ READ_BACK = (
     "SELECT * FROM telemetry",
     "SELECT * FROM series('{a}', '{/3/0/9}', now() - interval '1 h', now())",
     "SELECT item FROM dead_letter",
+    "SELECT message FROM device_log",
     "SELECT * FROM firmware",
 )
 """What functions have no need to read."""
 REFUSED = {
     "ingest": (
+        "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
         *READ_BACK,
@@ -277,6 +329,8 @@ REFUSED = {
         "UPDATE endpoint_operation SET arguments = '1'",
     ),
     "api": (
+        "SELECT * FROM operation_secret",
+        "DELETE FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
         *READ_BACK,
@@ -293,6 +347,7 @@ REFUSED = {
         "UPDATE endpoint SET registered = true",
     ),
     "housekeeping": (
+        "SELECT * FROM operation_secret",
         *CLAIMS,
         *READ_BACK,
         "SELECT * FROM telemetry_latest",
@@ -305,6 +360,7 @@ REFUSED = {
         "UPDATE resource_latest SET float_value = 0",
     ),
     "console": (
+        "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
         *(statement for statement in WRITES if "endpoint_operation" not in statement),
@@ -324,8 +380,20 @@ REFUSED = {
         "UPDATE endpoint_operation SET result = '{}'",
         "INSERT INTO endpoint_operation (registration_id) VALUES ('x')",
     ),
-    "grafana": (*HOUSEKEEPING_S, *CLAIMS, *WRITES, "SELECT * FROM next_operation(1)"),
-    "reader": (*HOUSEKEEPING_S, *CLAIMS, *WRITES, "SELECT * FROM next_operation(1)"),
+    "grafana": (
+        "SELECT * FROM operation_secret",
+        *HOUSEKEEPING_S,
+        *CLAIMS,
+        *WRITES,
+        "SELECT * FROM next_operation(1)",
+    ),
+    "reader": (
+        "SELECT * FROM operation_secret",
+        *HOUSEKEEPING_S,
+        *CLAIMS,
+        *WRITES,
+        "SELECT * FROM next_operation(1)",
+    ),
 }
 
 

@@ -37,13 +37,13 @@ def month(ahead: int) -> str:
     return f"y{months // 12}m{months % 12 + 1:02}"
 
 
-@pytest.mark.parametrize("parent", ["resource", "event", "event_resource"])
+@pytest.mark.parametrize("parent", ["resource", "event", "event_resource", "resource_hourly", "device_log"])
 def test_partitions_are_there_from_the_start_and_made_ahead(
     owner: psycopg.Connection, housekeeping: psycopg.Connection, parent: str
 ) -> None:
     first = [f"{parent}_{month(ahead)}" for ahead in range(3)]
     assert partitions(owner, parent) == sorted([f"{parent}_default", *first])
-    assert housekeeping.execute("SELECT make_partitions(4)").fetchone() == (6,)
+    assert housekeeping.execute("SELECT make_partitions(4)").fetchone() == (10,)
     assert housekeeping.execute("SELECT make_partitions(4)").fetchone() == (0,)
     assert f"{parent}_{month(4)}" in partitions(owner, parent)
 

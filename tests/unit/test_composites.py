@@ -13,15 +13,16 @@ from flownexus.leshan.requests import Call, call_of
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, Reading
 from flownexus.operations.catalogue import ObserveComposite, ReadComposite
+from flownexus.operations.known_resource import KnownResource, ModelOfResource
 from flownexus.operations.new_operation import parse_operation
-from flownexus.operations.typed_value import KnownType
 from flownexus.operations.write_format import WriteFormat, write_formats
 
 PATHS = ["/3303/0/5700", "/3/0/9"]
 IN_ORDER = (Path(3, 0, 9), Path(3303, 0, 5700))
 READ = {"endpoint": "sim-0001", "operation": "read-composite", "paths": PATHS}
 WRITE = {"endpoint": "sim-0001", "operation": "write-composite"}
-KNOWN = {(3, 15): KnownType(DataType.STRING, True), (3442, 120): KnownType(DataType.INTEGER, True)}
+MODEL = ModelOfResource("1.0", "Name", "RW")
+KNOWN = {(3, 15): KnownResource(DataType.STRING, MODEL), (3442, 120): KnownResource(DataType.INTEGER, MODEL)}
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_line_of_a_secret_may_give_its_token_a_name_and_fewer_scopes(secrets: Path) -> None:
     (secrets / "flownexus-api-token").write_text("one\ntwo ann\nthree dashboard read\n")
     guard = guard_from_secrets("flownexus-api-token")
-    all_scopes = frozenset({Scope.OPERATE, Scope.READ})
+    all_scopes = frozenset({Scope.ADMINISTER, Scope.OPERATE, Scope.READ})
     assert [guard.principal("/", f"Bearer {token}") for token in ("one", "two", "three")] == [
         Principal("api", all_scopes),
         Principal("ann", all_scopes),

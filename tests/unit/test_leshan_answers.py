@@ -36,6 +36,10 @@ class TestJudge:
     def test_leshan_tells_when_it_received_an_answer(self, told: Any, time_ms: int | None) -> None:
         assert judge(success(time=told)).time_ms == time_ms
 
+    def test_values_have_the_device_s_own_time_where_it_says_one(self) -> None:
+        assert judge(success(time=1795344335807, timestamp=1795344000000)).time_ms == 1795344000000
+        assert judge(success(time=1795344335807, timestamp="soon")).time_ms == 1795344335807
+
     def test_an_observe_without_the_observe_option_is_refused_and_has_its_content(self) -> None:
         outcome = judge(success(content={"id": 1}, observed=False, time=7))
         assert outcome == Outcome(Verdict.REFUSED, NOT_OBSERVED, "CONTENT(205)", {"id": 1}, 7)

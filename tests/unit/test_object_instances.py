@@ -12,14 +12,18 @@ from flownexus.leshan.requests import Call, call_of
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
 from flownexus.operations.catalogue import Create, Delete, Write
+from flownexus.operations.known_resource import KnownResource, ModelOfResource
 from flownexus.operations.lifecycle import Attempt, Status, settle, settle_expired
 from flownexus.operations.new_operation import parse_operation
-from flownexus.operations.typed_value import KnownType
 from flownexus.operations.write_format import WriteFormat
 
 CREATE = {"endpoint": "sim-0001", "operation": "create", "path": "/3442", "value": {"resources": {"120": 7}}}
 WRITE = CREATE | {"operation": "write", "path": "/3442/1"}
-KNOWN = {(3442, 120): KnownType(DataType.INTEGER, True), (3442, 1110): KnownType(DataType.STRING, True)}
+MODEL = ModelOfResource("1.0", "Name", "RW")
+KNOWN = {
+    (3442, 120): KnownResource(DataType.INTEGER, MODEL),
+    (3442, 1110): KnownResource(DataType.STRING, MODEL),
+}
 SEVEN = {"kind": "singleResource", "id": 120, "type": "INTEGER", "value": "7"}
 
 

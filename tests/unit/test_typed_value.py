@@ -4,11 +4,17 @@ import pytest
 
 from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.value import DataType
-from flownexus.operations.typed_value import KnownType, typed_value
+from flownexus.lwm2m.value_range import parse_range
+from flownexus.operations.known_resource import KnownResource, ModelOfResource
+from flownexus.operations.typed_value import typed_value
 
 
-def seen(data_type: DataType) -> KnownType:
-    return KnownType(data_type, by_model=False)
+def seen(data_type: DataType) -> KnownResource:
+    return KnownResource(data_type)
+
+
+def modelled(data_type: DataType, range_: str | None = None) -> KnownResource:
+    return KnownResource(data_type, ModelOfResource("1.0", "Dimmer", "RW", parse_range(range_)))
 
 
 class TestTypedValue:
@@ -33,7 +39,7 @@ class TestTypedValue:
         "value", [{"type": "STRING", "value": "1"}, {"type": "STRING", "values": {"0": "1"}}]
     )
     def test_a_type_is_that_of_the_object_s_model(self, value: object) -> None:
-        model = KnownType(DataType.INTEGER, by_model=True)
+        model = modelled(DataType.INTEGER)
         with pytest.raises(
             ValidationFailedError,
             match="value: the type is INTEGER, as the object's model has it, not STRING",
@@ -41,3 +47,42 @@ class TestTypedValue:
             typed_value(value, model)
         assert typed_value(value, seen(DataType.INTEGER))["type"] == "STRING"
         assert typed_value(1, model) == {"type": "INTEGER", "value": "1"}
+
+    @pytest.mark.parametrize(
+        ("data_type", "range_", "value", "wrong"),
+        [
+            (DataType.INTEGER, "0..100", 101, "101 is out of range: 0..100"),
+            (DataType.INTEGER, "0..100", {"type": "INTEGER", "value": -1}, "-1 is out of range: 0..100"),
+            (DataType.FLOAT, "0; 3.8..20.5", 3.7, "3.7 is out of range: 0; 3.8..20.5"),
+            (DataType.INTEGER, "0: off\n1: on", 2, "2 is out of range: 0: off; 1: on"),
+            (DataType.STRING, "1..4 bytes", "Käse", "it has 5 bytes: 1..4 bytes"),
+            (DataType.OPAQUE, "0..2 bytes", "abcdef", "it has 3 bytes: 0..2 bytes"),
+            (
+                DataType.INTEGER,
+                "0..100",
+                {"type": "INTEGER", "values": {"0": 7, "1": 700}},
+                "700 is out of range: 0..100",
+            ),
+        ],
+    )
+    def test_a_value_out_of_the_model_s_range_is_refused_with_the_range(
+        self, data_type: DataType, range_: str, value: object, wrong: str
+    ) -> None:
+        with pytest.raises(ValidationFailedError) as refusal:
+            typed_value(value, modelled(data_type, range_))
+        assert refusal.value.detail == f"value: {wrong}, as the object's model has it"
+
+    @pytest.mark.parametrize(
+        ("data_type", "range_", "value"),
+        [
+            (DataType.INTEGER, "0..100", 100),
+            (DataType.FLOAT, "0; 3.8..20.5", 0),
+            (DataType.STRING, "0..255", "a text whose model does not say bytes"),
+            (DataType.INTEGER, "255", 256),
+            (DataType.INTEGER, "8 bit", 256),
+        ],
+    )
+    def test_a_value_within_the_range_or_of_a_range_that_says_nothing_sure_is_taken(
+        self, data_type: DataType, range_: str, value: object
+    ) -> None:
+        assert typed_value(value, modelled(data_type, range_))["type"] == data_type

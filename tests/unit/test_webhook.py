@@ -143,7 +143,9 @@ def test_object_10240_is_a_registration_event(resource_id: int, event_type: Even
             }
         }
     )
-    assert told.registration == Registration("aBc", "127.0.0.1:40000", 300, "U", "1.1", ("/3/0",))
+    assert told.registration == Registration(
+        "aBc", "127.0.0.1:40000", 300, "U", "1.1", ("/3/0",), object_versions={}
+    )
 
 
 def test_another_resource_of_object_10240_is_a_plain_value() -> None:

@@ -137,16 +137,13 @@ def device() -> dashboard.Dashboard:
             rows(
                 "log",
                 """
-                SELECT r.time, coalesce(r.string_value, encode(r.opaque_value, 'escape')) AS data
-                FROM resource r
-                WHERE r.endpoint_id = (SELECT id FROM endpoint WHERE name = ${endpoint:sqlstring})
-                  AND r.resource_type_id = (
-                      SELECT id FROM resource_type WHERE object_id = 20 AND resource_id = 4014)
-                  AND $__timeFilter(r.time)
-                ORDER BY r.time DESC LIMIT 200
+                SELECT time, severity_name AS severity, source, message
+                FROM log_entry
+                WHERE endpoint = ${endpoint:sqlstring} AND $__timeFilter(time)
+                ORDER BY time DESC LIMIT 200
                 """,
                 width=24,
-                description="Object 20, event log: its resource 4014, log data.",
+                description="Entries of its log; what is no text is in hex.",
             )
         )
     )

@@ -2,18 +2,18 @@
 -- In id order, so that writers never wait for each other in a circle.
 SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY UPDATE;
 
--- name: register(registration_id, address, lifetime, binding, version, objects, heard_since, look_after, date, default_lifetime, endpoint_id, content_formats, awake_s, awake_told)!
+-- name: register(registration_id, address, lifetime, binding, version, objects, heard_since, look_after, date, default_lifetime, endpoint_id, content_formats, awake_s, awake_told, object_versions)!
 -- Times are by PostgreSQL's clock, which they are compared to; dates of registrations by their sender's.
 UPDATE endpoint SET
     registered = true, registration_id = :registration_id::text, address = :address::text, lifetime = :lifetime::bigint,
     binding = :binding::text, lwm2m_version = :version::text, content_formats = coalesce(:content_formats::integer[], content_formats),
-    objects = coalesce(:objects::text[], objects),
+    objects = coalesce(:objects::text[], objects), object_versions = coalesce(:object_versions::jsonb, object_versions),
     contact_count = contact_count + 1, last_seen_at = statement_timestamp(), expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, :default_lifetime)),
     heard_since = coalesce(:heard_since::timestamptz, heard_since), reconcile_at = statement_timestamp() + :look_after::interval,
     registered_at = greatest(registered_at, :date::timestamptz), awake_time_s = :awake_s::double precision, awake_time_told = :awake_told
 WHERE id = :endpoint_id;
 
--- name: update_registration(registration_id, address, lifetime, binding, version, objects, heard_since, default_lifetime, endpoint_id, content_formats, awake_s, awake_told)!
+-- name: update_registration(registration_id, address, lifetime, binding, version, objects, heard_since, default_lifetime, endpoint_id, content_formats, awake_s, awake_told, object_versions)!
 -- What an update does not say stays as it was. Other objects, and a gap in what Leshan heard, are looked at soon;
 -- as a rule the time stays, and its index with it.
 UPDATE endpoint SET
@@ -21,7 +21,8 @@ UPDATE endpoint SET
     address = coalesce(:address::text, address), lifetime = coalesce(:lifetime::bigint, lifetime),
     binding = coalesce(:binding::text, binding), lwm2m_version = coalesce(:version::text, lwm2m_version),
     content_formats = coalesce(:content_formats::integer[], content_formats),
-    objects = coalesce(:objects::text[], objects), contact_count = contact_count + 1, last_seen_at = statement_timestamp(),
+    objects = coalesce(:objects::text[], objects), object_versions = coalesce(:object_versions::jsonb, object_versions),
+    contact_count = contact_count + 1, last_seen_at = statement_timestamp(),
     expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, lifetime, :default_lifetime)),
     awake_time_s = coalesce(:awake_s::double precision, awake_time_s), awake_time_told = :awake_told,
     heard_since = coalesce(:heard_since::timestamptz, heard_since),

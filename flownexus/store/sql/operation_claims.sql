@@ -14,7 +14,8 @@ SET status = 'SENDING', attempts = o.attempts + 1, fence = nextval('claim_fence'
     lease_expires_at = clock_timestamp() + make_interval(secs => :lease), not_before = NULL
 FROM next_operation(:endpoint_id) AS chosen
 WHERE o.id = chosen.id AND coalesce(o.status = 'QUEUED', false)
-RETURNING o.id, o.fence, o.endpoint_id, chosen.contact_count, o.operation_type AS operation, o.path, o.paths, o.value,
+RETURNING o.id, o.fence, o.endpoint_id, chosen.contact_count, o.operation_type AS operation, o.path, o.paths,
+          coalesce((SELECT s.value FROM operation_secret s WHERE o.has_secret AND s.operation_id = o.id), o.value) AS value,
           o.arguments, o.repeatable, o.attempts,
           (SELECT write_format FROM endpoint WHERE id = :endpoint_id) AS write_format,
           (SELECT content_formats FROM endpoint WHERE id = :endpoint_id) AS content_formats, o.formats_refused;

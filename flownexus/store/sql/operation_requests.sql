@@ -1,18 +1,13 @@
--- name: known_data_types(object_ids, resource_ids)
--- By their models, whether they were seen or not; without a model as they were seen.
-SELECT object_id, resource_id, coalesce(m.data_type, t.data_type), m.data_type IS NOT NULL
-FROM unnest(:object_ids::integer[], :resource_ids::integer[]) AS wanted(object_id, resource_id)
-LEFT JOIN resource_model m USING (object_id, resource_id)
-LEFT JOIN resource_type t USING (object_id, resource_id)
-WHERE coalesce(m.data_type, t.data_type) IS NOT NULL;
-
--- name: add_operation(endpoint, operation, path, paths, concerns, value, arguments, repeatable, priority, requested_by, idempotency_key, fingerprint, not_before, expires_at, expires_in, max_queued)^
+-- name: add_operation(endpoint, operation, path, paths, concerns, value, secret, arguments, repeatable, priority, requested_by, idempotency_key, fingerprint, not_before, expires_at, expires_in, max_queued)^
 -- None where the endpoint was never seen, has too many that wait, the key was used before, or it would be expired.
+WITH added AS (
 INSERT INTO endpoint_operation (endpoint_id, operation_type, path, paths, concerns, value, arguments, repeatable,
-                                priority, requested_by, idempotency_key, request_fingerprint, not_before, expires_at)
+                                priority, requested_by, idempotency_key, request_fingerprint, not_before, expires_at,
+                                has_secret)
 SELECT e.id, :operation, :path::text, :paths::text[], :concerns::text[], :value, :arguments, :repeatable, :priority,
        :requested_by, :idempotency_key::text, :fingerprint::bytea, :not_before::timestamptz,
-       coalesce(:expires_at::timestamptz, clock_timestamp() + make_interval(secs => :expires_in::double precision))
+       coalesce(:expires_at::timestamptz, clock_timestamp() + make_interval(secs => :expires_in::double precision)),
+       :secret::jsonb IS NOT NULL
 FROM endpoint e
 WHERE e.name = :endpoint AND coalesce(:expires_at::timestamptz > clock_timestamp(), true)
   AND (SELECT count(*)
@@ -22,7 +17,11 @@ WHERE e.name = :endpoint AND coalesce(:expires_at::timestamptz > clock_timestamp
 ON CONFLICT (coalesce(requested_by, 'api'), idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
 RETURNING id, :endpoint::text AS endpoint, operation_type AS operation, path, paths, value, arguments, repeatable,
           priority, status, attempts, result, reason, created_at, last_attempt_at, finished_at, requested_by,
-          not_before, expires_at;
+          not_before, expires_at
+), kept AS (
+INSERT INTO operation_secret (operation_id, value) SELECT id, :secret::jsonb FROM added WHERE :secret::jsonb IS NOT NULL
+)
+SELECT * FROM added;
 
 -- name: operation_of_key(requested_by, idempotency_key)^
 SELECT id, request_fingerprint FROM endpoint_operation

@@ -15,6 +15,12 @@ SELECT make_partitions(:months_ahead);
 -- name: drop_partitions(retention)$
 SELECT drop_partitions(make_interval(secs => :retention));
 
+-- name: drop_partitions_of(parent, retention)$
+SELECT drop_partitions_of(:parent, make_interval(secs => :retention));
+
+-- name: roll_up(longest)$
+SELECT roll_up(make_interval(secs => :longest));
+
 -- name: forget_endpoints(unseen, max_kept, limit)$
 SELECT forget_endpoints(make_interval(secs => :unseen), :max_kept, :limit);
 

@@ -150,7 +150,7 @@ ROWS: Mapping[str, Rows] = {
     "operations": [operation()],
     "cancel_operation": [()],
     "why_facts": [WAITS],
-    "known_data_types": [],
+    "known_resources": [],
 }
 
 

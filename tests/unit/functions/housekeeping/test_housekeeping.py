@@ -28,6 +28,8 @@ ROWS: Mapping[str, Rows] = {
     "forget_marks": [()],
     "forget_endpoints": [(4,)],
     "forget_dead_letters": [(), (), ()],
+    "drop_partitions_of": [(2,)],
+    "roll_up": [(False,)],
 }
 
 
@@ -52,6 +54,9 @@ def test_the_clock_s_call_has_a_round_done_and_told(
         "marks_forgotten": 1,
         "endpoints_forgotten": 4,
         "dead_letters_forgotten": 3,
+        "roll_ups_dropped": 2,
+        "logs_dropped": 2,
+        "rolled_up": 1,
     }
     assert hints.published == [Hint(HintKind.QUEUED, "sim-0001"), Hint(HintKind.QUEUED, "sim-0002")]
 
@@ -78,6 +83,16 @@ def test_how_long_things_are_kept_is_a_setting_each(
     start(statements, **{setting: "1000h"}).send("POST", "/")
     [sent] = statements.of(statement)
     assert sent[parameter] == 1000 * 3600.0
+
+
+def test_roll_ups_and_logs_are_kept_as_long_as_their_settings_say(
+    start: Start, statements: Statements
+) -> None:
+    start(statements, roll_up_retention="1000h", log_retention="2000h").send("POST", "/")
+    assert statements.of("drop_partitions_of") == [
+        {"parent": "resource_hourly", "retention": 1000 * 3600.0},
+        {"parent": "device_log", "retention": 2000 * 3600.0},
+    ]
 
 
 def test_each_step_is_done_by_who_has_its_lock(start: Start, statements: Statements) -> None:

@@ -36,6 +36,9 @@ class Store:
             "forget_marks": 2,
             "forget_endpoints": 5,
             "forget_dead_letters": 6,
+            "drop_roll_ups": 8,
+            "roll_up": False,
+            "drop_logs": 9,
         }
 
     def function(self, name: str) -> Callable[..., Any]:
@@ -82,6 +85,9 @@ def test_a_round_says_what_it_did(store: Store) -> None:
         "marks_forgotten": 2,
         "endpoints_forgotten": 5,
         "dead_letters_forgotten": 6,
+        "roll_ups_dropped": 8,
+        "logs_dropped": 9,
+        "rolled_up": 1,
     }
     assert publisher.published == [Hint(HintKind.QUEUED, each) for each in "dac"]
 
@@ -99,7 +105,16 @@ def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(store: S
         "endpoints_to_hint",
         "forget_finished",
     ]
-    seldom = ["make_partitions", "drop_partitions", "forget_marks", "forget_endpoints", "forget_dead_letters"]
+    seldom = [
+        "roll_up",
+        "make_partitions",
+        "drop_partitions",
+        "forget_marks",
+        "forget_endpoints",
+        "forget_dead_letters",
+        "drop_roll_ups",
+        "drop_logs",
+    ]
     assert store.asked[:first] == [*often, *seldom]
     assert store.asked[first:] == often
 
@@ -111,6 +126,27 @@ def test_maintenance_that_was_left_is_tried_again(store: Store) -> None:
     assert (summary["partitions_made"], summary["partitions_dropped"]) == (None, 1)
     housekeeper.do_round()
     assert store.asked.count("make_partitions") == 2
+
+
+def test_what_is_left_to_roll_up_is_rolled_up_in_steps_and_then_not_for_a_while(store: Store) -> None:
+    housekeeper = housekeeper_with(Hints())
+    more = [True, True, False]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounds, "roll_up", lambda *_: more.pop(0))
+        assert housekeeper.do_round()["rolled_up"] == 3
+        assert "rolled_up" not in housekeeper.do_round()
+
+
+def test_a_backlog_of_roll_ups_does_not_hold_up_the_round(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    housekeeper = housekeeper_with(Hints())
+    store.answers["roll_up"] = True
+    monkeypatch.setattr(rounds, "ROLL_UP_PATIENCE_S", 0.01)
+    for _ in range(2):
+        steps = housekeeper.do_round()["rolled_up"]
+        assert steps is not None
+        assert steps >= 1
 
 
 def test_what_another_round_is_at_is_left_to_it(store: Store) -> None:
@@ -130,7 +166,13 @@ def test_a_retention_below_a_day_is_a_refusal_to_start(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("name", "minimum"),
-    [("mark_retention", 720), ("endpoint_retention", 24), ("dead_letter_retention", 24)],
+    [
+        ("mark_retention", 720),
+        ("endpoint_retention", 24),
+        ("dead_letter_retention", 24),
+        ("roll_up_retention", 24),
+        ("log_retention", 24),
+    ],
 )
 def test_a_retention_that_is_too_short_is_a_refusal_to_start(
     monkeypatch: pytest.MonkeyPatch, name: str, minimum: int

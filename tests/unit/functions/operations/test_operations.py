@@ -15,6 +15,7 @@ from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import parse_operation
 from flownexus.operations.why import Facts
 from flownexus.store.endpoint_values import Endpoint, Value
+from flownexus.store.model import _KnownRow
 from flownexus.store.operation_requests import Operation, _KeyUse
 from flownexus.web.guard import Scope
 from tests.fixtures.function import Start
@@ -41,6 +42,14 @@ def operation(id_: int = 41, status: Status = Status.QUEUED, **more: Any) -> Ope
     )
 
 
+def known(
+    object_id: int, resource_id: int, data_type: str | None, operations: str | None = None
+) -> _KnownRow:
+    """Return what is known of a resource; it has a model where that allows `operations`."""
+    version, name = (None, None) if operations is None else ("1.1", "Lifetime")
+    return _KnownRow(object_id, resource_id, data_type, version, name, operations, None)
+
+
 _COLUMNS: dict[str, Any] = dict.fromkeys(Facts._fields)
 WAITS = Facts(
     **_COLUMNS
@@ -55,7 +64,7 @@ ROWS: Mapping[str, Rows] = {
     "operations": [operation()],
     "cancel_operation": [()],
     "why_facts": [WAITS],
-    "known_data_types": [],
+    "known_resources": [],
     "only_read": [()],
     "endpoints": [Endpoint("sim-0001", True, CREATED)],
     "endpoint_ids": [("sim-0001", 7)],
@@ -112,16 +121,18 @@ def test_what_is_asked_is_queued_for_who_asks_and_is_a_hint(
 
 
 def test_a_plain_value_is_written_as_the_type_that_was_seen(start: Start, statements: Statements) -> None:
-    statements.rows["known_data_types"] = [(1, 1, "INTEGER", False)]
+    statements.rows["known_resources"] = [known(1, 1, "INTEGER")]
     assert start(statements).send("POST", "/", WRITE | {"value": 240}).status_code == 201
-    assert statements.of("known_data_types") == [{"object_ids": [1], "resource_ids": [1]}]
+    assert statements.of("known_resources") == [
+        {"endpoint": "sim-0001", "object_ids": [1], "resource_ids": [1]}
+    ]
     assert statements.of("add_operation")[0]["value"].obj == WRITE["value"]
 
 
 def test_a_plain_value_of_a_resource_never_seen_is_refused_with_what_would_be_right(
     start: Start, statements: Statements, hints: Hints
 ) -> None:
-    statements.rows["known_data_types"] = []
+    statements.rows["known_resources"] = [known(1, 1, None)]
     answer = start(statements).send("POST", "/", WRITE | {"value": 240})
     assert answer.status_code == 422
     assert '"type"' in answer.json()["detail"]
@@ -131,7 +142,7 @@ def test_a_plain_value_of_a_resource_never_seen_is_refused_with_what_would_be_ri
 def test_a_value_of_another_type_than_its_model_s_is_refused(
     start: Start, statements: Statements, hints: Hints
 ) -> None:
-    statements.rows["known_data_types"] = [(1, 1, "TIME", True)]
+    statements.rows["known_resources"] = [known(1, 1, "TIME", "RW")]
     answer = start(statements).send("POST", "/", WRITE)
     assert (answer.status_code, answer.json()["detail"]) == (
         422,
@@ -140,13 +151,33 @@ def test_a_value_of_another_type_than_its_model_s_is_refused(
     assert (statements.of("add_operation"), hints.published) == ([], [])
 
 
+def test_what_the_model_does_not_allow_is_refused_with_what_it_allows(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    statements.rows["known_resources"] = [known(3, 4, None, "E")]
+    answer = start(statements).send("POST", "/", READ | {"path": "/3/0/4"})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        (
+            "path: /3/0/4 (Lifetime) cannot be read: by the model of object 3, version 1.1, "
+            "it is only executed (execute)"
+        ),
+    )
+    assert (statements.of("add_operation"), hints.published) == ([], [])
+
+
 def test_the_values_of_an_object_instance_are_typed_by_one_statement(
     start: Start, statements: Statements
 ) -> None:
-    statements.rows["known_data_types"] = [(3442, 110, "STRING", True), (3442, 120, "INTEGER", True)]
+    statements.rows["known_resources"] = [
+        known(3442, 110, "STRING", "RW"),
+        known(3442, 120, "INTEGER", "RW"),
+    ]
     body = READ | {"operation": "create", "path": "/3442", "value": {"resources": {"110": "x", "120": 7}}}
     assert start(statements).send("POST", "/", body).status_code == 201
-    assert statements.of("known_data_types") == [{"object_ids": [3442] * 2, "resource_ids": [110, 120]}]
+    assert statements.of("known_resources") == [
+        {"endpoint": "sim-0001", "object_ids": [3442] * 2, "resource_ids": [110, 120]}
+    ]
     assert statements.of("add_operation")[0]["value"].obj == {
         "resources": {"110": {"type": "STRING", "value": "x"}, "120": {"type": "INTEGER", "value": "7"}}
     }

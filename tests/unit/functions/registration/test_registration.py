@@ -16,17 +16,20 @@ from tests.fixtures.function import TOKEN, Start
 from tests.fixtures.hints import Hints
 from tests.fixtures.payloads import just_sent, payload, recorded
 from tests.fixtures.routes import RightRequest, RouteTests
-from tests.fixtures.statements import Statements
+from tests.fixtures.statements import Rows, Statements
 from tests.fixtures.uplink import ENDPOINT_ID, UPLINK
 
 REGISTERED = just_sent("recorded-registration-registered.json")
 PLAN = [PlanRow("read", 3, None, None), PlanRow("observe", 3303, None, 5700), PlanRow("observe", 9, None, 0)]
 
-ROWS = UPLINK
+ROWS: Mapping[str, Rows] = {**UPLINK, "only_read": [()], "users_models": []}
 
 
 class TestRoutes(RouteTests):
-    requests = (RightRequest("POST", "/", Scope.INGEST, REGISTERED),)
+    requests = (
+        RightRequest("POST", "/", Scope.INGEST, REGISTERED),
+        RightRequest("GET", "/models", Scope.INGEST),
+    )
 
 
 STATEMENTS = {
@@ -70,6 +73,7 @@ def test_all_that_a_registration_says_is_handed_on(start: Start, statements: Sta
         "content_formats": [60, 110, 112, 11542, 11543],
     }
     assert {name: said[name] for name in expected} == expected
+    assert said["object_versions"].obj == {"3": "1.2", "5": "1.1", "3303": "1.1"}
 
 
 def test_the_plan_is_queued_for_what_the_device_has_observations_first(

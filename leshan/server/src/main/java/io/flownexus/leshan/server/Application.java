@@ -49,6 +49,7 @@ public final class Application {
   private final LeshanServer lwm2m;
   private final HttpApi http;
   private final MetricsServer metricsServer;
+  private final UsersModels usersModels;
   private volatile boolean ready;
 
   /** Put the parts together, without opening any port. */
@@ -112,6 +113,8 @@ public final class Application {
     metrics.show(Gauge.HEAP_USED_BYTES, () -> runtime.totalMemory() - runtime.freeMemory());
     metrics.show(Gauge.HEAP_KEPT_BYTES, Application::keptByCollection);
     LOG.info("{} object models loaded", models.size());
+    usersModels =
+        settings.usersModels() == null ? null : new UsersModels(settings.usersModels(), models);
   }
 
   private List<String> troubles() {
@@ -138,6 +141,9 @@ public final class Application {
       metricsServer.start();
     } catch (Exception e) {
       throw taken("metrics", settings.metricsHost(), settings.metricsPort(), "--metrics-port", e);
+    }
+    if (usersModels != null) {
+      usersModels.start();
     }
     try {
       lwm2m.start();
@@ -168,6 +174,9 @@ public final class Application {
     awakeTimes.close();
     refusals.close();
     delivery.stop(patience);
+    if (usersModels != null) {
+      usersModels.close();
+    }
     try {
       http.stop();
       metricsServer.stop();

@@ -175,6 +175,16 @@ public final class Main implements Callable<Integer> {
   private URI firmwareUrl;
 
   @Option(
+      names = "--models-url",
+      description =
+          "URL of the function that knows the object models that users add; asked with the token of"
+              + " the webhooks")
+  private URI modelsUrl;
+
+  @Option(names = "--models-period", defaultValue = "5s", description = "how often it is asked")
+  private Duration modelsPeriod;
+
+  @Option(
       names = "--client-awake-time",
       defaultValue = "93s",
       description =
@@ -306,6 +316,7 @@ public final class Main implements Callable<Integer> {
         Credentials.read(serverCert, serverKey, caCert),
         models,
         firmwareUrl == null ? null : http("--firmware-url", firmwareUrl),
+        usersModels(),
         clientAwakeTime,
         followAddress,
         dtlsSessions());
@@ -345,6 +356,20 @@ public final class Main implements Callable<Integer> {
             LONGEST_RETRY);
     return metrics ->
         new WebhookDelivery(webhooks, spool, maxSpoolBytes, bridgedGap, clientAwakeTime, metrics);
+  }
+
+  private UsersModels.Settings usersModels() {
+    if (modelsUrl == null) {
+      return null;
+    }
+    if (webhookTokenFile == null || spool == null) {
+      throw new StartupException("--models-url requires --webhook-token-file and --spool");
+    }
+    return new UsersModels.Settings(
+        http("--models-url", modelsUrl),
+        Tokens.read(webhookTokenFile),
+        modelsPeriod,
+        Path.of(spool + ".models"));
   }
 
   private static URI http(String flag, URI uri) {

@@ -25,22 +25,20 @@ import org.eclipse.leshan.core.model.ResourceModel;
 import org.eclipse.leshan.server.model.LwM2mModelProvider;
 import org.eclipse.leshan.server.registration.Registration;
 
-/** Knows the object models: Leshan's own, those unpacked at build time, and those of a folder. */
+/**
+ * Knows the object models: Leshan's own, those unpacked at build time, those of a folder, and those
+ * that users add while it runs.
+ */
 final class ObjectModels implements LwM2mModelProvider {
 
   private static final String RESOURCES = "oma-models";
 
-  private final LwM2mModelRepository repository;
-  private final Map<Integer, List<ObjectModel>> newestFirst;
-  private final int size;
+  private final List<ObjectModel> own;
+  private volatile Known known;
 
-  private ObjectModels(Collection<ObjectModel> models) {
-    repository = new LwM2mModelRepository(models);
-    newestFirst =
-        models.stream()
-            .sorted(Comparator.comparing((ObjectModel m) -> new Version(m.version)).reversed())
-            .collect(Collectors.groupingBy(model -> model.id));
-    size = models.size();
+  private ObjectModels(List<ObjectModel> models) {
+    own = models;
+    known = new Known(models);
   }
 
   /** Load all models; of two with the same id and version the later one wins. */
@@ -84,12 +82,19 @@ final class ObjectModels implements LwM2mModelProvider {
   }
 
   int size() {
-    return size;
+    return known.size;
+  }
+
+  /** Know these models too, instead of those that were added before. */
+  void add(Collection<ObjectModel> added) {
+    List<ObjectModel> all = new ArrayList<>(own);
+    all.addAll(added);
+    known = new Known(all);
   }
 
   @Override
   public LwM2mModel getObjectModel(Registration registration) {
-    return new DeviceModel(registration);
+    return new DeviceModel(known, registration);
   }
 
   private static List<URL> packaged() throws IOException {
@@ -112,11 +117,29 @@ final class ObjectModels implements LwM2mModelProvider {
     return urls;
   }
 
-  private final class DeviceModel implements LwM2mModel {
+  private static final class Known {
 
+    private final LwM2mModelRepository repository;
+    private final Map<Integer, List<ObjectModel>> newestFirst;
+    private final int size;
+
+    Known(Collection<ObjectModel> models) {
+      repository = new LwM2mModelRepository(models);
+      newestFirst =
+          models.stream()
+              .sorted(Comparator.comparing((ObjectModel m) -> new Version(m.version)).reversed())
+              .collect(Collectors.groupingBy(model -> model.id));
+      size = models.size();
+    }
+  }
+
+  private static final class DeviceModel implements LwM2mModel {
+
+    private final Known known;
     private final Registration registration;
 
-    DeviceModel(Registration registration) {
+    DeviceModel(Known known, Registration registration) {
+      this.known = known;
       this.registration = registration;
     }
 
@@ -132,7 +155,7 @@ final class ObjectModels implements LwM2mModelProvider {
 
     // Devices have resources that are newer than the version that they register.
     private ResourceModel ofAnotherVersion(int objectId, int resourceId) {
-      return newestFirst.get(objectId).stream()
+      return known.newestFirst.get(objectId).stream()
           .map(object -> object.resources.get(resourceId))
           .filter(Objects::nonNull)
           .findFirst()
@@ -146,8 +169,8 @@ final class ObjectModels implements LwM2mModelProvider {
       if (version == null) {
         return null;
       }
-      ObjectModel exact = repository.getObjectModel(objectId, version);
-      return exact != null ? exact : repository.getObjectModel(objectId);
+      ObjectModel exact = known.repository.getObjectModel(objectId, version);
+      return exact != null ? exact : known.repository.getObjectModel(objectId);
     }
 
     @Override

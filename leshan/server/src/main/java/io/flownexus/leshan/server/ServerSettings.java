@@ -34,6 +34,7 @@ record ServerSettings(
     Credentials credentials,
     Path models,
     URI firmware,
+    UsersModels.Settings usersModels,
     Duration clientAwakeTime,
     boolean followAddress,
     DtlsSessions dtlsSessions) {}

@@ -100,6 +100,7 @@ final class TestServer implements AutoCloseable {
                 credentials,
                 null,
                 firmware,
+                null,
                 awake,
                 true,
                 DtlsSessions.none()));

@@ -2,6 +2,8 @@ package io.flownexus.leshan.server.json;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.IOException;
+import java.time.Instant;
+import java.util.Set;
 import org.eclipse.leshan.core.observation.Observation;
 import org.eclipse.leshan.core.response.CancelCompositeObservationResponse;
 import org.eclipse.leshan.core.response.CancelObservationResponse;
@@ -16,18 +18,26 @@ import org.eclipse.leshan.core.response.ReadResponse;
 /** Writes what a device answered in the JSON of Leshan's demo server. */
 public final class ResponseWriter {
 
+  private static final Instant EARLIEST = Instant.ofEpochMilli(Long.MIN_VALUE);
+  private static final Instant LATEST = Instant.ofEpochMilli(Long.MAX_VALUE);
+
   private ResponseWriter() {}
 
   /**
    * Write one answer of a device, an error too.
    *
-   * <p>Beyond what the demo tells: the time of its receipt in epoch milliseconds; and of an observe
+   * <p>Beyond what the demo tells: the time of its receipt in epoch milliseconds; as {@code
+   * timestamp} that of the values, where the device says it (RFC 8428, 4.5.3); and of an observe
    * that succeeded, whether the device notifies from now on, or only answered the value.
    */
   public static void write(JsonGenerator out, LwM2mResponse response, long time)
       throws IOException {
     out.writeStartObject();
     out.writeNumberField("time", time);
+    Instant own = timestamp(response);
+    if (own != null) {
+      out.writeNumberField("timestamp", own.toEpochMilli());
+    }
     out.writeStringField("status", response.getCode().toString());
     out.writeBooleanField("valid", response.isValid());
     out.writeBooleanField("success", response.isSuccess());
@@ -54,6 +64,20 @@ public final class ResponseWriter {
       out.writeStringField("errormessage", message);
     }
     out.writeEndObject();
+  }
+
+  // Null where the device says none, or one that milliseconds of 64 bits do not reach.
+  private static Instant timestamp(LwM2mResponse response) {
+    Instant own = null;
+    if (response instanceof ReadResponse read && read.getTimestampedLwM2mNode() != null) {
+      own = read.getTimestampedLwM2mNode().getTimestamp();
+    } else if (response instanceof ReadCompositeResponse read
+        && read.getTimestampedLwM2mNode() != null) {
+      Set<Instant> times = read.getTimestampedLwM2mNode().getTimestamps();
+      own = times.size() == 1 ? times.iterator().next() : null;
+    }
+    boolean told = own != null && !own.isBefore(EARLIEST) && !own.isAfter(LATEST);
+    return told ? own : null;
   }
 
   // The answers to cancelling are of subclasses.
