@@ -12,6 +12,8 @@ from typing import Final
 
 import psycopg
 
+from local import REPOSITORY
+from local.openfaas.stack import read_stack
 from local.world import World, WorldError
 
 PAUSE: Final = (2.0, 5.0)
@@ -19,10 +21,7 @@ PAUSE: Final = (2.0, 5.0)
 PATIENCE: Final = 30.0
 """Seconds in which what was killed before must be there again, to be killed once more."""
 POLL_INTERVAL: Final = 0.1
-FUNCTIONS: Final = (
-    *("ingest-single", "ingest-composite", "registration"),
-    *("operations", "dispatch-op", "housekeeping", "console"),
-)  # fmt: skip
+FUNCTIONS: Final = tuple(read_stack(REPOSITORY / "stack.yml", {}))
 
 
 @dataclass(frozen=True)

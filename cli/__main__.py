@@ -32,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"how long --wait waits at most (default {WAIT_S:.0f})",
     )
-    devices = commands.add_parser("devices", parents=[output], help="list devices")
-    devices.set_defaults(run=endpoints.devices)
+    devices = commands.add_parser("endpoints", aliases=["devices"], parents=[output], help="list devices")
+    devices.set_defaults(run=endpoints.endpoints)
     values = commands.add_parser("values", parents=[output], help="list a device's newest values")
     values.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     values.add_argument("path", metavar="PATH", nargs="?", help="list only the values at or below this path")

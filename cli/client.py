@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+OPERATIONS = "/operations"
+"""Where the function is that queues operations, below FLOWNEXUS_URL."""
+API = "/api/v1"
+"""Where the function is that reads everything back."""
 TIMEOUT_S = 20.0
 PAGE_SIZE = 500
 """As many as the API allows."""
@@ -28,10 +32,11 @@ class ClientError(Exception):
 
 
 class Client:
-    """The REST API at a URL, asked with a bearer token."""
+    """The REST API below the URL of the gateway's functions, asked with a bearer token."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url = url.rstrip("/")
+        # The variable named the function `operations` in the version before.
+        self._url = url.rstrip("/").removesuffix(OPERATIONS)
         self._token = token
 
     @classmethod

@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from cli.client import Client
+from cli.client import API, Client
 from cli.text import printable
 
 
-def devices(client: Client, given: argparse.Namespace) -> int:
+def endpoints(client: Client, given: argparse.Namespace) -> int:
     """List devices by name."""
-    found = client.pages("/v1/endpoints", "endpoints", {})
+    found = client.pages(f"{API}/endpoints", "endpoints", {})
     if given.json:
         sys.stdout.write(json.dumps(found) + "\n")
         return 0
@@ -38,7 +38,7 @@ def devices(client: Client, given: argparse.Namespace) -> int:
 def values(client: Client, given: argparse.Namespace) -> int:
     """List a device's newest values by path."""
     query = {"path": given.path} if given.path else {}
-    found = client.pages(f"/v1/endpoints/{quote(given.endpoint, safe='')}/values", "values", query)
+    found = client.pages(f"{API}/endpoints/{quote(given.endpoint, safe='')}/values", "values", query)
     if given.json:
         sys.stdout.write(json.dumps(found) + "\n")
         return 0

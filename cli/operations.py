@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from cli.client import Client, ClientError
+from cli.client import OPERATIONS, Client, ClientError
 from cli.text import printable
 from flownexus.errors import UnknownDataTypeError
 from flownexus.lwm2m.value import DataType
@@ -150,7 +150,7 @@ def queue(client: Client, given: argparse.Namespace) -> int:
         body["value"] = {"type": given.type, "value": given.value}
     try:
         operation = client.request(
-            "POST", "/", {"endpoint": given.endpoint, "operation": given.command, **body}
+            "POST", f"{OPERATIONS}/", {"endpoint": given.endpoint, "operation": given.command, **body}
         )
     except ClientError as error:
         if error.problem != UnknownDataTypeError.type:
@@ -166,12 +166,12 @@ def queue(client: Client, given: argparse.Namespace) -> int:
 
 def show(client: Client, given: argparse.Namespace) -> int:
     """Show an operation, and wait for its end with --wait."""
-    return _follow(client, client.request("GET", f"/{given.id}"), given)
+    return _follow(client, client.request("GET", f"{OPERATIONS}/{given.id}"), given)
 
 
 def why(client: Client, given: argparse.Namespace) -> int:
     """Say why an operation has not ended, or how it did."""
-    answer = client.request("GET", f"/{given.id}/why")
+    answer = client.request("GET", f"{OPERATIONS}/{given.id}/why")
     sys.stdout.write((json.dumps(answer) if given.json else printable(answer["why"])) + "\n")
     return 0
 
@@ -179,7 +179,7 @@ def why(client: Client, given: argparse.Namespace) -> int:
 def list_(client: Client, given: argparse.Namespace) -> int:
     """List operations, the newest first."""
     query = {"limit": given.limit, **({"endpoint": given.endpoint} if given.endpoint else {})}
-    found = client.request("GET", f"/?{urlencode(query)}")["operations"]
+    found = client.request("GET", f"{OPERATIONS}/?{urlencode(query)}")["operations"]
     if given.json:
         sys.stdout.write(json.dumps(found) + "\n")
     else:
@@ -198,14 +198,14 @@ def _follow(client: Client, operation: Any, given: argparse.Namespace) -> int:
         if not given.wait or operation["status"] in ENDED or time.monotonic() > deadline:
             break
         time.sleep(POLL_INTERVAL_S)
-        operation = client.request("GET", f"/{operation['id']}")
+        operation = client.request("GET", f"{OPERATIONS}/{operation['id']}")
     if given.json:
         sys.stdout.write(json.dumps(operation) + "\n")
     if not given.wait or operation["status"] == "CONFIRMED":
         return 0
     if operation["status"] in ENDED:
         return NOT_CONFIRMED
-    reason = client.request("GET", f"/{operation['id']}/why")["why"]
+    reason = client.request("GET", f"{OPERATIONS}/{operation['id']}/why")["why"]
     sys.stderr.write(
         f"{printable(reason)}\n"
         f"it has not ended; to wait longer: flownexus operation {operation['id']} --wait\n"

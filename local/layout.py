@@ -173,7 +173,7 @@ class Layout:
         """Return what a client of the world needs, as in the file `env`."""
         values = {
             "FLOWNEXUS_GATEWAY": self.gateway_url,
-            "FLOWNEXUS_URL": f"{self.gateway_url}/function/operations",
+            "FLOWNEXUS_URL": f"{self.gateway_url}/function",
             "FLOWNEXUS_CONSOLE": self.console_url,
             "FLOWNEXUS_DATABASE_URL": _with_user(self.database_url, READER),
             "PGPASSFILE": str(self._password_file),

@@ -16,7 +16,8 @@ def places(values: Mapping[str, str], parts: Set[str], gateway_user: str) -> lis
         "gateway": [
             ("the console", values["FLOWNEXUS_CONSOLE"], "your name and password"),
             ("OpenFaaS's gateway", host, f"basic-auth-password (user {gateway_user})"),
-            ("you queue operations at", values["FLOWNEXUS_URL"], "flownexus-api-token"),
+            ("you queue operations at", f"{values['FLOWNEXUS_URL']}/operations", "flownexus-api-token"),
+            ("you read back at", f"{values['FLOWNEXUS_URL']}/api/v1", "flownexus-api-token"),
             ("Leshan posts values to", f"{host}/leshan_api/resource/single", "flownexus-webhook-token"),
             ("", f"{host}/leshan_api/resource/composite", "flownexus-webhook-token"),
         ],
@@ -45,7 +46,7 @@ def to_try(parts: Set[str]) -> list[str]:
     """Return commands of the command line that work where these parts run."""
     if "gateway" not in parts:
         return []
-    commands = ["devices"]
+    commands = ["endpoints"]
     if {"leshan", "simulator"} <= parts:
         commands.append("values sim-0001")
         if {"nats", "connector"} <= parts:

@@ -79,13 +79,13 @@ TOKENS = {
     "flownexus-webhook-token": Token(INGEST, LESHAN),
     "flownexus-connector-token": Token(functions("dispatch-op", "housekeeping"), CONNECTOR),
     "flownexus-leshan-token": Token(LESHAN, functions("dispatch-op")),
-    "flownexus-api-token": Token(functions("operations")),
+    "flownexus-api-token": Token(functions("operations", "api")),
     "flownexus-hook-token": Token(INGEST),
 }
 ROLES = {
     "flownexus-ingest-database-url": ("flownexus_ingest", INGEST),
     "flownexus-dispatch-database-url": ("flownexus_dispatch", functions("dispatch-op")),
-    "flownexus-api-database-url": ("flownexus_api", functions("operations")),
+    "flownexus-api-database-url": ("flownexus_api", functions("operations", "api")),
     "flownexus-housekeeping-database-url": ("flownexus_housekeeping", functions("housekeeping")),
     "flownexus-console-database-url": ("flownexus_console", functions("console")),
     "flownexus-grafana-database-url": ("flownexus_grafana", GRAFANA),

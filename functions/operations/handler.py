@@ -9,7 +9,7 @@ GET /<id>      the operation
 GET /<id>/why  {"id", "cause", "why", ...}: in one sentence why it has not ended, or how it did
 DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
 
-Endpoints and their values, /v1/endpoints, are in flownexus.web.endpoints.
+/v1/endpoints is that of the function api, and answered here too until the next version.
 
 `operation` is one of the kinds in flownexus.operations.catalogue, which says what its fields are. A value is
 {"type", "value"} in Leshan's JSON, of its object model's type, or the value alone where the resource's type
@@ -21,40 +21,29 @@ an endpoint never seen, 409, 422 naming the fields, 429 too many that wait for i
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final
 
 import msgspec
 from flask import Flask, request
 
-from flownexus.errors import BadRequestError, MissingSettingError, NotFoundError, ValidationFailedError
-from flownexus.logs import correlated, current_id, operation_id
-from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
-from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.errors import BadRequestError, NotFoundError, ValidationFailedError
+from flownexus.messaging.publisher import Publisher
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation, parse_operation
 from flownexus.operations.why import why
-from flownexus.settings import integer_setting, secret
-from flownexus.store.operation_requests import (
-    MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
-    cancel,
-    create,
-    list_newest,
-    show,
-)
+from flownexus.settings import secret
+from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT, list_newest, show
 from flownexus.store.operation_why import facts_of
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web import paging
 from flownexus.web.endpoints import add_endpoints
-from flownexus.web.flask import FunctionApp, caller
+from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
 from flownexus.web.idempotency import idempotency_key
+from flownexus.web.operation_queue import OperationQueue, location, max_queued_setting
 from flownexus.web.problem import Response
 
-log = logging.getLogger(__name__)
-
 NAME: Final = "operations"
-URL: Final = f"/function/{NAME}"
 MAX_ID: Final = 2**63 - 1
 
 
@@ -70,23 +59,13 @@ def create_app(
     one endpoint.
     """
     app = FunctionApp(NAME, guard, pool.ready)
-
-    def hint(endpoint: str) -> None:
-        publisher.publish([Hint(HintKind.QUEUED, endpoint)], PUBLISH_TIMEOUT_S)
+    operations = OperationQueue(pool, publisher, max_queued)
 
     @app.post("/", scope=Scope.OPERATE)
     def queue() -> Response:
         key = idempotency_key(request.headers.get("Idempotency-Key"))
-        operation = create(pool, _parse(request.get_data(cache=False)), caller().name, key, max_queued)
-        request_id = current_id()
-        with correlated(operation_id(operation.id)):
-            log.info(
-                "%s queued",
-                operation.operation,
-                extra={"endpoint": operation.endpoint, "request": request_id},
-            )
-        hint(operation.endpoint)
-        return operation.as_json(), 201, {"Location": f"{URL}/{operation.id}"}
+        operation = operations.add(_parse(request.get_data(cache=False)), key)
+        return operation.as_json(), 201, {"Location": location(operation)}
 
     @app.get("/", scope=Scope.READ)
     def list_() -> dict[str, Any]:
@@ -109,11 +88,9 @@ def create_app(
 
     @app.delete("/<int:id_>", scope=Scope.OPERATE)
     def delete(id_: int) -> dict[str, Any]:
-        operation = cancel(pool, _known(id_))
-        hint(operation.endpoint)  # those behind it need not wait any more for what it waited for
-        return operation.as_json()
+        return operations.cancel(_known(id_)).as_json()
 
-    add_endpoints(app, pool)
+    add_endpoints(app, pool)  # as in the version before; they are the function api's now
     return app
 
 
@@ -145,9 +122,7 @@ def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
     guard, nats_url = guard_from_secrets("flownexus-api-token"), secret("flownexus-nats-url")
-    max_queued = integer_setting("max_queued_operations", MAX_QUEUED_OPERATIONS_PER_ENDPOINT)
-    if max_queued < 1:
-        raise MissingSettingError("environment variable max_queued_operations: at least 1")
+    max_queued = max_queued_setting()
     pool = pool_from_environment(NAME, "flownexus-api-database-url")
     return create_app(pool, Publisher(nats_url, name=NAME), guard, max_queued)
 

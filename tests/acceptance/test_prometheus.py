@@ -17,21 +17,14 @@ from urllib.parse import urlencode
 import pytest
 
 from deploy.grafana.statements import metric_expressions, metric_rules
+from local.openfaas.stack import read_stack
 from local.servers.ports import LOOPBACK, free_port
 from tests.fixtures.nexus import Nexus, wait_for
 
 GROUPS = ("prefix=metric-,count=3,notify=200ms,lifetime=600,update=2s",)
 PROMETHEUS = shutil.which("prometheus")
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "prometheus" / "one-machine.yml"
-FUNCTIONS = {
-    "console",
-    "dispatch-op",
-    "housekeeping",
-    "ingest-composite",
-    "ingest-single",
-    "operations",
-    "registration",
-}
+FUNCTIONS = set(read_stack(Path(__file__).parents[2] / "stack.yml", {}))
 TEMPERATURE = "/3303/0/5700"
 
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")

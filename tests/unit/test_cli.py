@@ -58,7 +58,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         (tmp_path / "token").write_text("secret\n")
-        monkeypatch.setenv("FLOWNEXUS_URL", f"http://127.0.0.1:{server.server_port}/function/operations")
+        monkeypatch.setenv("FLOWNEXUS_URL", f"http://127.0.0.1:{server.server_port}/function")
         monkeypatch.setenv("FLOWNEXUS_API_TOKEN_FILE", str(tmp_path / "token"))
         monkeypatch.setattr(operations, "POLL_INTERVAL_S", 0)
         yield server
@@ -277,13 +277,13 @@ def test_devices_of_all_pages_are_listed(api: Api, run: Any, capsys: pytest.Capt
         (200, {"endpoints": DEVICES[:1], "next": "sim-0001"}),
         (200, {"endpoints": DEVICES[1:], "next": None}),
     ] * 2
-    assert run("devices") == 0
+    assert run("endpoints") == 0
     assert capsys.readouterr().out == (
         "sim-0001  registered      2026-01-02T03:04:05Z\na         not registered  never seen\n"
     )
     assert [asked[1] for asked in api.asked] == [
-        "/function/operations/v1/endpoints?limit=500",
-        "/function/operations/v1/endpoints?limit=500&cursor=sim-0001",
+        "/function/api/v1/endpoints?limit=500",
+        "/function/api/v1/endpoints?limit=500&cursor=sim-0001",
     ]
     assert run("devices", "--json") == 0
     assert json.loads(capsys.readouterr().out) == DEVICES
@@ -291,7 +291,7 @@ def test_devices_of_all_pages_are_listed(api: Api, run: Any, capsys: pytest.Capt
 
 def test_without_a_device_it_is_said_so(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     api.answers = [(200, {"endpoints": [], "next": None})]
-    assert run("devices") == 0
+    assert run("endpoints") == 0
     assert capsys.readouterr() == ("", "no device is known yet\n")
 
 
@@ -324,8 +324,8 @@ def test_a_device_s_values_are_listed(api: Api, run: Any, capsys: pytest.Capture
     )
     assert run("values", "sim-0001") == 0
     assert [asked[1] for asked in api.asked] == [
-        "/function/operations/v1/endpoints/a%2Fb%3F/values?path=%2F3&limit=500",
-        "/function/operations/v1/endpoints/sim-0001/values?limit=500",
+        "/function/api/v1/endpoints/a%2Fb%3F/values?path=%2F3&limit=500",
+        "/function/api/v1/endpoints/sim-0001/values?limit=500",
     ]
     capsys.readouterr()
     assert run("values", "sim-0001", "--json") == 0

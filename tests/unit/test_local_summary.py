@@ -49,10 +49,10 @@ def test_no_place_shows_a_password(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("without", "words"),
     [
-        (set(), ["devices", "values", "write"]),
-        ({"connector"}, ["devices", "values"]),
-        ({"simulator"}, ["devices"]),
-        ({"leshan", "simulator"}, ["devices"]),
+        (set(), ["endpoints", "values", "write"]),
+        ({"connector"}, ["endpoints", "values"]),
+        ({"simulator"}, ["endpoints"]),
+        ({"leshan", "simulator"}, ["endpoints"]),
         ({"gateway"}, []),
     ],
 )

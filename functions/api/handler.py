@@ -1,0 +1,41 @@
+"""Reading back and administration, as REST: everything is under /v1, a module of flownexus.web for each noun.
+
+GET /v1/endpoints...  endpoints and their newest values: flownexus.web.endpoints
+
+Errors are application/problem+json (RFC 9457): 401, 403, 404, 405, 406, 409, 422 naming what was wrong and
+what would be right, 503 with Retry-After.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Flask
+
+from flownexus.store.pool import Pool, pool_from_environment
+from flownexus.web.endpoints import add_endpoints
+from flownexus.web.flask import FunctionApp
+from flownexus.web.guard import Guard, guard_from_secrets
+
+NAME: Final = "api"
+
+
+def create_app(pool: Pool, guard: Guard) -> Flask:
+    """Make the function's app; `guard` knows its callers."""
+    app = FunctionApp(NAME, guard, pool.ready)
+    add_endpoints(app, pool)
+    return app
+
+
+def app_from_environment() -> Flask:
+    """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
+    # What may be missing comes first, then what starts threads.
+    guard = guard_from_secrets("flownexus-api-token")
+    return create_app(pool_from_environment(NAME, "flownexus-api-database-url"), guard)
+
+
+def __getattr__(name: str) -> Flask:
+    """Make `app` when the server asks for it: what only reads this module opens nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    return app_from_environment()
