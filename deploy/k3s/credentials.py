@@ -93,7 +93,7 @@ ROLES = {
     OWNER: ("postgres", None),
 }
 """The role of each URL, and who logs in by it; the migration Job reads all of them."""
-OURS = {*TOKENS, *ROLES, NATS_URL, BASIC_AUTH, "nats", "postgres", "grafana"}
+OURS = {*TOKENS, *ROLES, NATS_URL, BASIC_AUTH, "nats", "postgres", "leshan", "grafana"}
 
 
 @dataclass
@@ -258,6 +258,8 @@ def objects(cluster: Cluster, values: Values) -> dict[str, dict[str, Values]]:
     user = json.dumps({"user": "flownexus", "password": password_of(values[NATS_URL])})
     wanted[SYSTEM]["nats"] = {"authorization.conf": f"authorization: {user}\n"}
     wanted[SYSTEM]["postgres"] = {"postgres-password": password_of(values[OWNER])}
+    key = "flownexus-leshan-sessions-key"
+    wanted[SYSTEM]["leshan"] = {key: cluster.value("leshan", key) or random_text()}
     wanted[SYSTEM]["grafana"] = {
         "flownexus-grafana-password": password_of(values["flownexus-grafana-database-url"]),
         **{
