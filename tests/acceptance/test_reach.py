@@ -220,7 +220,7 @@ def test_a_notification_of_a_sleeper_brings_what_is_queued_for_it(
         for id_ in ids:
             nexus.await_status(id_, "CONFIRMED", 40)
         rows = nexus.sql(
-            "SELECT o.attempts, extract(epoch FROM o.finished_at - greatest(v.time, o.created_at))::float AS s"
+            "SELECT o.attempts, extract(epoch FROM o.finished_at - greatest(v.time, o.created_at))::float s"
             " FROM endpoint_operation o JOIN endpoint e ON e.id = o.endpoint_id"
             " CROSS JOIN LATERAL (SELECT max(time) AS time FROM event h"
             "   WHERE h.endpoint_id = e.id AND h.event_type = 'heard' AND h.time <= o.finished_at) AS v"
