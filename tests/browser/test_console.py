@@ -72,14 +72,14 @@ def is_bad(message: Any) -> bool:
 
 
 def sign_in(page: Page, name: str = "ann", password: str = PASSWORD) -> None:
-    page.get_by_label("Name").fill(name)
+    page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Sign in").click()
 
 
 def choose_password(page: Page, name: str | None = None) -> None:
     if name is not None:
-        page.get_by_label("Name").fill(name)
+        page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Password, once more").fill(PASSWORD)
     page.get_by_role("button", name="Save and sign in").click()
@@ -88,8 +88,8 @@ def choose_password(page: Page, name: str | None = None) -> None:
 def invite(page: Page, name: str, role: str) -> str:
     """Return the path of the link for somebody new."""
     page.get_by_role("link", name="Users").click()
-    page.get_by_label("Name").fill(name)
-    page.get_by_label(re.compile(f"^{role}")).check()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("radio", name=re.compile(role)).check()
     page.get_by_role("button", name="Make a link").click()
     link: str = page.locator("#link").inner_text()
     return "/welcome/" + link.rpartition("/")[2]
