@@ -207,7 +207,7 @@ def test_a_chart_draws_as_many_points_as_there_are(nexus: Nexus, open_page: Open
     chart = page.locator("value-chart")
     playwright.expect(chart).to_have_attribute("data-points", str(points))
     assert points > 3
-    assert chart.locator("canvas").is_visible()
+    chart.locator("canvas").wait_for()
 
 
 def test_the_way_from_sign_in_to_an_answer_needs_no_mouse(nexus: Nexus, open_page: Open) -> None:
@@ -228,7 +228,7 @@ def test_the_way_from_sign_in_to_an_answer_needs_no_mouse(nexus: Nexus, open_pag
     page.locator("#results article").get_by_text("Confirmed").first.wait_for()
 
 
-def to(page: Page, name: str, most: int = 80) -> None:
+def to(page: Page, name: str, most: int = 200) -> None:
     """Press Tab until what is focused has this name."""
     for _ in range(most):
         page.keyboard.press("Tab")
