@@ -24,28 +24,22 @@ class Order(StrEnum):
 
 
 class Presence(StrEnum):
-    """Whether a device can be reached."""
+    """Whether a device can be reached, as the database's function presence() has it, or was never there."""
 
-    ONLINE = "online"
+    REGISTERED = "registered"
+    """It always listens."""
+    AWAKE = "awake"
     ASLEEP = "asleep"
-    """It has a registration, and was not reachable since its last contact."""
     OFFLINE = "offline"
     NEVER = "never"
     """It has never registered."""
-
-
-def _presence(is_registered: bool, is_unreachable: bool, last_seen_at: datetime | None) -> Presence:
-    if is_registered:
-        return Presence.ASLEEP if is_unreachable else Presence.ONLINE
-    return Presence.NEVER if last_seen_at is None else Presence.OFFLINE
 
 
 class Row(NamedTuple):
     """A device in a list."""
 
     name: str
-    is_registered: bool
-    is_unreachable: bool
+    presence: str
     last_seen_at: datetime | None
     manufacturer: str | None
     model: str | None
@@ -54,11 +48,6 @@ class Row(NamedTuple):
     """Percent."""
     waiting: int
     """How many operations of users are queued."""
-
-    @property
-    def presence(self) -> Presence:
-        """Say whether it can be reached."""
-        return _presence(self.is_registered, self.is_unreachable, self.last_seen_at)
 
 
 class Fleet(NamedTuple):
@@ -72,8 +61,7 @@ class Device(NamedTuple):
     """A device and its registration."""
 
     name: str
-    is_registered: bool
-    is_unreachable: bool
+    presence: str
     last_seen_at: datetime | None
     first_seen_at: datetime
     registered_at: datetime | None
@@ -83,11 +71,6 @@ class Device(NamedTuple):
     binding: str | None
     lwm2m_version: str | None
     objects: Sequence[str] | None
-
-    @property
-    def presence(self) -> Presence:
-        """Say whether it can be reached."""
-        return _presence(self.is_registered, self.is_unreachable, self.last_seen_at)
 
 
 class Activity(NamedTuple):

@@ -4,6 +4,7 @@ GET  /                       the fleet: ?q=&sort=name|contact&page=
 GET  /device?name=           a device: objects, values, charts (&chart=/3303/0/5700&span=1h), activity
 GET  /device/ask?name=       a form for an operation; POST queues it
 GET  /operations, /operations/<id>; POST /operations/<id>/cancel
+GET  /refused                whom Leshan did not let in
 GET  /series?name=&path=     numbers of a resource over a time, as JSON or CSV
 GET  /live/...               the parts of pages that change by themselves
 GET  /users, /audit, /me     users (administrators), the audit log, one's own profile

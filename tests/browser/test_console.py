@@ -171,10 +171,12 @@ def test_a_new_value_and_a_presence_are_seen_without_reloading(nexus: Nexus, ope
     page = open_page()
     sign_in(page)
     page.evaluate("window.notReloaded = true")
-    nexus.sql("UPDATE endpoint SET unreachable_at_contact = contact_count WHERE name = 'sim-0002'")
+    nexus.sql("UPDATE endpoint SET expires_at = now() WHERE name = 'sim-0002'")
     row = page.get_by_role("row").filter(has_text="sim-0002")
-    row.get_by_text("Asleep").wait_for()
-    nexus.sql("UPDATE endpoint SET unreachable_at_contact = 0 WHERE name = 'sim-0002'")
+    row.get_by_text("Offline").wait_for()
+    nexus.sql(
+        "UPDATE endpoint SET expires_at = now() + interval '5 min', registered = true WHERE name = 'sim-0002'"
+    )
     row.get_by_text("Online").wait_for()
     assert page.evaluate("window.notReloaded")
     page.get_by_role("link", name="sim-0001").click()

@@ -415,7 +415,9 @@ def measured(world: World, endpoint: str, **values: Any) -> None:
 def test_the_fleet_tells_presence_model_firmware_battery_and_what_waits(pool: Pool, world: World) -> None:
     world.endpoint("a-online")
     world.endpoint("b-asleep")
-    world.execute("UPDATE endpoint SET unreachable_at_contact = contact_count WHERE name = 'b-asleep'")
+    world.execute(
+        "UPDATE endpoint SET binding = 'UQ', unreachable_at_contact = contact_count WHERE name = 'b-asleep'"
+    )
     world.endpoint("c-over", lifetime=-1)
     world.endpoint("d-never", registered=False)
     world.execute("UPDATE endpoint SET last_seen_at = NULL, expires_at = NULL WHERE name = 'd-never'")
@@ -424,7 +426,7 @@ def test_the_fleet_tells_presence_model_firmware_battery_and_what_waits(pool: Po
     found = fleet.list_fleet(pool, "", fleet.Order.NAME, 50, 0)
     assert found.total == 4
     assert [(each.name, str(each.presence)) for each in found.rows] == [
-        ("a-online", "online"), ("b-asleep", "asleep"), ("c-over", "offline"), ("d-never", "never"),
+        ("a-online", "registered"), ("b-asleep", "asleep"), ("c-over", "offline"), ("d-never", "never"),
     ]  # fmt: skip
     first = found.rows[0]
     assert (first.manufacturer, first.model, first.firmware, first.battery, first.waiting) == (
@@ -500,6 +502,7 @@ def test_every_page_works_by_the_grants_of_the_console_alone(admin: Browser, wor
         *(
             "/audit?check=1",
             "/me/second-factor",
+            "/refused",
             f"/live/operations/{id_}",
             "/live/operations?device=sim-0001",
         ),

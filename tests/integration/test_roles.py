@@ -143,6 +143,7 @@ GRANTS = {
     "flownexus_console": {
         "append_audit()": "EXECUTE",
         "audit_entry": "SELECT",
+        "awake_time()": "EXECUTE",
         "console_attempt": "SELECT, INSERT, UPDATE, DELETE",
         "console_browser": "SELECT, INSERT, UPDATE (seen_at), DELETE",
         "console_link": "SELECT, INSERT, DELETE",
@@ -159,6 +160,8 @@ GRANTS = {
         "next_operation()": "EXECUTE",
         "object_model_resource": "SELECT",
         "operation_secret": "INSERT",
+        "presence()": "EXECUTE",
+        "registration_refusal": "SELECT",
         "resource": "SELECT",
         "resource_hourly": "SELECT",
         "resource_latest": "SELECT",

@@ -11,8 +11,7 @@ ORDER BY last_seen_at DESC NULLS LAST, name LIMIT :limit OFFSET :offset;
 -- name: fleet_rows(ids)
 -- What a list tells of each device; of the object Device (OMA LwM2M Core 1.1, appendix E.4) what is known.
 SELECT e.name,
-       e.registered AND coalesce(e.expires_at > statement_timestamp(), true) AS is_registered,
-       e.unreachable_at_contact >= e.contact_count AS is_unreachable,
+       CASE WHEN e.registered OR e.last_seen_at IS NOT NULL THEN presence(e) ELSE 'never' END AS presence,
        e.last_seen_at,
        told.manufacturer, told.model, told.firmware, told.battery,
        (SELECT count(*) FROM endpoint_operation o
@@ -31,8 +30,7 @@ ORDER BY wanted.place;
 
 -- name: device(endpoint)^
 SELECT e.name,
-       e.registered AND coalesce(e.expires_at > statement_timestamp(), true) AS is_registered,
-       e.unreachable_at_contact >= e.contact_count AS is_unreachable,
+       CASE WHEN e.registered OR e.last_seen_at IS NOT NULL THEN presence(e) ELSE 'never' END AS presence,
        e.last_seen_at, e.first_seen_at, e.registered_at, e.expires_at, e.address, e.lifetime, e.binding,
        e.lwm2m_version, e.objects
 FROM endpoint e
@@ -44,7 +42,7 @@ WHERE e.name = :endpoint;
         NULL::text AS by, NULL::text AS reason, 0 AS attempts
  FROM event v
  WHERE v.endpoint_id = (SELECT id FROM endpoint WHERE name = :endpoint)
-   AND v.event_type IN ('registered', 'updated', 'unregistered')
+   AND v.event_type IN ('registered', 'updated', 'unregistered', 'heard')
  ORDER BY v.time DESC
  LIMIT :limit)
 UNION ALL

@@ -18,10 +18,12 @@ from typing import Any, Final, NamedTuple
 from flask import Response, g, make_response, render_template, request
 
 from flownexus.errors import NotFoundError, ValidationFailedError
+from flownexus.leshan.refusals import remedy
 from flownexus.lwm2m.path import BadPathError, Path
 from flownexus.lwm2m.value import DataType
 from flownexus.store.endpoint_values import Value, newest_values
 from flownexus.store.fleet import Bucket, Device, Order, activity_of, find_device, list_fleet, series_of
+from flownexus.store.refusal import list_refusals
 from flownexus.web import paging
 from flownexus.web.console.app import Access, ConsoleApp, page
 
@@ -30,6 +32,8 @@ MAX_PAGE_NUMBER: Final = 1_000_000
 MAX_VALUES: Final = 500
 """How many values of a device a page shows."""
 ACTIVITY: Final = 30
+REFUSALS_IN_PLACE: Final = 5
+"""How many of those who were refused are shown where no device is there yet."""
 POINTS: Final = 1_000
 """How many parts a chart's time is divided into: at most two a pixel of a usual screen."""
 SPANS: Final[Mapping[str, timedelta]] = {
@@ -80,6 +84,10 @@ def add_devices(app: ConsoleApp) -> None:
             # The tree is another one. What somebody is typing stays; the part tells that it is old.
             shown["is_old"] = True
         return if_changed("device_part.html", **shown)
+
+    @app.get("/refused", access=Access.VIEWER)
+    def refused() -> Response:
+        return page("refusals.html", refusals=list_refusals(app.pool, None, None, PAGE), remedy=remedy)
 
     @app.get("/series", access=Access.VIEWER)
     def series() -> Response:
@@ -134,6 +142,8 @@ def _fleet(app: ConsoleApp) -> dict[str, Any]:
         "number": number,
         "pages": max(1, -(-found.total // PAGE)),
         "first": PAGE * (number - 1) + 1,
+        "refusals": [] if found.total or search else list_refusals(app.pool, None, None, REFUSALS_IN_PLACE),
+        "remedy": remedy,
     }
 
 

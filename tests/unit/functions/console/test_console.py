@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from flownexus.store.audit import Listed as AuditListed
 from flownexus.store.endpoint_values import Value
 from flownexus.store.fleet import Activity, Bucket, Device, Row
 from flownexus.store.operation_requests import Operation
+from flownexus.store.refusal import StoredRefusal
 from flownexus.store.session import Listed as SessionListed
 from flownexus.store.session import _Attempts
 from flownexus.store.user import Link, Listed, User
@@ -73,8 +75,7 @@ WAITS = Facts(
 VALUE = Value("/3303/0/5700", "24.9", NOW, "FLOAT", "Sensor Value", "Cel")
 DEVICE = Device(
     "sim-0001",
-    True,
-    False,
+    "registered",
     NOW,
     NOW,
     NOW,
@@ -85,7 +86,8 @@ DEVICE = Device(
     "1.1",
     ["/1/0", "/3/0", "/3303/0"],
 )
-ROW = Row("sim-0001", True, False, NOW, "Acme", "T-1", "1.0", 87, 2)
+ROW = Row("sim-0001", "registered", NOW, "Acme", "T-1", "1.0", 87, 2)
+REFUSED = StoredRefusal(1, "new-0001", "192.0.2.9:5000", "wrong-key", None, 3, NOW, NOW)
 ROWS: Mapping[str, Rows] = {
     "only_read": [()],
     "session": sessions,
@@ -144,6 +146,7 @@ ROWS: Mapping[str, Rows] = {
     ],
     "endpoint_ids": lambda asked: [(name, 7) for name in asked["names"]],
     "newest_values": [VALUE],
+    "refusals": [REFUSED],
     "series_of": [Bucket(NOW, 1.0, 3.0, 2.0)],
     "add_operation": [operation()],
     "operation": [operation()],
@@ -183,6 +186,7 @@ class TestPages(PageTests):
         RightPage("GET", "/live/fleet", Access.VIEWER),
         RightPage("GET", "/device?name=sim-0001", Access.VIEWER),
         RightPage("GET", "/live/device?name=sim-0001", Access.VIEWER),
+        RightPage("GET", "/refused", Access.VIEWER),
         RightPage("GET", "/series?name=sim-0001&path=/3303/0/5700", Access.VIEWER),
         RightPage("GET", "/device/ask?name=sim-0001&operation=write&path=/3303/0/5700", Access.OPERATOR),
         RightPage("POST", "/device/ask?name=sim-0001", Access.OPERATOR, {"do": "read /3303/0"}, 303),
@@ -533,12 +537,21 @@ def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, stat
         "operation": [bad],
         "why_facts": [WAITS._replace(endpoint=SCRIPT)],
         "audit_entries": [AuditListed(1, "2026", SCRIPT, SCRIPT, SCRIPT, {SCRIPT: SCRIPT})],
+        "refusals": [replace(REFUSED, endpoint=SCRIPT, detail=SCRIPT)],
         "users": [Listed(4, SCRIPT, "admin", False, True, False, NOW, None, 1)],
         "sessions_of": [SessionListed(b"", NOW, NOW, SCRIPT, SCRIPT)],
     }
     function = start(statements)
     for path in (
-        *("/", "/live/fleet", "/device?name=x", "/live/device?name=x", "/operations", "/operations/41"),
+        *(
+            "/refused",
+            "/",
+            "/live/fleet",
+            "/device?name=x",
+            "/live/device?name=x",
+            "/operations",
+            "/operations/41",
+        ),
         *("/live/operations/41", "/users", "/audit", "/me", f"/?q={SCRIPT}", f"/audit?device={SCRIPT}"),
         *("/device/ask?name=x&operation=write&path=/3/0/0", f"/device/ask?name={SCRIPT}"),
     ):
@@ -575,7 +588,9 @@ def test_a_part_that_has_not_changed_is_not_sent_again(start: Start, statements:
 def test_a_fleet_without_devices_teaches_how_to_connect_one(start: Start, statements: Statements) -> None:
     statements.rows |= {"fleet_count": [(0,)], "fleet_by_name": [], "fleet_rows": []}
     function = start(statements)
-    assert "Connect your first device" in ask(function, "GET", "/", of=Access.VIEWER).text
+    first = ask(function, "GET", "/", of=Access.VIEWER).text
+    assert "Connect your first device" in first
+    assert "new-0001" in first, "and whom Leshan did not let in"
     assert "No device has a name" in ask(function, "GET", "/?q=x", of=Access.VIEWER).text
 
 
