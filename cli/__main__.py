@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cli import endpoints, operations
+from cli import endpoints, logs, models, operations
 from cli.client import Client, ClientError
 
 WAIT_S = 60.0
@@ -38,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
     values.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     values.add_argument("path", metavar="PATH", nargs="?", help="list only the values at or below this path")
     values.set_defaults(run=endpoints.values)
+    models.add_commands(commands, output)
+    logs.add_commands(commands, output)
     operations.add_commands(commands, [waiting])
     one = commands.add_parser("operation", parents=[waiting], help="show an operation")
     one.add_argument("id", type=int, metavar="ID", help="the number of the operation")

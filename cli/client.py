@@ -55,12 +55,12 @@ class Client:
             raise ClientError(f"{file} is empty, and must contain a token")
         return cls(url, lines[0])
 
-    def request(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the answer's JSON; raise ClientError."""
+    def request(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> Any:
+        """Return the answer's JSON; raise ClientError. `content` goes as it is, `body` as JSON."""
         request = urllib.request.Request(  # noqa: S310  # the user's own URL
             self._url + path,
             method=method,
-            data=None if body is None else json.dumps(body).encode(),
+            data=content if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
         )
         try:

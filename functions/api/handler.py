@@ -1,6 +1,8 @@
 """Reading back and administration, as REST: everything is under /v1, a module of flownexus.web for each noun.
 
-GET /v1/endpoints...  endpoints and their newest values: flownexus.web.endpoints
+/v1/endpoints...           endpoints and their newest values: flownexus.web.endpoints
+/v1/models...              object models: flownexus.web.models
+/v1/logs                   devices' logs, of one also /v1/endpoints/<name>/logs: flownexus.web.logs
 
 Errors are application/problem+json (RFC 9457): 401, 403, 404, 405, 406, 409, 422 naming what was wrong and
 what would be right, 503 with Retry-After.
@@ -16,14 +18,19 @@ from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.endpoints import add_endpoints
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, guard_from_secrets
+from flownexus.web.logs import add_logs
+from flownexus.web.models import add_model_routes
 
 NAME: Final = "api"
+URL: Final = f"/function/{NAME}"
 
 
 def create_app(pool: Pool, guard: Guard) -> Flask:
     """Make the function's app; `guard` knows its callers."""
     app = FunctionApp(NAME, guard, pool.ready)
     add_endpoints(app, pool)
+    add_logs(app, pool)
+    add_model_routes(app, pool, URL)
     return app
 
 

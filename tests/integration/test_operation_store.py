@@ -13,6 +13,7 @@ import pytest
 
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import KINDS, Execute, Write
+from flownexus.operations.known_resource import Access
 from flownexus.operations.lifecycle import Settlement, Status, Wait, settle_unanswered
 from flownexus.operations.new_operation import parse_operation
 from flownexus.store import queries
@@ -324,7 +325,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_queued_and_claimed(world: World, kind: str) -> None:
     world.endpoint()
-    usual = str(KINDS[kind].usual_path or "/3/0/4")
+    readable = KINDS[kind].access is Access.READ
+    usual = str(KINDS[kind].usual_path or ("/3/0/9" if readable else "/3/0/4"))
     asked = {"endpoint": "sim-0001", "operation": kind, **REQUESTS.get(kind, {"path": usual})}
     new = parse_operation(asked)
     shown = create(world.api_pool, new, "test", key="1").as_json()
@@ -365,7 +367,7 @@ def test_a_device_that_sleeps_is_sent_nothing_else_before_its_next_update(
     world: World, telemetry: Telemetry
 ) -> None:
     world.endpoint()
-    for path in ("/3/0/15", "/3/0/1", "/5/0/1"):
+    for path in ("/3/0/15", "/3/0/14", "/5/0/1"):
         world.queue(path=path, priority=1 + len(path))
     assert put_back(world, telemetry, take(world), ASLEEP) is Recorded.LAST
     assert claim(world.dispatch_pool, ["sim-0001"], LEASE) == [None]

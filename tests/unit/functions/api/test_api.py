@@ -10,6 +10,7 @@ import pytest
 from flownexus.store.endpoint_values import Endpoint, Value
 from flownexus.web.guard import Scope
 from tests.fixtures.function import Start
+from tests.fixtures.models import MODELS_AND_LOGS, XML
 from tests.fixtures.routes import RightRequest, RouteTests
 from tests.fixtures.statements import Rows, Statements
 
@@ -21,6 +22,7 @@ ROWS: Mapping[str, Rows] = {
     "endpoints": [Endpoint("sim-0001", True, TIME)],
     "endpoint_ids": [("sim-0001", 7)],
     "newest_values": [VALUE],
+    **MODELS_AND_LOGS,
 }
 
 
@@ -28,6 +30,12 @@ class TestRoutes(RouteTests):
     requests = (
         RightRequest("GET", "/v1/endpoints", Scope.READ),
         RightRequest("GET", "/v1/endpoints/sim-0001/values", Scope.READ),
+        RightRequest("GET", "/v1/endpoints/sim-0001/logs", Scope.READ),
+        RightRequest("GET", "/v1/logs", Scope.READ),
+        RightRequest("GET", "/v1/models", Scope.READ),
+        RightRequest("POST", "/v1/models", Scope.ADMINISTER, XML.encode(), 201),
+        RightRequest("GET", "/v1/models/33456/1.1", Scope.READ),
+        RightRequest("DELETE", "/v1/models/33456/1.1", Scope.ADMINISTER),
     )
 
 
