@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tests.fixtures.device import StartDevice
@@ -43,6 +44,7 @@ def test_a_resource_of_a_model_that_a_user_has_added_is_observed_with_its_name_a
     older = start_device(nexus.world.ports.coap, "kiln-2", {HEAT: "7"}, versions={OBJECT: "1.0"})
     for each in (device, older):
         each.register()
+        wait_for(partial(nexus.endpoint, each.endpoint), 10, f"{each.endpoint} to be known")
         nexus.await_status(nexus.queue(each.endpoint, "observe", HEAT), "CONFIRMED")
     assert newest(nexus, "kiln-1") == [("700", "STRING", None, None)]  # nobody knows better yet
     for version, type_ in (("1.1", "Float"), ("1.0", "Integer")):
