@@ -46,17 +46,19 @@ logs: ## print the logs: make logs ARGS='-f connector'
 down: ## stop everything that `make up` has started
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; else echo "not running"; fi
 
-clean: ## stop everything and remove data, logs, secrets and the Python environment; asks first on a terminal
-	@if [ -t 0 ] && [ -e $(STAMP) ]; then \
-		read -r -p "remove all data, logs and secrets of $${FLOWNEXUS_HOME:-$(TOOLS)}? [y/N] " answer; \
-		[ "$$answer" = y ] || { echo "kept"; exit 1; }; fi
-	@if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi
 ifeq ($(FLOWNEXUS_HOME),)
-	@rm -rf $(VENV) $(TOOLS)/browser $(TOOLS)/manifests $(TOOLS)/manifests-programs $(TOOLS)/openfaas $(TOOLS)/uv $(TOOLS)/uv-*.lock && rmdir $(TOOLS) 2>/dev/null || true
-	@echo "removed the Python environment"
+REMOVE_TOOLS = rm -rf $(VENV) $(TOOLS)/browser $(TOOLS)/manifests $(TOOLS)/manifests-programs $(TOOLS)/openfaas $(TOOLS)/uv $(TOOLS)/uv-*.lock; \
+	rmdir $(TOOLS) 2>/dev/null || true; echo "removed the Python environment"
 else
-	@echo "kept the Python environment, which worlds of other homes may be using"
+REMOVE_TOOLS = echo "kept the Python environment, which worlds of other homes may be using"
 endif
+clean: ## stop everything and remove data, logs, secrets and the Python environment; asks first on a terminal
+	@if [ ! -e $(TOOLS) ]; then echo "nothing to remove: nothing has run here yet"; exit; fi; \
+	if [ -t 0 ] && [ -e $(STAMP) ]; then \
+		read -r -p "remove all data, logs and secrets of $${FLOWNEXUS_HOME:-$(TOOLS)}? [y/N] " answer; \
+		[ "$$answer" = y ] || { echo "kept"; exit 1; }; fi; \
+	if [ -e $(STAMP) ]; then $(RUN) -m local clean; fi; \
+	$(REMOVE_TOOLS)
 
 .PHONY: backup restore install uninstall
 backup: $(STAMP) ## save everything into a new folder: make backup ARGS=/srv/backups/monday
@@ -95,6 +97,10 @@ browser: $(UV) assets ## try the console in a browser: Debian's chromium
 
 java-test: ## run the Java tests and checks
 	mvn -B -T 2 -f leshan/pom.xml verify
+
+fuzz: $(STAMP) ## send each route of the REST API 1,000 requests that fit its description, and as many that do not: make fuzz CASES=100
+	FUZZ_CASES=$(or $(CASES),1000) $(RUN) -m pytest --timeout 3600 tests/integration/test_fuzz.py
+.PHONY: fuzz
 
 spool-stress: ## start Leshan's spool 1,000 times under load, count what is lost or doubled: make spool-stress STARTS=100
 	$(MVN) -pl server test -Dtest=SpoolStressTest -Dspool.starts=$(or $(STARTS),1000)

@@ -8,19 +8,52 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-from cli import endpoints, logs, models, operations
+from cli import completion, endpoints, logs, models, operations, tokens
 from cli.client import Client, ClientError
 
 WAIT_S = 60.0
+SECTIONS: Final[Mapping[str, Sequence[str]]] = {
+    "Look at devices": (
+        *("endpoints", "endpoint", "matching", "values", "history", "logs", "events", "registrations"),
+        *("refusals", "tags"),
+    ),
+    "Ask something of a device": tuple(operations.COMMANDS),
+    "Look at what was asked": ("operation", "operations", "why", "batch", "batches"),
+    "Update firmware": ("firmware", "update", "updates", "campaign"),
+    "Administer": ("profiles", "models", "tokens", "dead-letters"),
+    "Set up": ("completion",),
+}
+"""The commands as help lists them. One that is in no section comes at the end."""
+
+
+class _Sections(argparse.RawDescriptionHelpFormatter):
+    """Help that lists the commands in sections."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if not isinstance(action, argparse._SubParsersAction):  # argparse has no public name for it
+            return super()._format_action(action)
+        self._indent()
+        lines = {each.dest: super(_Sections, self)._format_action(each) for each in action._get_subactions()}
+        self._dedent()
+        return "".join(self._in_sections(lines))
+
+    def _in_sections(self, lines: Mapping[str, str]) -> Iterator[str]:
+        listed = {name for names in SECTIONS.values() for name in names}
+        others = [name for name in lines if name not in listed]
+        for title, names in (*SECTIONS.items(), ("More", others)):
+            here = [lines[name] for name in names if name in lines]
+            if here:
+                yield f"\n  {title}:\n"
+                yield from here
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = argparse.ArgumentParser(
-        prog="flownexus", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    top = argparse.ArgumentParser(prog="flownexus", description=__doc__, formatter_class=_Sections)
+    commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     output = argparse.ArgumentParser(add_help=False)
     output.add_argument("--json", action="store_true", help="print JSON")
     waiting = argparse.ArgumentParser(add_help=False, parents=[output])
@@ -42,10 +75,10 @@ def parser() -> argparse.ArgumentParser:
     logs.add_commands(commands, output)
     operations.add_commands(commands, [waiting])
     one = commands.add_parser("operation", parents=[waiting], help="show an operation")
-    one.add_argument("id", type=int, metavar="ID", help="the number of the operation")
+    one.add_argument("id", type=operations.number, metavar="ID", help="the number of the operation")
     one.set_defaults(run=operations.show)
     reason = commands.add_parser("why", parents=[output], help="say why an operation has not ended")
-    reason.add_argument("id", type=int, metavar="ID", help="the number of the operation")
+    reason.add_argument("id", type=operations.number, metavar="ID", help="the number of the operation")
     reason.set_defaults(run=operations.why)
     several = commands.add_parser("operations", parents=[output], help="list operations, newest first")
     several.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="list only those of this device")
@@ -53,6 +86,8 @@ def parser() -> argparse.ArgumentParser:
         "--limit", type=int, default=20, metavar="COUNT", help="how many to list (default 20)"
     )
     several.set_defaults(run=operations.list_)
+    tokens.add_commands(commands, [output])
+    completion.add_commands(commands, top)
     return top
 
 
@@ -60,7 +95,9 @@ def main() -> int:
     """Do what the command line asks."""
     given = parser().parse_args()
     try:
-        status: int = given.run(Client.from_environment(), given)
+        status: int = (
+            given.run_here(given) if "run_here" in given else given.run(Client.from_environment(), given)
+        )
     except ClientError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -34,10 +35,11 @@ class ClientError(Exception):
 class Client:
     """The REST API below the URL of the gateway's functions, asked with a bearer token."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, token_file: str) -> None:
         # The variable named the function `operations` in the version before.
         self._url = url.rstrip("/").removesuffix(OPERATIONS)
         self._token = token
+        self._token_file = token_file
 
     @classmethod
     def from_environment(cls) -> Client:
@@ -53,7 +55,7 @@ class Client:
             raise ClientError(f"cannot read the token from {file}: {error.strerror}") from None
         if not lines:
             raise ClientError(f"{file} is empty, and must contain a token")
-        return cls(url, lines[0])
+        return cls(url, lines[0], file)
 
     def request(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> Any:
         """Return the answer's JSON; raise ClientError. `content` goes as it is, `body` as JSON."""
@@ -68,7 +70,10 @@ class Client:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
-                raise _refusal(error.code, error.read()) from None
+                refusal = _refusal(error.code, error.read())
+            if error.code == HTTPStatus.UNAUTHORIZED:
+                refusal = ClientError(f"{refusal}; the token is that of {self._token_file}", refusal.problem)
+            raise refusal from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise ClientError(f"no answer from {self._url}: {reason}; is Flow Nexus running?") from None

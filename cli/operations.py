@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import sys
 import time
@@ -12,10 +11,11 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from cli.client import OPERATIONS, Client, ClientError
+from cli.numbers import shortest
 from cli.text import printable
 from flownexus.errors import UnknownDataTypeError
 from flownexus.lwm2m.value import DataType
-from flownexus.operations.catalogue import KINDS
+from flownexus.operations.catalogue import KINDS, Known, Write, name_of
 from flownexus.operations.lifecycle import ENDED
 
 POLL_INTERVAL_S = 0.5
@@ -25,10 +25,20 @@ STILL_OPEN = 4
 """The exit status where an operation did not end while it was waited for."""
 
 
+INSTANCE_WRITE: Final = "instance-write"
+COMMANDS: Final[Mapping[str, type[Known]]] = {**KINDS, INSTANCE_WRITE: Write}
+"""The commands that queue an operation, and its kind: that of an object instance's values is a write, too."""
+_SUMMARIES: Final = {
+    "write": "Write a value (OMA LwM2M Core 1.1, 6.3.3).",
+    INSTANCE_WRITE: "Write an object instance, in place of all that it has (OMA LwM2M Core 1.1, 6.3.3).",
+}
+"""What a command does, where that is not all that its kind does."""
+
+
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add a command for each kind of operation, whose arguments are the fields of the kind."""
-    for name, kind in KINDS.items():
-        summary = (inspect.getdoc(kind) or "").splitlines()[0]
+    for name, kind in COMMANDS.items():
+        summary = _SUMMARIES.get(name) or (kind.__doc__ or "").splitlines()[0]
         brief = summary[0].lower() + summary[1:].partition(" (")[0]
         command = commands.add_parser(name, parents=parents, help=brief, description=summary)
         command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
@@ -39,6 +49,8 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
                 command.add_argument("value", nargs="*", metavar=_SEVERAL[name][0], help=_SEVERAL[name][1])
             else:
                 _FIELDS[field](command)
+        if name == INSTANCE_WRITE:
+            command.add_argument("--keep", action="store_true", help="keep the resources that are not named")
         command.add_argument("--not-before", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
         command.add_argument(
             "--expires-in", type=float, metavar="SECONDS", help="it is not sent any more after them"
@@ -115,6 +127,7 @@ def _values(pairs: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+_OF_RESOURCES: Final = "of a resource, such as 5700=21.5; ID:TYPE=VALUE where no model has it"
 _SEVERAL: Final[Mapping[str, tuple[str, str, Callable[[Sequence[str]], Any]]]] = {
     "write-attributes": (
         "NAME=NUMBER",
@@ -126,20 +139,29 @@ _SEVERAL: Final[Mapping[str, tuple[str, str, Callable[[Sequence[str]], Any]]]] =
         "such as /3/0/15=Europe/Berlin; PATH:TYPE=VALUE where no model has the resource",
         _values,
     ),
-    "create": (
-        "ID=VALUE",
-        "of a resource, such as 5700=21.5; ID:TYPE=VALUE where no model has it",
-        _resources,
-    ),
+    "create": ("ID=VALUE", _OF_RESOURCES, _resources),
+    INSTANCE_WRITE: ("ID=VALUE", _OF_RESOURCES, _resources),
 }
 """How several words are the value of a kind: what each is, what that means, and how it is read."""
 
 
+def number(text: str) -> int:
+    """Return the number of an operation; raise ArgumentTypeError."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not the number of an operation, such as 17; `flownexus operations` lists them"
+    )
+
+
 def queue(client: Client, given: argparse.Namespace) -> int:
     """Queue what the command line says, and wait for its end with --wait."""
-    fields = {field: getattr(given, field) for field in KINDS[given.command].__struct_fields__}
+    kind = COMMANDS[given.command]
+    fields = {field: getattr(given, field) for field in kind.__struct_fields__}
     if given.command in _SEVERAL:
         fields["value"] = _SEVERAL[given.command][2](given.value)
+    if getattr(given, "keep", False):
+        fields["value"]["replace"] = False
     body = {name: value for name, value in fields.items() if value is not None and value is not False}
     body |= {
         name: value
@@ -150,7 +172,7 @@ def queue(client: Client, given: argparse.Namespace) -> int:
         body["value"] = {"type": given.type, "value": given.value}
     try:
         operation = client.request(
-            "POST", f"{OPERATIONS}/", {"endpoint": given.endpoint, "operation": given.command, **body}
+            "POST", f"{OPERATIONS}/", {"endpoint": given.endpoint, "operation": name_of(kind), **body}
         )
     except ClientError as error:
         if error.problem != UnknownDataTypeError.type:
@@ -229,4 +251,7 @@ def _content(operation: Any) -> str:
         return ""
     if "values" in content:
         return f"  {json.dumps(content['values'], ensure_ascii=False)}"
-    return f"  {content['value']}" if "value" in content else ""
+    if "value" not in content:
+        return ""
+    value = str(content["value"])
+    return f"  {shortest(value) if content.get('type') == DataType.FLOAT else value}"

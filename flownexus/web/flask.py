@@ -9,7 +9,10 @@ from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import Rule
 
+from flownexus import fields
 from flownexus.logs import add_correlation_ids, correlate, correlation_id
+from flownexus.web.body import json_body
+from flownexus.web.described import Described
 from flownexus.web.guard import HOOK, PRINCIPAL, Guard, Principal, Scope, UndeclaredScopeError
 from flownexus.web.problem import Response, problem, problem_of
 
@@ -18,13 +21,30 @@ _TOLD = frozenset({"allow", "location"})
 
 
 class ScopedRule(Rule):
-    """A route that says which scope it asks for: @app.post("/", scope=Scope.OPERATE)."""
+    """A route that says which scope it asks for, and what it takes and answers.
+
+    @app.post("/", scope=Scope.OPERATE, body=Body.of(NewThing), answers={201: Thing}, refusals=[TooManyError])
+    gives the view function `body`, a NewThing of the request's JSON; query=Which gives it `query`, a Which of
+    the query. All but the scope is what Described has. The summary is the view function's docstring.
+    """
 
     def __init__(self, string: str, *, scope: Scope | None = None, **options: Any) -> None:
         if scope is None:
             raise UndeclaredScopeError(string, options.get("methods") or ())
+        self.described = Described(
+            **{name: options.pop(name) for name in Described.__dataclass_fields__ if name in options}
+        )
         super().__init__(string, **options)
         self.scope = scope
+
+    def asked(self) -> dict[str, Any]:
+        """Return what the request at hand says, checked, as the view function is given it."""
+        asked: dict[str, Any] = {}
+        if self.described.query is not None:
+            asked["query"] = fields.read_query(self.described.query, dict(request.args.lists()))
+        if self.described.body is not None and self.described.body.read is not None:
+            asked["body"] = self.described.body.read(json_body())
+        return asked
 
 
 class FunctionApp(Flask):
@@ -64,9 +84,11 @@ class FunctionApp(Flask):
         principal: Principal | None = request.environ.get(PRINCIPAL)
         if principal is None:
             principal = self._guard.principal(request.path, request.headers.get("Authorization"))
+        g.principal = principal
         if isinstance(request.url_rule, ScopedRule):
             principal.require(request.url_rule.scope)
-        g.principal = principal
+            if request.method != "OPTIONS":  # Flask answers it, not the view function
+                request.view_args = (request.view_args or {}) | request.url_rule.asked()
 
 
 def caller() -> Principal:

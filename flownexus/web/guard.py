@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from flownexus.errors import FlowNexusError, InsufficientScopeError, MissingSettingError, UnauthorizedError
 from flownexus.settings import optional_secret_lines, secret_lines
@@ -70,27 +70,61 @@ class Credential:
     principal: Principal
 
 
+class Issued(Protocol):
+    """Tokens that are kept elsewhere, where looking one up may block."""
+
+    def has_form(self, token: str) -> bool:
+        """Say whether it looks like one of these tokens."""
+
+    def principal(self, token: str) -> Principal:
+        """Say whom a token stands for; raise UnauthorizedError where it stands for nobody."""
+
+
 class Guard:
     """Knows the callers of a function by their tokens, compared in constant time."""
 
-    def __init__(self, bearers: Iterable[Credential], hooks: Iterable[Credential] = ()) -> None:
-        """Let in who has a token of `bearers`, and below /hook/ who has one of `hooks` in the path."""
+    def __init__(
+        self,
+        bearers: Iterable[Credential],
+        hooks: Iterable[Credential] = (),
+        issued: Issued | None = None,
+    ) -> None:
+        """Let in who has a token of `bearers` or `issued`, and below /hook/ one of `hooks` in the path."""
         self._bearers = tuple(bearers)
         self.hooks = tuple(hooks)
+        self._issued = issued
+
+    def with_issued(self, issued: Issued) -> Guard:
+        """Return a guard that lets in who has a token of these, too."""
+        return Guard(self._bearers, self.hooks, issued)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of those whose tokens stand in a secret's file."""
+        return frozenset(each.principal.name for each in (*self._bearers, *self.hooks))
 
     def principal(self, path: str, authorization: str | None) -> Principal:
-        """Say who sends a request by its path and Authorization header; raise UnauthorizedError."""
+        """Say who sends a request by its path and Authorization header; raise UnauthorizedError.
+
+        May block.
+        """
         if self.hooks and path.startswith(HOOK):
             return _known(path.removeprefix(HOOK).partition("/")[0], self.hooks)
-        return _known(_bearer(authorization), self._bearers)
+        token = _bearer(authorization)
+        if token is not None and self._issued is not None and self._issued.has_form(token):
+            return self._issued.principal(token)
+        return _known(token, self._bearers)
 
     def answer(
         self, path: str, headers: Mapping[str, str], scope: Scope | None
     ) -> tuple[Principal | None, Response | None]:
         """Say who sends a request, or how it is refused; `scope` is what its route asks for, if there is one.
 
-        The headers' names are in lower case.
+        Neither, where looking the token up may block: principal() is to be asked then. The headers' names are
+        in lower case.
         """
+        if self._issued is not None and self._issued.has_form(_bearer(headers.get("authorization")) or ""):
+            return None, None
         try:
             principal = self.principal(path, headers.get("authorization"))
             if scope is not None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta
 
 from flownexus.errors import BadRequestError
 
 _STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _BARE = re.compile(r"[!#-+\--:<-\[\]-~]+")
-MAX_IDEMPOTENCY_KEY = 255  # characters
+MAX_IDEMPOTENCY_KEY: Final = 255  # characters
+Key: TypeAlias = Annotated[
+    str,
+    Meta(
+        description=f"a string of 1 to {MAX_IDEMPOTENCY_KEY} ASCII characters in double quotes: the same "
+        "request again with it is answered the same, and queues nothing",
+    ),
+]
 
 
 def idempotency_key(header: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Send
 from starlette.types import Scope as Connection
 
+from flownexus.errors import FlowNexusError
 from flownexus.logs import add_correlation_ids, correlate, correlation_id
 from flownexus.web.guard import PRINCIPAL, Guard, Principal, Scope, UndeclaredScopeError
 from flownexus.web.problem import Response as Problem
@@ -88,12 +90,23 @@ class FunctionApp(Starlette):
             headers = Headers(scope=scope)
             correlate(correlation_id(headers.get))
             if scope.get(PRINCIPAL) is None:
-                principal, refusal = self.guard(scope["method"], scope["path"], headers)
+                principal, refusal = await self._who(scope, headers)
                 if refusal is not None:
                     await _response(*refusal)(scope, receive, send)
                     return
                 scope[PRINCIPAL] = principal
         await super().__call__(scope, receive, send)
+
+    async def _who(self, connection: Connection, headers: Headers) -> tuple[Principal | None, Problem | None]:
+        """Say who sends a request, or how it is refused."""
+        principal, refusal = self.guard(connection["method"], connection["path"], headers)
+        if principal is not None or refusal is not None:
+            return principal, refusal
+        asked = connection["path"], headers.get("authorization")
+        try:
+            return await asyncio.to_thread(self._guard.principal, *asked), None
+        except FlowNexusError as error:
+            return None, problem(error)
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

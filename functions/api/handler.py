@@ -3,6 +3,8 @@
 /v1/endpoints...           endpoints and their newest values: flownexus.web.endpoints
 /v1/models...              object models: flownexus.web.models
 /v1/logs                   devices' logs, of one also /v1/endpoints/<name>/logs: flownexus.web.logs
+/v1/tokens                 tokens that administrators give out: flownexus.web.tokens
+/openapi.json              all of these, described for programs: flownexus.web.openapi
 
 Errors are application/problem+json (RFC 9457): 401, 403, 404, 405, 406, 409, 422 naming what was wrong and
 what would be right, 503 with Retry-After.
@@ -20,6 +22,8 @@ from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, guard_from_secrets
 from flownexus.web.logs import add_logs
 from flownexus.web.models import add_model_routes
+from flownexus.web.openapi import add_openapi
+from flownexus.web.tokens import IssuedTokens, add_tokens
 
 NAME: Final = "api"
 URL: Final = f"/function/{NAME}"
@@ -31,6 +35,8 @@ def create_app(pool: Pool, guard: Guard) -> Flask:
     add_endpoints(app, pool)
     add_logs(app, pool)
     add_model_routes(app, pool, URL)
+    add_tokens(app, pool, guard)
+    add_openapi(app, NAME)
     return app
 
 
@@ -38,7 +44,8 @@ def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
     guard = guard_from_secrets("flownexus-api-token")
-    return create_app(pool_from_environment(NAME, "flownexus-api-database-url"), guard)
+    pool = pool_from_environment(NAME, "flownexus-api-database-url")
+    return create_app(pool, guard.with_issued(IssuedTokens(pool)))
 
 
 def __getattr__(name: str) -> Flask:

@@ -9,6 +9,8 @@ GET /<id>      the operation
 GET /<id>/why  {"id", "cause", "why", ...}: in one sentence why it has not ended, or how it did
 DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
 
+GET /openapi.json  these, described for programs
+
 /v1/endpoints is that of the function api, and answered here too until the next version.
 
 `operation` is one of the kinds in flownexus.operations.catalogue, which says what its fields are. A value is
@@ -26,25 +28,49 @@ from typing import Any, Final
 import msgspec
 from flask import Flask, request
 
-from flownexus.errors import BadRequestError, NotFoundError, ValidationFailedError
+from flownexus.errors import ConflictError, NotFoundError, TooManyError
 from flownexus.messaging.publisher import Publisher
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation, parse_operation
-from flownexus.operations.why import why
+from flownexus.operations.request_types import request_type
+from flownexus.operations.why import Cause, why
 from flownexus.settings import secret
-from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT, list_newest, show
+from flownexus.store.operation_requests import (
+    MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
+    Operation,
+    list_newest,
+    show,
+)
 from flownexus.store.operation_why import facts_of
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web import paging
+from flownexus.web.asked import MAX_ROW_ID, EndpointName, Page
+from flownexus.web.described import Body
 from flownexus.web.endpoints import add_endpoints
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
-from flownexus.web.idempotency import idempotency_key
+from flownexus.web.idempotency import Key, idempotency_key
+from flownexus.web.openapi import add_openapi, page_of, shown
 from flownexus.web.operation_queue import OperationQueue, location, max_queued_setting
 from flownexus.web.problem import Response
+from flownexus.web.tokens import IssuedTokens
 
 NAME: Final = "operations"
-MAX_ID: Final = 2**63 - 1
+OPERATION: Final = shown(Operation, either=("path", "paths"))
+
+
+class Which(Page, frozen=True):
+    """Which operations are listed."""
+
+    endpoint: EndpointName | None = None
+    status: Status | None = None
+
+
+class Reason(msgspec.Struct):
+    """Why an operation has not ended, or how it did: a cause, a sentence, and what that speaks of."""
+
+    id: int
+    cause: Cause
+    why: str
 
 
 def create_app(
@@ -61,61 +87,52 @@ def create_app(
     app = FunctionApp(NAME, guard, pool.ready)
     operations = OperationQueue(pool, publisher, max_queued)
 
-    @app.post("/", scope=Scope.OPERATE)
-    def queue() -> Response:
-        key = idempotency_key(request.headers.get("Idempotency-Key"))
-        operation = operations.add(_parse(request.get_data(cache=False)), key)
+    @app.post(
+        "/",
+        scope=Scope.OPERATE,
+        headers={"Idempotency-Key": Key},
+        body=Body(request_type(NewOperation), parse_operation),
+        answers={201: OPERATION},
+        refusals=[NotFoundError, TooManyError],
+    )
+    def queue(body: NewOperation) -> Response:
+        """Queue an operation."""
+        operation = operations.add(body, idempotency_key(request.headers.get("Idempotency-Key")))
         return operation.as_json(), 201, {"Location": location(operation)}
 
-    @app.get("/", scope=Scope.READ)
-    def list_() -> dict[str, Any]:
-        limit, cursor = paging.limit(), paging.number("cursor", MAX_ID)
-        endpoint = paging.endpoint_name("endpoint")
-        found = list_newest(pool, endpoint, _status(), cursor, limit + 1)
-        more = len(found) > limit
+    @app.get("/", scope=Scope.READ, query=Which, answers={200: page_of("operations", OPERATION, int)})
+    def list_(query: Which) -> dict[str, Any]:
+        """List operations, the newest first."""
+        found = list_newest(pool, query.endpoint, query.status, query.cursor, query.limit + 1)
         return {
-            "operations": [operation.as_json() for operation in found[:limit]],
-            "next": found[limit - 1].id if more else None,
+            "operations": [operation.as_json() for operation in found[: query.limit]],
+            "next": found[query.limit - 1].id if len(found) > query.limit else None,
         }
 
-    @app.get("/<int:id_>", scope=Scope.READ)
+    @app.get("/<int:id_>", scope=Scope.READ, answers={200: OPERATION})
     def get(id_: int) -> dict[str, Any]:
+        """Show an operation."""
         return show(pool, _known(id_)).as_json()
 
-    @app.get("/<int:id_>/why", scope=Scope.READ)
+    @app.get("/<int:id_>/why", scope=Scope.READ, answers={200: Reason})
     def why_(id_: int) -> dict[str, Any]:
+        """Say in one sentence why an operation has not ended, or how it did."""
         return {"id": id_, **why(facts_of(pool, _known(id_))).as_json()}
 
-    @app.delete("/<int:id_>", scope=Scope.OPERATE)
+    @app.delete("/<int:id_>", scope=Scope.OPERATE, answers={200: OPERATION}, refusals=[ConflictError])
     def delete(id_: int) -> dict[str, Any]:
+        """Cancel an operation that is QUEUED."""
         return operations.cancel(_known(id_)).as_json()
 
     add_endpoints(app, pool)  # as in the version before; they are the function api's now
+    add_openapi(app, NAME)
     return app
 
 
-def _parse(body: bytes) -> NewOperation:
-    try:
-        return parse_operation(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequestError(f"the body is not JSON: {error}") from None
-    except RecursionError:
-        raise BadRequestError("the body is nested too deeply") from None
-
-
 def _known(id_: int) -> int:
-    if id_ > MAX_ID:
+    if id_ > MAX_ROW_ID:
         raise NotFoundError(f"there is no operation {id_}")
     return id_
-
-
-def _status() -> Status | None:
-    text = request.args.get("status")
-    if text is None:
-        return None
-    if text not in list(Status):
-        raise ValidationFailedError(f"status: one of {', '.join(Status)}")
-    return Status(text)
 
 
 def app_from_environment() -> Flask:
@@ -124,7 +141,7 @@ def app_from_environment() -> Flask:
     guard, nats_url = guard_from_secrets("flownexus-api-token"), secret("flownexus-nats-url")
     max_queued = max_queued_setting()
     pool = pool_from_environment(NAME, "flownexus-api-database-url")
-    return create_app(pool, Publisher(nats_url, name=NAME), guard, max_queued)
+    return create_app(pool, Publisher(nats_url, name=NAME), guard.with_issued(IssuedTokens(pool)), max_queued)
 
 
 def __getattr__(name: str) -> Flask:

@@ -92,6 +92,8 @@ GRANTS = {
         "operation_secret": "SELECT",
     },
     "flownexus_api": {
+        "api_token": "SELECT, INSERT (name, owner, scopes, prefix, sha256, created_by, expires_at), "
+        "UPDATE (last_used_at, revoked_at, revoked_by)",
         "awake_time()": "EXECUTE",
         "endpoint": "SELECT",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
@@ -250,6 +252,10 @@ EVERYBODY_ELSES = (
     "SELECT * FROM schema_migration",
     "SELECT setval('claim_fence', 1)",
     "SELECT setval('resource_id_block', 1)",
+    "DELETE FROM api_token",
+    "UPDATE api_token SET scopes = '{administer}'",
+    "UPDATE api_token SET sha256 = ''",
+    "UPDATE api_token SET expires_at = NULL",
     "SELECT rolpassword FROM pg_authid",
     "SELECT pg_read_file('/etc/passwd')",
     "COPY endpoint FROM PROGRAM 'true'",
@@ -271,6 +277,13 @@ WRITES = (
     "DELETE FROM delivery_mark",
 )
 """What some function may do."""
+TOKENS = (
+    "SELECT sha256 FROM api_token",
+    "SELECT name FROM api_token",
+    "INSERT INTO api_token (name) VALUES ('x')",
+    "UPDATE api_token SET revoked_at = NULL",
+)
+"""What only the REST API may do."""
 HOUSEKEEPING_S = (
     "DELETE FROM dead_letter",
     "DELETE FROM delivery_mark",
@@ -299,6 +312,7 @@ READ_BACK = (
 """What functions have no need to read."""
 REFUSED = {
     "ingest": (
+        *TOKENS,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
@@ -318,6 +332,7 @@ REFUSED = {
         "UPDATE resource_type SET name = 'x'",
     ),
     "dispatch": (
+        *TOKENS,
         *HOUSEKEEPING_S,
         *READ_BACK,
         "SELECT * FROM telemetry_latest",
@@ -350,6 +365,7 @@ REFUSED = {
         "UPDATE endpoint SET registered = true",
     ),
     "housekeeping": (
+        *TOKENS,
         "SELECT * FROM operation_secret",
         *CLAIMS,
         *READ_BACK,
@@ -363,6 +379,7 @@ REFUSED = {
         "UPDATE resource_latest SET float_value = 0",
     ),
     "console": (
+        *TOKENS,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
@@ -384,6 +401,7 @@ REFUSED = {
         "INSERT INTO endpoint_operation (registration_id) VALUES ('x')",
     ),
     "grafana": (
+        *TOKENS,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
@@ -391,6 +409,7 @@ REFUSED = {
         "SELECT * FROM next_operation(1)",
     ),
     "reader": (
+        *TOKENS,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
 
 from cli import operations
-from cli.__main__ import main
+from cli.__main__ import main, parser
+from cli.numbers import shortest
 from flownexus.errors import UnknownDataTypeError
-from flownexus.operations.catalogue import KINDS
 from flownexus.operations.new_operation import parse_operation
 from flownexus.operations.typed_value import typed_value
 from flownexus.web.problem import problem
@@ -47,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_DELETE = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002
 
@@ -128,6 +131,22 @@ def test_a_write_is_waited_for(api: Api, run: Any, capsys: pytest.CaptureFixture
                 "value": {"resources": {"110": "a=b", "9": {"type": "INTEGER", "value": "5"}}},
             },
         ),
+        (
+            ["instance-write", "a", "/3442/7", "110=a", "9:INTEGER=5"],
+            {
+                "operation": "write",
+                "path": "/3442/7",
+                "value": {"resources": {"110": "a", "9": {"type": "INTEGER", "value": "5"}}},
+            },
+        ),
+        (
+            ["instance-write", "a", "/3442/7", "110=a", "--keep"],
+            {
+                "operation": "write",
+                "path": "/3442/7",
+                "value": {"resources": {"110": "a"}, "replace": False},
+            },
+        ),
         (["create", "a", "/3442"], {"operation": "create", "path": "/3442", "value": {"resources": {}}}),
         (
             ["read-composite", "a", "/3/0/9", "/3303/0/5700"],
@@ -163,7 +182,7 @@ def test_an_operation_is_asked_for(api: Api, run: Any, words: list[str], body: A
     parse_operation(asked)  # the API takes it
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", operations.COMMANDS)
 def test_each_kind_of_operation_is_a_command(run: Any, capsys: pytest.CaptureFixture[str], name: str) -> None:
     with pytest.raises(SystemExit) as ended:
         run(name, "--help")
@@ -341,9 +360,148 @@ def test_an_error_says_what_to_do(
     api.answers = [(404, {"title": "Not found", "status": 404, "detail": "there is no operation 7"})]
     assert run("operation", "7") == 1
     assert capsys.readouterr().err == "error: there is no operation 7\n"
+    api.answers = [(401, {"title": "Unauthorized", "status": 401, "detail": "the token 'ci' was revoked"})]
+    assert run("operation", "7") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: the token 'ci' was revoked; the token is that of /")
+    assert told.endswith("/token\n")
     monkeypatch.setenv("FLOWNEXUS_URL", "http://127.0.0.1:1")
     assert run("operation", "7") == 1
     assert "no answer from http://127.0.0.1:1: " in capsys.readouterr().err
     monkeypatch.delenv("FLOWNEXUS_URL")
     assert run("operation", "7") == 1
     assert ". .flownexus/env" in capsys.readouterr().err
+
+
+MADE = {
+    "id": 7,
+    "name": "ci",
+    "owner": "Ann",
+    "scopes": ["operate", "read"],
+    "created_by": "api",
+    "prefix": "0123abcd",
+    "created_at": "2026-01-02T03:04:05.5+00:00",
+    "expires_at": None,
+    "last_used_at": None,
+    "revoked_at": None,
+    "revoked_by": None,
+}
+REVOKED = MADE | {"id": 5, "revoked_at": "2026-01-02T03:04:06+00:00", "revoked_by": "api"}
+
+
+def test_a_token_alone_is_printed_when_it_is_made(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers = [(201, MADE | {"token": "fnx_0123abcd_x", "expires_at": "2027-01-02T03:04:05+00:00"})]
+    assert run("tokens", "create", "ci", "read", "operate", "--owner", "Ann", "--expires-in", "60") == 0
+    out, err = capsys.readouterr()
+    assert out == "fnx_0123abcd_x\n"
+    assert err.startswith("token 7, ci: until 2027-01-02T03:04:05Z. It is not shown again; ")
+    body = {"name": "ci", "scopes": ["read", "operate"], "owner": "Ann", "expires_in": 60}
+    assert api.asked == [("POST", "/function/api/v1/tokens", "Bearer secret", body)]
+
+
+def test_tokens_are_listed_with_their_end(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    used = MADE | {"name": "x", "last_used_at": "2026-01-02T03:04:06+00:00"}
+    api.answers = [(200, {"tokens": [used, REVOKED], "next": None})] * 2
+    assert run("tokens", "list") == 0
+    assert capsys.readouterr().out == (
+        "7  x   Ann  operate read  does not expire               used 2026-01-02T03:04:06Z\n"
+        "5  ci  Ann  operate read  revoked 2026-01-02T03:04:06Z  never used\n"
+    )
+    assert run("tokens", "list", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [used, REVOKED]
+
+
+@pytest.mark.parametrize("token", ["7", "ci"])
+def test_a_token_is_revoked_by_its_number_or_its_name(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], token: str
+) -> None:
+    api.answers = [(200, REVOKED | {"id": 7})]
+    if token == "ci":
+        api.answers.insert(0, (200, {"tokens": [MADE, REVOKED], "next": None}))
+    assert run("tokens", "revoke", token) == 0
+    assert capsys.readouterr().out == "token 7, ci: revoked 2026-01-02T03:04:06Z\n"
+    assert api.asked[-1][:2] == ("DELETE", "/function/api/v1/tokens/7")
+
+
+def test_a_name_that_no_valid_token_has_is_said_to_be_so(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers = [(200, {"tokens": [REVOKED], "next": None})]
+    assert run("tokens", "revoke", "ci") == 1
+    assert capsys.readouterr().err == (
+        "error: no valid token is named 'ci'; flownexus tokens list shows those that there are\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["why", "operation"])
+def test_what_is_no_number_of_an_operation_is_refused_with_where_to_see_one(
+    run: Any, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(command, "sim-0003")
+    assert ended.value.code == 2
+    assert (
+        "'sim-0003' is not the number of an operation, such as 17; `flownexus operations` lists them"
+        in capsys.readouterr().err
+    )
+
+
+def test_help_lists_every_command_once_in_a_section(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("--help")
+    text = capsys.readouterr().out
+    listed = re.findall(r"^    ([a-z-]+)(?: |$)", text, re.MULTILINE)
+    [subparsers] = [each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)]
+    assert sorted(listed) == sorted(action.dest for action in subparsers._get_subactions())
+    assert text.index("  Look at devices:\n") < text.index("  Administer:\n")
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("20.700000762939453", "20.7"),  # 32 bits
+        ("20.7000000005", "20.7000000005"),  # 64
+        ("52.520008", "52.520008"),
+        ("0", "0"),
+        ("-40.5", "-40.5"),
+        ("16777216", "16777216"),
+        ("1e+300", "1e+300"),
+        ("Infinity", "Infinity"),
+        ("NaN", "NaN"),
+    ],
+)
+def test_a_number_of_32_bits_is_shown_with_the_digits_that_it_has(stored: str, shown: str) -> None:
+    assert shortest(stored) == shown
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_completes_every_command_without_a_world(
+    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    monkeypatch.delenv("FLOWNEXUS_URL", raising=False)
+    assert run("completion", shell) == 0
+    script = capsys.readouterr().out
+    for word in ("write-composite", "tokens", "revoke", "--wait"):
+        assert word in script
+    checked = subprocess.run([shell, "-n"], input=script, text=True, check=False) if which(shell) else None
+    assert checked is None or checked.returncode == 0
+
+
+MAX_MODULES = 230
+"""Of a bare Python some 30 are there at once; asyncio alone would bring 60 more."""
+SLOW = ("asyncio", "psycopg", "flask", "starlette", "aiohttp", "nats", "shtab", "prometheus_client")
+
+
+def test_the_first_line_does_not_wait_for_modules_that_no_command_needs() -> None:
+    asked = subprocess.run(
+        [sys.executable, "-c", "import sys, cli.__main__; cli.__main__.parser(); print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    loaded = asked.stdout.split()
+    assert [name for name in SLOW if name in loaded] == []
+    assert len(loaded) < MAX_MODULES

@@ -27,6 +27,7 @@ class CountingGuard(Guard):
     """Says how often it was asked."""
 
     def __init__(self, guard: Guard) -> None:
+        super().__init__([])
         self._guard = guard
         self.asked = 0
 
@@ -85,6 +86,22 @@ def ask(request: pytest.FixtureRequest) -> Callable[..., httpx.Response]:
 
 
 Ask = Callable[..., httpx.Response]
+
+
+class KeptElsewhere:
+    """Tokens that begin with fnx; those of who is revoked stand for nobody."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def has_form(self, token: str) -> bool:
+        return token.startswith("fnx")
+
+    def principal(self, token: str) -> Principal:
+        self.asked += 1
+        if token == "fnx revoked":
+            raise UnauthorizedError("the token 'old' was revoked")
+        return Principal("ben", frozenset({Scope.READ}))
 
 
 def test_a_flask_app_with_a_route_that_declares_no_scope_does_not_start() -> None:
@@ -164,6 +181,28 @@ async def test_and_neither_does_one_of_starlette() -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         assert (await client.get("/", headers=ANN)).json() == {"who": "ann"}
     assert guard.asked == 1
+
+
+def test_a_token_that_is_kept_elsewhere_is_looked_up_where_that_may_block(ask: Ask) -> None:
+    kept = KeptElsewhere()
+    guard = guard_of("ann").with_issued(kept)
+    ben = {"Authorization": "Bearer fnx ben"}
+    assert ask(guard, "GET", "/", ben).status_code == 200
+    refused = ask(guard, "POST", "/7", ben)
+    assert (refused.status_code, refused.json()["detail"]) == (403, "'ben' lacks the scope 'operate'")
+    revoked = ask(guard, "GET", "/", {"Authorization": "Bearer fnx revoked"})
+    assert (revoked.status_code, revoked.json()["detail"]) == (401, "the token 'old' was revoked")
+    assert ask(guard, "GET", "/", ANN).status_code == 200
+    assert kept.asked == 3
+
+
+@pytest.mark.parametrize("make", [flask_app, starlette_app])
+def test_on_the_head_such_a_token_is_neither_let_in_nor_refused(make: Any) -> None:
+    kept = KeptElsewhere()
+    app = make(guard_of("ann").with_issued(kept))
+    assert app.guard("GET", "/", {"authorization": "Bearer fnx revoked"}) == (None, None)
+    assert app.guard("GET", "/", {"authorization": "Bearer eve"})[1][1] == 401
+    assert kept.asked == 0
 
 
 @pytest.mark.parametrize("token", ["\xff\xe9", "\udcff", "\N{SNOWMAN}", "secret\xff"])

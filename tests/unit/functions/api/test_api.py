@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flownexus.store.endpoint_values import Endpoint, Value
+from flownexus.store.token import Token
 from flownexus.web.guard import Scope
 from tests.fixtures.function import Start
 from tests.fixtures.models import MODELS_AND_LOGS, XML
@@ -17,17 +18,27 @@ from tests.fixtures.statements import Rows, Statements
 TIME = datetime(2026, 11, 22, 13, 27, 27, tzinfo=UTC)
 LIMIT = "limit: a whole number from 1 to 500"
 VALUE = Value("/3303/0/5700", "24.9", TIME, "FLOAT", "Sensor Value", None)
+TOKEN = Token(7, "ci", "Ann", ["administer"], "0123abcd", TIME, "api", None, None, None, None)
 ROWS: Mapping[str, Rows] = {
     "only_read": [()],
     "endpoints": [Endpoint("sim-0001", True, TIME)],
     "endpoint_ids": [("sim-0001", 7)],
     "newest_values": [VALUE],
     **MODELS_AND_LOGS,
+    "add_token": [TOKEN],
+    "tokens": [TOKEN],
+    "token": [TOKEN],
+    "revoke_token": [()],
 }
 
 
 class TestRoutes(RouteTests):
     requests = (
+        RightRequest("GET", "/openapi.json", Scope.READ, asks_database=False),
+        RightRequest("POST", "/v1/tokens", Scope.ADMINISTER, {"name": "ci", "scopes": ["administer"]}, 201),
+        RightRequest("GET", "/v1/tokens", Scope.ADMINISTER),
+        RightRequest("GET", "/v1/tokens/7", Scope.ADMINISTER),
+        RightRequest("DELETE", "/v1/tokens/7", Scope.ADMINISTER),
         RightRequest("GET", "/v1/endpoints", Scope.READ),
         RightRequest("GET", "/v1/endpoints/sim-0001/values", Scope.READ),
         RightRequest("GET", "/v1/endpoints/sim-0001/logs", Scope.READ),

@@ -79,6 +79,7 @@ class TestRoutes(RouteTests):
         RightRequest("GET", "/41", Scope.READ),
         RightRequest("GET", "/41/why", Scope.READ),
         RightRequest("DELETE", "/41", Scope.OPERATE),
+        RightRequest("GET", "/openapi.json", Scope.READ, asks_database=False),
         RightRequest("GET", "/v1/endpoints", Scope.READ),
         RightRequest("GET", "/v1/endpoints/sim-0001/values", Scope.READ),
     )

@@ -1,0 +1,31 @@
+"""Numbers for people."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Final
+
+FLOAT32_DIGITS: Final = 9
+"""With so many digits every number of 32 bits is told from all others."""
+
+
+def shortest(number: str) -> str:
+    """Write a FLOAT as briefly as what the device sent allows.
+
+    Many devices send 32 bits. Their 20.7 is 20.700000762939453 in the 64 bits that are stored.
+    """
+    value = float(number)
+    if not math.isfinite(value) or _in_32_bits(value) != value:
+        return number
+    short = (f"{value:.{digits}g}" for digits in range(1, FLOAT32_DIGITS + 1))
+    return next((text for text in short if "e" not in text and _in_32_bits(float(text)) == value), number)
+
+
+def _in_32_bits(value: float) -> float | None:
+    """Return the number of 32 bits that is the nearest; None where none is near."""
+    try:
+        [nearest] = struct.unpack("f", struct.pack("f", value))
+    except OverflowError:
+        return None
+    return float(nearest)
