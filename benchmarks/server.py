@@ -49,7 +49,7 @@ PACKAGES = "make python3 python3-venv openjdk-17-jdk-headless maven curl"
 
 TABLES = (
     *("endpoint", "resource_type", "resource", "event", "event_resource", "resource_latest"),
-    *("endpoint_operation", "dead_letter", "observe_plan", "firmware", "delivery_mark"),
+    *("endpoint_operation", "dead_letter", "profile", "endpoint_tag", "batch", "firmware", "delivery_mark"),
 )
 """What is compared after a restore, row by row."""
 

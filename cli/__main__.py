@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from cli import completion, endpoints, logs, models, operations, tokens
+from cli import batches, completion, endpoints, logs, models, operations, profiles, tags, tokens
 from cli.client import Client, ClientError
 
 WAIT_S = 60.0
@@ -87,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     )
     several.set_defaults(run=operations.list_)
     tokens.add_commands(commands, [output])
+    batches.add_commands(commands, [output], [waiting])
+    tags.add_commands(commands, [output])
+    profiles.add_commands(commands, [output])
     completion.add_commands(commands, top)
     return top
 

@@ -7,23 +7,19 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from cli import batches
 from cli.client import OPERATIONS, Client, ClientError
 from cli.numbers import shortest
 from cli.text import printable
+from cli.waiting import NOT_CONFIRMED, POLL_INTERVAL_S, STILL_OPEN
 from flownexus.errors import UnknownDataTypeError
 from flownexus.lwm2m.value import DataType
 from flownexus.operations.catalogue import KINDS, Known, Write, name_of
 from flownexus.operations.lifecycle import ENDED
-
-POLL_INTERVAL_S = 0.5
-NOT_CONFIRMED = 3
-"""The exit status where an operation ended otherwise than as CONFIRMED."""
-STILL_OPEN = 4
-"""The exit status where an operation did not end while it was waited for."""
-
 
 INSTANCE_WRITE: Final = "instance-write"
 COMMANDS: Final[Mapping[str, type[Known]]] = {**KINDS, INSTANCE_WRITE: Write}
@@ -41,7 +37,7 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
         summary = _SUMMARIES.get(name) or (kind.__doc__ or "").splitlines()[0]
         brief = summary[0].lower() + summary[1:].partition(" (")[0]
         command = commands.add_parser(name, parents=parents, help=brief, description=summary)
-        command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+        command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001; with --filter a filter")
         for field in sorted(kind.__struct_fields__, key=list(_FIELDS).index):
             if field == "path" and kind.usual_path is not None:
                 command.add_argument("path", nargs="?", metavar="PATH", help=f"{kind.usual_path} by default")
@@ -55,6 +51,16 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
         command.add_argument(
             "--expires-in", type=float, metavar="SECONDS", help="it is not sent any more after them"
         )
+        if name in _MAY_SUPERSEDE:
+            command.add_argument(
+                "--supersede", action="store_true", help="take the place of an older write to PATH that waits"
+            )
+        command.add_argument(
+            "--filter",
+            action="store_true",
+            help="ENDPOINT is a filter, such as 'tag.site==berlin': queue it for each device that fits",
+        )
+        command.add_argument("--yes", action="store_true", help="with --filter: do not ask first")
         command.set_defaults(run=queue)
 
 
@@ -154,10 +160,22 @@ def number(text: str) -> int:
     )
 
 
+_MAY_SUPERSEDE: Final = ("write",)
+"""The kinds of which a newer one may take the place of an older one."""
+
+
 def queue(client: Client, given: argparse.Namespace) -> int:
     """Queue what the command line says, and wait for its end with --wait."""
-    kind = COMMANDS[given.command]
-    fields = {field: getattr(given, field) for field in kind.__struct_fields__}
+    body = {"operation": name_of(COMMANDS[given.command]), **_asked(given)}
+    if given.filter:
+        post = partial(_post, client, given, "/batches", {"filter": given.endpoint, **body})
+        return batches.queue(client, given, post)
+    return _follow(client, _post(client, given, "/", {"endpoint": given.endpoint, **body}), given)
+
+
+def _asked(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of a request that the command line says, but for its endpoint and its kind."""
+    fields = {field: getattr(given, field) for field in COMMANDS[given.command].__struct_fields__}
     if given.command in _SEVERAL:
         fields["value"] = _SEVERAL[given.command][2](given.value)
     if getattr(given, "keep", False):
@@ -168,12 +186,17 @@ def queue(client: Client, given: argparse.Namespace) -> int:
         for name, value in (("not_before", given.not_before), ("expires_in", given.expires_in))
         if value is not None
     }
+    if getattr(given, "supersede", False):
+        body["supersede"] = True
     if getattr(given, "type", None):
         body["value"] = {"type": given.type, "value": given.value}
+    return body
+
+
+def _post(client: Client, given: argparse.Namespace, path: str, body: Mapping[str, Any]) -> Any:
+    """Queue it; where a type is missing, say how the command line has one."""
     try:
-        operation = client.request(
-            "POST", f"{OPERATIONS}/", {"endpoint": given.endpoint, "operation": name_of(kind), **body}
-        )
+        return client.request("POST", f"{OPERATIONS}{path}", body)
     except ClientError as error:
         if error.problem != UnknownDataTypeError.type:
             raise
@@ -183,7 +206,6 @@ def queue(client: Client, given: argparse.Namespace) -> int:
             else f"{given.path} is in no object model, and no value of it has been seen yet: "
             f"add --type, one of {', '.join(DataType)}"
         ) from None
-    return _follow(client, operation, given)
 
 
 def show(client: Client, given: argparse.Namespace) -> int:

@@ -28,6 +28,7 @@ from flownexus.store.retention import (
     drop_logs,
     drop_partitions,
     drop_roll_ups,
+    forget_batches,
     forget_dead_letters,
     forget_endpoints,
     forget_expired,
@@ -104,7 +105,7 @@ class Housekeeper:
             "renewed": self._reconcile(),
             **self._hint_waiting(),
             "operations_forgotten": self._step(
-                10,
+                13,
                 lambda connection: forget_finished(
                     connection, self._settings.operation_retention, MAX_ROWS_PER_STEP
                 ),
@@ -188,6 +189,9 @@ class Housekeeper:
                 connection, self._settings.roll_up_retention
             ),
             "logs_dropped": lambda connection: drop_logs(connection, self._settings.log_retention),
+            "batches_forgotten": lambda connection: forget_batches(
+                connection, self._settings.operation_retention, MAX_ROWS_PER_STEP
+            ),
         }
         done: dict[str, int | None] = {}
         for number, (name, work) in enumerate(steps.items(), start=3):

@@ -67,14 +67,15 @@ class Leshan:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, endpoint: str, call: Call) -> Exchange:
-        """Send an operation and wait for the device's answer, at most the client's timeout.
+    async def send(self, endpoint: str, call: Call, timeout_s: float | None = None) -> Exchange:
+        """Send an operation and wait for the device's answer, at most `timeout_s` and the client's timeout.
 
         Never raises for what Leshan, the network or the device did: that is what Exchange says.
         """
         if self._session is None:
             raise RuntimeError("the session is not open: use `async with`")
-        query = {**call.query, "timeout": str(max(1, int(self._timeouts.leshan_s)))}
+        timeout = min(timeout_s or self._timeouts.leshan_s, self._timeouts.leshan_s)
+        query = {**call.query, "timeout": str(max(1, int(timeout)))}
         text = "&".join(name if value is None else f"{name}={value}" for name, value in query.items())
         url = URL(f"{self._url}/api/clients/{_segment(endpoint)}{call.path}?{text}", encoded=True)
         headers = {} if (id_ := current_id()) is None else {CORRELATION_ID: id_}

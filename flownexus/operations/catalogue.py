@@ -86,6 +86,11 @@ class OperationBase(msgspec.Struct, frozen=True, kw_only=True, tag_field="operat
         return {}
 
     @property
+    def may_supersede(self) -> bool:
+        """Say whether it makes an older one of its kind, for the same path, needless."""
+        return False
+
+    @property
     def resources(self) -> frozenset[Path]:
         """Return the paths of the resources (instances) that it names or writes."""
         return frozenset(path for path in (*self.targets, *self.written) if path.resource_id is not None)
@@ -239,6 +244,11 @@ class Write(OnePath, frozen=True, tag="write"):
         if self.path.depth == _INSTANCE_DEPTH:
             return _by_resource(self.path, self.value)
         return {self.path: self.value}
+
+    @property
+    def may_supersede(self) -> bool:
+        """Say whether it replaces all that its path holds."""
+        return not (isinstance(self.value, Mapping) and self.value.get("replace") is False)
 
     def typed(self, known: KnownResources) -> Self:
         """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""

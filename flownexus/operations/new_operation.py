@@ -1,4 +1,4 @@
-"""What a user asks for: an operation on an endpoint, with a priority."""
+"""What a user asks for: an operation on an endpoint, or on each that fits a filter, with a priority."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import msgspec
 from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import KINDS, Known, OnePath, Operation, with_article
+from flownexus.operations.filter import EVERYTHING, BadFilterError, Filter, parse_filter
 
 USER_PRIORITY: Final = 100
 """The priority of a user's operation unless it says another; the observe plan's operations have 0."""
@@ -29,14 +30,13 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 """The fields of all kinds, with what they have where nothing is said; null where something must be."""
 _IN_EACH_FINGERPRINT: Final = ("path", "value", "arguments", "repeatable")
 """Those of the first version: a fingerprint is the same in each."""
-_FIELDS: Final = ("endpoint", "operation", *_DEFAULTS, "priority", *_TIMES, "expires_in")
+_FIELDS: Final = ("operation", *_DEFAULTS, "priority", *_TIMES, "expires_in", "supersede")
 
 
-@dataclass(frozen=True)
-class NewOperation:
-    """An operation that a user asks for; all but the type of a plain value is checked."""
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """An operation as a user asks for it; all but the type of a plain value is checked."""
 
-    endpoint: str
     operation: Operation
     priority: int = USER_PRIORITY
     not_before: datetime | None = None
@@ -45,12 +45,13 @@ class NewOperation:
     """From then on it is not sent."""
     expires_in: float | None = None
     """The same, in seconds from when it is queued."""
+    supersede: bool = False
+    """It takes the place of an older one for the same path that waits."""
 
-    @property
-    def fingerprint(self) -> bytes:
-        """Return what only the same operation has: the SHA-256 of all that was asked for."""
+    def _fingerprint(self, target: Mapping[str, str]) -> bytes:
+        """Return what only the same operation for the same target has: the SHA-256 of all that was asked."""
         asked = {
-            "endpoint": self.endpoint,
+            **target,
             "operation": self.operation.kind,
             **{
                 name: getattr(self.operation, name, default)
@@ -60,10 +61,35 @@ class NewOperation:
             "priority": self.priority,
             # Keys that were used before there were these stand for the same.
             **{name: when for name in (*_TIMES, "expires_in") if (when := getattr(self, name)) is not None},
+            **({"supersede": True} if self.supersede else {}),
         }
         return hashlib.sha256(
             msgspec.json.encode({name: _in_order(what) for name, what in asked.items()})
         ).digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOperation(_Asked):
+    """An operation that a user asks for, of one endpoint."""
+
+    endpoint: str
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Return what only the same operation has: the SHA-256 of all that was asked for."""
+        return self._fingerprint({"endpoint": self.endpoint})
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewBatch(_Asked):
+    """An operation that a user asks for, of each endpoint that fits a filter."""
+
+    filter: Filter
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Return what only the same batch has: the SHA-256 of all that was asked for."""
+        return self._fingerprint({"filter": str(self.filter)})
 
 
 def _in_order(value: Any) -> Any:
@@ -74,20 +100,52 @@ def _in_order(value: Any) -> Any:
 def parse_operation(body: object) -> NewOperation:
     """Check the JSON body of a new operation.
 
-    `body` is {"endpoint", "operation", "priority"?, "not_before"?, "expires_at"? or "expires_in"?} and the
-    fields of its kind, see flownexus.operations
-    .catalogue. Raises ValidationFailedError naming each field that is not valid, and what would be.
+    `body` is {"endpoint", "operation", "priority"?, "not_before"?, "expires_at"? or "expires_in"?,
+    "supersede"?} and the fields of its kind, see flownexus.operations.catalogue. Raises
+    ValidationFailedError naming each field that is not valid, and what would be.
     """
     if not isinstance(body, Mapping):
         raise ValidationFailedError("an operation is a JSON object with endpoint, operation and path")
-    wrong: dict[str, str] = {
-        str(name)[:64]: f"is unknown; the fields are {', '.join(_FIELDS)}"
-        for name in body
-        if name not in _FIELDS
-    }
+    wrong: dict[str, str] = {}
     endpoint = body.get("endpoint")
     if not isinstance(endpoint, str) or not endpoint or "\0" in endpoint:
         wrong["endpoint"] = "is the endpoint client name of a device that has been seen, a non-empty text"
+    return NewOperation(endpoint=str(endpoint), **_parse(body, "endpoint", wrong))
+
+
+def parse_batch(body: object) -> NewBatch:
+    """Check the JSON body of a batch: as that of an operation, with "filter" in place of "endpoint".
+
+    Raises ValidationFailedError naming each field that is not valid, and what would be.
+    """
+    if not isinstance(body, Mapping):
+        raise ValidationFailedError("a batch is a JSON object with filter, operation and path")
+    wrong: dict[str, str] = {}
+    text = body.get("filter")
+    chosen: Filter = EVERYTHING
+    if not isinstance(text, str) or not text.strip():
+        wrong["filter"] = "says which endpoints: name==sim-*;tag.site==berlin, or name==* for all"
+    else:
+        try:
+            chosen = parse_filter(text)
+        except BadFilterError as error:
+            wrong["filter"] = error.reason
+    return NewBatch(filter=chosen, **_parse(body, "filter", wrong))
+
+
+def _parse(body: Mapping[str, Any], target: str, wrong_target: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of what is asked for; raise ValidationFailedError, naming all that are not valid.
+
+    `target` is the name of the field that says for which endpoints it is, and `wrong_target` what is wrong
+    with it.
+    """
+    fields = (target, *_FIELDS)
+    wrong: dict[str, str] = {
+        str(name)[:64]: f"is unknown; the fields are {', '.join(fields)}"
+        for name in body
+        if name not in fields
+    }
+    wrong |= wrong_target
     name = body.get("operation")
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
@@ -121,9 +179,24 @@ def parse_operation(body: object) -> NewOperation:
     wrong |= dict((kind or OnePath).faults(body))
     if kind is not None:
         wrong |= {field: _belongs(field) for field in _foreign(body, kind)}
-    if wrong or kind is None:
+    operation = None if wrong or kind is None else kind.of(body)
+    supersede = body.get("supersede", False)
+    if not isinstance(supersede, bool):
+        wrong["supersede"] = "is true or false"
+    elif supersede and operation is not None and not operation.may_supersede:
+        wrong["supersede"] = (
+            "belongs to a write of all that its path holds: one without replace, or with replace true"
+        )
+    if wrong:
         raise ValidationFailedError("; ".join(f"{name}: {what}" for name, what in wrong.items()))
-    return NewOperation(str(endpoint), kind.of(body), int(priority), not_before, expires_at, expires_in)
+    return {
+        "operation": operation,
+        "priority": priority,
+        "not_before": not_before,
+        "expires_at": expires_at,
+        "expires_in": expires_in,
+        "supersede": supersede,
+    }
 
 
 def _time(value: object) -> datetime | None:

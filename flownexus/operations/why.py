@@ -41,6 +41,8 @@ class Cause(StrEnum):
     NOT_AMONG_OBJECTS = "not-among-objects"
     """The device has not found the path, which its registration does not name."""
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    """A newer write to its path took its place."""
     EXPIRED = "expired"
     UNDER_WAY = "under-way"
     NOT_BEFORE = "not-before"
@@ -78,6 +80,7 @@ class Facts(NamedTuple):
     finished_at: datetime | None
     not_before: datetime | None
     expires_at: datetime | None
+    superseded_by: int | None
     now: datetime
     registered: bool
     first_seen_at: datetime
@@ -158,6 +161,13 @@ def _of_ended(facts: Facts) -> Why:
     missing = missing_of(facts.targets, facts.objects)
     if facts.status == Status.CONFIRMED:
         return Why(Cause.CONFIRMED, f"The device did it at {_time(at)}, sent {attempts}.", fields)
+    if facts.superseded_by is not None:
+        return Why(
+            Cause.SUPERSEDED,
+            f"Operation {facts.superseded_by}, a newer write to the same path, took its place "
+            f"at {_time(at)}.",
+            {**fields, "superseded_by": facts.superseded_by},
+        )
     if facts.status == Status.CANCELLED:
         return Why(Cause.CANCELLED, f"It was cancelled at {_time(at)}{because}", fields)
     if facts.status == Status.EXPIRED:

@@ -1,27 +1,21 @@
-"""Endpoints: who is registered, and what the observe plan asks of those who register."""
+"""Endpoints: who is registered, and what profiles ask of those who register."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Final, NamedTuple
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from flownexus.leshan.webhook import EventType, Registration
-from flownexus.operations.plan import PlanRow, planned_operations
-from flownexus.operations.reconciliation import first_look
-from flownexus.store import queries, send_for
-
-log = logging.getLogger(__name__)
+from flownexus.operations.reconciliation import FIRST_LOOK, first_look
+from flownexus.store import queries
+from flownexus.store.planned import Asked, plans_of, queue_planned
 
 DEFAULT_LIFETIME_S: Final = 86_400
 """Seconds that a registration lasts whose lifetime nobody told (OMA LwM2M Core 1.1, 6.2.1)."""
-MAX_PLANNED_OPERATIONS_PER_REGISTRATION: Final = 1000
-"""How many operations the observe plan may queue for one registration."""
 
 
 class RegistrationEvent(NamedTuple):
@@ -34,11 +28,11 @@ class RegistrationEvent(NamedTuple):
 
 
 def apply_registration_events(connection: Connection, events: Sequence[RegistrationEvent]) -> None:
-    """Bring endpoints up to date with registration events, in their order, and queue the observe plan."""
+    """Bring endpoints up to date with registration events, in their order, and queue what profiles ask."""
     if not events:
         return
     queries.lock_endpoints(connection, ids=sorted({event.endpoint_id for event in events}))
-    plan: list[PlanRow] | None = None
+    registered: dict[int, str] = {}
     for endpoint_id, event_type, registration, date in events:
         if event_type is EventType.UNREGISTERED:
             queries.unregister(
@@ -54,10 +48,8 @@ def apply_registration_events(connection: Connection, events: Sequence[Registrat
                 heard_since=registration.heard_since,
             )
             continue
-        registered = event_type is EventType.REGISTERED
-        if registered and plan is None:
-            plan = enabled_plan(connection)
-        (queries.register if registered else queries.update_registration)(
+        is_new = event_type is EventType.REGISTERED
+        (queries.register if is_new else queries.update_registration)(
             connection,
             endpoint_id=endpoint_id,
             registration_id=registration.id,
@@ -76,34 +68,26 @@ def apply_registration_events(connection: Connection, events: Sequence[Registrat
             heard_since=registration.heard_since,
             awake_s=registration.awake_s,
             awake_told=registration.awake_told,
-            **({"look_after": first_look(plan), "date": date} if registered and plan is not None else {}),
+            **({"look_after": FIRST_LOOK, "date": date} if is_new else {}),
         )
-        if registered and registration.id is not None and plan is not None:
-            _queue_plan(connection, endpoint_id, registration, plan)
+        if is_new and registration.id is not None:
+            registered[endpoint_id] = registration.id
+    if registered:
+        _queue_plans(connection, registered)
 
 
-def enabled_plan(connection: Connection) -> list[PlanRow]:
-    """Return the rows of the observe plan that are enabled."""
-    return send_for(PlanRow, connection, queries.enabled_plan).fetchall()
-
-
-def _queue_plan(
-    connection: Connection, endpoint_id: int, registration: Registration, plan: Sequence[PlanRow]
-) -> None:
-    queries.drop_older_plan(connection, endpoint_id=endpoint_id, registration_id=registration.id)
-    planned = planned_operations(plan, registration.objects or ())
-    operations = list(islice(planned, MAX_PLANNED_OPERATIONS_PER_REGISTRATION))
-    if next(planned, None) is not None:
-        log.warning(
-            "the observe plan asks more of endpoint %d than %d operations; the rest is left out",
-            endpoint_id, MAX_PLANNED_OPERATIONS_PER_REGISTRATION,
-        )  # fmt: skip
-    if operations:
-        operation_types, paths = zip(*operations, strict=True)
-        queries.add_planned_operations(
-            connection,
-            endpoint_id=endpoint_id,
-            registration_id=registration.id,
-            operation_types=list(operation_types),
-            paths=list(paths),
-        )
+def _queue_plans(connection: Connection, registered: Mapping[int, str]) -> None:
+    """Queue what the profiles of endpoints ask for in these registrations."""
+    plans = plans_of(connection, list(registered))
+    queries.drop_older_plans(
+        connection, endpoint_ids=list(registered), registration_ids=list(registered.values())
+    )
+    queue_planned(
+        connection,
+        (Asked(id_, registered[id_], operation) for id_, plan in plans.items() for operation in plan),
+        again=False,
+    )
+    looks = {id_: first_look(plan) for id_, plan in plans.items()}
+    sooner = {id_: look for id_, look in looks.items() if look < FIRST_LOOK}
+    if sooner:
+        queries.look_sooner(connection, ids=list(sooner), looks=list(sooner.values()))

@@ -42,6 +42,8 @@ class Claim:
     formats: Sequence[WriteFormat] = ()
     """Of a write: the format it is to go in, and then those in which it has not gone yet."""
     formats_refused: Sequence[str] = ()
+    request_timeout_s: int | None = None
+    """How long the answer is waited for at most, as the endpoint's profile has it."""
 
     @property
     def attempt(self) -> Attempt:
@@ -66,6 +68,7 @@ class _Claimed(NamedTuple):
     write_format: str | None
     content_formats: Sequence[int] | None
     formats_refused: Sequence[str]
+    request_timeout_s: int | None
 
     def of(self, endpoint: str) -> Claim:
         """Return the claim of this endpoint."""
@@ -83,6 +86,7 @@ class _Claimed(NamedTuple):
             attempts=self.attempts,
             formats=formats,
             formats_refused=self.formats_refused,
+            request_timeout_s=self.request_timeout_s,
         )
 
 

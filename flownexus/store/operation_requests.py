@@ -48,6 +48,8 @@ class Operation(NamedTuple):
     requested_by: str | None
     not_before: datetime | None
     expires_at: datetime | None
+    superseded_by: int | None
+    batch: int | None
 
     def as_queued(self, new: NewOperation) -> Operation:
         """Return the operation as it was when it was queued, as `new` asked for it."""
@@ -59,6 +61,7 @@ class Operation(NamedTuple):
             last_attempt_at=None,
             finished_at=None,
             not_before=new.not_before,
+            superseded_by=None,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -78,6 +81,8 @@ class _KeyUse(NamedTuple):
     request_fingerprint: bytes
 
 
+SUPERSEDING_LOCK: Final = 0x53555045
+"""First number of the advisory locks of who supersedes operations; the second is the endpoint's id, or 0."""
 MAX_QUEUED_OPERATIONS_PER_ENDPOINT: Final = 1000
 """How many operations of its users may wait for one endpoint, unless a setting says otherwise."""
 
@@ -111,7 +116,14 @@ def create_within(
 ) -> Operation:
     """Do the same as part of a transaction."""
     asked = (connection, new, requested_by, key, max_queued)
-    return _add(*asked) or _added_before(*asked)
+    if new.supersede:
+        queries.lock_superseding(connection, endpoint=new.endpoint, lock=SUPERSEDING_LOCK)
+    added = _add(*asked)
+    if added is None:
+        return _added_before(*asked)
+    if new.supersede:
+        queries.supersede_operations(connection, ids=[added.id])
+    return added
 
 
 def _add(
@@ -123,7 +135,7 @@ def _add(
         queries.add_operation,
         endpoint=new.endpoint,
         operation=new.operation.kind,
-        **_columns(connection, new.operation, new.endpoint),
+        **columns(connection, new.operation, new.endpoint),
         priority=new.priority,
         requested_by=requested_by,
         idempotency_key=key,
@@ -159,7 +171,7 @@ def _added_before(
     )
 
 
-def _columns(
+def columns(
     connection: Connection, operation: catalogue.Operation, endpoint: str | None = None
 ) -> dict[str, Any]:
     """Return the columns that a kind may have a field for, checked by the object models.
@@ -194,9 +206,14 @@ def _find(connection: Connection, id_: int) -> Operation:
 
 
 def list_newest(
-    pool: ConnectionPool, endpoint: str | None, status: Status | None, cursor: int | None, limit: int
+    pool: ConnectionPool,
+    endpoint: str | None,
+    status: Status | None,
+    cursor: int | None,
+    limit: int,
+    batch: int | None = None,
 ) -> list[Operation]:
-    """Return up to `limit` operations, the newest first, with ids below `cursor`.
+    """Return up to `limit` operations, of an endpoint, in a status, of a batch: the newest below `cursor`.
 
     Raises TooWideError where that takes PostgreSQL too long.
     """
@@ -208,6 +225,7 @@ def list_newest(
             queries.operations,
             endpoint=endpoint,
             status=status and str(status),
+            batch=batch,
             cursor=cursor,
             limit=limit,
         ).fetchall()
@@ -216,7 +234,7 @@ def list_newest(
         return transaction(pool, work)
     except StatementTimeoutError as error:
         raise TooWideError(
-            "it takes PostgreSQL too long to look for these operations; ask for those of one endpoint"
+            "it takes PostgreSQL too long to look for these operations; ask for those of an endpoint or batch"
         ) from error
 
 

@@ -95,6 +95,11 @@ def forget_finished(connection: Connection, retention: float, limit: int) -> int
     return int(queries.forget_operations(connection, retention=retention, limit=limit))
 
 
+def forget_batches(connection: Connection, retention: float, limit: int) -> int:
+    """Delete up to `limit` batches, older than `retention` seconds, whose operations are all forgotten."""
+    return int(queries.forget_batches(connection, retention=retention, limit=limit))
+
+
 def _allow_time(connection: Connection) -> None:
     """Lift the limit of a request's statements for this transaction."""
     queries.set_statement_timeout(connection, timeout=f"{MAINTENANCE_TIMEOUT_S:.0f}s")

@@ -1,10 +1,12 @@
 """Reading back and administration, as REST: everything is under /v1, a module of flownexus.web for each noun.
 
-/v1/endpoints...           endpoints and their newest values: flownexus.web.endpoints
-/v1/models...              object models: flownexus.web.models
-/v1/logs                   devices' logs, of one also /v1/endpoints/<name>/logs: flownexus.web.logs
-/v1/tokens                 tokens that administrators give out: flownexus.web.tokens
-/openapi.json              all of these, described for programs: flownexus.web.openapi
+/v1/endpoints                            endpoints and their newest values: flownexus.web.endpoints
+/v1/endpoints/<name>/tags, /v1/matching  tags, and which endpoints fit a filter: flownexus.web.tags
+/v1/profiles, /v1/endpoints/<name>/plan  what is observed, and what became of it: flownexus.web.profiles
+/v1/models                               object models: flownexus.web.models
+/v1/logs, /v1/endpoints/<name>/logs      devices' logs: flownexus.web.logs
+/v1/tokens                               tokens that administrators give out: flownexus.web.tokens
+/openapi.json                            all of these, described for programs: flownexus.web.openapi
 
 Errors are application/problem+json (RFC 9457): 401, 403, 404, 405, 406, 409, 422 naming what was wrong and
 what would be right, 503 with Retry-After.
@@ -23,6 +25,8 @@ from flownexus.web.guard import Guard, guard_from_secrets
 from flownexus.web.logs import add_logs
 from flownexus.web.models import add_model_routes
 from flownexus.web.openapi import add_openapi
+from flownexus.web.profiles import add_profiles
+from flownexus.web.tags import add_tags
 from flownexus.web.tokens import IssuedTokens, add_tokens
 
 NAME: Final = "api"
@@ -35,6 +39,8 @@ def create_app(pool: Pool, guard: Guard) -> Flask:
     add_endpoints(app, pool)
     add_logs(app, pool)
     add_model_routes(app, pool, URL)
+    add_tags(app, pool)
+    add_profiles(app, pool)
     add_tokens(app, pool, guard)
     add_openapi(app, NAME)
     return app

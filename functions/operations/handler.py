@@ -1,16 +1,17 @@
 """Operations on devices, as REST.
 
 POST /         {"endpoint", "operation", "path"|"paths", "value"?, "arguments"?, "repeatable"?, "priority"?,
-               "not_before"?, "expires_at"? or "expires_in"?}:
+               "not_before"?, "expires_at"? or "expires_in"?, "supersede"?}:
                201 with the operation and its Location; with an Idempotency-Key header the same POST
                again is answered the same, and queues nothing
-GET /          ?endpoint=&status=&limit=50&cursor=: {"operations": [...], "next": <cursor> | null}
+GET /          ?endpoint=&status=&batch=&limit=50&cursor=: {"operations": [...], "next": <cursor> | null}
 GET /<id>      the operation
 GET /<id>/why  {"id", "cause", "why", ...}: in one sentence why it has not ended, or how it did
 DELETE /<id>   cancel it: the operation; 409 unless it is QUEUED
 
 GET /openapi.json  these, described for programs
 
+/batches, an operation for each endpoint that fits a filter, is in flownexus.web.batches.
 /v1/endpoints is that of the function api, and answered here too until the next version.
 
 `operation` is one of the kinds in flownexus.operations.catalogue, which says what its fields are. A value is
@@ -43,7 +44,8 @@ from flownexus.store.operation_requests import (
 )
 from flownexus.store.operation_why import facts_of
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web.asked import MAX_ROW_ID, EndpointName, Page
+from flownexus.web.asked import MAX_ROW_ID, EndpointName, Id, Page
+from flownexus.web.batches import add_batches
 from flownexus.web.described import Body
 from flownexus.web.endpoints import add_endpoints
 from flownexus.web.flask import FunctionApp
@@ -63,6 +65,7 @@ class Which(Page, frozen=True):
 
     endpoint: EndpointName | None = None
     status: Status | None = None
+    batch: Id | None = None
 
 
 class Reason(msgspec.Struct):
@@ -103,7 +106,7 @@ def create_app(
     @app.get("/", scope=Scope.READ, query=Which, answers={200: page_of("operations", OPERATION, int)})
     def list_(query: Which) -> dict[str, Any]:
         """List operations, the newest first."""
-        found = list_newest(pool, query.endpoint, query.status, query.cursor, query.limit + 1)
+        found = list_newest(pool, query.endpoint, query.status, query.cursor, query.limit + 1, query.batch)
         return {
             "operations": [operation.as_json() for operation in found[: query.limit]],
             "next": found[query.limit - 1].id if len(found) > query.limit else None,
@@ -124,6 +127,7 @@ def create_app(
         """Cancel an operation that is QUEUED."""
         return operations.cancel(_known(id_)).as_json()
 
+    add_batches(app, pool, publisher, max_queued)
     add_endpoints(app, pool)  # as in the version before; they are the function api's now
     add_openapi(app, NAME)
     return app

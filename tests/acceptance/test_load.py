@@ -21,10 +21,10 @@ USERS = 4  # that queue operations at the same time
 
 @pytest.fixture(scope="module")
 def slow_devices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nexus]:
-    """Run slow devices and a fast one, without the operations that an observe plan would give them."""
+    """Run slow devices and a fast one, without the operations that a profile would give them."""
     chosen = {"parts": frozenset(PARTS) - {"simulator"}, "long_poll_timeout": 30.0}
     with running(tmp_path_factory.mktemp("load") / "home", **chosen) as nexus:
-        nexus.sql("UPDATE observe_plan SET enabled = false")
+        nexus.sql("UPDATE profile SET enabled = false")
         groups = (
             f"prefix=slow-,count={OPEN},notify=0,lifetime=600,slow={ANSWER_TIME:g}s",
             "prefix=fast-,count=1,notify=0,lifetime=600",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 from chaos.evidence import read_lines
@@ -50,7 +51,8 @@ def test_after_the_server_was_halted_a_device_that_gave_up_reports_again_once_it
 def test_a_device_that_is_silent_for_longer_than_its_pmax_is_observed_again_by_the_same_token(
     nexus: Nexus, start_device: StartDevice
 ) -> None:
-    nexus.sql("UPDATE observe_plan SET pmax = 2 WHERE object_id = 3303")
+    reports = {"operation": "observe", "paths": ["/3303/*/5700"], "reports_within": 2}
+    nexus.sql("UPDATE profile SET plan = jsonb_build_array(%s::jsonb)", json.dumps(reports))
     device = start_device(nexus.world.ports.coap, "raw-forgets", {TEMPERATURE: "19.5"})
     device.register()
     wait_for(lambda: device.observed() == {TEMPERATURE}, 10)
@@ -60,7 +62,8 @@ def test_a_device_that_is_silent_for_longer_than_its_pmax_is_observed_again_by_t
     wait_for(lambda: device.observed() == {TEMPERATURE}, ROUNDS, "to be observed again")
     assert device.token(TEMPERATURE) == token
     await_value(nexus, device, "21.5")
-    nexus.sql("UPDATE observe_plan SET pmax = NULL WHERE object_id = 3303")
+    del reports["reports_within"]
+    nexus.sql("UPDATE profile SET plan = jsonb_build_array(%s::jsonb)", json.dumps(reports))
 
 
 def test_an_update_with_a_new_instance_gets_the_plan_for_it(nexus: Nexus, start_device: StartDevice) -> None:

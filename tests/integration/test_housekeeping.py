@@ -93,6 +93,7 @@ def test_nothing_to_do_is_no_error(client: Any) -> None:
         "marks_forgotten": 0,
         "endpoints_forgotten": 0,
         "dead_letters_forgotten": 0,
+        "batches_forgotten": 0,
         "roll_ups_dropped": 0,
         "logs_dropped": 0,
         "rolled_up": 1,

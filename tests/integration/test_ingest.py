@@ -653,14 +653,13 @@ def test_one_registration_makes_a_bounded_number_of_operations(replica: Replica,
     assert rows("SELECT count(*) FROM endpoint_operation") == [(1000,)]
 
 
-def test_many_rows_of_the_plan_make_a_bounded_number_of_operations(
+def test_a_long_plan_makes_a_bounded_number_of_operations(
     replica: Replica, rows: Rows, database: Database
 ) -> None:
     with psycopg.connect(database.owner, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO observe_plan (operation_type, object_id, resource_id)"
-            " SELECT 'observe', 3303, 5601 + number FROM generate_series(1, 9) AS number"
-        )
+        paths = [f"/3303/*/{5601 + number}" for number in range(9)]
+        plan = json.dumps([{"operation": "observe", "paths": paths}])
+        connection.execute("UPDATE profile SET plan = %s", (plan,))
     links = [f"/3303/{number}" for number in range(500)]
     post(replica(Kind.REGISTRATION), event(0, id="one", links=links))
     assert rows("SELECT count(*) FROM endpoint_operation") == [(1000,)]
@@ -885,7 +884,8 @@ def restore_data(database: Database, cluster: postgres.TestCluster, dump: Path) 
         connection.execute(
             "TRUNCATE endpoint, endpoint_operation, resource_type, resource_model, resource, resource_latest,"
             " operation_secret, object_model, object_model_resource, log_resource, device_log,"
-            " device_log_tail, roll_up_state, event, event_resource, observe_plan, catalog_generation"
+            " device_log_tail, roll_up_state, event, event_resource, observe_plan, catalog_generation,"
+            " endpoint_tag, batch, profile"
         )
         connection.execute("DELETE FROM schema_migration")
     run("pg_restore", "--data-only", "--disable-triggers", "--dbname", database.owner, str(dump))

@@ -127,7 +127,9 @@ def scans(plan: dict[str, Any]) -> list[dict[str, Any]]:
         ("renew_leases", {"ids": [1], "fences": [1], "lease": LEASE}),
         ("has_eligible_operation", {"endpoint_id": 1}),
         ("cancel_operation", {"id": 1}),
-        ("drop_older_plan", {"endpoint_id": 1, "registration_id": "a"}),
+        ("drop_older_plans", {"endpoint_ids": [1], "registration_ids": ["a"]}),
+        ("planned_rows", {"endpoint_ids": [1], "registration_ids": ["a"]}),
+        ("supersede_operations", {"ids": [1]}),
         ("expired_operations_of_endpoints", {"names": ["sim-0001"]}),
         ("expired_operations", {"limit": 100}),
     ],
@@ -142,9 +144,9 @@ def test_no_index_is_read_whole_where_statistics_know_of_no_open_operation(
         " SELECT id, 'read', '/3/0/0', 'CONFIRMED', now() FROM endpoint, generate_series(1, 2000)"
     )
     world.execute("ANALYZE endpoint_operation")
-    with world.dispatch_pool.connection() as connection:
-        sql = getattr(queries, query).sql
-        row = connection.execute(f"EXPLAIN (FORMAT json) {sql}", values).fetchone()
+    with psycopg.connect(world.database.owner) as connection:
+        sql = f"EXPLAIN (FORMAT json) {getattr(queries, query).sql}"
+        row = connection.execute(sql.encode(), values).fetchone()
     assert row is not None
     found = scans(row[0][0]["Plan"])
     assert found

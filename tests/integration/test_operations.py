@@ -91,6 +91,8 @@ def test_an_operation_is_queued_and_its_endpoint_gets_a_hint(
         "requested_by": "api",
         "not_before": None,
         "expires_at": None,
+        "superseded_by": None,
+        "batch": None,
     }
     assert json.loads(hint_of(nats_url, made["endpoint"]) or b"") == {"ep": made["endpoint"]}
     shown = client.get("/1").get_json()

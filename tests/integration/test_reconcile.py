@@ -15,8 +15,11 @@ from psycopg import Cursor
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.operations.profile import parse_profile
 from flownexus.store import queries
 from flownexus.store.pool import Pool, open_pool
+from flownexus.store.profile import plan_of, put, remove
+from flownexus.store.tag import set_tag
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.ingest import create_app
 from tests.fixtures.guard import guard_of
@@ -76,6 +79,17 @@ class Fleet:
         ts = milliseconds(ago)
         self.post(self._single, [{"ep": endpoint, "obj_id": 3303, "val": val, "ts": ts}])
 
+    def plan(self, *more: dict[str, Any], **of_temperature: Any) -> None:
+        """Let the default profile read /3, and observe the temperature so, firmware's state, and more."""
+        temperature = {"operation": "observe", "paths": ["/3303/*/5700"]} | of_temperature
+        firmware = {"operation": "observe", "paths": ["/5/0/3", "/5/0/5"]}
+        put(
+            self.world.api_pool,
+            parse_profile("default", {"priority": 0, "plan": [{"operation": "read", "paths": ["/3"]},
+                                                               temperature, firmware, *more]}),
+            "test",
+        )  # fmt: skip
+
     def confirm(self, ago: float = 0) -> None:
         """Let all operations have been confirmed so many seconds ago."""
         self.world.execute(
@@ -129,7 +143,7 @@ def test_an_observation_that_brought_nothing_for_the_refresh_interval_is_asked_f
 
 
 def test_what_waits_is_not_queued_a_second_time(fleet: Fleet) -> None:
-    fleet.world.execute("UPDATE observe_plan SET pmax = 30 WHERE object_id = 3303")
+    fleet.plan(reports_within=30)
     fleet.tell(0, "a", links=LINKS)
     fleet.confirm(ago=100)
     fleet.age(120)
@@ -144,7 +158,7 @@ def test_what_waits_is_not_queued_a_second_time(fleet: Fleet) -> None:
 
 
 def test_a_device_that_reports_is_left_alone_however_often_it_updates(fleet: Fleet) -> None:
-    fleet.world.execute("UPDATE observe_plan SET pmax = 30 WHERE object_id = 3303")
+    fleet.plan(reports_within=30)
     fleet.tell(0, "a", links=LINKS)
     fleet.confirm(ago=1000)
     fleet.report()
@@ -156,7 +170,7 @@ def test_a_device_that_reports_is_left_alone_however_often_it_updates(fleet: Fle
 
 
 def test_a_value_of_another_resource_and_one_from_the_future_prove_nothing(fleet: Fleet) -> None:
-    fleet.world.execute("UPDATE observe_plan SET pmax = 30 WHERE object_id = 3303")
+    fleet.plan(reports_within=30)
     fleet.tell(0, "a", links=LINKS)
     fleet.confirm(ago=1000)
     fleet.report(resource=5601)
@@ -168,7 +182,7 @@ def test_a_value_of_another_resource_and_one_from_the_future_prove_nothing(fleet
 
 
 def test_the_plan_says_by_pmax_how_long_silence_may_be(fleet: Fleet) -> None:
-    fleet.world.execute("UPDATE observe_plan SET pmax = 30 WHERE object_id = 3303")
+    fleet.plan(reports_within=30)
     fleet.tell(0, "a", links=LINKS)
     fleet.confirm(ago=1000)
     fleet.report(ago=50)
@@ -220,7 +234,7 @@ def test_an_endpoint_that_is_first_heard_of_by_an_update_gets_its_plan(fleet: Fl
 
 
 def test_what_a_user_took_back_stays_so_until_the_device_registers_anew(fleet: Fleet) -> None:
-    fleet.world.execute("UPDATE observe_plan SET pmax = 30 WHERE object_id = 3303")
+    fleet.plan(reports_within=30)
     fleet.tell(0, "a", links=LINKS)
     fleet.confirm(ago=1000)
     fleet.world.queue("a", "cancel-observe", TEMPERATURE)
@@ -323,27 +337,185 @@ def test_a_round_among_twenty_thousand_devices_reads_only_what_belongs_to_those_
     )
     world.execute("ANALYZE endpoint, endpoint_operation, resource_latest, resource_type")
     ids = [row["id"] for row in world.execute("SELECT id FROM endpoint ORDER BY id LIMIT 250")]
-    keys: dict[str, Any] = {
-        "endpoint_ids": ids,
-        "registration_ids": ["one"] * 250,
-        "operation_types": ["observe"] * 250,
-        "paths": [TEMPERATURE] * 250,
-    }
-    of_paths = {
-        "object_ids": [3303] * 250,
-        "object_instance_ids": [0] * 250,
-        "resource_ids": [5700] * 250,
-    }
-    for name, values in {
+    keys: dict[str, Any] = {"endpoint_ids": ids, "registration_ids": ["one"] * 250}
+    statements: dict[str, dict[str, Any]] = {
         "endpoints_to_reconcile": {"limit": 250},
-        "known_of_planned": keys | of_paths,
-        "renew_planned": keys,
-    }.items():
+        "profiles_of": {"ids": ids},
+        "planned_rows": keys,
+        "drop_older_plans": keys,
+    }
+    for name, values in statements.items():
         with psycopg.connect(world.database.housekeeping) as connection:
             statement = f"EXPLAIN (FORMAT json) {getattr(queries, name).sql}"
             row = connection.execute(statement.encode(), values).fetchone()
         assert row is not None
         large = {"endpoint", "endpoint_operation", "resource_latest"}
         found = scans(row[0][0]["Plan"], large)
-        assert found or name == "renew_planned"
+        assert found
         assert [scan for scan in found if "Index Cond" not in scan] == [], name
+
+
+# ---------------------------------------------------------------------------------------------------------
+# A profile that changes
+
+
+HUMIDITY = {"operation": "observe", "paths": ["/3304/*/5700"]}
+BOTH = ("/3/0", "/3303/0", "/3304/0")
+
+
+def planned_now(fleet: Fleet, endpoint: str = "a") -> list[tuple[str, str, str]]:
+    """Return operation, path (or paths) and state of what its profile asks of an endpoint."""
+    return [
+        (each["operation"], each.get("path") or ",".join(each["paths"]), each["state"])
+        for each in (state.as_json() for state in plan_of(fleet.world.api_pool, endpoint).states)
+    ]
+
+
+def test_what_a_changed_profile_adds_is_queued_and_nothing_else_again(fleet: Fleet) -> None:
+    fleet.tell(0, "a", links=LINKS)
+    fleet.confirm()
+    fleet.plan({"operation": "observe", "paths": ["/3303/0/5601", "/3303/0", "/3303/0/5700"]})
+    assert fleet.round()["renewed"] == 1
+    assert fleet.queued() == [("observe", "/3303/0/5601")]
+    assert planned_now(fleet) == [
+        ("observe", TEMPERATURE, "observed"),
+        ("observe", "/3303/0/5601", "queued"),
+        ("read", "/3", "done"),
+    ]
+    fleet.confirm()
+    fleet.age(REFRESH + 60)
+    assert fleet.round()["renewed"] == 0
+
+
+def test_what_a_changed_profile_leaves_out_is_ended_and_comes_back_when_it_is_asked_for_again(
+    fleet: Fleet,
+) -> None:
+    fleet.plan(HUMIDITY)
+    fleet.tell(0, "a", links=BOTH)
+    fleet.confirm(ago=5)
+    fleet.plan()
+    assert fleet.round()["renewed"] == 1
+    assert fleet.queued() == [("cancel-observe", "/3304/0/5700")]
+    assert planned_now(fleet)[-1] == ("cancel-observe", "/3304/0/5700", "ending")
+    # It stays queued until the device hears of it, however often it is looked at.
+    fleet.age(REFRESH + 60)
+    assert fleet.round()["renewed"] == 0
+    assert fleet.queued() == [("cancel-observe", "/3304/0/5700")]
+    # Asked for again before the device has heard: nothing is to be ended any more.
+    fleet.plan(HUMIDITY)
+    assert fleet.round()["renewed"] == 1
+    assert fleet.queued() == [("observe", "/3304/0/5700")]
+    fleet.confirm()
+    fleet.plan()
+    assert fleet.round()["renewed"] == 1
+    fleet.confirm()
+    fleet.plan(HUMIDITY)
+    assert fleet.round()["renewed"] == 1
+    assert fleet.queued() == [("observe", "/3304/0/5700")]
+
+
+def test_of_attributes_those_that_changed_are_written_and_those_left_out_taken_back(fleet: Fleet) -> None:
+    fleet.plan(attributes={"pmin": 5, "pmax": 60})
+    fleet.tell(0, "a", links=LINKS)
+    assert fleet.queued()[:2] == [("write-attributes", TEMPERATURE), ("observe", TEMPERATURE)]
+    fleet.confirm()
+    fleet.plan(attributes={"pmax": 30})
+    assert fleet.round()["renewed"] == 1
+    [row] = fleet.world.execute(
+        "SELECT operation_type, value FROM endpoint_operation WHERE status = 'QUEUED'"
+    )
+    assert (row["operation_type"], row["value"]) == ("write-attributes", {"pmax": 30})
+    fleet.confirm()
+    fleet.plan()
+    assert fleet.round()["renewed"] == 1
+    [row] = fleet.world.execute(
+        "SELECT operation_type, value FROM endpoint_operation WHERE status = 'QUEUED'"
+    )
+    assert (row["operation_type"], row["value"]) == ("write-attributes", {"pmax": None})
+    fleet.age(REFRESH + 60)
+    assert fleet.round()["renewed"] == 0
+    fleet.confirm()
+    fleet.age(REFRESH + 60)
+    assert fleet.round()["renewed"] == 0
+
+
+def test_paths_that_become_a_composite_are_ended_before_it_begins(fleet: Fleet) -> None:
+    fleet.tell(0, "a", links=BOTH)
+    fleet.confirm()
+    all_of = {"operation": "observe", "paths": ["/3303/*/5700", "/3304/*/5700"], "group": "all"}
+    body = {"priority": 0, "plan": [{"operation": "read", "paths": ["/3"]}, all_of]}
+    put(fleet.world.api_pool, parse_profile("default", body), "test")
+    assert fleet.round()["renewed"] == 3
+    rows = fleet.world.execute(
+        "SELECT o.operation_type, o.path, o.paths FROM endpoint_operation o"
+        " WHERE status = 'QUEUED' ORDER BY priority DESC, id"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("cancel-observe", TEMPERATURE, None),
+        ("cancel-observe", "/3304/0/5700", None),
+        ("observe-composite", None, [TEMPERATURE, "/3304/0/5700"]),
+    ]
+    fleet.confirm()
+    fleet.age(REFRESH + 60)
+    assert fleet.round()["renewed"] == 0
+
+
+def test_the_profile_with_the_highest_priority_that_fits_applies(fleet: Fleet) -> None:
+    fleet.tell(0, "a", "b", links=BOTH)
+    fleet.confirm()
+    berlin = {"filter": "tag.site==berlin", "priority": 10, "plan": [HUMIDITY]}
+    put(fleet.world.api_pool, parse_profile("berlin", berlin), "ann")
+    put(fleet.world.api_pool, parse_profile("off", berlin | {"priority": 20, "enabled": False}), "ann")
+    fleet.round()
+    assert plan_of(fleet.world.api_pool, "a").profile == "default"
+    set_tag(fleet.world.api_pool, "a", "site", "berlin", "ann")
+    assert fleet.round()["renewed"] == 1
+    assert (plan_of(fleet.world.api_pool, "a").profile, plan_of(fleet.world.api_pool, "b").profile) == (
+        "berlin", "default",
+    )  # fmt: skip
+    assert sorted(fleet.queued()) == [("cancel-observe", TEMPERATURE)]
+    remove(fleet.world.api_pool, "berlin")
+    fleet.confirm()
+    assert fleet.round()["renewed"] == 1
+    assert fleet.queued() == [("observe", TEMPERATURE)]
+    remove(fleet.world.api_pool, "default")
+    fleet.confirm()
+    fleet.round()
+    assert sorted(fleet.queued()) == [("cancel-observe", TEMPERATURE), ("cancel-observe", "/3304/0/5700")]
+    assert plan_of(fleet.world.api_pool, "a").profile is None
+
+
+def test_a_registration_gets_the_profile_that_fits_what_it_registers_with(fleet: Fleet) -> None:
+    humid = {"filter": "object==3304", "priority": 10, "plan": [HUMIDITY]}
+    put(fleet.world.api_pool, parse_profile("humid", humid), "ann")
+    fleet.tell(0, "a", links=BOTH)
+    fleet.tell(0, "b", links=LINKS)
+    assert fleet.queued("a") == [("observe", "/3304/0/5700")]
+    assert sorted(fleet.queued("b")) == [*OBSERVED, ("read", "/3")]
+
+
+def test_a_profile_that_changes_is_carried_out_at_two_hundred_devices_in_one_round(fleet: Fleet) -> None:
+    names = [f"d-{number:04d}" for number in range(200)]
+    fleet.tell(0, *names, links=BOTH)
+    fleet.confirm()
+    fleet.plan(HUMIDITY | {"paths": ["/3304/*/5601"]}, attributes={"pmax": 60})
+    # Of each: attributes of one path, one path more, and one less.
+    assert fleet.round()["renewed"] == 3 * 200
+    fleet.confirm()
+    fleet.age(300)
+    assert fleet.round()["renewed"] == 0
+
+
+def test_what_a_device_refused_is_told_with_its_reason(fleet: Fleet) -> None:
+    fleet.tell(0, "a", links=LINKS)
+    fleet.confirm()
+    fleet.report()
+    fleet.world.execute(
+        "UPDATE endpoint_operation SET status = 'FAILED', reason = 'the device answered 5.00: no room'"
+        " WHERE operation_type = 'read'"
+    )
+    told = [state.as_json() for state in plan_of(fleet.world.api_pool, "a").states]
+    assert [(each["state"], each["reason"]) for each in told] == [
+        ("observed", None), ("refused", "the device answered 5.00: no room"),
+    ]  # fmt: skip
+    assert told[0]["last_value_at"] is not None

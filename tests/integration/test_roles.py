@@ -15,7 +15,7 @@ from tests.fixtures.postgres import PURPOSES, ROLES, Database, TestCluster
 REGISTRATION = (
     "registered, registration_id, address, lifetime, binding, lwm2m_version, objects, contact_count, "
     "last_seen_at, expires_at, reconcile_at, heard_since, registered_at, content_formats, awake_time_s, "
-    "awake_time_told, object_versions"
+    "awake_time_told, object_versions, profile_id"
 )
 WRITES_VALUES = {
     "catalog_identity": "SELECT",
@@ -34,8 +34,17 @@ WRITES_VALUES = {
     "resource_type": "SELECT, INSERT, UPDATE (data_type)",
     "schema public": "USAGE",
 }
-READS_ALL = {
+CHOOSES = {
     "awake_time()": "EXECUTE",
+    "device_text()": "EXECUTE",
+    "endpoint_matches()": "EXECUTE",
+    "endpoint_tag": "SELECT",
+    "presence()": "EXECUTE",
+    "profile": "SELECT",
+}
+READS_ALL = {
+    **CHOOSES,
+    "batch": "SELECT",
     "dead_letter": "SELECT",
     "delivery_mark": "SELECT",
     "device_log": "SELECT",
@@ -52,7 +61,6 @@ READS_ALL = {
     "object_model": "SELECT",
     "object_model_resource": "SELECT",
     "observe_plan": "SELECT",
-    "presence()": "EXECUTE",
     "registration_refusal": "SELECT",
     "resource": "SELECT",
     "resource_hourly": "SELECT",
@@ -69,10 +77,10 @@ READS_ALL = {
 GRANTS = {
     "flownexus_ingest": {
         **WRITES_VALUES,
-        "awake_time()": "EXECUTE",
+        **CHOOSES,
         "delivery_mark": "SELECT, INSERT (source, kind, lane), UPDATE (mark, gaps, moved_at)",
         "endpoint": f"SELECT, INSERT (name), UPDATE ({REGISTRATION})",
-        "endpoint_operation": "SELECT (endpoint_id, operation_type, path, registration_id, status), "
+        "endpoint_operation": "SELECT (id, endpoint_id, operation_type, path, registration_id, status), "
         "INSERT (endpoint_id, operation_type, path, priority, registration_id, requested_by), "
         "UPDATE (status, reason, finished_at)",
         "object_model": "SELECT",
@@ -80,6 +88,7 @@ GRANTS = {
         "observe_plan": "SELECT",
         "registration_refusal": "SELECT, INSERT (endpoint, address, cause, detail, count), "
         "UPDATE (detail, count, last_at), DELETE",
+        "queue_planned()": "EXECUTE",
     },
     "flownexus_dispatch": {
         **WRITES_VALUES,
@@ -90,16 +99,20 @@ GRANTS = {
         "last_verdict)",
         "next_operation()": "EXECUTE",
         "operation_secret": "SELECT",
+        "profile": "SELECT",
     },
     "flownexus_api": {
         "api_token": "SELECT, INSERT (name, owner, scopes, prefix, sha256, created_by, expires_at), "
         "UPDATE (last_used_at, revoked_at, revoked_by)",
-        "awake_time()": "EXECUTE",
-        "endpoint": "SELECT",
+        **CHOOSES,
+        "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
+        "request_fingerprint), UPDATE (endpoints, left_out, cancelled_at, cancelled_by)",
+        "endpoint": "SELECT, UPDATE (reconcile_at)",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
-        "requested_by, expires_at, has_secret), "
-        "UPDATE (status, reason, finished_at)",
+        "requested_by, expires_at, has_secret, batch_id), "
+        "UPDATE (status, reason, finished_at, superseded_by)",
+        "endpoint_tag": "SELECT, INSERT, UPDATE, DELETE",
         "event": "SELECT (time, endpoint_id, event_type)",
         "event_name()": "EXECUTE",
         "event_type": "SELECT",
@@ -109,10 +122,11 @@ GRANTS = {
         "object_model": "SELECT, INSERT (object_id, version, name, multiple, xml, added_by), DELETE",
         "object_model_resource": "SELECT, INSERT",
         "operation_secret": "INSERT",
-        "presence()": "EXECUTE",
+        "profile": "SELECT, INSERT, UPDATE, DELETE",
         "refresh_resource_models()": "EXECUTE",
         "registration_refusal": "SELECT",
         "resource_hourly": "SELECT",
+        "resource_latest": "SELECT (endpoint_id, resource_type_id, object_instance_id, time)",
         "roll_up_state": "SELECT",
         "resource_model": "SELECT",
         "resource_type": "SELECT",
@@ -122,21 +136,24 @@ GRANTS = {
         "version_order()": "EXECUTE",
     },
     "flownexus_housekeeping": {
+        **CHOOSES,
+        "batch": "SELECT (id, created_at), DELETE",
         "dead_letter": "SELECT (id, received_at), DELETE",
         "delivery_mark": "SELECT, DELETE",
         "drop_partitions()": "EXECUTE",
         "drop_partitions_of()": "EXECUTE",
         "roll_up()": "EXECUTE",
-        "endpoint": "SELECT, UPDATE (registered, reconcile_at)",
+        "endpoint": "SELECT, UPDATE (registered, reconcile_at, profile_id)",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, priority, "
         "registration_id, requested_by), UPDATE (status, attempts, retry_after_contact, lease_expires_at, "
         "result, reason, created_at, last_attempt_at, finished_at, not_before, formats_refused, "
-        "last_verdict)",
+        "last_verdict, withdrawn)",
         "forget_endpoints()": "EXECUTE",
         "forget_operations()": "EXECUTE",
         "make_partitions()": "EXECUTE",
         "next_operation()": "EXECUTE",
         "observe_plan": "SELECT",
+        "queue_planned()": "EXECUTE",
         "resource": "SELECT (time, id, stored_at)",
         "resource_latest": "SELECT (endpoint_id, resource_type_id, object_instance_id, time, resource_id)",
         "resource_type": "SELECT",
@@ -256,6 +273,8 @@ EVERYBODY_ELSES = (
     "UPDATE api_token SET scopes = '{administer}'",
     "UPDATE api_token SET sha256 = ''",
     "UPDATE api_token SET expires_at = NULL",
+    "UPDATE batch SET filter = ''",
+    "UPDATE batch SET requested_by = 'x'",
     "SELECT rolpassword FROM pg_authid",
     "SELECT pg_read_file('/etc/passwd')",
     "COPY endpoint FROM PROGRAM 'true'",
@@ -275,6 +294,13 @@ WRITES = (
     "UPDATE delivery_mark SET mark = 0",
     "DELETE FROM dead_letter",
     "DELETE FROM delivery_mark",
+    "UPDATE endpoint_tag SET value = 'x'",
+    "DELETE FROM endpoint_tag",
+    "UPDATE batch SET endpoints = 0",
+    "DELETE FROM batch",
+    "UPDATE profile SET priority = 1",
+    "DELETE FROM profile",
+    "SELECT queue_planned('{}', '{}', '{}', '{}', '{}', '{}', true)",
 )
 """What some function may do."""
 TOKENS = (
@@ -322,6 +348,9 @@ REFUSED = {
         "SELECT arguments FROM endpoint_operation",
         "SELECT result FROM endpoint_operation",
         "SELECT * FROM next_operation(1)",
+        "SELECT * FROM batch",
+        "UPDATE endpoint_tag SET value = 'x'",
+        "UPDATE profile SET plan = '[]'",
         "UPDATE endpoint_operation SET result = '{}'",
         "UPDATE endpoint_operation SET lease_expires_at = now()",
         "UPDATE endpoint_operation SET attempts = 0",
@@ -352,8 +381,15 @@ REFUSED = {
         *HOUSEKEEPING_S,
         *CLAIMS,
         *READ_BACK,
-        *(statement for statement in WRITES if "endpoint_operation" not in statement),
         "SELECT id FROM event",
+        *(
+            statement
+            for statement in WRITES
+            if "endpoint_operation" not in statement
+            and "endpoint_tag" not in statement
+            and " profile" not in statement
+            and statement != "UPDATE batch SET endpoints = 0"
+        ),
         "SELECT * FROM delivery_mark",
         "SELECT * FROM observe_plan",
         "SELECT * FROM resource_latest",

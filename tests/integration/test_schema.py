@@ -1,15 +1,19 @@
 """The schema: partitions, sessions, and its drawing in the documents."""
 
-import contextlib
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from flownexus.migrate import SQL_FOLDER, migrate
 from flownexus.operations.catalogue import KINDS
-from tests.fixtures.postgres import PURPOSES, Database
+from flownexus.operations.filter import parse_filter
+from flownexus.operations.plan import parse_plan, stored_plan
+from tests.fixtures.postgres import PURPOSES, Database, TestCluster
 from tools.diagram import SCHEMA_DOCUMENT, schema_document
 
 NOW = datetime.now(UTC)
@@ -125,14 +129,46 @@ def test_who_reads_by_hand_may_read_what_dashboards_do(database: Database) -> No
             connection.execute("DELETE FROM dead_letter")
 
 
-def test_what_the_plan_asks_for_is_a_kind_that_brings_values(owner: psycopg.Connection) -> None:
+def test_what_profiles_may_ask_for_brings_values_or_serves_that(database: Database) -> None:
     allowed = set()
-    for name in KINDS:
-        with contextlib.suppress(psycopg.errors.CheckViolation):
-            owner.execute("INSERT INTO observe_plan (operation_type, object_id) VALUES (%s, 9)", (name,))
-            allowed.add(name)
-    assert allowed == {"read", "observe"}
-    assert all(KINDS[name].brings_values for name in allowed)
+    with psycopg.connect(database.ingest, autocommit=True) as ingest:
+        for name in KINDS:
+            try:
+                ingest.execute("SELECT queue_planned('{}', '{}', ARRAY[%s], '{}', '{}', '{}', true)", (name,))
+            except psycopg.errors.NotNullViolation:  # of no endpoint
+                allowed.add(name)
+            except psycopg.errors.InvalidParameterValue:
+                pass
+    serves = {"write-attributes", "cancel-observe", "cancel-observe-composite"}
+    assert allowed == {name for name, kind in KINDS.items() if kind.brings_values} | serves
+
+
+def test_what_people_had_in_observe_plan_is_the_default_profile(
+    bare_cluster: TestCluster, empty_database: str, tmp_path: Path
+) -> None:
+    old = tmp_path / "sql"
+    shutil.copytree(SQL_FOLDER, old)
+    for path in (old / "migrations").glob("*.sql"):
+        if path.stem >= "039":
+            path.unlink()
+    migrate(empty_database, {}, old)
+    with psycopg.connect(empty_database, autocommit=True) as owner:
+        owner.execute("UPDATE observe_plan SET enabled = false WHERE object_id = 5")
+        owner.execute("UPDATE observe_plan SET pmax = 30 WHERE object_id = 3303")
+        owner.execute(
+            "INSERT INTO observe_plan (operation_type, object_id, object_instance_id, resource_id)"
+            " VALUES ('observe', 3304, 0, NULL)"
+        )
+        migrate(empty_database)
+        [(filter_, tree, plan)] = owner.execute("SELECT filter, tree, plan FROM profile").fetchall()
+    assert parse_filter(filter_).as_json() == tree
+    assert plan == [
+        {"operation": "read", "paths": ["/3"]},
+        {"operation": "observe", "paths": ["/3303/*/5700"], "reports_within": 30},
+        {"operation": "observe", "paths": ["/3304/0"]},
+        {"operation": "observe", "paths": ["/10300"], "group": "all"},
+    ]
+    assert parse_plan(plan) == stored_plan(plan)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
 import subprocess
@@ -16,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from cli import operations
+from cli import batches, operations
 from cli.__main__ import main, parser
 from cli.numbers import shortest
+from cli.waiting import NOT_CONFIRMED, STILL_OPEN
 from flownexus.errors import UnknownDataTypeError
+from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import parse_operation
 from flownexus.operations.typed_value import typed_value
 from flownexus.web.problem import problem
@@ -50,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_POST = do_DELETE = do_GET  # noqa: N815
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002
 
@@ -226,9 +229,9 @@ def test_how_an_operation_ends_is_the_exit_status(
     api: Api, run: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api.answers = [(200, operation("FAILED", "4.04"))]
-    assert run("operation", "7", "--wait") == operations.NOT_CONFIRMED
+    assert run("operation", "7", "--wait") == NOT_CONFIRMED
     api.answers = [(200, operation("QUEUED")), (200, WHY)]
-    assert run("operation", "7", "--wait", "--timeout", "-1") == operations.STILL_OPEN
+    assert run("operation", "7", "--wait", "--timeout", "-1") == STILL_OPEN
     assert capsys.readouterr().err == (
         "It waits for operation 6.\\n\nit has not ended; to wait longer: flownexus operation 7 --wait\n"
     )
@@ -505,3 +508,172 @@ def test_the_first_line_does_not_wait_for_modules_that_no_command_needs() -> Non
     loaded = asked.stdout.split()
     assert [name for name in SLOW if name in loaded] == []
     assert len(loaded) < MAX_MODULES
+
+
+def batch(*, ended: bool = False, **counts: int) -> dict[str, Any]:
+    return {
+        "id": 5,
+        "filter": "name==sim-*",
+        "operation": "write",
+        "targets": ["/3/0/15"],
+        "endpoints": 2,
+        "left_out": 0,
+        "progress": dict.fromkeys(Status, 0) | counts,
+        "ended": ended,
+    }
+
+
+MATCHING = {"filter": "name==sim-*", "count": 4, "examples": ["sim-1", "sim-2", "sim-3"]}
+
+
+def test_a_write_to_all_that_fit_a_filter_is_waited_for(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "POLL_INTERVAL_S", 0)
+    api.answers = [
+        (201, batch(QUEUED=2)),
+        (200, batch(QUEUED=1, CONFIRMED=1)),
+        (200, batch(ended=True, CONFIRMED=2)),
+    ]
+    words = ("write", "--wait", "--yes", "--supersede", "--filter", "name==sim-*", "/3/0/15", "UTC")
+    assert run(*words) == 0
+    shown = "batch 5  write /3/0/15  name==sim-*  "
+    assert capsys.readouterr().out == (f"{shown}2 QUEUED\n{shown}1 QUEUED 1 CONFIRMED\n{shown}2 CONFIRMED\n")
+    body = {"filter": "name==sim-*", "operation": "write", "path": "/3/0/15", "value": "UTC"}
+    assert api.asked[0] == (
+        "POST",
+        "/function/operations/batches",
+        "Bearer secret",
+        {**body, "supersede": True},
+    )
+    assert [asked[:2] for asked in api.asked[1:]] == [("GET", "/function/operations/batches/5")] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (batch(ended=True, CONFIRMED=1, FAILED=1), NOT_CONFIRMED),
+        (batch(QUEUED=2), STILL_OPEN),
+    ],
+)
+def test_how_a_batch_ends_is_the_exit_status(api: Api, run: Any, answer: Any, status: int) -> None:
+    api.answers = [(200, answer)]
+    assert run("batch", "5", "--wait", "--timeout=-1") == status
+
+
+def test_which_devices_are_meant_is_shown_before_anything_is_queued(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = io.StringIO("n\ny\n")
+    monkeypatch.setattr(asking, "isatty", lambda: True)
+    api.answers = [(200, MATCHING), (200, MATCHING), (201, batch(QUEUED=4)), (200, MATCHING)]
+    monkeypatch.setattr(sys, "stdin", asking)
+    assert run("reboot", "--filter", "name==sim-*") == 1
+    assert capsys.readouterr().err == (
+        "4 devices fit: sim-1, sim-2, sim-3, ...; queue it for each? [y/N] error: nothing was queued\n"
+    )
+    assert run("reboot", "--filter", "name==sim-*") == 0
+    assert [asked[:2] for asked in api.asked] == [
+        *[("GET", "/function/api/v1/matching?filter=name%3D%3Dsim-%2A")] * 2,
+        ("POST", "/function/operations/batches"),
+    ]
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    capsys.readouterr()
+    assert run("reboot", "--filter", "name==sim-*") == 1
+    assert "add --yes to queue it for each" in capsys.readouterr().err
+
+
+def test_batches_are_listed_and_cancelled(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers = [(200, {"batches": [batch(QUEUED=2)], "next": None}), (200, batch(CANCELLED=2, ended=True))]
+    assert run("batches", "--limit", "3") == 0
+    assert run("batch", "5", "--cancel", "--json") == 0
+    assert api.asked[0][:2] == ("GET", "/function/operations/batches?limit=3")
+    assert api.asked[1][:2] == ("DELETE", "/function/operations/batches/5")
+    listed, cancelled = capsys.readouterr().out.splitlines()
+    assert listed == "batch 5  write /3/0/15  name==sim-*  2 QUEUED"
+    assert json.loads(cancelled)["progress"]["CANCELLED"] == 2
+
+
+def test_tags_are_set_removed_and_listed(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers = [(200, {"tags": {}})] * 2 + [(200, {"tags": {"site": "berlin", "a": "\x1b"}})]
+    assert run("tags", "a/b", "site=berlin", "--remove", "floor") == 0
+    path = "/function/api/v1/endpoints/a%2Fb/tags"
+    assert [(method, path, body) for method, path, _, body in api.asked] == [
+        ("DELETE", f"{path}/floor", None),
+        ("PUT", f"{path}/site", {"value": "berlin"}),
+        ("GET", path, None),
+    ]
+    assert capsys.readouterr().out == "a=\\x1b\nsite=berlin\n"
+    assert run("tags", "a", "site") == 1
+    assert "write it as site=VALUE" in capsys.readouterr().err
+
+
+def test_what_fits_a_filter_is_said(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers = [
+        (200, MATCHING | {"count": 1, "examples": ["a"]}),
+        (200, MATCHING | {"count": 0, "examples": []}),
+    ]
+    assert run("matching", "name==a") == 0
+    assert run("matching", "name==b") == 0
+    assert capsys.readouterr().out == "1 device fits: a\nno device fits\n"
+
+
+PROFILE = {
+    "name": "trackers",
+    "filter": "",
+    "priority": 7,
+    "plan": [{"operation": "read", "paths": ["/3"]}],
+    "enabled": False,
+    "changed_by": "ann",
+    "changed_at": "2026-01-02T03:04:05+00:00",
+    "applies_to": 12,
+}
+
+
+def test_profiles_are_listed_shown_set_and_deleted(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    api.answers = [(200, {"profiles": [PROFILE]}), (200, PROFILE), (201, PROFILE), (200, PROFILE)]
+    line = "   7  trackers  all devices  applies to 12  disabled\n"
+    assert run("profiles", "list") == 0
+    assert capsys.readouterr().out == line
+    assert run("profiles", "show", "trackers") == 0
+    file = tmp_path / "trackers.json"
+    file.write_text(capsys.readouterr().out)
+    assert run("profiles", "set", "trackers", str(file)) == 0
+    assert run("profiles", "delete", "trackers") == 0
+    assert capsys.readouterr().out == 2 * line
+    path = "/function/api/v1/profiles/trackers"
+    given = {"filter": "", "priority": 7, "plan": PROFILE["plan"], "enabled": False}
+    assert [(method, path, body) for method, path, _, body in api.asked[1:]] == [
+        ("GET", path, None),
+        ("PUT", path, given),
+        ("DELETE", path, None),
+    ]
+    file.write_text("{")
+    assert run("profiles", "set", "trackers", str(file)) == 1
+    assert f"cannot read a profile from {file}" in capsys.readouterr().err
+
+
+def test_which_devices_a_profile_would_fit_is_said(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers = [(200, MATCHING)]
+    assert run("profiles", "preview", "name==sim-*") == 0
+    assert capsys.readouterr().out == "4 devices fit: sim-1, sim-2, sim-3, ...\n"
+
+
+def test_what_became_of_a_device_s_plan_is_shown(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = [
+        {"operation": "observe", "path": "/3303/0/5700", "state": "observed", "reason": None},
+        {"operation": "observe-composite", "paths": ["/3", "/5"], "state": "refused", "reason": "no room"},
+    ]
+    api.answers = [(200, {"profile": "default", "registered": False, "plan": told})]
+    assert run("plan", "sim-1") == 0
+    assert capsys.readouterr().out == (
+        "profile default; not registered\n"
+        "observed      observe /3303/0/5700\n"
+        "refused       observe-composite /3 /5: no room\n"
+    )

@@ -175,6 +175,11 @@ CASES = (
         "cancelled",
         "It was cancelled at 2026-03-01T12:00:00Z: cancelled by its user.",
     ),
+    (
+        facts(status="CANCELLED", **ENDED, reason="superseded by operation 8", superseded_by=8),
+        "superseded",
+        "Operation 8, a newer write to the same path, took its place at 2026-03-01T12:00:00Z.",
+    ),
 )
 
 

@@ -61,19 +61,3 @@ WHERE id = :endpoint_id
   AND CASE WHEN :registration_id::text IS NULL OR registration_id IS NULL
            THEN coalesce(:date::timestamptz >= registered_at, true)
            ELSE registration_id = :registration_id::text END;
-
--- name: enabled_plan()
-SELECT operation_type, object_id, object_instance_id, resource_id, pmax FROM observe_plan WHERE enabled ORDER BY id;
-
--- name: add_planned_operations(endpoint_id, registration_id, operation_types, paths)!
-INSERT INTO endpoint_operation (endpoint_id, operation_type, path, priority, registration_id, requested_by)
-SELECT :endpoint_id::integer, planned.operation_type, planned.path, 0, :registration_id::text, 'observe-plan'
-FROM unnest(:operation_types::text[], :paths::text[]) WITH ORDINALITY AS planned(operation_type, path, place)
-ORDER BY place
-ON CONFLICT (endpoint_id, operation_type, path, registration_id) WHERE registration_id IS NOT NULL DO NOTHING;
-
--- name: drop_older_plan(endpoint_id, registration_id)!
--- What an earlier registration's plan still waits with is asked for again by the new one.
-UPDATE endpoint_operation
-SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'the device has registered anew'
-WHERE endpoint_id = :endpoint_id AND status = 'QUEUED' AND registration_id <> :registration_id;

@@ -17,7 +17,10 @@ WHERE o.id = chosen.id AND coalesce(o.status = 'QUEUED', false)
 RETURNING o.id, o.fence, o.endpoint_id, chosen.contact_count, o.operation_type AS operation, o.path, o.paths,
           coalesce((SELECT s.value FROM operation_secret s WHERE o.has_secret AND s.operation_id = o.id), o.value) AS value,
           o.arguments, o.repeatable, o.attempts,
-          (SELECT write_format FROM endpoint WHERE id = :endpoint_id) AS write_format,
+          (SELECT coalesce(e.write_format, p.content_format)
+           FROM endpoint e LEFT JOIN profile p ON p.id = e.profile_id WHERE e.id = :endpoint_id) AS write_format,
+          (SELECT p.request_timeout_s
+           FROM endpoint e JOIN profile p ON p.id = e.profile_id WHERE e.id = :endpoint_id) AS request_timeout_s,
           (SELECT content_formats FROM endpoint WHERE id = :endpoint_id) AS content_formats, o.formats_refused;
 
 -- name: renew_leases(ids, fences, lease)

@@ -3,7 +3,7 @@
 -- it is not this one, by the same conditions.
 SELECT o.id, e.name AS endpoint, o.status, coalesce(o.concerns, o.paths, ARRAY[o.path]) AS targets, o.attempts, o.reason,
        o.last_verdict, o.result ->> 'status' AS coap_status, o.last_attempt_at, o.finished_at, o.not_before,
-       o.expires_at, clock_timestamp() AS now,
+       o.expires_at, o.superseded_by, clock_timestamp() AS now,
        e.registered, e.first_seen_at, e.last_seen_at, e.expires_at AS registered_until, e.objects,
        e.unreachable_at_contact >= e.contact_count AS unreachable,
        o.retry_after_contact > e.contact_count AS awaits_contact,

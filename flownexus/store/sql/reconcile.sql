@@ -1,44 +1,50 @@
 -- name: endpoints_to_reconcile(limit)
 -- Longest due first; a registration event that is being stored is left for the next round.
-SELECT id, name, registration_id, objects, heard_since
+SELECT id, name, registration_id, heard_since
 FROM endpoint
 WHERE registered AND reconcile_at <= statement_timestamp() AND registration_id IS NOT NULL
 ORDER BY reconcile_at
 LIMIT :limit
 FOR NO KEY UPDATE SKIP LOCKED;
 
--- name: known_of_planned(endpoint_ids, registration_ids, operation_types, paths, object_ids, object_instance_ids, resource_ids)
--- A value counts as of its own time, but not as of later than it was stored: a device's clock may be ahead.
-SELECT o.status, o.finished_at,
-       (SELECT max(least(latest.time, r.stored_at))
-        FROM resource_type t
-        JOIN resource_latest latest ON latest.endpoint_id = wanted.endpoint_id AND latest.resource_type_id = t.id
-        LEFT JOIN resource r ON r.time = latest.time AND r.id = latest.resource_id
-        WHERE t.object_id = wanted.object_id
-          AND (wanted.resource_id IS NULL OR t.resource_id = wanted.resource_id)
-          AND (wanted.object_instance_id IS NULL OR latest.object_instance_id = wanted.object_instance_id)),
-       EXISTS (SELECT FROM endpoint_operation c
-               WHERE c.endpoint_id = wanted.endpoint_id AND c.path = wanted.path
-                 AND c.operation_type = 'cancel-observe' AND c.status = 'CONFIRMED' AND c.finished_at > o.finished_at)
-FROM unnest(:endpoint_ids::integer[], :registration_ids::text[], :operation_types::text[], :paths::text[],
-            :object_ids::integer[], :object_instance_ids::integer[], :resource_ids::integer[]) WITH ORDINALITY
-     AS wanted(endpoint_id, registration_id, operation_type, path, object_id, object_instance_id, resource_id, place)
-LEFT JOIN endpoint_operation o
-       ON o.endpoint_id = wanted.endpoint_id AND o.operation_type = wanted.operation_type
-      AND o.path = wanted.path AND o.registration_id = wanted.registration_id
-ORDER BY wanted.place;
+-- name: planned_rows(endpoint_ids, registration_ids)
+-- A value counts as of its own time, but not as of later than it was stored: a device's clock may be ahead. OFFSET 0
+-- keeps each registration's rows apart, which are found by their index.
+SELECT o.endpoint_id, o.id, o.operation_type AS operation, o.path, o.paths, o.value, o.status, o.finished_at, o.withdrawn,
+       CASE WHEN o.operation_type IN ('observe', 'observe-composite') THEN (
+            SELECT max(least(latest.time, r.stored_at))
+            FROM unnest(coalesce(o.paths, ARRAY[o.path])) AS observed(path)
+            JOIN resource_type t
+              ON t.object_id = split_part(observed.path, '/', 2)::integer
+             AND t.resource_id = coalesce(nullif(split_part(observed.path, '/', 4), '')::integer, t.resource_id)
+            JOIN resource_latest latest
+              ON latest.endpoint_id = o.endpoint_id AND latest.resource_type_id = t.id
+             AND latest.object_instance_id
+                 = coalesce(nullif(split_part(observed.path, '/', 3), '')::integer, latest.object_instance_id)
+            LEFT JOIN resource r ON r.time = latest.time AND r.id = latest.resource_id) END AS value_at,
+       CASE o.operation_type
+            WHEN 'observe' THEN EXISTS (
+                SELECT FROM endpoint_operation c
+                WHERE c.endpoint_id = o.endpoint_id AND c.path = o.path AND c.operation_type = 'cancel-observe'
+                  AND c.registration_id IS NULL AND c.status = 'CONFIRMED' AND c.finished_at > o.finished_at)
+            WHEN 'observe-composite' THEN EXISTS (
+                SELECT FROM endpoint_operation c
+                WHERE c.endpoint_id = o.endpoint_id AND c.paths = o.paths
+                  AND c.operation_type = 'cancel-observe-composite'
+                  AND c.registration_id IS NULL AND c.status = 'CONFIRMED' AND c.finished_at > o.finished_at)
+            ELSE false END AS taken_back
+FROM unnest(:endpoint_ids::integer[], :registration_ids::text[]) AS wanted(endpoint_id, registration_id)
+CROSS JOIN LATERAL (SELECT p.*
+                    FROM endpoint_operation p
+                    WHERE p.endpoint_id = wanted.endpoint_id AND p.registration_id = wanted.registration_id
+                    OFFSET 0) AS o
+ORDER BY o.id;
 
--- name: renew_planned(endpoint_ids, registration_ids, operation_types, paths)!
--- A planned operation has one row in a registration, which is queued anew.
-INSERT INTO endpoint_operation AS planned (endpoint_id, registration_id, operation_type, path, priority, requested_by)
-SELECT endpoint_id, registration_id, operation_type, path, 0, 'observe-plan'
-FROM unnest(:endpoint_ids::integer[], :registration_ids::text[], :operation_types::text[], :paths::text[])
-     WITH ORDINALITY AS wanted(endpoint_id, registration_id, operation_type, path, place)
-ORDER BY place
-ON CONFLICT (endpoint_id, operation_type, path, registration_id) WHERE registration_id IS NOT NULL DO UPDATE SET
-    status = 'QUEUED', attempts = 0, retry_after_contact = 0, not_before = NULL, result = NULL, reason = NULL,
-    last_verdict = NULL, created_at = clock_timestamp(), last_attempt_at = NULL, finished_at = NULL
-WHERE planned.status NOT IN ('QUEUED', 'SENDING');
+-- name: withdraw_planned(ids)!
+UPDATE endpoint_operation
+SET status = 'CANCELLED', finished_at = coalesce(finished_at, clock_timestamp()), withdrawn = true,
+    reason = 'its profile does not ask for it any more'
+WHERE id = ANY(:ids::bigint[]) AND coalesce(status <> 'SENDING', false);
 
 -- name: reconcile_next(ids, times)!
 UPDATE endpoint SET reconcile_at = next.time

@@ -10,6 +10,7 @@ import pytest
 from flownexus.store.endpoint_values import Endpoint, Value
 from flownexus.store.token import Token
 from flownexus.web.guard import Scope
+from tests.fixtures.fleet import FLEET, FLEET_REQUESTS
 from tests.fixtures.function import Start
 from tests.fixtures.models import MODELS_AND_LOGS, XML
 from tests.fixtures.routes import RightRequest, RouteTests
@@ -20,6 +21,7 @@ LIMIT = "limit: a whole number from 1 to 500"
 VALUE = Value("/3303/0/5700", "24.9", TIME, "FLOAT", "Sensor Value", None)
 TOKEN = Token(7, "ci", "Ann", ["administer"], "0123abcd", TIME, "api", None, None, None, None)
 ROWS: Mapping[str, Rows] = {
+    **FLEET,
     "only_read": [()],
     "endpoints": [Endpoint("sim-0001", True, TIME)],
     "endpoint_ids": [("sim-0001", 7)],
@@ -47,6 +49,7 @@ class TestRoutes(RouteTests):
         RightRequest("POST", "/v1/models", Scope.ADMINISTER, XML.encode(), 201),
         RightRequest("GET", "/v1/models/33456/1.1", Scope.READ),
         RightRequest("DELETE", "/v1/models/33456/1.1", Scope.ADMINISTER),
+        *FLEET_REQUESTS,
     )
 
 

@@ -42,6 +42,7 @@ def claimed(asked: Mapping[str, Any], id_: int = 41) -> _Claimed:
         write_format=None,
         content_formats=None,
         formats_refused=(),
+        request_timeout_s=None,
     )
 
 

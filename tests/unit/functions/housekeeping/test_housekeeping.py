@@ -30,6 +30,7 @@ ROWS: Mapping[str, Rows] = {
     "forget_dead_letters": [(), (), ()],
     "drop_partitions_of": [(2,)],
     "roll_up": [(False,)],
+    "forget_batches": [(), ()],
 }
 
 
@@ -57,6 +58,7 @@ def test_the_clock_s_call_has_a_round_done_and_told(
         "roll_ups_dropped": 2,
         "logs_dropped": 2,
         "rolled_up": 1,
+        "batches_forgotten": 2,
     }
     assert hints.published == [Hint(HintKind.QUEUED, "sim-0001"), Hint(HintKind.QUEUED, "sim-0002")]
 

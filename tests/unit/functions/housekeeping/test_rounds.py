@@ -39,6 +39,7 @@ class Store:
             "drop_roll_ups": 8,
             "roll_up": False,
             "drop_logs": 9,
+            "forget_batches": 8,
         }
 
     def function(self, name: str) -> Callable[..., Any]:
@@ -88,6 +89,7 @@ def test_a_round_says_what_it_did(store: Store) -> None:
         "roll_ups_dropped": 8,
         "logs_dropped": 9,
         "rolled_up": 1,
+        "batches_forgotten": 8,
     }
     assert publisher.published == [Hint(HintKind.QUEUED, each) for each in "dac"]
 
@@ -114,6 +116,7 @@ def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(store: S
         "forget_dead_letters",
         "drop_roll_ups",
         "drop_logs",
+        "forget_batches",
     ]
     assert store.asked[:first] == [*often, *seldom]
     assert store.asked[first:] == often

@@ -12,8 +12,10 @@ import pytest
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.catalogue import KINDS
 from flownexus.operations.lifecycle import Status
-from flownexus.operations.new_operation import parse_operation
+from flownexus.operations.new_operation import parse_batch, parse_operation
 from flownexus.operations.why import Facts
+from flownexus.store.batch import Batch
+from flownexus.store.batch import _KeyUse as _BatchKeyUse
 from flownexus.store.endpoint_values import Endpoint, Value
 from flownexus.store.model import _KnownRow
 from flownexus.store.operation_requests import Operation, _KeyUse
@@ -58,6 +60,10 @@ WAITS = Facts(
     | {"awaits_contact": False, "unanswered": 0, "contacts": []}
 )
 VALUE = Value("/3303/0/5700", "24.9", CREATED, "FLOAT", "Sensor Value", None)
+BATCH = Batch(
+    5, "name==sim-*", "read", ["/3303/0"], 2, 0, "api", CREATED, None, None, {"QUEUED": 1, "CONFIRMED": 1}
+)
+ASKED_OF_ALL: dict[str, Any] = {"filter": "name==sim-*", "operation": "read", "path": "/3303/0"}
 ROWS: Mapping[str, Rows] = {
     "add_operation": [operation()],
     "operation": [operation()],
@@ -65,6 +71,15 @@ ROWS: Mapping[str, Rows] = {
     "cancel_operation": [()],
     "why_facts": [WAITS],
     "known_resources": [],
+    "add_batch": [(5,)],
+    "add_operations_of_batch": [(41, "sim-0001"), (42, "sim-0002")],
+    "batch": [BATCH],
+    "batches": [BATCH],
+    "cancel_operations_of_batch": [("sim-0001",)],
+    "mark_batch_cancelled": [()],
+    "lock_superseding": [()],
+    "lock_superseding_all": [()],
+    "supersede_operations": [()],
     "only_read": [()],
     "endpoints": [Endpoint("sim-0001", True, CREATED)],
     "endpoint_ids": [("sim-0001", 7)],
@@ -80,6 +95,10 @@ class TestRoutes(RouteTests):
         RightRequest("GET", "/41/why", Scope.READ),
         RightRequest("DELETE", "/41", Scope.OPERATE),
         RightRequest("GET", "/openapi.json", Scope.READ, asks_database=False),
+        RightRequest("POST", "/batches", Scope.OPERATE, ASKED_OF_ALL, 201),
+        RightRequest("GET", "/batches", Scope.READ),
+        RightRequest("GET", "/batches/5", Scope.READ),
+        RightRequest("DELETE", "/batches/5", Scope.OPERATE),
         RightRequest("GET", "/v1/endpoints", Scope.READ),
         RightRequest("GET", "/v1/endpoints/sim-0001/values", Scope.READ),
     )
@@ -314,14 +333,16 @@ def test_a_list_asks_for_one_more_than_its_page_to_know_whether_there_is_a_next(
     statements.rows["operations"] = [operation(id_) for id_ in (43, 42, 41)]
     answer = start(statements).send("GET", "/?endpoint=sim-0001&status=QUEUED&limit=2&cursor=50").json()
     assert statements.of("operations") == [
-        {"endpoint": "sim-0001", "status": "QUEUED", "cursor": 50, "limit": 3}
+        {"endpoint": "sim-0001", "status": "QUEUED", "batch": None, "cursor": 50, "limit": 3}
     ]
     assert ([each["id"] for each in answer["operations"]], answer["next"]) == ([43, 42], 42)
 
 
 def test_the_last_page_has_no_next(start: Start, statements: Statements) -> None:
     answer = start(statements).send("GET", "/").json()
-    assert statements.of("operations") == [{"endpoint": None, "status": None, "cursor": None, "limit": 51}]
+    assert statements.of("operations") == [
+        {"endpoint": None, "status": None, "batch": None, "cursor": None, "limit": 51}
+    ]
     assert (len(answer["operations"]), answer["next"]) == (1, None)
 
 
@@ -421,3 +442,151 @@ def test_a_hint_that_cannot_be_published_is_no_error(
 ) -> None:
     hints.fail = 1
     assert start(statements).send(method, "/" if body else "/41", body).is_success
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Supersede
+
+
+def test_a_write_may_take_the_place_of_older_ones(start: Start, statements: Statements) -> None:
+    function = start(statements)
+    assert function.send("POST", "/", WRITE | {"supersede": True}).status_code == 201
+    assert [name for name, _ in statements.sent] == [
+        "lock_superseding", "known_resources", "add_operation", "supersede_operations",
+    ]  # fmt: skip
+    assert statements.of("supersede_operations") == [{"ids": [41]}]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (READ | {"supersede": True}, "supersede: belongs to a write of all that its path holds"),
+        (WRITE | {"supersede": 1}, "supersede: is true or false"),
+        (
+            WRITE
+            | {"path": "/3/0/7", "supersede": True}
+            | {"value": {"type": "INTEGER", "values": {"0": 1}, "replace": False}},
+            "supersede: belongs to a write of all",
+        ),
+    ],
+)
+def test_what_can_take_no_other_s_place_is_refused(
+    start: Start, statements: Statements, body: Any, reason: str
+) -> None:
+    answer = start(statements).send("POST", "/", body)
+    assert (answer.status_code, answer.json()["detail"].startswith(reason)) == (422, True), answer.text
+    assert statements.sent == []
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Batches
+
+
+def test_a_batch_is_queued_by_one_statement_and_is_a_hint_for_each(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    answer = start(statements).send("POST", "/batches", ASKED_OF_ALL, headers=KEY)
+    assert (answer.status_code, answer.headers["Location"]) == (201, "/function/operations/batches/5")
+    assert answer.json() == {
+        "id": 5,
+        "filter": "name==sim-*",
+        "operation": "read",
+        "targets": ["/3303/0"],
+        "endpoints": 2,
+        "left_out": 0,
+        "requested_by": "api",
+        "created_at": "2026-11-22T13:27:27+00:00",
+        "cancelled_at": None,
+        "cancelled_by": None,
+        "progress": dict.fromkeys(Status, 0) | {"QUEUED": 1, "CONFIRMED": 1},
+        "ended": False,
+    }
+    [batch], [added] = statements.of("add_batch"), statements.of("add_operations_of_batch")
+    assert (batch["filter"], batch["requested_by"], batch["idempotency_key"]) == (
+        "name==sim-*", "api", "8e03978e-40d5-43e8-bc93-6894a57f9324",
+    )  # fmt: skip
+    assert batch["fingerprint"] == parse_batch(ASKED_OF_ALL).fingerprint
+    assert added["matching"].obj == {"field": "name", "like": "sim-%"}
+    assert (added["batch"], added["path"], added["priority"], added["max_queued"]) == (
+        5,
+        "/3303/0",
+        100,
+        1000,
+    )
+    assert hints.published == [Hint(HintKind.QUEUED, name) for name in ("sim-0001", "sim-0002")]
+
+
+def test_a_batch_of_writes_may_take_the_place_of_older_ones(start: Start, statements: Statements) -> None:
+    body = WRITE | {"filter": "name==*", "supersede": True}
+    del body["endpoint"]
+    assert start(statements).send("POST", "/batches", body).status_code == 201
+    assert statements.of("lock_superseding_all")
+    assert statements.of("supersede_operations") == [{"ids": [41, 42]}]
+
+
+def test_a_batch_s_key_that_was_used_queues_nothing(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    statements.rows |= {
+        "add_batch": [],
+        "batch_of_key": [_BatchKeyUse(5, parse_batch(ASKED_OF_ALL).fingerprint)],
+    }
+    function = start(statements)
+    assert function.send("POST", "/batches", ASKED_OF_ALL, headers=KEY).json()["id"] == 5
+    answer = function.send("POST", "/batches", ASKED_OF_ALL | {"path": "/3"}, headers=KEY)
+    assert (answer.status_code, "batch 5 was made by this key" in answer.json()["detail"]) == (422, True)
+    assert (statements.of("add_operations_of_batch"), hints.published) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"filter": "nam==a"}, "filter: column 1: 'nam' is no field; the fields are name, tag.KEY"),
+        ({"filter": " "}, "filter: says which endpoints: name==sim-*;tag.site==berlin, or name==* for all"),
+        ({"filter": None}, "filter: says which endpoints"),
+        ({"endpoint": "a"}, "endpoint: is unknown; the fields are filter, operation, path"),
+        ({"path": "/x"}, "path: "),
+    ],
+)
+def test_a_batch_that_is_not_valid_is_refused_with_what_would_be(
+    start: Start, statements: Statements, more: Mapping[str, Any], reason: str
+) -> None:
+    answer = start(statements).send("POST", "/batches", {**ASKED_OF_ALL, **more})
+    assert (answer.status_code, answer.json()["detail"].startswith(reason)) == (422, True), answer.text
+    assert statements.sent == []
+
+
+@pytest.mark.parametrize(
+    ("left_out", "status", "reason"),
+    [(0, 422, "filter: no endpoint fits name==sim-*"), (7, 429, "1000 operations wait for each of these 7")],
+)
+def test_a_batch_for_nobody_is_refused(
+    start: Start, statements: Statements, hints: Hints, left_out: int, status: int, reason: str
+) -> None:
+    statements.rows |= {
+        "add_operations_of_batch": [],
+        "batch": [BATCH._replace(endpoints=0, left_out=left_out, progress=None)],
+    }
+    answer = start(statements).send("POST", "/batches", ASKED_OF_ALL)
+    assert (answer.status_code, answer.json()["detail"].startswith(reason)) == (status, True), answer.text
+    assert hints.published == []
+
+
+def test_a_batch_is_cancelled_in_its_caller_s_name_and_not_after_its_end(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    function = start(statements)
+    assert function.send("DELETE", "/batches/5").status_code == 200
+    assert statements.of("cancel_operations_of_batch") == [{"id": 5, "cancelled_by": "api"}]
+    assert hints.published == QUEUED
+    statements.rows["batch"] = [BATCH._replace(progress={"CONFIRMED": 2})]
+    answer = function.send("DELETE", "/batches/5")
+    assert (answer.status_code, "have ended" in answer.json()["detail"]) == (409, True)
+    statements.rows["batch"] = []
+    assert function.send("GET", "/batches/6").status_code == 404
+    assert function.send("GET", f"/batches/{2**63}").status_code == 404
+
+
+def test_operations_of_a_batch_are_asked_for_by_its_id(start: Start, statements: Statements) -> None:
+    assert start(statements).send("GET", "/?batch=5").status_code == 200
+    assert statements.of("operations")[0]["batch"] == 5

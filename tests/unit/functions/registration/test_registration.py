@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.operations.plan import PlanRow
+from flownexus.store.planned import _Applied
 from flownexus.web.guard import Scope
 from tests.fixtures.function import TOKEN, Start
 from tests.fixtures.hints import Hints
@@ -20,7 +21,12 @@ from tests.fixtures.statements import Rows, Statements
 from tests.fixtures.uplink import ENDPOINT_ID, UPLINK
 
 REGISTERED = just_sent("recorded-registration-registered.json")
-PLAN = [PlanRow("read", 3, None, None), PlanRow("observe", 3303, None, 5700), PlanRow("observe", 9, None, 0)]
+PLAN = [
+    {"operation": "read", "paths": ["/3"]},
+    {"operation": "observe", "paths": ["/3303/*/5700", "/9/*/0"]},
+    {"operation": "observe", "paths": ["/5"], "group": "all", "attributes": {"pmax": 20}},
+]
+APPLIED = _Applied(ENDPOINT_ID, "x", ["/3/0", "/3303/0", "/5/0"], None, 2, PLAN)
 
 ROWS: Mapping[str, Rows] = {**UPLINK, "only_read": [()], "users_models": []}
 
@@ -79,13 +85,31 @@ def test_all_that_a_registration_says_is_handed_on(start: Start, statements: Sta
 def test_the_plan_is_queued_for_what_the_device_has_observations_first(
     start: Start, statements: Statements
 ) -> None:
-    statements.rows["enabled_plan"] = PLAN
+    statements.rows["profiles_of"] = [APPLIED]
     start(statements).send("POST", "/", REGISTERED)
     registration = REGISTERED["items"][0]["reg"]["id"]
-    key = {"endpoint_id": ENDPOINT_ID, "registration_id": registration}
-    assert statements.of("drop_older_plan") == [key]
-    assert statements.of("add_planned_operations") == [
-        key | {"operation_types": ["observe", "read"], "paths": ["/3303/0/5700", "/3"]}
+    assert statements.of("profiles_of") == [{"ids": [ENDPOINT_ID]}]
+    assert statements.of("assign_profiles") == [{"ids": [ENDPOINT_ID], "profile_ids": [2]}]
+    assert statements.of("drop_older_plans") == [
+        {"endpoint_ids": [ENDPOINT_ID], "registration_ids": [registration]}
+    ]
+    [queued] = statements.of("queue_planned")
+    assert queued["operation_types"] == ["observe", "write-attributes", "observe-composite", "read"]
+    assert queued["single_paths"] == ["/3303/0/5700", "/5", None, "/3"]
+    assert [paths and paths.obj for paths in queued["several_paths"]] == [None, None, ["/5"], None]
+    assert [value and value.obj for value in queued["attributes"]] == [None, {"pmax": 20}, None, None]
+    assert (set(queued["endpoint_ids"]), set(queued["registration_ids"])) == ({ENDPOINT_ID}, {registration})
+    assert queued["again"] is False
+    assert statements.of("look_sooner") == [{"ids": [ENDPOINT_ID], "looks": [timedelta(seconds=40)]}]
+
+
+def test_a_profile_that_applied_before_is_not_written_again(start: Start, statements: Statements) -> None:
+    statements.rows["profiles_of"] = [APPLIED._replace(assigned=2, plan=[])]
+    start(statements).send("POST", "/", REGISTERED)
+    assert [statements.of(name) for name in ("assign_profiles", "queue_planned", "look_sooner")] == [
+        [],
+        [],
+        [],
     ]
 
 
@@ -149,9 +173,9 @@ def test_a_refusal_without_a_cause_is_a_dead_letter(
 
 @pytest.mark.parametrize("what", ["updated", "unregistered"])
 def test_an_update_and_an_end_queue_nothing(start: Start, statements: Statements, what: str) -> None:
-    statements.rows["enabled_plan"] = PLAN
+    statements.rows["profiles_of"] = [APPLIED]
     start(statements).send("POST", "/", just_sent(f"recorded-registration-{what}.json"))
-    assert statements.of("add_planned_operations") == []
+    assert statements.of("queue_planned") == []
 
 
 def test_a_hint_that_cannot_be_published_is_no_error(

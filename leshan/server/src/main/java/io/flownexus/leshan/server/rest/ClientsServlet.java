@@ -85,6 +85,9 @@ final class ClientsServlet extends HttpServlet {
       if (request.segments().size() == 1) {
         requireGet(get);
         answer(httpResponse, log, HttpAnswer.json(out -> write(out, registration)));
+      } else if (isObservations(request)) {
+        requireGet(get);
+        answer(httpResponse, log, observations(registration));
       } else if (request.method().equals("DELETE") && DeviceRequests.isObservation(request)) {
         cancel(registration, request, httpRequest, log);
       } else {
@@ -261,6 +264,32 @@ final class ClientsServlet extends HttpServlet {
           Iterator<Registration> all = server.getRegistrationService().getAllRegistrations();
           while (all.hasNext()) {
             write(out, all.next());
+          }
+          out.writeEndArray();
+        });
+  }
+
+  private static boolean isObservations(ApiRequest request) {
+    return request.segments().size() == 2 && request.segments().get(1).equals("observations");
+  }
+
+  // Each has "path", or "paths" where it is a composite.
+  private HttpAnswer observations(Registration registration) {
+    return HttpAnswer.json(
+        out -> {
+          out.writeStartArray();
+          for (Observation each : server.getObservationService().getObservations(registration)) {
+            out.writeStartObject();
+            if (each instanceof SingleObservation one) {
+              out.writeStringField("path", one.getPath().toString());
+            } else if (each instanceof CompositeObservation many) {
+              out.writeArrayFieldStart("paths");
+              for (LwM2mPath path : many.getPaths()) {
+                out.writeString(path.toString());
+              }
+              out.writeEndArray();
+            }
+            out.writeEndObject();
           }
           out.writeEndArray();
         });

@@ -1,0 +1,104 @@
+"""Batches: queue an operation for each device that fits a filter, follow it, list batches, cancel one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from cli.client import API, OPERATIONS, Client, ClientError
+from cli.text import printable
+from cli.waiting import NOT_CONFIRMED, POLL_INTERVAL_S, STILL_OPEN
+from flownexus.operations.lifecycle import Status
+
+
+def add_commands(
+    commands: Any, output: Sequence[argparse.ArgumentParser], waiting: Sequence[argparse.ArgumentParser]
+) -> None:
+    """Add the commands of batches."""
+    one = commands.add_parser("batch", parents=waiting, help="show a batch of operations, or cancel it")
+    one.add_argument("id", type=int, metavar="ID", help="the number of the batch")
+    one.add_argument("--cancel", action="store_true", help="cancel those of its operations that are QUEUED")
+    one.set_defaults(run=show)
+    several = commands.add_parser("batches", parents=output, help="list batches, newest first")
+    several.add_argument(
+        "--limit", type=int, default=20, metavar="COUNT", help="how many to list (default 20)"
+    )
+    several.set_defaults(run=list_)
+
+
+def queue(client: Client, given: argparse.Namespace, post: Callable[[], Any]) -> int:
+    """Show which devices a filter means, ask whether to go on, and do so."""
+    if not given.yes:
+        _ask(client.request("GET", f"{API}/matching?{urlencode({'filter': given.endpoint})}"))
+    return _follow(client, post(), given)
+
+
+def show(client: Client, given: argparse.Namespace) -> int:
+    """Show a batch, or cancel it, and wait for its end with --wait."""
+    method = "DELETE" if given.cancel else "GET"
+    return _follow(client, client.request(method, f"{OPERATIONS}/batches/{given.id}"), given)
+
+
+def list_(client: Client, given: argparse.Namespace) -> int:
+    """List batches, the newest first."""
+    found = client.request("GET", f"{OPERATIONS}/batches?{urlencode({'limit': given.limit})}")["batches"]
+    if given.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        for batch in found:
+            _print(batch)
+    return 0
+
+
+def described(matching: Any) -> str:
+    """Say how many devices fit a filter, and name the first."""
+    count, names = matching["count"], ", ".join(matching["examples"])
+    more = ", ..." if count > len(matching["examples"]) else ""
+    devices = "1 device fits" if count == 1 else f"{count} devices fit"
+    return printable(f"{devices}: {names}{more}" if count else "no device fits")
+
+
+def _ask(matching: Any) -> None:
+    """Ask whether these devices are meant; raise ClientError where they are not."""
+    if not sys.stdin.isatty():
+        raise ClientError(f"{described(matching)}; add --yes to queue it for each")
+    sys.stderr.write(f"{described(matching)}; queue it for each? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ClientError("nothing was queued")
+
+
+def _follow(client: Client, batch: Any, given: argparse.Namespace) -> int:
+    deadline = time.monotonic() + given.timeout
+    shown = None
+    while True:
+        if not given.json and batch["progress"] != shown:
+            _print(batch)
+            shown = batch["progress"]
+        if not given.wait or batch["ended"] or time.monotonic() > deadline:
+            break
+        time.sleep(POLL_INTERVAL_S)
+        batch = client.request("GET", f"{OPERATIONS}/batches/{batch['id']}")
+    if given.json:
+        sys.stdout.write(json.dumps(batch) + "\n")
+    if not given.wait:
+        return 0
+    if not batch["ended"]:
+        sys.stderr.write(f"it has not ended; to wait longer: flownexus batch {batch['id']} --wait\n")
+        return STILL_OPEN
+    return 0 if batch["progress"][Status.CONFIRMED] == batch["endpoints"] else NOT_CONFIRMED
+
+
+def _print(batch: Any) -> None:
+    counts = " ".join(f"{count} {status}" for status, count in batch["progress"].items() if count)
+    left_out = f"; {batch['left_out']} left out, for too many operations wait" if batch["left_out"] else ""
+    what = f"{batch['operation']} {' '.join(batch['targets'])}".rstrip()
+    sys.stdout.write(
+        printable(f"batch {batch['id']}  {what}  {batch['filter']}  {counts or 'forgotten'}{left_out}") + "\n"
+    )
+    sys.stdout.flush()

@@ -1,0 +1,115 @@
+"""Profiles: list, show, set and delete them; and what became of a device's plan."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cli.client import API, Client, ClientError
+from cli.tags import matching
+from cli.text import printable
+
+_SET_BY_SERVER = ("name", "changed_by", "changed_at", "applies_to")
+"""What `show` prints and `set` does not take."""
+
+
+def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the commands of profiles."""
+    command = commands.add_parser("profiles", help="list, show, set or delete profiles: what is observed")
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    action = actions.add_parser("list", parents=parents, help="list profiles, in the order they are tried")
+    action.set_defaults(run=list_)
+    action = actions.add_parser("show", parents=parents, help="print a profile as JSON")
+    action.add_argument("name", metavar="NAME", help="such as default")
+    action.set_defaults(run=show)
+    action = actions.add_parser("set", parents=parents, help="add or replace a profile")
+    action.add_argument("name", metavar="NAME", help="such as trackers")
+    action.add_argument(
+        "file", metavar="FILE", help="the profile as JSON, as show prints it; - for standard input"
+    )
+    action.set_defaults(run=set_)
+    action = actions.add_parser("delete", parents=parents, help="delete a profile")
+    action.add_argument("name", metavar="NAME", help="such as trackers")
+    action.set_defaults(run=delete)
+    action = actions.add_parser("preview", parents=parents, help="say which devices a filter fits")
+    action.add_argument("filter", metavar="FILTER", help="such as 'model==tracker-*'")
+    action.set_defaults(run=matching)
+    command = commands.add_parser(
+        "plan", parents=parents, help="say what is to be observed at a device, and what became of it"
+    )
+    command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+    command.set_defaults(run=plan)
+
+
+def list_(client: Client, given: argparse.Namespace) -> int:
+    """List profiles in the order in which they are tried."""
+    found = client.request("GET", f"{API}/profiles")["profiles"]
+    if given.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        for profile in found:
+            sys.stdout.write(_line(profile))
+    return 0
+
+
+def show(client: Client, given: argparse.Namespace) -> int:
+    """Print a profile."""
+    profile = client.request("GET", f"{API}/profiles/{quote(given.name, safe='')}")
+    sys.stdout.write(json.dumps(profile, indent=None if given.json else 2) + "\n")
+    return 0
+
+
+def set_(client: Client, given: argparse.Namespace) -> int:
+    """Add a profile, or replace it."""
+    try:
+        if given.file == "-":
+            profile = json.load(sys.stdin)
+        else:
+            profile = json.loads(Path(given.file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ClientError(f"cannot read a profile from {given.file}: {error}") from None
+    if isinstance(profile, dict):
+        profile = {name: value for name, value in profile.items() if name not in _SET_BY_SERVER}
+    _print(client.request("PUT", f"{API}/profiles/{quote(given.name, safe='')}", profile), given)
+    return 0
+
+
+def delete(client: Client, given: argparse.Namespace) -> int:
+    """Delete a profile."""
+    _print(client.request("DELETE", f"{API}/profiles/{quote(given.name, safe='')}"), given)
+    return 0
+
+
+def plan(client: Client, given: argparse.Namespace) -> int:
+    """Say what is to be observed at a device, and what became of it."""
+    found = client.request("GET", f"{API}/endpoints/{quote(given.endpoint, safe='')}/plan")
+    if given.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return 0
+    state = "" if found["registered"] else "; not registered"
+    sys.stdout.write(printable(f"profile {found['profile'] or 'none'}{state}") + "\n")
+    for each in found["plan"]:
+        paths = each.get("path") or " ".join(each.get("paths") or ())
+        reason = f": {each['reason']}" if each["reason"] else ""
+        sys.stdout.write(printable(f"{each['state']:12}  {each['operation']} {paths}{reason}") + "\n")
+    return 0
+
+
+def _print(profile: Any, given: argparse.Namespace) -> None:
+    sys.stdout.write(json.dumps(profile) + "\n" if given.json else _line(profile))
+
+
+def _line(profile: Any) -> str:
+    state = "" if profile["enabled"] else "  disabled"
+    return (
+        printable(
+            f"{profile['priority']:4}  {profile['name']}  {profile['filter'] or 'all devices'}  "
+            f"applies to {profile['applies_to']}{state}"
+        )
+        + "\n"
+    )

@@ -1,0 +1,55 @@
+"""Tags of a device: list, set and remove them; and which devices fit a filter."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from cli.batches import described
+from cli.client import API, Client, ClientError
+from cli.text import printable
+
+
+def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the commands of tags and filters."""
+    command = commands.add_parser("tags", parents=parents, help="list, set or remove a device's tags")
+    command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+    command.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="a tag to set, such as site=berlin")
+    command.add_argument("--remove", action="append", default=[], metavar="KEY", help="a tag to remove")
+    command.set_defaults(run=tags)
+    command = commands.add_parser("matching", parents=parents, help="say which devices fit a filter")
+    command.add_argument("filter", metavar="FILTER", help="such as 'name==sim-*;tag.site==berlin'")
+    command.set_defaults(run=matching)
+
+
+def tags(client: Client, given: argparse.Namespace) -> int:
+    """Set and remove tags of a device, and list those that it has then."""
+    path = f"{API}/endpoints/{quote(given.endpoint, safe='')}/tags"
+    wrong = next((pair for pair in given.pairs if "=" not in pair), None)
+    if wrong is not None:
+        raise ClientError(f"{wrong}: write it as {wrong}=VALUE")
+    for key in given.remove:
+        client.request("DELETE", f"{path}/{quote(key, safe='')}")
+    for pair in given.pairs:
+        key, _, value = pair.partition("=")
+        client.request("PUT", f"{path}/{quote(key, safe='')}", {"value": value})
+    found = client.request("GET", path)["tags"]
+    if given.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    elif not found:
+        sys.stderr.write("it has no tag\n")
+    else:
+        for key, value in sorted(found.items()):
+            sys.stdout.write(printable(f"{key}={value}") + "\n")
+    return 0
+
+
+def matching(client: Client, given: argparse.Namespace) -> int:
+    """Say how many devices fit a filter, and name the first."""
+    found = client.request("GET", f"{API}/matching?{urlencode({'filter': given.filter})}")
+    sys.stdout.write((json.dumps(found) if given.json else described(found)) + "\n")
+    return 0

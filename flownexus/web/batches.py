@@ -1,0 +1,85 @@
+"""Batches of operations, as REST, beside the operations that they consist of.
+
+POST   /batches       {"filter", "operation", ...}, as an operation with "filter" in place of "endpoint": 201
+                      with the batch and its Location; with an Idempotency-Key header the same POST again
+                      queues nothing
+GET    /batches       ?limit=50&cursor=: {"batches": [...], "next": <cursor> | null}, the newest first
+GET    /batches/<id>  the batch: `progress` counts its operations by status, `ended` says whether all have
+DELETE /batches/<id>  cancel those that are QUEUED: the batch; 409 where all have ended
+
+Its operations are GET /?batch=<id>.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from flask import Blueprint, Flask, request
+
+from flownexus.errors import NotFoundError
+from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
+from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.operations.new_operation import parse_batch
+from flownexus.store.batch import Queued, cancel, create, list_newest, show
+from flownexus.store.pool import Pool
+from flownexus.web import paging
+from flownexus.web.body import json_body
+from flownexus.web.flask import caller
+from flownexus.web.guard import Scope
+from flownexus.web.idempotency import idempotency_key
+from flownexus.web.operation_queue import OPERATIONS_URL
+from flownexus.web.problem import Response
+
+log = logging.getLogger(__name__)
+
+MAX_ID: Final = 2**63 - 1
+
+
+def add_batches(app: Flask, pool: Pool, publisher: Publisher, max_queued: int) -> None:
+    """Add these routes to an app; at most `max_queued` operations of users wait for an endpoint."""
+    routes = Blueprint("batches", __name__, url_prefix="/batches")
+
+    def hint(queued: Queued) -> None:
+        # What fails here is repaired as a lost hint.
+        hints = [Hint(HintKind.QUEUED, endpoint) for endpoint in queued.endpoints]
+        publisher.publish(hints, PUBLISH_TIMEOUT_S)
+
+    @routes.post("", scope=Scope.OPERATE)
+    def queue() -> Response:
+        key = idempotency_key(request.headers.get("Idempotency-Key"))
+        queued = create(pool, parse_batch(json_body()), caller().name, key, max_queued)
+        batch = queued.batch
+        log.info(
+            "batch %d: %s queued", batch.id, batch.operation,
+            extra={"filter": batch.filter, "endpoints": batch.endpoints, "left_out": batch.left_out},
+        )  # fmt: skip
+        hint(queued)
+        return batch.as_json(), 201, {"Location": f"{OPERATIONS_URL}/batches/{batch.id}"}
+
+    @routes.get("", scope=Scope.READ)
+    def list_() -> dict[str, Any]:
+        limit, cursor = paging.limit(), paging.number("cursor", MAX_ID)
+        found = list_newest(pool, cursor, limit + 1)
+        return {
+            "batches": [batch.as_json() for batch in found[:limit]],
+            "next": found[limit - 1].id if len(found) > limit else None,
+        }
+
+    @routes.get("/<int:id_>", scope=Scope.READ)
+    def get(id_: int) -> dict[str, Any]:
+        return show(pool, _known(id_)).as_json()
+
+    @routes.delete("/<int:id_>", scope=Scope.OPERATE)
+    def delete(id_: int) -> dict[str, Any]:
+        cancelled = cancel(pool, _known(id_), caller().name)
+        hint(cancelled)  # those behind them need not wait any more for what they waited for
+        return cancelled.batch.as_json()
+
+    app.register_blueprint(routes)
+
+
+def _known(id_: int) -> int:
+    if id_ > MAX_ID:
+        raise NotFoundError(f"there is no batch {id_}")
+    return id_
