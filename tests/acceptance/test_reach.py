@@ -86,6 +86,11 @@ class Fleet:
         rows = self.nexus.sql("SELECT endpoint, number FROM telemetry WHERE path = %s", TEMPERATURE)
         return told - {(row["endpoint"], row["number"]) for row in rows}
 
+    def registrations(self) -> int:
+        [row] = self.nexus.sql("SELECT count(*) AS n FROM event WHERE event_type = 'registered'")
+        count: int = row["n"]
+        return count
+
     def update(self, name: str) -> None:
         """Let a device update its registration."""
         port = json.loads((self.ledger.parent / "ready.json").read_text())["control"]
@@ -210,6 +215,7 @@ def test_a_notification_of_a_sleeper_brings_what_is_queued_for_it(
     asleep = f"sleepy,awake={LISTENS_S}s,wakes,tells"
     groups = [f"prefix=doze-,count={COUNT},notify=15s,lifetime=3600,update=3600s,{asleep}"]
     fleet = start_fleet(nexus, stack, tmp_path / "fleet", groups, "doze-")
+    handshakes, registrations = nexus.world.metric(ESTABLISHED), fleet.registrations()
     for _ in range(2):
         names = fleet.asleep()
         [sleepers] = nexus.sql(
@@ -241,7 +247,8 @@ def test_a_notification_of_a_sleeper_brings_what_is_queued_for_it(
         LISTENS_S,
     )
     assert again["n"] == 0  # one event each time that it wakes, not one a value
-    assert nexus.world.metric(ESTABLISHED) == COUNT
+    # After a slow start a device may register once more.
+    assert nexus.world.metric(ESTABLISHED) - handshakes <= fleet.registrations() - registrations
 
 
 @pytest.mark.timeout(600)
