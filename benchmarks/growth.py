@@ -23,7 +23,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks import dashboards
+from benchmarks import dashboards, reading
 from benchmarks.ingest_path import empty, singles, stored_rate
 from benchmarks.results import Result
 from chaos.trial import assert_durable
@@ -67,6 +67,8 @@ def run(runs: int) -> Sequence[Result]:
         _roll_up(grown)
         years = [_year(old.secrets.read("flownexus-grafana-database-url")) for _ in range(runs)]
         shown = dashboards.measure(old.secrets.read("flownexus-grafana-database-url"), beside)
+        reading.know(grown, ENDPOINTS)
+        read = reading.measure(old, ENDPOINTS, runs)
         looked_up = [(_look_up(grown), _look_up(none)) for _ in range(runs)]
         dropped = _drop_month(old)
     theirs, alone = (statistics.median(pair[n] for pairs in found for pair in pairs) for n in range(2))
@@ -92,6 +94,7 @@ def run(runs: int) -> Sequence[Result]:
             f"of {YEAR_OF} devices with a year of hours, {beside}",
         ),
         *shown,
+        *read,
         Result("housekeeping's round that drops a month of 10 million values", "s", [dropped]),
     ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """List devices and their values; send operations to devices and show their results.
 
 Exit status: 0 done; 1 the request was refused or not answered; 2 wrong usage; with --wait: 3 the operation
-ended and is not CONFIRMED, 4 it has not ended in time.
+ended and is not CONFIRMED, 4 it has not ended in time; of dead-letters replay: 3 it was rejected again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from cli import batches, completion, endpoints, logs, models, operations, profiles, tags, tokens
+from cli import (
+    batches,
+    completion,
+    dead_letters,
+    endpoints,
+    history,
+    logs,
+    models,
+    operations,
+    profiles,
+    tags,
+    tokens,
+)
 from cli.client import Client, ClientError
 
 WAIT_S = 60.0
@@ -65,12 +77,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"how long --wait waits at most (default {WAIT_S:.0f})",
     )
-    devices = commands.add_parser("endpoints", aliases=["devices"], parents=[output], help="list devices")
-    devices.set_defaults(run=endpoints.endpoints)
-    values = commands.add_parser("values", parents=[output], help="list a device's newest values")
-    values.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
-    values.add_argument("path", metavar="PATH", nargs="?", help="list only the values at or below this path")
-    values.set_defaults(run=endpoints.values)
+    endpoints.add_commands(commands, output)
+    history.add_commands(commands, output)
+    dead_letters.add_commands(commands, output)
     models.add_commands(commands, output)
     logs.add_commands(commands, output)
     operations.add_commands(commands, [waiting])

@@ -1,33 +1,66 @@
-"""Devices and their newest values: list them."""
+"""Devices, their newest values, and when they registered: list them."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from cli.client import API, Client
-from cli.text import printable
+from cli.text import print_json, print_rows, printable, second
+
+DEFAULT_COUNT = 20
+
+
+def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
+    """Add these commands."""
+    several = commands.add_parser("endpoints", aliases=["devices"], parents=[output], help="list devices")
+    several.add_argument("--match", metavar="TEXT", help="list only those whose name has this part")
+    several.set_defaults(run=endpoints)
+    one = commands.add_parser("endpoint", parents=[output], help="show a device and its registration")
+    one.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+    one.set_defaults(run=endpoint)
+    newest = commands.add_parser("values", parents=[output], help="list a device's newest values")
+    newest.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+    newest.add_argument("path", metavar="PATH", nargs="?", help="list only the values at or below this path")
+    newest.set_defaults(run=values)
+    for name, run, what in (
+        ("events", events, "list values that arrived together, the newest first"),
+        ("registrations", registrations, "list when devices registered, updated and deregistered"),
+    ):
+        command = commands.add_parser(name, parents=[output], help=what)
+        command.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="list only those of this device")
+        command.add_argument(
+            "--limit",
+            type=int,
+            default=DEFAULT_COUNT,
+            metavar="COUNT",
+            help=f"how many to list (default {DEFAULT_COUNT})",
+        )
+        command.set_defaults(run=run)
+
+
+def endpoint_url(name: str, rest: str = "") -> str:
+    """Return where a device is, or something of it."""
+    return f"{API}/endpoints/{quote(name, safe='')}{rest}"
 
 
 def endpoints(client: Client, given: argparse.Namespace) -> int:
     """List devices by name."""
-    found = client.pages(f"{API}/endpoints", "endpoints", {})
+    found = client.pages(f"{API}/endpoints", "endpoints", {"q": given.match} if given.match else {})
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
         return 0
     if not found:
-        sys.stderr.write("no device is known yet\n")
-    _print(
+        sys.stderr.write("no such device is known\n" if given.match else "no device is known yet\n")
+    print_rows(
         [
             (
                 device["name"],
                 "registered" if device["registered"] else "not registered",
-                _second(device["last_seen"]) if device["last_seen"] else "never seen",
+                second(device["last_seen"]) or "never seen",
             )
             for device in found
         ]
@@ -35,31 +68,66 @@ def endpoints(client: Client, given: argparse.Namespace) -> int:
     return 0
 
 
+def endpoint(client: Client, given: argparse.Namespace) -> int:
+    """Show a device and what its newest registration said."""
+    found = client.request("GET", endpoint_url(given.endpoint))
+    if given.json:
+        print_json(found)
+        return 0
+    print_rows([(name, _cell(value)) for name, value in found.items() if value is not None])
+    return 0
+
+
 def values(client: Client, given: argparse.Namespace) -> int:
     """List a device's newest values by path."""
     query = {"path": given.path} if given.path else {}
-    found = client.pages(f"{API}/endpoints/{quote(given.endpoint, safe='')}/values", "values", query)
+    found = client.pages(endpoint_url(given.endpoint, "/values"), "values", query)
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
         return 0
     if not found:
         sys.stderr.write("no value has been seen yet\n")
-    _print([(each["path"], _measure(each), _second(each["time"]), each["name"] or "") for each in found])
+    print_rows([(each["path"], _measure(each), second(each["time"]), each["name"] or "") for each in found])
     return 0
+
+
+def events(client: Client, given: argparse.Namespace) -> int:
+    """List events, the newest first."""
+    found = _newest(client, "events", given)
+    if given.json:
+        print_json(found)
+    else:
+        print_rows([(second(each["time"]), each["endpoint"], each["type"], _told(each)) for each in found])
+    return 0
+
+
+def registrations(client: Client, given: argparse.Namespace) -> int:
+    """List when devices registered, updated and deregistered, the newest first."""
+    found = _newest(client, "registrations", given)
+    if given.json:
+        print_json(found)
+    else:
+        print_rows([(second(each["time"]), each["endpoint"], each["event"]) for each in found])
+    return 0
+
+
+def _newest(client: Client, what: str, given: argparse.Namespace) -> list[Any]:
+    query = {"limit": str(given.limit), **({"endpoint": given.endpoint} if given.endpoint else {})}
+    found: list[Any] = client.request("GET", f"{API}/{what}?{urlencode(query)}")[what]
+    if not found and not given.json:
+        sys.stderr.write(f"there are no {what} yet\n")
+    return found
+
+
+def _told(event: Any) -> str:
+    return "  ".join(f"{each['path']}={each['value']}" for each in event["values"])
 
 
 def _measure(value: Any) -> str:
     return f"{value['value']} {value['units']}" if value["units"] else str(value["value"])
 
 
-def _second(time: str) -> str:
-    return f"{datetime.fromisoformat(time):%Y-%m-%dT%H:%M:%SZ}"  # the API's times are UTC
-
-
-def _print(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns."""
-    shown = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write(line.rstrip() + "\n")
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return printable(value) if isinstance(value, str) else json.dumps(value)

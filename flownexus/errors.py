@@ -85,6 +85,13 @@ class NotFoundError(FlowNexusError):
     title = "Not found"
 
 
+class NotAcceptableError(FlowNexusError):
+    """There is no answer in any of the formats that the request accepts (RFC 9110, 15.5.7)."""
+
+    status = 406
+    title = "Not acceptable"
+
+
 class ConflictError(FlowNexusError):
     """The thing is in a state that does not allow this."""
 

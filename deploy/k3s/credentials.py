@@ -61,6 +61,7 @@ ALL_FUNCTIONS = functions(
     "ingest-composite",
     "registration",
     "operations",
+    "api",
     "dispatch-op",
     "housekeeping",
     "console",
@@ -83,7 +84,10 @@ TOKENS = {
     "flownexus-hook-token": Token(INGEST),
 }
 ROLES = {
-    "flownexus-ingest-database-url": ("flownexus_ingest", INGEST),
+    "flownexus-ingest-database-url": (
+        "flownexus_ingest",
+        Workloads(FUNCTIONS, (*INGEST.names, *functions("api").names)),
+    ),
     "flownexus-dispatch-database-url": ("flownexus_dispatch", functions("dispatch-op")),
     "flownexus-api-database-url": ("flownexus_api", functions("operations", "api")),
     "flownexus-housekeeping-database-url": ("flownexus_housekeeping", functions("housekeeping")),

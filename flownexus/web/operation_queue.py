@@ -1,4 +1,4 @@
-"""Operations that callers queue and cancel, whatever the route: stored, logged, hinted to who sends them."""
+"""Operations that callers queue and cancel, by whichever route: stored, logged, hinted to who sends them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OperationQueue:
         self._max_queued = max_queued
 
     def add(self, new: NewOperation, key: str | None = None) -> Operation:
-        """Queue an operation; `key` is the request's Idempotency-Key. Raises what store's create() does."""
+        """Queue an operation; `key` is the request's Idempotency-Key. Raises what create() raises."""
         operation = create(self._pool, new, caller().name, key, self._max_queued)
         request_id = current_id()
         with correlated(operation_id(operation.id)):
@@ -58,7 +58,7 @@ class OperationQueue:
         return operation
 
     def cancel(self, id_: int) -> Operation:
-        """Cancel an operation and hint at those behind it; raise what the store does."""
+        """Cancel an operation; raises what it raises in the store."""
         operation = cancel(self._pool, id_)
         self._hint(operation.endpoint)  # those behind it need not wait any more for what it waited for
         return operation

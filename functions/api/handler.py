@@ -1,31 +1,50 @@
 """Reading back and administration, as REST: everything is under /v1, a module of flownexus.web for each noun.
 
-/v1/endpoints                            endpoints and their newest values: flownexus.web.endpoints
-/v1/endpoints/<name>/tags, /v1/matching  tags, and which endpoints fit a filter: flownexus.web.tags
-/v1/profiles, /v1/endpoints/<name>/plan  what is observed, and what became of it: flownexus.web.profiles
-/v1/models                               object models: flownexus.web.models
-/v1/logs, /v1/endpoints/<name>/logs      devices' logs: flownexus.web.logs
-/v1/tokens                               tokens that administrators give out: flownexus.web.tokens
-/openapi.json                            all of these, described for programs: flownexus.web.openapi
+/v1/endpoints...                             endpoints and their newest values: flownexus.web.endpoints
+/v1/endpoints/<name>/3303/0/5700             read, write, execute, delete by path: flownexus.web.resource
+/v1/endpoints/<name>/3303/0/5700/history     flownexus.web.history
+/v1/events, /v1/registrations                flownexus.web.events
+/v1/dead-letters                             flownexus.web.dead_letters
+/v1/stream                                   live updates: flownexus.web.stream
+/v1/endpoints/<name>/tags, /v1/matching      tags, and which endpoints fit a filter: flownexus.web.tags
+/v1/profiles, /v1/endpoints/<name>/plan      what is observed, what became of it: flownexus.web.profiles
+/v1/models...                                object models: flownexus.web.models
+/v1/logs, /v1/endpoints/<name>/logs          devices' logs: flownexus.web.logs
+/v1/tokens                                   tokens that administrators give out: flownexus.web.tokens
+/openapi.json                                all of these, described for programs: flownexus.web.openapi
 
-Errors are application/problem+json (RFC 9457): 401, 403, 404, 405, 406, 409, 422 naming what was wrong and
-what would be right, 503 with Retry-After.
+Errors are application/problem+json (RFC 9457): 400, 401, 403, 404, 405, 406, 409, 422 naming what was wrong
+and what would be right, 429 and 503 with Retry-After.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from flask import Flask
 
-from flownexus.store.pool import Pool, pool_from_environment
+from flownexus.leshan.webhook import Kind
+from flownexus.messaging.publisher import Publisher
+from flownexus.settings import Timeouts, duration_setting, secret
+from flownexus.store.change_feed import ChangeFeed
+from flownexus.store.delivery import Deliveries, DeliveryResult
+from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT
+from flownexus.store.pool import Pool, open_pool, pool_from_environment
+from flownexus.store.telemetry import Telemetry
+from flownexus.web.dead_letters import add_dead_letters
 from flownexus.web.endpoints import add_endpoints
+from flownexus.web.events import add_events
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, guard_from_secrets
+from flownexus.web.history import add_history
 from flownexus.web.logs import add_logs
 from flownexus.web.models import add_model_routes
 from flownexus.web.openapi import add_openapi
+from flownexus.web.operation_queue import OperationQueue, max_queued_setting
 from flownexus.web.profiles import add_profiles
+from flownexus.web.resource import add_resource
+from flownexus.web.stream import add_stream
 from flownexus.web.tags import add_tags
 from flownexus.web.tokens import IssuedTokens, add_tokens
 
@@ -33,14 +52,36 @@ NAME: Final = "api"
 URL: Final = f"/function/{NAME}"
 
 
-def create_app(pool: Pool, guard: Guard) -> Flask:
-    """Make the function's app; `guard` knows its callers."""
+def create_app(
+    pool: Pool,
+    ingest: Pool,
+    retention: timedelta,
+    publisher: Publisher,
+    guard: Guard,
+    timeouts: Timeouts,
+    max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
+) -> Flask:
+    """Make the function's app.
+
+    `ingest` is a pool of the role that stores values, for dead letters that are delivered again; `guard`
+    knows the callers; `max_queued` is how many of their operations may wait for one endpoint.
+    """
     app = FunctionApp(NAME, guard, pool.ready)
+
+    def deliver(kind: Kind, body: bytes) -> DeliveryResult:
+        # What is remembered of resources may be why the item was refused: it is asked anew.
+        return Deliveries(ingest, Telemetry(retention), kind).deliver(body)
+
     add_endpoints(app, pool)
     add_logs(app, pool)
     add_model_routes(app, pool, URL)
     add_tags(app, pool)
     add_profiles(app, pool)
+    add_resource(app, pool, OperationQueue(pool, publisher, max_queued), timeouts.client_s)
+    add_history(app, pool)
+    add_events(app, pool)
+    add_dead_letters(app, pool, deliver)
+    add_stream(app, ChangeFeed(pool), timeouts.client_s)
     add_tokens(app, pool, guard)
     add_openapi(app, NAME)
     return app
@@ -49,9 +90,14 @@ def create_app(pool: Pool, guard: Guard) -> Flask:
 def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
-    guard = guard_from_secrets("flownexus-api-token")
+    guard, nats_url = guard_from_secrets("flownexus-api-token"), secret("flownexus-nats-url")
+    max_queued, timeouts = max_queued_setting(), Timeouts.from_environment()
+    retention = timedelta(seconds=duration_setting("retention", "8760h"))
+    ingest_url = secret("flownexus-ingest-database-url")
     pool = pool_from_environment(NAME, "flownexus-api-database-url")
-    return create_app(pool, guard.with_issued(IssuedTokens(pool)))
+    ingest = open_pool(ingest_url, 1, f"{NAME} replay")
+    guard = guard.with_issued(IssuedTokens(pool))
+    return create_app(pool, ingest, retention, Publisher(nats_url, name=NAME), guard, timeouts, max_queued)
 
 
 def __getattr__(name: str) -> Flask:

@@ -107,14 +107,17 @@ GRANTS = {
         **CHOOSES,
         "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
         "request_fingerprint), UPDATE (endpoints, left_out, cancelled_at, cancelled_by)",
+        "change_horizon()": "EXECUTE",
+        "dead_letter": "SELECT, UPDATE (settlement, settled_by, settled_at)",
         "endpoint": "SELECT, UPDATE (reconcile_at)",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
         "requested_by, expires_at, has_secret, batch_id), "
         "UPDATE (status, reason, finished_at, superseded_by)",
         "endpoint_tag": "SELECT, INSERT, UPDATE, DELETE",
-        "event": "SELECT (time, endpoint_id, event_type)",
+        "event": "SELECT",
         "event_name()": "EXECUTE",
+        "event_resource": "SELECT",
         "event_type": "SELECT",
         "log_entry": "SELECT",
         "named_event": "SELECT",
@@ -125,12 +128,15 @@ GRANTS = {
         "profile": "SELECT, INSERT, UPDATE, DELETE",
         "refresh_resource_models()": "EXECUTE",
         "registration_refusal": "SELECT",
+        "resource": "SELECT",
         "resource_hourly": "SELECT",
         "resource_latest": "SELECT (endpoint_id, resource_type_id, object_instance_id, time)",
         "roll_up_state": "SELECT",
         "resource_model": "SELECT",
         "resource_type": "SELECT",
         "schema public": "USAGE",
+        "series()": "EXECUTE",
+        "telemetry": "SELECT",
         "telemetry_latest": "SELECT",
         "value_event": "SELECT",
         "version_order()": "EXECUTE",
@@ -380,8 +386,7 @@ REFUSED = {
         "DELETE FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
-        *READ_BACK,
-        "SELECT id FROM event",
+        "SELECT * FROM firmware",
         *(
             statement
             for statement in WRITES

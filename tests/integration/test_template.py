@@ -322,6 +322,103 @@ def test_a_client_that_does_not_read_is_hung_up_on_after_write_timeout(serve: Se
         assert read_to_the_end(connection) < 50_000_000
 
 
+STREAM = """
+    import os
+    import time
+    from flask import Flask, Response, request
+    app = Flask(__name__)
+    closed = []
+
+    class Pieces:
+        def __init__(self, count, pause):
+            self.left, self.pause = count, pause
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if not self.left:
+                raise StopIteration
+            time.sleep(self.pause)
+            self.left -= 1
+            return b"x" * 1000
+
+        def close(self):
+            closed.append(self.left)
+
+    @app.get("/pieces/<int:count>/<float:pause>")
+    def pieces(count, pause):
+        return Response(Pieces(count, pause), content_type="text/plain")
+
+    @app.get("/closed")
+    def told():
+        status = open("/proc/self/status").read()
+        memory = int(status.partition("VmRSS:")[2].split()[0])
+        return {"closed": closed, "memory_kib": memory}
+"""
+
+
+def told(served: Served) -> dict[str, object]:
+    answer: dict[str, object] = json.loads(served.request("GET", "/closed")[1])
+    return answer
+
+
+def test_a_response_without_a_length_is_streamed_piece_by_piece(serve: Serve) -> None:
+    served = serve(STREAM)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/pieces/3/0.3")
+        began = time.monotonic()
+        response = connection.getresponse()
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        assert response.read1(1000) == b"x" * 1000
+        assert time.monotonic() - began < 0.6
+        assert len(response.read()) == 2000
+    assert told(served)["closed"] == [0]
+    status, body, headers = served.request("HEAD", "/pieces/3/0.0")
+    assert (status, body, headers["content-type"]) == (200, b"", "text/plain; charset=utf-8")
+    wait_for(lambda: told(served)["closed"] == [0, 3], 5, "the pieces that nobody took to be closed")
+
+
+def test_a_stream_takes_the_memory_of_a_piece(serve: Serve) -> None:
+    served = serve(STREAM)
+    before = told(served)["memory_kib"]
+    assert len(served.request("GET", "/pieces/100000/0.0", timeout=60)[1]) == 100_000_000
+    after = told(served)["memory_kib"]
+    assert isinstance(before, int)
+    assert isinstance(after, int)
+    assert after - before < 20_000, f"{before} KiB before, {after} KiB after 100 MB"
+
+
+def test_a_stream_ends_when_its_client_has_gone(serve: Serve) -> None:
+    served = serve(STREAM)
+    with served.connect() as connection:
+        connection.sendall(b"GET /pieces/1000/0.1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.recv(1000)
+    wait_for(lambda: len(told(served)["closed"]) == 1, 5, "the stream to end")  # type: ignore[arg-type]
+
+
+def test_a_stream_is_broken_off_at_exec_timeout(serve: Serve) -> None:
+    served = serve(STREAM, exec_timeout="500ms")
+    with pytest.raises(http.client.IncompleteRead):
+        served.request("GET", "/pieces/1000/0.1")
+    wait_for(lambda: len(told(served)["closed"]) == 1, 5, "the stream to end")  # type: ignore[arg-type]
+
+
+def test_a_hundred_streams_leave_threads_for_others(serve: Serve) -> None:
+    served = serve(STREAM, threads="120", max_inflight="120")
+    request = b"GET /pieces/100/0.1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(served.connect()) for _ in range(100)]
+        for stream in streams:
+            stream.sendall(request)
+        for stream in streams:
+            assert stream.recv(1000).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        told(served)
+        assert time.monotonic() - began < 2
+
+
 def read_to_the_end(connection: socket.socket) -> int:
     """Return how many bytes come before the other side ends the connection."""
     received = 0

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from cli import batches, operations
+from cli import batches, dead_letters, operations
 from cli.__main__ import main, parser
+from cli.history import plot
 from cli.numbers import shortest
 from cli.waiting import NOT_CONFIRMED, STILL_OPEN
 from flownexus.errors import UnknownDataTypeError
@@ -355,6 +356,182 @@ def test_a_device_s_values_are_listed(api: Api, run: Any, capsys: pytest.Capture
     api.answers = [(200, {"values": [], "next": None})]
     assert run("values", "sim-0001") == 0
     assert capsys.readouterr() == ("", "no value has been seen yet\n")
+
+
+DETAILS = {
+    "name": "sim-0001",
+    "registered": True,
+    "lifetime": 300,
+    "binding": None,
+    "objects": ["/3/0", "/5"],
+}
+
+
+def test_an_endpoint_is_shown_with_what_it_registered(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers = [(200, DETAILS)] * 2
+    assert run("endpoint", "a/b") == 0
+    assert capsys.readouterr().out == (
+        "name        sim-0001\nregistered  true\nlifetime    300\nobjects     /3/0 /5\n"
+    )
+    assert api.asked[0][1] == "/function/api/v1/endpoints/a%2Fb"
+    assert run("endpoint", "a/b", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == DETAILS
+
+
+def test_devices_are_found_by_a_part_of_their_name(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers = [(200, {"endpoints": [], "next": None})]
+    assert run("devices", "--match", "a b") == 0
+    assert api.asked[0][1] == "/function/api/v1/endpoints?q=a+b&limit=500"
+    assert capsys.readouterr().err == "no such device is known\n"
+
+
+TIME = "2026-01-02T03:04:05.6+00:00"
+
+
+def test_events_and_registrations_are_listed(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    values = [{"path": "/3303/0/5700", "value": "21\n"}, {"path": "/3303/0/5601", "value": "1"}]
+    event = {"time": TIME, "id": 1, "endpoint": "a", "type": "read", "values": values}
+    api.answers = [(200, {"events": [event], "next": None})] * 2
+    assert run("events", "a", "--limit", "1") == 0
+    assert capsys.readouterr().out == ("2026-01-02T03:04:05Z  a  read  /3303/0/5700=21\\n  /3303/0/5601=1\n")
+    assert api.asked[0][1] == "/function/api/v1/events?limit=1&endpoint=a"
+    assert run("events", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [event]
+    registration = {"time": TIME, "endpoint": "a", "event": "updated", "stored_at": TIME}
+    api.answers = [
+        (200, {"registrations": [registration], "next": None}),
+        (200, {"registrations": [], "next": None}),
+    ]
+    assert run("registrations") == 0
+    assert capsys.readouterr().out == "2026-01-02T03:04:05Z  a  updated\n"
+    assert run("registrations") == 0
+    assert capsys.readouterr() == ("", "there are no registrations yet\n")
+
+
+def point(minute: int, mean: float, count: int = 2) -> dict[str, Any]:
+    time = f"2026-01-02T00:{minute:02d}:00+00:00"
+    return {
+        "time": time,
+        "minimum": mean - 1,
+        "maximum": mean + 1,
+        "mean": mean,
+        "last": mean,
+        "count": count,
+    }
+
+
+HISTORY = {
+    "endpoint": "sim-0001",
+    "path": "/3303/0/5700",
+    "from": "2026-01-02T00:00:00+00:00",
+    "to": "2026-01-02T01:00:00+00:00",
+    "points": [point(0, 1.0), point(1, 3.0), point(59, 3.0, 6)],
+}
+
+
+def test_a_history_is_a_plot(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers = [(200, HISTORY)]
+    command = ("history", "sim-0001", "3303/0/5700", "--to", "2026-01-02T01:00:00Z", "--last", "60m")
+    assert run(*command) == 0
+    title, *rows, summary = capsys.readouterr().out.splitlines()
+    assert title == "sim-0001 /3303/0/5700  2026-01-02T00:00:00Z to 2026-01-02T01:00:00Z"
+    assert len(rows) == 8
+    assert [row.partition("|")[0] for row in rows] == ["4 ", *["  "] * 6, "0 "]
+    bottom, middle = (rows[place].partition("|")[2] for place in (7, 4))
+    assert (len(bottom), bottom[:3], bottom[-1]) == (60, "██ ", "█")
+    assert middle[:2] == " █"
+    assert summary == "10 values, mean 2.6, last 3"
+    query = "from=2026-01-02T00%3A00%3A00%2B00%3A00&to=2026-01-02T01%3A00%3A00Z&points=60"
+    assert api.asked[0][1] == f"/function/api/v1/endpoints/sim-0001/3303/0/5700/history?{query}"
+
+
+def test_a_history_that_never_changes_is_a_plot_too() -> None:
+    same = {**HISTORY, "points": [{**point(0, 1.0), "minimum": 1.0, "maximum": 1.0}]}
+    lines = plot(same, columns=10, rows=4)
+    assert [line.partition("|")[2] for line in lines[:4]] == ["", "▁", "█", "█"]
+
+
+def test_each_value_of_a_history_is_listed(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"time": TIME, "value": "21.5", "number": 21.5, "stored_at": TIME}
+    api.answers = [(200, {"values": [value], "next": "c"}), (200, {"values": [value], "next": None})]
+    assert run("history", "a", "/3303/0/5700", "--raw", "--from", TIME) == 0
+    assert capsys.readouterr().out == "2026-01-02T03:04:05Z  21.5\n" * 2
+    assert "resolution=raw&limit=500&cursor=c" in api.asked[1][1]
+    api.answers = [(200, {**HISTORY, "points": []})]
+    assert run("history", "a", "/3/0/0") == 0
+    assert "--raw lists values that are none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [(["--last", "soon"], "--last soon: write it like"), (["--to", "soon"], "--to soon: write it like")],
+)
+def test_a_time_that_is_none_is_refused_with_an_example(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], words: list[str], error: str
+) -> None:
+    assert run("history", "a", "/3/0/9", *words) == 1
+    assert error in capsys.readouterr().err
+    assert api.asked == []
+
+
+LETTER = {
+    "id": 9,
+    "kind": "single",
+    "endpoint": "a",
+    "reason": "no\x1b[2J",
+    "received_at": TIME,
+    "settlement": None,
+    "item": {"ep": "a"},
+}
+
+
+def test_dead_letters_are_listed_and_looked_at(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers = [(200, {"dead_letters": [LETTER], "next": None}), (200, LETTER)]
+    assert run("dead-letters", "list", "a", "--settled", "replayed") == 0
+    assert capsys.readouterr().out == "9  2026-01-02T03:04:05Z  single  a  no\\x1b[2J\n"
+    assert api.asked[0][1] == "/function/api/v1/dead-letters?limit=20&endpoint=a&settlement=replayed"
+    assert run("dead-letters", "show", "9") == 0
+    assert 'item         {"ep": "a"}' in capsys.readouterr().out
+    api.answers = [(200, {"dead_letters": [], "next": None}), (200, LETTER)]
+    assert run("dead-letters", "list") == 0
+    assert capsys.readouterr().err == "there are no dead letters\n"
+    assert run("dead-letters", "show", "9", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == LETTER
+
+
+def test_a_dead_letter_is_delivered_again_or_discarded(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def replayed(stored: int, *rejected: str) -> tuple[int, Any]:
+        return 200, {**LETTER, "outcome": {"stored": stored, "skipped": 0, "rejected": list(rejected)}}
+
+    api.answers = [replayed(1), replayed(0), replayed(0, "still no"), (200, LETTER)]
+    assert run("dead-letters", "replay", "9") == 0
+    assert run("dead-letters", "replay", "9") == 0
+    assert capsys.readouterr().out == "dead letter 9: stored\ndead letter 9: stored before\n"
+    assert run("dead-letters", "replay", "9") == dead_letters.REJECTED
+    assert capsys.readouterr().err == "it was rejected again: still no\n"
+    assert run("dead-letters", "discard", "9") == 0
+    assert capsys.readouterr().out == "dead letter 9: discarded\n"
+    assert [(method, url) for method, url, _, _ in api.asked] == [
+        *[("POST", "/function/api/v1/dead-letters/9/replay")] * 3,
+        ("DELETE", "/function/api/v1/dead-letters/9"),
+    ]
+
+
+def test_the_url_of_the_version_before_still_works(
+    api: Api, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWNEXUS_URL", f"http://127.0.0.1:{api.server_port}/function/operations/")
+    api.answers = [(200, WHY)]
+    assert run("why", "7", "--json") == 0
+    assert api.asked[0][1] == "/function/operations/7/why"
 
 
 def test_an_error_says_what_to_do(

@@ -1,14 +1,23 @@
--- name: endpoints(cursor, limit)
+-- name: endpoints(part, cursor, limit)
 -- By name. A registration that is over is none, also before housekeeping has said so.
 SELECT name, registered AND coalesce(expires_at > statement_timestamp(), true) AS registered, last_seen_at AS last_seen
 FROM endpoint
-WHERE :cursor::text IS NULL OR name > :cursor
+WHERE (:cursor::text IS NULL OR name > :cursor) AND (:part::text IS NULL OR strpos(name, :part) > 0)
 ORDER BY name
 LIMIT :limit;
 
+-- name: endpoint_details(endpoint)^
+SELECT name, registered AND coalesce(expires_at > statement_timestamp(), true) AS registered,
+       first_seen_at AS first_seen, last_seen_at AS last_seen, registration_id, registered_at,
+       expires_at AS registered_until, address, lwm2m_version, lifetime, binding, content_formats, objects
+FROM endpoint
+WHERE name = :endpoint;
+
 -- name: newest_values(endpoint, object_id, object_instance_id, resource_id, resource_instance_id, after_object_id, after_object_instance_id, after_resource_id, after_resource_instance_id, limit)
 -- By path. A resource without instances comes before its instances.
-SELECT v.path, v.value, v.time, t.data_type AS type, t.name, t.units
+SELECT v.path, v.value, v.time,
+       round(extract(epoch FROM statement_timestamp() - v.time), 3)::double precision AS age_s,
+       t.data_type AS type, t.name, t.units
 FROM telemetry_latest v
 JOIN resource_type t USING (object_id, resource_id)
 WHERE v.endpoint = :endpoint
@@ -18,6 +27,6 @@ WHERE v.endpoint = :endpoint
   AND (:resource_instance_id::integer IS NULL OR v.resource_instance_id = :resource_instance_id)
   AND (:after_object_id::integer IS NULL
        OR (object_id, v.object_instance_id, resource_id, coalesce(v.resource_instance_id, -1))
-          > (:after_object_id, :after_object_instance_id, :after_resource_id, coalesce(:after_resource_instance_id, -1)))
+          > (:after_object_id, :after_object_instance_id, :after_resource_id, :after_resource_instance_id::integer))
 ORDER BY object_id, v.object_instance_id, resource_id, coalesce(v.resource_instance_id, -1)
 LIMIT :limit;

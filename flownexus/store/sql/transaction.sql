@@ -6,5 +6,5 @@ SELECT pg_try_advisory_xact_lock(:lock, :step);
 SELECT set_config('statement_timeout', :timeout, true);
 
 -- name: only_read()$
--- Has PostgreSQL refuse what would write in this transaction.
-SELECT set_config('transaction_read_only', 'on', true);
+-- Has PostgreSQL refuse what would write in this transaction, and plan each list for the filters that it is asked for.
+SELECT set_config('transaction_read_only', 'on', true), set_config('plan_cache_mode', 'force_custom_plan', true);

@@ -1,4 +1,8 @@
-"""Run a WSGI application behind the edge, in a pool of threads."""
+"""Run a WSGI application behind the edge, in a pool of threads.
+
+A response that says how long it is goes whole. One that does not is streamed: each piece goes when the
+application has it, and waits for the client to have read what came before.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,35 @@ import asyncio
 import contextvars
 import io
 import sys
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from function_server.edge import PRINCIPAL, Receive, Scope, Send
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-Response = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A body that is not whole: its pieces, and what ends it."""
+
+    iterator: Iterator[bytes]
+    close: Callable[[], None]
+
+
+Response = tuple[int, list[tuple[bytes, bytes]], bytes | Pieces]
 
 
 class WsgiAdapter:
     """A WSGI application as an ASGI one.
 
-    A request reaches its thread whole and its response is collected whole: the event loop and a thread
-    meet once a request. An adapter that streams (a2wsgi) meets three times or more, and served less
-    than half as many requests a second.
+    A request reaches its thread whole and, as a rule, its response is collected whole: the event loop and a
+    thread meet once a request. An adapter that streams all (a2wsgi) meets three times or more, and served
+    less than half as many requests a second. Of what is streamed, each piece is a meeting, and holds a thread
+    while the application waits for it.
     """
 
     def __init__(self, application: Wsgi, threads: int) -> None:
@@ -38,7 +54,42 @@ class WsgiAdapter:
             self._executor, context.run, call, self._application, environ(scope, body)
         )
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        if isinstance(content, Pieces):
+            await self._stream(content, context, receive, send)
+        else:
+            await send({"type": "http.response.body", "body": content})
+
+    async def _stream(
+        self, pieces: Pieces, context: contextvars.Context, receive: Receive, send: Send
+    ) -> None:
+        """Send pieces until there are no more, or the client has gone."""
+        gone = asyncio.ensure_future(receive())
+        taking: Future[bytes | None] | None = None
+        try:
+            while True:
+                taking = self._executor.submit(context.run, _next_of, pieces.iterator)
+                taken = asyncio.wrap_future(taking)
+                await asyncio.wait((taken, gone), return_when=asyncio.FIRST_COMPLETED)
+                if gone.done():
+                    taken.cancel()
+                    return
+                piece = taken.result()
+                if piece is None:
+                    break
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            # In the thread that is still at the next piece, if one is: an iterator has one user at a time.
+            if taking is None:
+                pieces.close()
+            else:
+                taking.add_done_callback(lambda _: pieces.close())
+
+
+def _next_of(pieces: Iterator[bytes]) -> bytes | None:
+    """Return the next piece; None where there is none any more."""
+    return next(pieces, None)
 
 
 def environ(scope: Scope, body: bytes) -> dict[str, Any]:
@@ -79,7 +130,7 @@ def environ(scope: Scope, body: bytes) -> dict[str, Any]:
 
 
 def call(application: Wsgi, values: dict[str, Any]) -> Response:
-    """Call the application and collect its response."""
+    """Call the application; collect its response, or return it in pieces where it has no length."""
     head: list[tuple[int, list[tuple[bytes, bytes]]]] = []
     content: list[bytes] = []
 
@@ -95,13 +146,28 @@ def call(application: Wsgi, values: dict[str, Any]) -> Response:
         return content.append
 
     result = application(values, start_response)
+    close = getattr(result, "close", lambda: None)
+    if head and not content and _is_streamed(values["REQUEST_METHOD"], *head[-1], result):
+        return *head[-1], Pieces(iter(result), close)
     try:
         content.extend(result)
     finally:
-        close = getattr(result, "close", None)
-        if close is not None:
-            close()
+        close()
     if not head:
         raise RuntimeError("the WSGI application did not call start_response")
-    status, headers = head[-1]
-    return status, headers, b"".join(content)
+    return *head[-1], b"".join(content)
+
+
+_WITHOUT_BODY = frozenset({204, 304})
+
+
+def _is_streamed(
+    method: str, status: int, headers: list[tuple[bytes, bytes]], result: Iterable[bytes]
+) -> bool:
+    """Say whether a response comes piece by piece: it has a body whose length nobody has said."""
+    return (
+        method != "HEAD"
+        and status not in _WITHOUT_BODY
+        and not isinstance(result, (list, tuple))
+        and all(name != b"content-length" for name, _ in headers)
+    )

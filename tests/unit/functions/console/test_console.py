@@ -72,7 +72,7 @@ WAITS = Facts(
     | {"now": NOW, "registered": False, "first_seen_at": NOW, "unreachable": False}
     | {"awaits_contact": False, "unanswered": 0, "contacts": []}
 )
-VALUE = Value("/3303/0/5700", "24.9", NOW, "FLOAT", "Sensor Value", "Cel")
+VALUE = Value("/3303/0/5700", "24.9", NOW, 1.5, "FLOAT", "Sensor Value", "Cel")
 DEVICE = Device(
     "sim-0001",
     "registered",

@@ -16,7 +16,7 @@ from flownexus.operations.new_operation import parse_batch, parse_operation
 from flownexus.operations.why import Facts
 from flownexus.store.batch import Batch
 from flownexus.store.batch import _KeyUse as _BatchKeyUse
-from flownexus.store.endpoint_values import Endpoint, Value
+from flownexus.store.endpoint_values import Endpoint, EndpointDetails, Value
 from flownexus.store.model import _KnownRow
 from flownexus.store.operation_requests import Operation, _KeyUse
 from flownexus.web.guard import Scope
@@ -59,7 +59,6 @@ WAITS = Facts(
     | {"now": CREATED, "registered": False, "first_seen_at": CREATED, "unreachable": False}
     | {"awaits_contact": False, "unanswered": 0, "contacts": []}
 )
-VALUE = Value("/3303/0/5700", "24.9", CREATED, "FLOAT", "Sensor Value", None)
 BATCH = Batch(
     5, "name==sim-*", "read", ["/3303/0"], 2, 0, "api", CREATED, None, None, {"QUEUED": 1, "CONFIRMED": 1}
 )
@@ -82,8 +81,9 @@ ROWS: Mapping[str, Rows] = {
     "supersede_operations": [()],
     "only_read": [()],
     "endpoints": [Endpoint("sim-0001", True, CREATED)],
+    "endpoint_details": [EndpointDetails("sim-0001", True, CREATED, *[None] * 10)],
     "endpoint_ids": [("sim-0001", 7)],
-    "newest_values": [VALUE],
+    "newest_values": [Value("/3303/0/5700", "24.9", CREATED, 1.5, "FLOAT", "Sensor Value", None)],
 }
 
 
@@ -100,6 +100,7 @@ class TestRoutes(RouteTests):
         RightRequest("GET", "/batches/5", Scope.READ),
         RightRequest("DELETE", "/batches/5", Scope.OPERATE),
         RightRequest("GET", "/v1/endpoints", Scope.READ),
+        RightRequest("GET", "/v1/endpoints/sim-0001", Scope.READ),
         RightRequest("GET", "/v1/endpoints/sim-0001/values", Scope.READ),
     )
 

@@ -1,0 +1,100 @@
+"""Dead letters, as REST: what could not be stored, and what people do with it.
+
+GET    /v1/dead-letters              ?endpoint=&kind=&settlement=&limit=50&cursor=: {"dead_letters": [...],
+                                     "next"}, the newest first; without `settlement` those that wait
+GET    /v1/dead-letters/<id>         one, with its item as it came
+POST   /v1/dead-letters/<id>/replay  deliver its item again, as a webhook does: it, with "outcome",
+                                     {"stored", "skipped", "rejected"}; twice stores it once
+DELETE /v1/dead-letters/<id>         discard it: it stays readable until its retention is over
+
+Each says who did it. What is rejected again is a new dead letter. 409 where the item cannot be delivered
+again, or where the dead letter was settled otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from flask import Blueprint, Flask, Response
+
+from flownexus.errors import NotFoundError
+from flownexus.leshan.replay import replay_body
+from flownexus.leshan.webhook import Kind
+from flownexus.store.dead_letters import (
+    DEAD_LETTER_COLUMNS,
+    DeadLetter,
+    Settlement,
+    check_unsettled,
+    list_dead_letters,
+    settle_dead_letter,
+    show_dead_letter,
+)
+from flownexus.store.delivery import DeliveryResult
+from flownexus.store.pool import Pool
+from flownexus.web import paging
+from flownexus.web.flask import caller
+from flownexus.web.formats import Listing
+from flownexus.web.guard import Scope
+from flownexus.web.paging import Cursors, Key, Number
+
+MAX_ID: Final = 2**63 - 1
+KINDS: Final = (*Kind, "read")
+"""Of dead letters: the webhooks, and values that the answer to an operation brought."""
+Deliver: TypeAlias = Callable[[Kind, bytes], DeliveryResult]
+"""Stores the body of a webhook, as ingest does."""
+
+
+def add_dead_letters(app: Flask, pool: Pool, deliver: Deliver) -> None:
+    """Add these routes to a function's app."""
+    routes = Blueprint("dead_letters", __name__, url_prefix="/v1/dead-letters")
+
+    @routes.get("", scope=Scope.READ)
+    def list_() -> Response:
+        endpoint, kind = paging.endpoint_name("endpoint"), paging.one_of("kind", KINDS)
+        told = paging.one_of("settlement", tuple(Settlement))
+        settlement = None if told is None else Settlement(told)
+        cursors = Cursors("dead_letters", {"endpoint": endpoint, "kind": kind, "settlement": settlement})
+
+        def read(after: Key | None, limit: int) -> list[DeadLetter]:
+            return list_dead_letters(pool, endpoint, kind, settlement, after[0] if after else None, limit)
+
+        return Listing(
+            "dead_letters",
+            cursors,
+            cursors.asked(Number),
+            read,
+            lambda letter: (letter.id,),
+            DeadLetter.as_json,
+            DEAD_LETTER_COLUMNS,
+        ).answer()
+
+    @routes.get("/<int:id_>", scope=Scope.READ)
+    def show(id_: int) -> dict[str, Any]:
+        return show_dead_letter(pool, _known(id_)).as_json()
+
+    @routes.post("/<int:id_>/replay", scope=Scope.OPERATE)
+    def replay(id_: int) -> dict[str, Any]:
+        letter = show_dead_letter(pool, _known(id_))
+        check_unsettled(letter, Settlement.REPLAYED)
+        # First delivered, then settled: who is interrupted in between delivers it once more, in vain.
+        result = deliver(*replay_body(letter.id, letter.kind, letter.item))
+        settled = settle_dead_letter(pool, letter.id, Settlement.REPLAYED, caller().name)
+        outcome = {
+            "stored": len(result.stored),
+            "skipped": result.skipped,
+            "rejected": [rejection.reason for _, rejection in result.rejected],
+        }
+        return {**settled.as_json(), "outcome": outcome}
+
+    @routes.delete("/<int:id_>", scope=Scope.OPERATE)
+    def discard(id_: int) -> dict[str, Any]:
+        return settle_dead_letter(pool, _known(id_), Settlement.DISCARDED, caller().name).as_json()
+
+    app.register_blueprint(routes)
+
+
+def _known(id_: int) -> int:
+    if id_ > MAX_ID:
+        raise NotFoundError(f"there is no dead letter {id_}")
+    return id_
