@@ -18,7 +18,7 @@ GROUPS = (
     f"prefix=sim-,count={DEVICES},notify=0,lifetime=3600,update=3600s",
     "prefix=sleepy-,count=1,notify=0,lifetime=600,update=600s,sleepy,awake=2500ms",
 )
-NEXUS = {"awake_time": 2.0}
+NEXUS = {"awake_time": 2.0, "long_poll_timeout": 30.0}  # two hundred devices are asked at once
 TIMEZONE = "/3/0/15"
 READ = {"operation": "read", "paths": ["/3"]}
 TEMPERATURE = {"operation": "observe", "paths": ["/3303/*/5700"]}
