@@ -66,7 +66,7 @@ def test_a_profile_that_changes_is_carried_out_at_two_hundred_devices_within_ten
     )
     wanted = [("/3/0/9",), ("/3303/0/5700",), ("/5/0/3",)]
     added = "SELECT count(*) AS n FROM endpoint_operation WHERE path = '/3/0/9'"
-    wait_for(lambda: nexus.sql(added)[0]["n"] == DEVICES, CARRIED_OUT_IN_S, "operations of all devices")
+    wait_for(lambda: nexus.sql(added)[0]["n"] >= DEVICES, CARRIED_OUT_IN_S, "operations of all devices")
     wait_for(lambda: open_operations(nexus) == 0, CARRIED_OUT_IN_S, "all of them to have ended")
     took = time.monotonic() - began
     assert took < CARRIED_OUT_IN_S, f"{took:.1f} s"
@@ -80,6 +80,7 @@ def test_a_profile_that_changes_is_carried_out_at_two_hundred_devices_within_ten
 
 def test_a_hundred_writes_to_a_sleeper_that_supersede_are_one_packet(nexus: Nexus) -> None:
     endpoint = "sleepy-0001"
+    nexus.control(endpoint, "update")  # what its profile has for it waits for that
     nexus.await_idle(endpoint)
     wait_for(lambda: nexus.state(endpoint) == "asleep", 15, "it asleep")
     time.sleep(2.5)  # Leshan takes it for asleep, too
@@ -98,6 +99,7 @@ def test_a_hundred_writes_to_a_sleeper_that_supersede_are_one_packet(nexus: Nexu
 def test_an_expired_operation_is_never_sent(nexus: Nexus) -> None:
     """The clock is moved by its row: what was to expire in an hour has."""
     endpoint = "sleepy-0001"
+    nexus.control(endpoint, "update")  # what its profile has for it waits for that
     nexus.await_idle(endpoint)
     wait_for(lambda: nexus.state(endpoint) == "asleep", 15, "it asleep")
     time.sleep(2.5)
