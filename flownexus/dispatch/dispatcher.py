@@ -165,7 +165,10 @@ class Dispatcher:
         except (ValueError, TypeError, KeyError) as error:
             # What did not come through the operations function is not checked.
             return Outcome(Verdict.INVALID, f"it cannot be sent: {error}")
-        return judge(await self._leshan.send(claimed.endpoint, call, claimed.request_timeout_s))
+        exchange = await self._leshan.send(
+            claimed.endpoint, call, claimed.request_timeout_s, claimed.awake_time_s
+        )
+        return judge(exchange)
 
     async def _record_once(self, end: End) -> Recorded:
         recorded = await self._ends.do(end)

@@ -67,15 +67,20 @@ class Leshan:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, endpoint: str, call: Call, timeout_s: float | None = None) -> Exchange:
+    async def send(
+        self, endpoint: str, call: Call, timeout_s: float | None = None, awake_s: int | None = None
+    ) -> Exchange:
         """Send an operation and wait for the device's answer, at most `timeout_s` and the client's timeout.
 
-        Never raises for what Leshan, the network or the device did: that is what Exchange says.
+        `awake_s` is how long the device listens after a contact, where it does not say so itself. Never
+        raises for what Leshan, the network or the device did: that is what Exchange says.
         """
         if self._session is None:
             raise RuntimeError("the session is not open: use `async with`")
         timeout = min(timeout_s or self._timeouts.leshan_s, self._timeouts.leshan_s)
         query = {**call.query, "timeout": str(max(1, int(timeout)))}
+        if awake_s is not None:
+            query["awake"] = str(awake_s)
         text = "&".join(name if value is None else f"{name}={value}" for name, value in query.items())
         url = URL(f"{self._url}/api/clients/{_segment(endpoint)}{call.path}?{text}", encoded=True)
         headers = {} if (id_ := current_id()) is None else {CORRELATION_ID: id_}

@@ -44,6 +44,8 @@ class Claim:
     formats_refused: Sequence[str] = ()
     request_timeout_s: int | None = None
     """How long the answer is waited for at most, as the endpoint's profile has it."""
+    awake_time_s: int | None = None
+    """How long the device listens after a contact, as its profile has it."""
 
     @property
     def attempt(self) -> Attempt:
@@ -69,6 +71,7 @@ class _Claimed(NamedTuple):
     content_formats: Sequence[int] | None
     formats_refused: Sequence[str]
     request_timeout_s: int | None
+    awake_time_s: int | None
 
     def of(self, endpoint: str) -> Claim:
         """Return the claim of this endpoint."""
@@ -87,6 +90,7 @@ class _Claimed(NamedTuple):
             formats=formats,
             formats_refused=self.formats_refused,
             request_timeout_s=self.request_timeout_s,
+            awake_time_s=self.awake_time_s,
         )
 
 

@@ -167,6 +167,21 @@ def test_a_device_that_answers_is_seen(world: World, post: Post) -> None:
         post(Kind.REGISTRATION, event(2))
 
 
+def test_a_profile_says_how_long_a_device_listens_that_does_not_say_itself(world: World, post: Post) -> None:
+    post(Kind.REGISTRATION, event(0, binding="UQ", awake=20))
+    world.execute("UPDATE endpoint SET profile_id = (SELECT id FROM profile WHERE name = 'default')")
+    world.execute("UPDATE profile SET awake_time_s = 7")
+    pass_time(world, 8)
+    assert presence(world) == "asleep"
+    world.queue()
+    [claimed] = claim(world.dispatch_pool, [NAME], 50)
+    assert isinstance(claimed, Claim)
+    assert claimed.awake_time_s == 7
+    post(Kind.REGISTRATION, event(2, awake=20, awake_told=True))
+    pass_time(world, 8)
+    assert presence(world) == "awake"
+
+
 def test_values_are_a_sign_of_life(world: World, post: Post) -> None:
     post(Kind.REGISTRATION, event(0, binding="U"))
     pass_time(world, 200)

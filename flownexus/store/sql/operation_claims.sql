@@ -21,6 +21,8 @@ RETURNING o.id, o.fence, o.endpoint_id, chosen.contact_count, o.operation_type A
            FROM endpoint e LEFT JOIN profile p ON p.id = e.profile_id WHERE e.id = :endpoint_id) AS write_format,
           (SELECT p.request_timeout_s
            FROM endpoint e JOIN profile p ON p.id = e.profile_id WHERE e.id = :endpoint_id) AS request_timeout_s,
+          (SELECT p.awake_time_s
+           FROM endpoint e JOIN profile p ON p.id = e.profile_id WHERE e.id = :endpoint_id) AS awake_time_s,
           (SELECT content_formats FROM endpoint WHERE id = :endpoint_id) AS content_formats, o.formats_refused;
 
 -- name: renew_leases(ids, fences, lease)

@@ -43,6 +43,7 @@ def claimed(asked: Mapping[str, Any], id_: int = 41) -> _Claimed:
         content_formats=None,
         formats_refused=(),
         request_timeout_s=None,
+        awake_time_s=None,
     )
 
 

@@ -79,7 +79,9 @@ class Leshan:
         self.hold = asyncio.Event()
         self.hold.set()
 
-    async def send(self, endpoint: str, call: Call, timeout_s: float | None = None) -> Exchange:
+    async def send(
+        self, endpoint: str, call: Call, timeout_s: float | None = None, awake_s: int | None = None
+    ) -> Exchange:
         self.calls.append(call)
         self.called.set()
         await self.hold.wait()
