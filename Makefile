@@ -148,7 +148,7 @@ upgrade: $(STAMP) ## upgrade a loaded world from an earlier version, then audit:
 	$(RUN) -m chaos upgrade $(ARGS)
 
 .PHONY: check format
-TYPED := flownexus cli connector deploy local tools benchmarks chaos tests
+TYPED := flownexus cli connector downloads deploy local tools benchmarks chaos tests
 check: $(STAMP) ## check format, lint, types and imports, Python and Java
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .

@@ -106,6 +106,7 @@ VICTIMS: Final[Mapping[str, Callable[[World, Random], str]]] = {
     "leshan": _part("leshan", signal.SIGKILL),
     "gateway": _part("gateway", signal.SIGKILL),
     "connector": _part("connector", signal.SIGKILL),
+    "downloads": _part("downloads", signal.SIGKILL),
     "nats": _part("nats", signal.SIGKILL),
     "nats, restarted": _part("nats", signal.SIGTERM),
     "postgres backend": _backend,

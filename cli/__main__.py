@@ -13,9 +13,11 @@ from typing import Final
 
 from cli import (
     batches,
+    campaign,
     completion,
     dead_letters,
     endpoints,
+    firmware,
     history,
     logs,
     models,
@@ -83,6 +85,8 @@ def parser() -> argparse.ArgumentParser:
     models.add_commands(commands, output)
     logs.add_commands(commands, output)
     operations.add_commands(commands, [waiting])
+    firmware.add_commands(commands, [output], [waiting])
+    campaign.add_commands(commands, [output])
     one = commands.add_parser("operation", parents=[waiting], help="show an operation")
     one.add_argument("id", type=operations.number, metavar="ID", help="the number of the operation")
     one.set_defaults(run=operations.show)

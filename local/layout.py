@@ -25,6 +25,8 @@ ROLES = {
     "flownexus-dispatch-database-url": "flownexus_dispatch",
     "flownexus-api-database-url": "flownexus_api",
     "flownexus-housekeeping-database-url": "flownexus_housekeeping",
+    "flownexus-firmware-database-url": "flownexus_firmware",
+    "flownexus-download-database-url": "flownexus_download",
     "flownexus-console-database-url": "flownexus_console",
     "flownexus-grafana-database-url": "flownexus_grafana",
 }
@@ -67,8 +69,8 @@ class Layout:
         return f"http://{LOOPBACK}:{self.ports.leshan}"
 
     @property
-    def _coap_host(self) -> str:
-        """Return the address by which devices on this machine reach Leshan, as a URL has it."""
+    def _device_host(self) -> str:
+        """Return the address by which devices on this machine reach us, as a URL has it."""
         address = ipaddress.ip_address(self.options.coap_host)
         if address.is_unspecified:
             return LOOPBACK
@@ -77,12 +79,23 @@ class Layout:
     @property
     def coap_url(self) -> str:
         """Return where devices register in the clear, if any may."""
-        return f"coap://{self._coap_host}:{self.ports.coap}"
+        return f"coap://{self._device_host}:{self.ports.coap}"
 
     @property
     def coaps_url(self) -> str:
         """Return where devices register over DTLS."""
-        return f"coaps://{self._coap_host}:{self.ports.coaps}"
+        return f"coaps://{self._device_host}:{self.ports.coaps}"
+
+    @property
+    def downloads_url(self) -> str:
+        """Return where devices on this machine download firmware packages."""
+        return f"http://{self._device_host}:{self.ports.downloads}"
+
+    @property
+    def firmware_urls(self) -> tuple[str, ...]:
+        """Return where devices on this machine get firmware packages, one URL a protocol."""
+        plain = (f"{self.coap_url}/fw",) if self.options.plain_endpoints() else ()
+        return (self.downloads_url, *plain, f"{self.coaps_url}/fw")
 
     @property
     def own_database(self) -> bool:

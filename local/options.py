@@ -15,7 +15,15 @@ from flownexus.settings import duration
 from local import REPOSITORY
 from local.servers.ports import LOOPBACK, free_port
 
-PARTS = ("postgres", "nats", "gateway", "leshan", "connector", "simulator")  # in the order of their start
+PARTS = (
+    "postgres",
+    "nats",
+    "gateway",
+    "leshan",
+    "downloads",
+    "connector",
+    "simulator",
+)  # in the order of their start
 DEFAULT_HOME = (REPOSITORY / ".flownexus").resolve()
 AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spoken
 ENVIRONMENT_FILE = "env"
@@ -36,6 +44,12 @@ STACK_SETTINGS = (
     "MAX_QUEUED_OPERATIONS",
     "SESSION_IDLE",
     "SESSION_LIFETIME",
+    "FIRMWARE_URLS",
+    "FIRMWARE_ASK_AFTER",
+    "FIRMWARE_GRACE",
+    "FIRMWARE_ABSENCE",
+    "FIRMWARE_RETRY_DELAY",
+    "FIRMWARE_TIME_LIMIT",
     "LOG_LEVEL",
     "REGISTRY",
     "TAG",
@@ -65,6 +79,7 @@ class Ports:
     nats: int = 4222
     connector: int = 0
     leshan_metrics: int = 8092
+    downloads: int = 8095
 
     @classmethod
     def any_free(cls) -> Ports:
@@ -109,7 +124,7 @@ class Options:
     durable: bool = True
     """Whether PostgreSQL survives a power cut; tests that throw their data away need not care."""
     coap_host: str = LOOPBACK
-    """The address on which Leshan listens for CoAP and CoAPS; all else is on the loopback interface."""
+    """The address on which devices find Leshan and firmware packages; all else is on loopback."""
     plain_coap: tuple[str, ...] = ()
     """Endpoint names, or prefixes and `*`, that may come over plain CoAP beside the simulated devices."""
     models: Path | None = None

@@ -63,6 +63,7 @@ def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) ->
         "LONG_POLL_TIMEOUT": long_poll_timeout,
         "EXEC_TIMEOUT": milliseconds(layout.timeouts.execution_s),
         "LESHAN_URL": layout.leshan_url,
+        "FIRMWARE_URLS": ",".join(layout.firmware_urls),
         **layout.options.stack_environment,
         "PYTHONPATH": str(REPOSITORY),
     }
@@ -100,6 +101,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         *("--dtls-sessions", str(folder / "dtls-sessions")),
         *("--dtls-sessions-secret-file", str(layout.secrets.path(SESSIONS_KEY))),
         *(("--models", str(layout.options.models)) if layout.options.models else ()),
+        *("--firmware-url", f"{layout.downloads_url}/"),
         *("--client-awake-time", milliseconds(layout.options.awake_time)),
         *("--ready-file", str(folder / "ready.json")),
         *("--log-format", "json"),
@@ -123,6 +125,25 @@ def leshan_jvm(heap_mb: int) -> tuple[str, ...]:
         f"-Xmx{heap_mb}m",
         "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",  # to be started again, rather than to go on without a thread
+    )
+
+
+def downloads(layout: Layout, on_change: OnChange) -> Part:
+    """Return the server from which devices download firmware packages."""
+    environment = {
+        "host": layout.options.coap_host,
+        "port": str(layout.ports.downloads),
+        "secret_mount_path": str(layout.secrets.folder),
+        "database_pool_size": "4",
+        "log_level": layout.options.log_level,
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    return _part(
+        layout,
+        "downloads",
+        lambda: _command(layout, [sys.executable, "-m", "downloads"], environment, nice=DOWNLINK_NICE),
+        lambda: _is_healthy(layout.ports.downloads, layout.options.coap_host),
+        on_change,
     )
 
 
@@ -228,8 +249,8 @@ def _command(
     return Command(arguments, {**(environment or {}), MARK: str(layout.home)}, folder, nice)
 
 
-def _is_healthy(port: int) -> bool:
+def _is_healthy(port: int, host: str = LOOPBACK) -> bool:
     try:
-        return web.request(port, "GET", "/healthz", timeout=2)[0] == 200
+        return web.request(port, "GET", "/healthz", timeout=2, host=host)[0] == 200
     except OSError:
         return False

@@ -20,9 +20,10 @@ def request(
     body: Any = None,
     headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
+    host: str = LOOPBACK,
 ) -> tuple[int, str]:
     """Send one request to a port of this machine; `body` goes as JSON. Raises OSError."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
     with contextlib.closing(connection):
         content = None if body is None else json.dumps(body).encode()
         try:

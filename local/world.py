@@ -29,7 +29,7 @@ from local.supervise.running import RunsWithin
 
 POLL_INTERVAL = 0.05
 READY_TIMEOUT = 60.0  # seconds
-STOP_ORDER = (("simulator",), ("connector", "leshan"), ("gateway",), ("nats",), ("postgres",))
+STOP_ORDER = (("simulator",), ("connector", "leshan", "downloads"), ("gateway",), ("nats",), ("postgres",))
 """Which parts are stopped at once. Leshan's end ends the long polls that the connector and the functions
 would wait for; what Leshan still has it hands in while the gateway is there."""
 
@@ -41,7 +41,7 @@ class WorldError(RuntimeError):
 
 
 class World(Layout, RunsWithin):
-    """PostgreSQL, NATS, the gateway with its functions, Leshan, the connector and simulated devices.
+    """PostgreSQL, NATS, the gateway with its functions, Leshan, the rest, and simulated devices.
 
     State lives in the home folder; two worlds with different homes and ports do not meet. `parts` of the
     options says what to start. As a context manager it starts on entry and stops on exit.
@@ -173,11 +173,13 @@ class World(Layout, RunsWithin):
             self._await(self.parts["gateway"])
         if "leshan" in wanted:
             self._await(self.parts["leshan"])
+        if "downloads" in wanted:
+            self._launch(parts.downloads(self, self._changed))
         if "connector" in wanted:
             self._launch(parts.connector(self, self._changed))
         if "simulator" in wanted:
             self._launch(parts.simulator(self, self._changed, self._devices_registered))
-        for name in ("connector", "simulator"):
+        for name in ("downloads", "connector", "simulator"):
             if name in wanted:
                 self._await(self.parts[name])
         self.write_environment()
@@ -196,6 +198,7 @@ class World(Layout, RunsWithin):
             "database": self.own_database,
             "nats": self.own_nats,
             "connector": "connector" in wanted,
+            "downloads": "downloads" in wanted,
         }
         for port in fields(Ports):
             number: int = getattr(self.ports, port.name)

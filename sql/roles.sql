@@ -6,8 +6,9 @@ DECLARE
     purpose text;
 BEGIN
     FOREACH purpose IN ARRAY ARRAY[
-        'flownexus_ingest', 'flownexus_dispatch', 'flownexus_api', 'flownexus_housekeeping', 'flownexus_grafana',
-        'flownexus_reader', 'flownexus_console', 'flownexus_functions'
+        'flownexus_ingest', 'flownexus_dispatch', 'flownexus_api', 'flownexus_housekeeping', 'flownexus_firmware',
+        'flownexus_download', 'flownexus_grafana', 'flownexus_reader', 'flownexus_console',
+        'flownexus_functions'
     ] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE', purpose);

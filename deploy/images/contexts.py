@@ -44,7 +44,7 @@ class Image:
 
 
 def images(environment: Mapping[str, str]) -> list[Image]:
-    """Return all images: of each function of stack.yml, the connector, Leshan and the migrations.
+    """Return all images: of each function of stack.yml, the connector, downloads, Leshan and the migrations.
 
     REGISTRY and TAG of `environment` name them, as in stack.yml.
     """
@@ -133,6 +133,11 @@ _CONTENT: dict[str, dict[str, Path]] = {
         "connector-requirements.txt": REPOSITORY / "deploy" / "images" / "connector" / "requirements.txt",
         "flownexus": REPOSITORY / "flownexus",
         "connector": REPOSITORY / "connector",
+    },
+    "downloads": {
+        "requirements.txt": TEMPLATE / "requirements.txt",
+        "flownexus": REPOSITORY / "flownexus",
+        "downloads": REPOSITORY / "downloads",
     },
     "migrate": {
         "requirements.txt": TEMPLATE / "requirements.txt",

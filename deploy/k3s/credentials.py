@@ -54,6 +54,7 @@ def functions(*names: str) -> Workloads:
 
 LESHAN = Workloads(SYSTEM, ("statefulset/leshan",))
 CONNECTOR = Workloads(SYSTEM, ("deployment/connector",))
+DOWNLOADS = Workloads(SYSTEM, ("deployment/downloads",))
 GRAFANA = Workloads(SYSTEM, ("statefulset/grafana",))
 INGEST = functions("ingest-single", "ingest-composite", "registration")
 ALL_FUNCTIONS = functions(
@@ -64,6 +65,7 @@ ALL_FUNCTIONS = functions(
     "api",
     "dispatch-op",
     "housekeeping",
+    "firmware",
     "console",
 )
 
@@ -78,7 +80,7 @@ class Token:
 
 TOKENS = {
     "flownexus-webhook-token": Token(INGEST, LESHAN),
-    "flownexus-connector-token": Token(functions("dispatch-op", "housekeeping"), CONNECTOR),
+    "flownexus-connector-token": Token(functions("dispatch-op", "housekeeping", "firmware"), CONNECTOR),
     "flownexus-leshan-token": Token(LESHAN, functions("dispatch-op")),
     "flownexus-api-token": Token(functions("operations", "api")),
     "flownexus-hook-token": Token(INGEST),
@@ -91,6 +93,8 @@ ROLES = {
     "flownexus-dispatch-database-url": ("flownexus_dispatch", functions("dispatch-op")),
     "flownexus-api-database-url": ("flownexus_api", functions("operations", "api")),
     "flownexus-housekeeping-database-url": ("flownexus_housekeeping", functions("housekeeping")),
+    "flownexus-firmware-database-url": ("flownexus_firmware", functions("firmware")),
+    "flownexus-download-database-url": ("flownexus_download", DOWNLOADS),
     "flownexus-console-database-url": ("flownexus_console", functions("console")),
     "flownexus-grafana-database-url": ("flownexus_grafana", GRAFANA),
     "flownexus-reader-database-url": ("flownexus_reader", None),

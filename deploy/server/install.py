@@ -22,7 +22,18 @@ from local.servers import java
 HERE = Path(__file__).resolve().parent
 PROGRAM = (
     *("LICENSE", "NOTICE", "pyproject.toml", "uv.lock", "stack.yml"),
-    *("cli", "connector", "deploy/server", "docs", "flownexus", "functions", "local", "sql", "template"),
+    *(
+        "cli",
+        "connector",
+        "deploy/server",
+        "docs",
+        "downloads",
+        "flownexus",
+        "functions",
+        "local",
+        "sql",
+        "template",
+    ),
     *("leshan/pom.xml", "leshan/server/pom.xml", "leshan/simulator/pom.xml"),
     *(str(jar.relative_to(REPOSITORY)) for jar in (java.SERVER_JAR, java.SIMULATOR_JAR)),
 )

@@ -10,6 +10,8 @@
 /v1/profiles, /v1/endpoints/<name>/plan      what is observed, what became of it: flownexus.web.profiles
 /v1/models...                                object models: flownexus.web.models
 /v1/logs, /v1/endpoints/<name>/logs          devices' logs: flownexus.web.logs
+/v1/firmware, /v1/updates                    firmware packages, and updates by them: flownexus.web.firmware
+/v1/campaigns                                updates of many devices: flownexus.web.campaigns
 /v1/tokens                                   tokens that administrators give out: flownexus.web.tokens
 /openapi.json                                all of these, described for programs: flownexus.web.openapi
 
@@ -32,9 +34,11 @@ from flownexus.store.delivery import Deliveries, DeliveryResult
 from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT
 from flownexus.store.pool import Pool, open_pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
+from flownexus.web.campaigns import add_campaigns
 from flownexus.web.dead_letters import add_dead_letters
 from flownexus.web.endpoints import add_endpoints
 from flownexus.web.events import add_events
+from flownexus.web.firmware import add_firmware
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, guard_from_secrets
 from flownexus.web.history import add_history
@@ -82,6 +86,8 @@ def create_app(
     add_events(app, pool)
     add_dead_letters(app, pool, deliver)
     add_stream(app, ChangeFeed(pool), timeouts.client_s)
+    add_firmware(app, pool)
+    add_campaigns(app, pool)
     add_tokens(app, pool, guard)
     add_openapi(app, NAME)
     return app

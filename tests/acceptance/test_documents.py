@@ -22,10 +22,10 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def commands(page: Path) -> Iterator[str]:
-    """Yield the lines of a page's shell blocks that call the command line."""
+    """Yield the lines of a page's shell blocks that call the command line, or make a file for it."""
     for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
         for line in block.replace("\\\n", "").splitlines():
-            if line.startswith(f".flownexus/{CLI_FILE} "):
+            if line.startswith((f".flownexus/{CLI_FILE} ", "printf ")):
                 yield line
 
 
@@ -42,13 +42,14 @@ def test_there_are_commands_in_the_documents() -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_commands_of_a_page_do_what_they_say(nexus: Nexus, page: Path) -> None:
+def test_the_commands_of_a_page_do_what_they_say(nexus: Nexus, page: Path, tmp_path: Path) -> None:
     for command in PAGES[page]:
         line = command.replace(".flownexus/", f"'{nexus.world.home}'/", 1)
         follows = " -f" in command
         with contextlib.suppress(subprocess.TimeoutExpired) if follows else contextlib.nullcontext():
             ended = subprocess.run(
                 ["bash", "-c", line],
+                cwd=tmp_path,
                 capture_output=True,
                 text=True,
                 timeout=FOLLOWS_S if follows else MAX_COMMAND_S,

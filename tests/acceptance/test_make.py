@@ -38,6 +38,8 @@ def test_commands_work_in_a_folder_whose_name_has_a_space_and_install_only_for_u
         sent = _shell(checkout, _printed(checkout, "Send a command")).splitlines()
         assert sum("CONFIRMED" in line for line in sent) == 2
         assert sent[-1].endswith("read sim-0003 /3/0/15  CONFIRMED  Europe/Berlin")
+        updated = _shell(checkout, _printed(checkout, "Update firmware"))
+        assert "CONFIRMED  100 %: the device reports version 2.0.1" in updated
         # By now each device has told values.
         seen = [line.split() for line in _shell(checkout, _printed(checkout, "See a value")).splitlines()]
         assert [words[:2] for words in seen[:3]] == [

@@ -59,6 +59,18 @@ SELECT e.id, 'execute', '/3/0/4', s, 1, CASE s WHEN 'FAILED' THEN 'refused' END,
        CASE s WHEN 'SENDING' THEN now() END
 FROM endpoint e, unnest(ARRAY['QUEUED', 'SENDING', 'CONFIRMED', 'FAILED', 'CANCELLED', 'EXPIRED']) s
 WHERE e.name = 'sim-0001';
+INSERT INTO firmware (version, file_name, size_bytes, sha256, completed_at)
+VALUES ('2.0.1', 'app.bin', 100, sha256('x'), now());
+INSERT INTO firmware_update (endpoint_id, firmware_id, token, state, failure, requested_by, created_at,
+                             since, finished_at)
+SELECT e.id, f.id, 'token-of-24-characters-' || e.id, (ARRAY['CONFIRMED', 'FAILED', 'DOWNLOADING'])[e.id],
+       CASE e.id WHEN 2 THEN 'no-space' END, 'ann', now() - interval '2 days', now() - interval '2 days',
+       CASE WHEN e.id < 3 THEN now() - interval '1 h' END
+FROM endpoint e, firmware f WHERE e.id <= 3;
+INSERT INTO campaign (name, firmware_id, rules, seed, requested_by, status)
+SELECT 'spring', id, '{}', 7, 'ann', 'STOPPED' FROM firmware;
+INSERT INTO campaign_target (campaign_id, endpoint_id, wave, place, update_id)
+SELECT c.id, u.endpoint_id, 1, u.id, u.id FROM campaign c, firmware_update u;
 INSERT INTO delivery_mark (source, kind, lane, mark) VALUES (gen_random_uuid(), 'single', 0, 1000);
 INSERT INTO dead_letter (kind, reason, item) VALUES ('single', 'no value', '{}');
 """
@@ -292,3 +304,21 @@ def test_values_that_are_stored_late_fire_and_clear(
     assert fires(grafana, "flownexus-values-late") == [(120.0,)]
     owner.execute("UPDATE resource SET stored_at = time + interval '1 s'")
     assert fires(grafana, "flownexus-values-late") == []
+
+
+def test_a_campaign_that_has_stopped_fires_and_clears(
+    owner: psycopg.Connection[dict[str, Any]], grafana: psycopg.Connection
+) -> None:
+    assert fires(grafana, "flownexus-campaign-stopped") == [("spring", 1)]
+    owner.execute("UPDATE campaign SET status = 'RUNNING'")
+    assert fires(grafana, "flownexus-campaign-stopped") == []
+
+
+def test_an_update_that_does_not_move_for_a_day_fires_and_clears(
+    owner: psycopg.Connection[dict[str, Any]], grafana: psycopg.Connection
+) -> None:
+    [(endpoint, state, waits)] = fires(grafana, "flownexus-update-waits")
+    assert (endpoint, state) == ("sim-0003", "DOWNLOADING")
+    assert waits == pytest.approx(2 * 86_400, abs=60)
+    owner.execute("UPDATE firmware_update SET since = now()")
+    assert fires(grafana, "flownexus-update-waits") == []

@@ -34,6 +34,16 @@ WRITES_VALUES = {
     "resource_type": "SELECT, INSERT, UPDATE (data_type)",
     "schema public": "USAGE",
 }
+UPDATE = (
+    "id, endpoint_id, firmware_id, state, since, words, failure, tries, not_before, command, state_ask, "
+    "version_ask, asks, registration_seen, requested_by, cancelled_by, created_at, finished_at"
+)
+"""All of an update but its secret."""
+QUEUES = (
+    "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, repeatable, priority, not_before, "
+    "idempotency_key, request_fingerprint, paths, concerns, requested_by, expires_at, "
+    "has_secret), UPDATE (status, reason, finished_at)"
+)
 CHOOSES = {
     "awake_time()": "EXECUTE",
     "device_text()": "EXECUTE",
@@ -45,6 +55,9 @@ CHOOSES = {
 READS_ALL = {
     **CHOOSES,
     "batch": "SELECT",
+    "campaign": "SELECT",
+    "campaign_step": "SELECT",
+    "campaign_target": "SELECT",
     "dead_letter": "SELECT",
     "delivery_mark": "SELECT",
     "device_log": "SELECT",
@@ -55,6 +68,9 @@ READS_ALL = {
     "event_resource": "SELECT",
     "event_type": "SELECT",
     "firmware": "SELECT",
+    "firmware_download": "SELECT",
+    "firmware_step": "SELECT",
+    "firmware_update": f"SELECT ({UPDATE})",
     "log_entry": "SELECT",
     "log_resource": "SELECT",
     "named_event": "SELECT",
@@ -121,6 +137,18 @@ GRANTS = {
         "event_type": "SELECT",
         "log_entry": "SELECT",
         "named_event": "SELECT",
+        "campaign": "SELECT, INSERT (name, firmware_id, rules, seed, starts_at, ends_at, requested_by), "
+        "UPDATE (status, words, wave, wave_opened_at, wave_succeeded_at, counted_from)",
+        "campaign_step": "SELECT, INSERT (campaign_id, number, by, words)",
+        "campaign_target": "SELECT, INSERT (campaign_id, endpoint_id, wave, place, left_out), "
+        "UPDATE (wave, update_id, left_out)",
+        "firmware": "SELECT, INSERT (version, file_name, download_url, size_bytes, sha256, label, model, "
+        "version_path, success, uploaded_by), UPDATE (mcuboot, completed_at, retired_at, retired_by)",
+        "firmware_chunk": "SELECT, INSERT",
+        "firmware_download": "SELECT",
+        "firmware_step": "SELECT",
+        "firmware_update": "SELECT, INSERT (endpoint_id, firmware_id, token, requested_by), "
+        "UPDATE (cancelled_by)",
         "next_operation()": "EXECUTE",
         "object_model": "SELECT, INSERT (object_id, version, name, multiple, xml, added_by), DELETE",
         "object_model_resource": "SELECT, INSERT",
@@ -198,6 +226,35 @@ GRANTS = {
         "telemetry_latest": "SELECT",
         "version_order()": "EXECUTE",
     },
+    "flownexus_firmware": {
+        "campaign": "SELECT, UPDATE (status, words, wave, wave_opened_at, wave_succeeded_at)",
+        "campaign_step": "SELECT, INSERT (campaign_id, number, by, words)",
+        "campaign_target": "SELECT, UPDATE (update_id, started_at)",
+        "endpoint": "SELECT",
+        "endpoint_operation": QUEUES,
+        "firmware": "SELECT",
+        "firmware_download": "SELECT",
+        "firmware_step": "SELECT, INSERT (update_id, number, state, words)",
+        "firmware_update": "SELECT, INSERT (endpoint_id, firmware_id, token, requested_by), "
+        "UPDATE (state, since, words, failure, tries, not_before, command, "
+        "state_ask, version_ask, asks, registration_seen, finished_at)",
+        "object_model_resource": "SELECT",
+        "operation_secret": "INSERT",
+        "resource": "SELECT (time, id, stored_at)",
+        "resource_latest": "SELECT",
+        "resource_model": "SELECT",
+        "resource_type": "SELECT",
+        "schema public": "USAGE",
+        "version_order()": "EXECUTE",
+    },
+    "flownexus_download": {
+        "firmware": "SELECT",
+        "firmware_chunk": "SELECT",
+        "firmware_download": "SELECT, INSERT, UPDATE",
+        "endpoint": "SELECT (id, name)",
+        "firmware_update": "SELECT (id, endpoint_id, firmware_id, token, finished_at)",
+        "schema public": "USAGE",
+    },
     "flownexus_grafana": READS_ALL,
     "flownexus_reader": READS_ALL,
     "everybody": {"database": "CONNECT", "schema public": "USAGE"},
@@ -269,7 +326,6 @@ EVERYBODY_ELSES = (
     "UPDATE device_log SET message = 'x'",
     "INSERT INTO resource_hourly (time) VALUES (now())",
     "DELETE FROM resource_hourly",
-    "INSERT INTO firmware (version) VALUES ('1')",
     "SELECT * FROM resource_default",
     "INSERT INTO resource_default (time) VALUES (now())",
     "SELECT * FROM schema_migration",
@@ -339,14 +395,28 @@ READ_BACK = (
     "SELECT * FROM series('{a}', '{/3/0/9}', now() - interval '1 h', now())",
     "SELECT item FROM dead_letter",
     "SELECT message FROM device_log",
-    "SELECT * FROM firmware",
 )
 """What functions have no need to read."""
+FIRMWARE = (
+    "INSERT INTO firmware (version) VALUES ('1')",
+    "SELECT * FROM firmware",
+    "SELECT content FROM firmware_chunk",
+    "SELECT id FROM firmware_update",
+    "UPDATE firmware_update SET state = 'FAILED'",
+)
+"""What only those do who upload, serve and drive updates."""
+SECRET = (
+    "SELECT token FROM firmware_update",
+    "INSERT INTO firmware (version) VALUES ('1')",
+    "SELECT content FROM firmware_chunk",
+)
+"""What opens a package, and packages."""
 REFUSED = {
     "ingest": (
         *TOKENS,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
+        *FIRMWARE,
         *CLAIMS,
         *READ_BACK,
         "SELECT * FROM telemetry_latest",
@@ -369,6 +439,7 @@ REFUSED = {
     "dispatch": (
         *TOKENS,
         *HOUSEKEEPING_S,
+        *FIRMWARE,
         *READ_BACK,
         "SELECT * FROM telemetry_latest",
         "SELECT * FROM delivery_mark",
@@ -408,6 +479,7 @@ REFUSED = {
     "housekeeping": (
         *TOKENS,
         "SELECT * FROM operation_secret",
+        *FIRMWARE,
         *CLAIMS,
         *READ_BACK,
         "SELECT * FROM telemetry_latest",
@@ -422,6 +494,7 @@ REFUSED = {
     "console": (
         *TOKENS,
         "SELECT * FROM operation_secret",
+        *FIRMWARE,
         *HOUSEKEEPING_S,
         *CLAIMS,
         *(statement for statement in WRITES if "endpoint_operation" not in statement),
@@ -447,6 +520,7 @@ REFUSED = {
         *HOUSEKEEPING_S,
         *CLAIMS,
         *WRITES,
+        *SECRET,
         "SELECT * FROM next_operation(1)",
     ),
     "reader": (
@@ -455,7 +529,39 @@ REFUSED = {
         *HOUSEKEEPING_S,
         *CLAIMS,
         *WRITES,
+        *SECRET,
         "SELECT * FROM next_operation(1)",
+    ),
+    "firmware": (
+        "SELECT * FROM operation_secret",
+        *HOUSEKEEPING_S,
+        *CLAIMS,
+        *READ_BACK,
+        *(statement for statement in WRITES if "endpoint_operation" not in statement),
+        "INSERT INTO firmware (version) VALUES ('1')",
+        "SELECT content FROM firmware_chunk",
+        "UPDATE firmware SET retired_at = now()",
+        "UPDATE firmware_update SET token = 'x'",
+        "UPDATE firmware_update SET requested_by = 'x'",
+        "UPDATE endpoint_operation SET result = '{}'",
+        "DELETE FROM firmware_step",
+    ),
+    "download": (
+        "SELECT * FROM operation_secret",
+        *HOUSEKEEPING_S,
+        *CLAIMS,
+        *READ_BACK,
+        *WRITES,
+        "SELECT * FROM endpoint",
+        "SELECT * FROM endpoint_operation",
+        "SELECT * FROM resource_latest",
+        "SELECT words FROM firmware_update",
+        "UPDATE firmware_update SET state = 'CONFIRMED'",
+        "INSERT INTO firmware (version) VALUES ('1')",
+        "UPDATE firmware_chunk SET content = ''",
+        "DELETE FROM firmware_chunk",
+        "DELETE FROM firmware_download",
+        "UPDATE firmware SET retired_at = null",
     ),
 }
 

@@ -26,7 +26,7 @@ def name_of(path: Path) -> str:
 
 def test_there_is_an_image_of_each_function_and_of_what_stands_beside_them() -> None:
     names = [image.name for image in IMAGES]
-    assert sorted(names) == sorted([*FUNCTIONS, "connector", "leshan", "migrate"])
+    assert sorted(names) == sorted([*FUNCTIONS, "connector", "downloads", "leshan", "migrate"])
     assert {image.reference for image in IMAGES} == {
         f"registry.example/flownexus-{name}:1.2.3" for name in names
     }
@@ -48,7 +48,7 @@ def test_an_image_runs_as_a_user_who_is_not_root_by_number(path: Path) -> None:
     assert re.findall(r"^USER (.*)$", path.read_text(), re.MULTILINE) == ["10001:10001"]
 
 
-@pytest.mark.parametrize("name", ["connector", "migrate"])
+@pytest.mark.parametrize("name", ["connector", "downloads", "migrate"])
 def test_the_python_images_begin_alike_so_that_they_share_the_layer_of_packages(name: str) -> None:
     [image] = [image for image in IMAGES if image.name == name]
     head, mark, _ = image.containerfile.read_text().partition(f"\n# {SHARED}")

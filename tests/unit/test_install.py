@@ -111,7 +111,7 @@ def test_the_program_is_complete(nothing_is_installed: Path, monkeypatch: pytest
     installer._swap()
     code = (
         "import local.daemon, local.openfaas.provider, cli.__main__, connector.__main__\n"
-        "import deploy.server.install\n"
+        "import deploy.server.install, downloads.__main__\n"
         "from local.openfaas.stack import read_stack; from local import REPOSITORY\n"
         "from flownexus.migrate import read_migrations\n"
         "print(len(read_stack(REPOSITORY / 'stack.yml', {})), len(read_migrations()) > 20, REPOSITORY)"

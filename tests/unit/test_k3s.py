@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 K3S = REPOSITORY / "deploy" / "k3s"
 FILES = [*sorted((K3S / "base").glob("*.yaml")), K3S / "migrate" / "job.yaml"]
 STACK = read_stack(REPOSITORY / "stack.yml", {})
-OURS = {"flownexus-leshan", "flownexus-connector", "flownexus-migrate"}
+OURS = {"flownexus-leshan", "flownexus-connector", "flownexus-downloads", "flownexus-migrate"}
 CALLED_BY_THE_CONNECTOR = {name for name, function in STACK.items() if "topic" in function.annotations}
 
 Json = dict[str, Any]
@@ -256,10 +256,10 @@ def test_the_migration_sets_the_password_of_every_role_of_the_script() -> None:
 # Who reaches whom.
 
 
-def test_only_functions_with_a_url_grafana_and_the_migration_reach_postgresql() -> None:
+def test_only_functions_with_a_url_downloads_grafana_and_the_migration_reach_postgresql() -> None:
     [rule] = policies("flownexus")["postgres"]["ingress"]
     here, functions = rule["from"]
-    assert here["podSelector"]["matchExpressions"][0]["values"] == ["grafana", "migrate"]
+    assert here["podSelector"]["matchExpressions"][0]["values"] == ["downloads", "grafana", "migrate"]
     assert functions["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "openfaas-fn"}
     assert set(functions["podSelector"]["matchExpressions"][0]["values"]) == functions_with("-database-url$")
     assert rule["ports"] == [{"port": 5432, "protocol": "TCP"}]
@@ -358,6 +358,7 @@ def test_these_paths_and_no_others_are_reachable_from_outside() -> None:
         "flownexus/leshan_api/resource/single": ("Exact", "gateway", documented),
         "flownexus/leshan_api/resource/composite": ("Exact", "gateway", documented),
         "flownexus/leshan_api/api": ("Prefix", "leshan", "flownexus-leshan@kubernetescrd"),
+        "flownexus/firmware": ("Prefix", "downloads", "flownexus-downloads@kubernetescrd"),
         "grafana/": ("Prefix", "grafana", ""),
     }
 
@@ -375,6 +376,7 @@ def test_a_documented_path_leads_to_its_function() -> None:
             == f"/function/ingest-{kind}"
         )
     assert middlewares["flownexus-leshan"]["stripPrefix"] == {"prefixes": ["/leshan_api"]}
+    assert middlewares["flownexus-downloads"]["stripPrefix"] == {"prefixes": ["/firmware"]}
 
 
 def test_a_site_changes_the_host_of_every_ingress() -> None:
@@ -411,7 +413,9 @@ def test_pools_times_replicas_and_everybody_else_fit_into_max_connections() -> N
         re.findall(r"ROLE (\w+) CONNECTION LIMIT (\d+)", (REPOSITORY / "sql" / "roles.sql").read_text())
     )
     readers = sum(int(limits[role]) for role in ("flownexus_grafana", "flownexus_reader"))
-    taken = sum(map(most_connections, STACK.values())) + readers + SUPERUSERS + BY_HAND
+    [pool] = [int(each["value"]) for each in container("downloads")["env"] if each["name"].endswith("_size")]
+    downloads = 2 * pool  # while a new version of it is rolled out
+    taken = sum(map(most_connections, STACK.values())) + downloads + readers + SUPERUSERS + BY_HAND
     assert taken <= most, f"{taken} connections at most, and {most} are allowed"
 
 
@@ -420,7 +424,8 @@ def test_a_function_scales_within_what_the_community_edition_allows() -> None:
     for name, function in STACK.items():
         least, most = (int(function.labels[f"com.openfaas.scale.{end}"]) for end in ("min", "max"))
         assert 1 <= least <= most <= 5, name
-    assert STACK["housekeeping"].labels["com.openfaas.scale.max"] == "1", "its rounds would run twice"
+    for name in ("housekeeping", "firmware"):
+        assert STACK[name].labels["com.openfaas.scale.max"] == "1", f"rounds of {name} would run twice"
 
 
 def test_a_function_says_how_much_memory_it_needs_and_may_take() -> None:

@@ -97,6 +97,7 @@ def test_the_project_s_own_functions_and_what_each_may_know() -> None:
         "api",
         "dispatch-op",
         "housekeeping",
+        "firmware",
         "console",
     }
     # Of the callers' tokens each function has only that of its own callers.
@@ -109,6 +110,7 @@ def test_the_project_s_own_functions_and_what_each_may_know() -> None:
         "api": {"flownexus-api-token"},
         "dispatch-op": {"flownexus-connector-token"},
         "housekeeping": {"flownexus-connector-token"},
+        "firmware": {"flownexus-connector-token"},
         "console": set(),
     }
     assert functions["dispatch-op"].annotations["topic"] == "lwm2m.>"

@@ -13,7 +13,7 @@ from local import REPOSITORY
 
 PRODUCTION = [
     path
-    for package in ("flownexus", "connector", "functions", "template")
+    for package in ("flownexus", "connector", "downloads", "functions", "template")
     for path in sorted((REPOSITORY / package).rglob("*.py"))
 ]
 HANDLERS = sorted((REPOSITORY / "functions").glob("*/handler.py"))

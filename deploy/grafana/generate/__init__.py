@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from deploy.grafana.generate.device import device
+from deploy.grafana.generate.firmware import firmware
 from deploy.grafana.generate.fleet import fleet
 from deploy.grafana.generate.operations import operations
 from deploy.grafana.generate.pipeline import pipeline
@@ -16,6 +17,7 @@ def written() -> dict[str, str]:
     """Return each dashboard's JSON, in Grafana's classic model, by its file in deploy/grafana/."""
     boards = {
         "dashboards/device.json": device,
+        "dashboards/firmware.json": firmware,
         "dashboards/fleet.json": fleet,
         "dashboards/operations.json": operations,
         "dashboards/pipeline.json": pipeline,

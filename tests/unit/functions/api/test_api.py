@@ -27,6 +27,7 @@ from flownexus.store.token import Token
 from flownexus.web.formats import ROWS_PER_READ
 from flownexus.web.guard import Scope
 from flownexus.web.resource import preferred_wait_s
+from tests.fixtures.firmware_rows import FIRMWARE_REQUESTS, FIRMWARE_ROWS
 from tests.fixtures.fleet import FLEET, FLEET_REQUESTS
 from tests.fixtures.function import Function, Start
 from tests.fixtures.hints import Hints
@@ -70,6 +71,7 @@ def operation(status: Status = Status.QUEUED, **more: Any) -> Operation:
 ROWS: Mapping[str, Rows] = {
     **FLEET,
     **UPLINK,
+    **FIRMWARE_ROWS,
     "only_read": [()],
     "endpoints": [Endpoint("sim-0001", True, TIME)],
     "endpoint_details": [DETAILS],
@@ -110,6 +112,7 @@ class TestRoutes(RouteTests):
         RightRequest("GET", "/v1/tokens", Scope.ADMINISTER),
         RightRequest("GET", "/v1/tokens/7", Scope.ADMINISTER),
         RightRequest("DELETE", "/v1/tokens/7", Scope.ADMINISTER),
+        *FIRMWARE_REQUESTS,
         RightRequest("GET", "/v1/endpoints", Scope.READ),
         RightRequest("GET", EP, Scope.READ),
         RightRequest("GET", f"{EP}/values", Scope.READ),

@@ -1,0 +1,198 @@
+"""Campaigns: plan one, look at the plan, start it, look on, steer it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from cli.client import API, Client, ClientError
+from cli.firmware import package_id
+from cli.text import printable
+from flownexus.campaigns.plan import DEFAULT_WAVES, Rules
+from flownexus.campaigns.progress import Action
+
+BAR: Final = 20  # characters
+NOT_STARTED: Final = 3
+"""The exit status where the plan was shown and not started."""
+HELP: Final = {
+    Action.START: "start a campaign that is planned",
+    Action.PAUSE: "start no more updates; those that are open go on",
+    Action.RESUME: "go on; failures so far do not stop it any more",
+    Action.CANCEL: "end a campaign; --hard ends updates that are open, too",
+    Action.RETRY: "begin what has failed again",
+    Action.NEXT_WAVE: "open the next wave now",
+}
+
+
+def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> None:
+    """Add the commands to the command line's."""
+    campaign = commands.add_parser("campaign", help="update many devices, in waves")
+    several = campaign.add_subparsers(dest="campaign_command", required=True, metavar="COMMAND")
+    create_ = several.add_parser("create", parents=output, help="plan a campaign, show the plan, start it")
+    create_.add_argument("name", metavar="NAME", help="what people call it")
+    create_.add_argument("package", metavar="PACKAGE", help="its number, label or version")
+    create_.add_argument(
+        "endpoints", nargs="*", metavar="ENDPOINT", help="the devices; by default all that fit"
+    )
+    create_.add_argument("--endpoints-from", type=Path, metavar="FILE", help="a file with a device a line")
+    create_.add_argument("--model", metavar="TEXT", help="model number (3/0/1) of the devices")
+    create_.add_argument(
+        "--from-version",
+        action="append",
+        metavar="TEXT",
+        help="version (3/0/3) of the devices; may be repeated",
+    )
+    create_.add_argument(
+        "--waves", default=",".join(DEFAULT_WAVES), metavar="LIST", help='such as "1,10 %%,rest", the default'
+    )
+    create_.add_argument("--seed", type=int, metavar="NUMBER", help="the same seed draws the same order")
+    create_.add_argument("--starts-at", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
+    create_.add_argument("--ends-at", metavar="TIME", help="from then on nothing is started")
+    for name, default in vars(Rules()).items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(default, bool):
+            create_.add_argument(option, action="store_true", help="each later wave is opened by a person")
+        else:
+            create_.add_argument(
+                option, type=type(default), default=default, metavar="NUMBER", help=f"default {default:g}"
+            )
+    create_.add_argument("--yes", action="store_true", help="start it without asking")
+    create_.set_defaults(run=create)
+    listed = several.add_parser("list", parents=output, help="list campaigns, newest first")
+    listed.set_defaults(run=list_)
+    shown = several.add_parser("show", parents=output, help="show how far a campaign is")
+    shown.add_argument("id", type=int, metavar="ID", help="the number of the campaign")
+    shown.add_argument("--targets", metavar="STATE", help="list its devices in a state, such as FAILED")
+    shown.set_defaults(run=show)
+    for action in Action:
+        command = several.add_parser(str(action), parents=output, help=HELP[action])
+        command.add_argument("id", type=int, metavar="ID", help="the number of the campaign")
+        if action is Action.CANCEL:
+            command.add_argument("--hard", action="store_true", help="end updates that are open, too")
+        command.set_defaults(run=act)
+
+
+def create(client: Client, given: argparse.Namespace) -> int:
+    """Plan a campaign, show the plan, and start it where its user agrees."""
+    body: dict[str, Any] = {
+        "name": given.name,
+        "firmware": package_id(client, given.package),
+        "waves": [wave.strip() for wave in given.waves.split(",")],
+        **{name: getattr(given, name) for name in vars(Rules())},
+    }
+    endpoints = list(given.endpoints)
+    if given.endpoints_from:
+        try:
+            endpoints += given.endpoints_from.read_text(encoding="utf-8").split("\n")
+        except OSError as error:
+            raise ClientError(f"cannot read {given.endpoints_from}: {error.strerror}") from None
+    optional = {
+        "endpoints": [name for name in endpoints if name],
+        "model": given.model,
+        "from_versions": given.from_version,
+        "seed": given.seed,
+        "starts_at": given.starts_at,
+        "ends_at": given.ends_at,
+    }
+    body |= {name: value for name, value in optional.items() if value not in (None, [])}
+    plan = client.request("POST", f"{API}/campaigns", body)
+    if not given.json:
+        _print_plan(plan)
+    if not given.yes and not _agrees(given):
+        if given.json:
+            sys.stdout.write(json.dumps(plan) + "\n")
+        sys.stderr.write(f"not started; to start it: flownexus campaign start {plan['id']}\n")
+        return NOT_STARTED
+    return _print(client.request("POST", f"{API}/campaigns/{plan['id']}/start"), given)
+
+
+def _agrees(given: argparse.Namespace) -> bool:
+    if given.json or not sys.stdin.isatty():
+        return False
+    sys.stdout.write("start it? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() == "y"
+
+
+def _print_plan(plan: Any) -> None:
+    waves = ", ".join(str(wave["targets"]) for wave in plan["waves"])
+    ends = datetime.now().astimezone() + timedelta(seconds=plan["estimated_seconds"])
+    package = plan["label"] or plan["version"]
+    sys.stdout.write(
+        printable(
+            f"campaign {plan['id']}: {plan['targets']} devices to {package}, {len(plan['waves'])} waves "
+            f"({waves}), ends about {ends:%A %H:%M}"
+        )
+        + "\n"
+    )
+    if plan["left_out"]:
+        sys.stdout.write(f"{plan['left_out']} devices do not fit, and are left out\n")
+
+
+def list_(client: Client, given: argparse.Namespace) -> int:
+    """List campaigns, the newest first."""
+    found = client.pages(f"{API}/campaigns", "campaigns", {})
+    if given.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return 0
+    for each in found:
+        sys.stdout.write(printable(_line(each)) + "\n")
+    return 0
+
+
+def show(client: Client, given: argparse.Namespace) -> int:
+    """Show how far a campaign is, or its devices in a state."""
+    if given.targets is None:
+        return _print(client.request("GET", f"{API}/campaigns/{given.id}"), given)
+    query = {"state": given.targets}
+    found = client.pages(f"{API}/campaigns/{given.id}/targets", "targets", query)
+    if given.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return 0
+    for each in found:
+        words = f"{each['endpoint']}  wave {each['wave']}  {each['state']}: {each['words'] or ''}"
+        sys.stdout.write(printable(words) + "\n")
+    return 0
+
+
+def act(client: Client, given: argparse.Namespace) -> int:
+    """Start, pause, resume, cancel, retry, or open the next wave."""
+    query = f"?{urlencode({'hard': 'true'})}" if getattr(given, "hard", False) else ""
+    path = f"{API}/campaigns/{given.id}/{given.campaign_command}{query}"
+    return _print(client.request("POST", path), given)
+
+
+def _print(campaign: Any, given: argparse.Namespace) -> int:
+    if given.json:
+        sys.stdout.write(json.dumps(campaign) + "\n")
+        return 0
+    sys.stdout.write(printable(_line(campaign)) + "\n")
+    for wave in campaign["waves"]:
+        ended = wave["targets"] - wave["waiting"] - wave["open"]
+        share = ended / wave["targets"] if wave["targets"] else 1.0
+        full = round(share * BAR)
+        mark = "open" if wave["wave"] <= campaign["wave"] else "later"
+        sys.stdout.write(
+            f"  wave {wave['wave']} ({mark}) [{'#' * full}{'.' * (BAR - full)}] "
+            f"{ended} of {wave['targets']}: {wave['succeeded']} succeeded, {wave['failed']} failed, "
+            f"{wave['open']} open, {wave['waiting']} waiting\n"
+        )
+    if campaign["failures"]:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in campaign["failures"].items())
+        sys.stdout.write(printable(f"  failures: {kinds}") + "\n")
+    for step in campaign["steps"]:
+        who = step["by"] or "by itself"
+        sys.stdout.write(printable(f"  {step['time'][:19]}  {who}: {step['words']}") + "\n")
+    return 0
+
+
+def _line(campaign: Any) -> str:
+    package = campaign["label"] or campaign["version"]
+    what = f"campaign {campaign['id']}  {campaign['name']}  to {package}"
+    return f"{what}  {campaign['status']}: {campaign['words']}"

@@ -1,0 +1,1 @@
+"""Serves firmware packages to devices over HTTP, beside the functions: no package goes through a gateway."""

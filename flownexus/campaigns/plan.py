@@ -1,0 +1,218 @@
+"""A campaign as it is asked for: its devices, its waves, and when it goes on, waits and stops."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+
+from flownexus.errors import ValidationFailedError
+
+MAX_NAME: Final = 255  # characters
+MAX_WAVES: Final = 100
+REST: Final = "rest"
+MAX_ID: Final = 2**31 - 1
+DAY_S: Final = 86_400.0
+UPDATE_S: Final = 300.0
+"""What an update takes where nothing is known of it: for the estimate of a campaign's end."""
+Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?%")
+_ASKED: Final = (
+    "name",
+    "firmware",
+    "endpoints",
+    "model",
+    "from_versions",
+    "waves",
+    "starts_at",
+    "ends_at",
+    "seed",
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a campaign goes on, waits and stops. Shares are in percent."""
+
+    first_success: float = 100.0
+    """Share of the first wave that must have succeeded before the second one opens."""
+    success: float = 90.0
+    """The same of each later wave."""
+    soak: float = 3600.0
+    """Seconds for which the next wave waits after that."""
+    approval: bool = False
+    """Whether each later wave is opened by a person."""
+    failures: float = 10.0
+    """Share of the updates that have ended, above which it stops."""
+    min_finished: int = 5
+    """It stops by that only once so many have ended."""
+    sleepers: float = 10.0
+    """Share of a wave that may be missing when the next one opens; one device may always be."""
+    sleepers_after: float = 7 * DAY_S
+    """Seconds after which a wave goes on without them."""
+    max_open: int = 50
+    """Updates open at once."""
+    starts_per_minute: int = 100
+
+
+@dataclass(frozen=True)
+class NewCampaign:
+    """A campaign that a user asks for."""
+
+    name: str
+    firmware: int
+    endpoints: tuple[str, ...] | None
+    """None: all that fit `model` and `from_versions`."""
+    model: str | None
+    from_versions: tuple[str, ...] | None
+    waves: tuple[str, ...]
+    rules: Rules
+    seed: int
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+DEFAULT_WAVES: Final = ("1", "10 %", REST)
+
+
+def wave_sizes(waves: Sequence[str], targets: int) -> list[int]:
+    """Return how many devices each wave has; what is left after the last one is one more.
+
+    Each wave has a device at least, as long as there are devices.
+    """
+    sizes: list[int] = []
+    left = targets
+    for wave in waves:
+        share = _SHARE.fullmatch(wave)
+        if wave == REST:
+            wanted = left
+        elif share:
+            wanted = max(1, round(targets * float(share[1]) / 100))
+        else:
+            wanted = int(wave)
+        size = min(wanted, left)
+        if size:
+            sizes.append(size)
+        left -= size
+    return [*sizes, left] if left else sizes
+
+
+def duration_s(sizes: Sequence[int], rules: Rules) -> float:
+    """Estimate how many seconds a campaign takes where no device sleeps and none fails."""
+    running = sum(
+        max(size / rules.starts_per_minute * 60, -(-size // rules.max_open) * UPDATE_S) for size in sizes
+    )
+    return running + rules.soak * max(0, len(sizes) - 1)
+
+
+def parse_campaign(body: object, seed: int) -> NewCampaign:
+    """Check the JSON body of a new campaign; `seed` is for one that names none.
+
+    Raises ValidationFailedError naming each field that is not valid, and what would be.
+    """
+    if not isinstance(body, Mapping):
+        raise ValidationFailedError("a campaign is a JSON object with name and firmware")
+    known = (*_ASKED, *(each.name for each in fields(Rules)))
+    wrong = {
+        str(name)[:64]: f"is unknown; the fields are {', '.join(known)}" for name in body if name not in known
+    }
+    wrong |= dict(_faults(body))
+    rules = dict(_rules(body, wrong))
+    times = dict(_times(body, wrong))
+    if wrong:
+        raise ValidationFailedError("; ".join(f"{name}: {what}" for name, what in wrong.items()))
+    endpoints, versions = body.get("endpoints"), body.get("from_versions")
+    return NewCampaign(
+        body["name"],
+        body["firmware"],
+        None if endpoints is None else tuple(dict.fromkeys(endpoints)),
+        body.get("model"),
+        None if versions is None else tuple(versions),
+        tuple(str(wave) for wave in body.get("waves", DEFAULT_WAVES)),
+        Rules(**rules),
+        body.get("seed", seed),
+        **times,
+    )
+
+
+def _faults(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if not _is_text(body.get("name")):
+        yield "name", f"is a text of 1 to {MAX_NAME} characters"
+    if not _is_number(body.get("firmware"), 1, MAX_ID, whole=True):
+        yield "firmware", "is the id of a package, a whole number"
+    for name in ("endpoints", "from_versions"):
+        value = body.get(name)
+        if value is not None and not (isinstance(value, list) and value and all(map(_is_text, value))):
+            yield name, "is a list of texts, not empty, or left out"
+    if body.get("model") is not None and not _is_text(body["model"]):
+        yield "model", "is the model number (3/0/1) of the devices, a text, or left out"
+    waves = body.get("waves", list(DEFAULT_WAVES))
+    if not isinstance(waves, list) or not 1 <= len(waves) <= MAX_WAVES or not all(map(_is_wave, waves)):
+        yield "waves", 'are 1 to 100 numbers of devices, shares or "rest", such as [1, "10 %", "rest"]'
+    if not _is_number(body.get("seed", 0), 0, MAX_ID, whole=True):
+        yield "seed", f"is a whole number from 0 to {MAX_ID}"
+
+
+_BOUNDS: Final[Mapping[str, tuple[float, float, str]]] = {
+    "first_success": (0, 100, "a share in percent, 0 to 100"),
+    "success": (0, 100, "a share in percent, 0 to 100"),
+    "soak": (0, 366 * DAY_S, "a number of seconds"),
+    "failures": (0, 100, "a share in percent, 0 to 100"),
+    "min_finished": (1, MAX_ID, "a whole number, 1 or more"),
+    "sleepers": (0, 100, "a share in percent, 0 to 100"),
+    "sleepers_after": (0, 366 * DAY_S, "a number of seconds"),
+    "max_open": (1, 10_000, "a whole number from 1 to 10000"),
+    "starts_per_minute": (1, 100_000, "a whole number from 1 to 100000"),
+}
+_WHOLE: Final = frozenset({"min_finished", "max_open", "starts_per_minute"})
+
+
+def _rules(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str, Any]]:
+    for name, (least, most, right) in _BOUNDS.items():
+        if name in body:
+            if not _is_number(body[name], least, most, whole=name in _WHOLE):
+                wrong[name] = f"is {right}"
+            yield name, body[name]
+    if "approval" in body:
+        if not isinstance(body["approval"], bool):
+            wrong["approval"] = "is true or false"
+        yield "approval", body["approval"]
+
+
+def _times(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str, datetime | None]]:
+    found: dict[str, datetime | None] = {}
+    for name in ("starts_at", "ends_at"):
+        if body.get(name) is None:
+            continue
+        try:
+            found[name] = msgspec.convert(body[name], Time).astimezone(UTC)
+        except (msgspec.ValidationError, OverflowError):
+            wrong[name] = "is a time with its offset, as RFC 3339 has it: 2026-01-02T03:04:05Z"
+    start, end = found.get("starts_at"), found.get("ends_at")
+    if start is not None and end is not None and end <= start:
+        wrong["ends_at"] = "is after starts_at"
+    yield from found.items()
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= MAX_NAME and "\0" not in value
+
+
+def _is_number(value: Any, least: float, most: float, *, whole: bool) -> bool:
+    kind = int if whole else int | float
+    return not isinstance(value, bool) and isinstance(value, kind) and least <= value <= most
+
+
+def _is_wave(value: Any) -> bool:
+    if isinstance(value, str):
+        share = _SHARE.fullmatch(value)
+        return (
+            value == REST
+            or (share is not None and 0 < float(share[1]) <= 100)
+            or (value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_ID)
+        )
+    return _is_number(value, 1, MAX_ID, whole=True)

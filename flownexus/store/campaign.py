@@ -1,0 +1,343 @@
+"""Campaigns: asked for, shown, steered by people; and taken on by their counts."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
+
+from flownexus.campaigns.plan import NewCampaign, Rules, duration_s, wave_sizes
+from flownexus.campaigns.progress import ALLOWED, Action, Progress, Status, Wave, decide
+from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
+from flownexus.firmware.update import NOT_TAKEN_BACK
+from flownexus.store import queries, send_for
+from flownexus.store.firmware import usable_package
+from flownexus.store.transaction import Transaction, transaction
+from flownexus.store.update import TOKEN_BYTES
+
+
+class CampaignRow(NamedTuple):
+    """A campaign's own row, at `now`."""
+
+    id: int
+    name: str
+    firmware: int
+    version: str
+    label: str | None
+    status: str
+    words: str
+    rules: dict[str, Any]
+    seed: int
+    wave: int
+    wave_opened_at: datetime | None
+    wave_succeeded_at: datetime | None
+    starts_at: datetime | None
+    ends_at: datetime | None
+    requested_by: str
+    created_at: datetime
+    now: datetime
+    left_out: int
+    started_lately: int
+
+    @property
+    def its_rules(self) -> Rules:
+        """Return its rules; those of a later version that it does not know have their defaults."""
+        return msgspec.convert(self.rules, Rules)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the REST API shows it in a list; times are in ISO 8601, UTC."""
+        shown = {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in self._asdict().items()
+        }
+        del shown["now"], shown["started_lately"]
+        return shown
+
+
+class CampaignStep(NamedTuple):
+    """What somebody did with a campaign, or it by itself."""
+
+    time: datetime
+    by: str | None
+    words: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the REST API shows it."""
+        return {**self._asdict(), "time": self.time.isoformat()}
+
+
+class Target(NamedTuple):
+    """A device of a campaign."""
+
+    place: int
+    endpoint: str
+    wave: int
+    state: str
+    words: str | None
+    failure: str | None
+    update: int | None
+
+
+class Campaign(NamedTuple):
+    """A campaign with how far it is."""
+
+    row: CampaignRow
+    waves: list[Wave]
+    failures: Mapping[str, int]
+    steps: list[CampaignStep]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the REST API shows it; while it is only planned with what it would take."""
+        sizes = [wave.targets for wave in self.waves]
+        return {
+            **self.row.as_json(),
+            "waves": [{**wave._asdict(), "targets": wave.targets} for wave in self.waves],
+            "targets": sum(sizes),
+            "failures": dict(self.failures),
+            "estimated_seconds": round(duration_s(sizes, self.row.its_rules)),
+            "steps": [step.as_json() for step in self.steps],
+        }
+
+
+def create_campaign(pool: ConnectionPool, new: NewCampaign, by: str) -> Campaign:
+    """Plan a campaign; it starts when somebody says so.
+
+    Raises NotFoundError, ConflictError where the package cannot be used, and ValidationFailedError where an
+    endpoint was never seen or none fits.
+    """
+
+    def work(current: Transaction) -> Campaign:
+        connection = current.connection
+        package = usable_package(connection, new.firmware)
+        names = None if new.endpoints is None else list(new.endpoints)
+        if names and (unknown := [name for (name,) in queries.unknown_endpoints(connection, names=names)]):
+            raise ValidationFailedError(f"endpoints: never seen: {', '.join(map(repr, unknown))}")
+        id_ = queries.add_campaign(
+            connection,
+            name=new.name,
+            firmware_id=new.firmware,
+            rules=Jsonb(asdict(new.rules)),
+            seed=new.seed,
+            starts_at=new.starts_at,
+            ends_at=new.ends_at,
+            requested_by=by,
+        )
+        queries.add_targets(
+            connection,
+            campaign_id=id_,
+            seed=new.seed,
+            names=names,
+            model=new.model or package.model,
+            from_versions=None if new.from_versions is None else list(new.from_versions),
+        )
+        targets = sum(wave.targets for wave in _waves(connection, id_))
+        if targets == 0:
+            raise ValidationFailedError("no device fits: look at endpoints, model and from_versions")
+        bounds = list(itertools.accumulate(wave_sizes(new.waves, targets)))[:-1]
+        if bounds:
+            queries.spread_targets(connection, campaign_id=id_, bounds=bounds, first=bounds[0])
+        queries.note_campaign_step(connection, id=id_, by=by, words=f"planned for {targets} devices")
+        return _campaign(connection, id_)
+
+    return transaction(pool, work)
+
+
+def show_campaign(pool: ConnectionPool, id_: int) -> Campaign:
+    """Return a campaign with how far it is; raise NotFoundError."""
+    return transaction(pool, lambda current: _campaign(current.connection, id_))
+
+
+def list_campaigns(pool: ConnectionPool, cursor: int | None, limit: int) -> list[CampaignRow]:
+    """Return up to `limit` campaigns, the newest first, with ids below `cursor`."""
+    return transaction(pool, lambda current: _rows(current.connection, None, cursor, limit))
+
+
+def list_targets(
+    pool: ConnectionPool, id_: int, state: str | None, cursor: int | None, limit: int
+) -> list[Target]:
+    """Return up to `limit` devices of a campaign by their place, after the cursor; raise NotFoundError."""
+
+    def work(current: Transaction) -> list[Target]:
+        _row(current.connection, id_)
+        return send_for(
+            Target,
+            current.connection,
+            queries.targets_of_campaign,
+            id=id_,
+            state=state,
+            cursor=cursor,
+            limit=limit,
+        ).fetchall()
+
+    return transaction(pool, work)
+
+
+def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool = False) -> Campaign:
+    """Do what a person asks for; raise NotFoundError, or ConflictError where that is not possible.
+
+    `hard`: of a cancel, updates that are open are cancelled, too, as long as no device was told to install.
+    """
+
+    def work(current: Transaction) -> Campaign:
+        connection = current.connection
+        status = queries.lock_campaign(connection, id=id_)
+        if status is None:
+            raise NotFoundError(f"there is no campaign {id_}")
+        possible, leads_to = ALLOWED[action]
+        if status not in possible:
+            raise ConflictError(
+                f"campaign {id_} is {status}; {action} is possible where it is {', '.join(sorted(possible))}"
+            )
+        row = _row(connection, id_)
+        words, opens = _DONE[action], action is Action.START
+        if action is Action.NEXT_WAVE:
+            waves = _waves(connection, id_)
+            if row.wave >= len(waves):
+                raise ConflictError(f"wave {row.wave} of campaign {id_} is the last one")
+            row, opens = row._replace(wave=row.wave + 1), True
+            words = f"wave {row.wave} was opened"
+        elif action is Action.START:
+            queries.supersede_older(connection, campaign_id=id_)
+        elif action in (Action.RESUME, Action.RETRY):
+            queries.count_failures_anew(connection, id=id_)
+        if action is Action.RETRY:
+            words = f"{queries.begin_failed_again(connection, id=id_)} that failed begin again"
+        if action is Action.CANCEL and hard:
+            taken_back = queries.cancel_open_of_campaign(
+                connection, id=id_, cancelled_by=by, not_taken_back=[str(state) for state in NOT_TAKEN_BACK]
+            )
+            words = f"cancelled with {taken_back} updates that were open"
+        _move(connection, row, leads_to, words, by, opens=opens)
+        return _campaign(connection, id_)
+
+    return transaction(pool, work)
+
+
+_DONE: Final = {
+    Action.START: "started",
+    Action.PAUSE: "paused",
+    Action.RESUME: "resumed",
+    Action.CANCEL: "cancelled; updates that are open go on",
+    Action.RETRY: "",
+    Action.NEXT_WAVE: "",
+}
+
+
+def take_campaigns_on(pool: ConnectionPool) -> int:
+    """Let each running campaign do what its counts say; return how many updates were started.
+
+    Each is a transaction of its own; the row of a campaign is locked, so that a person's pause and a start of
+    updates never meet.
+    """
+    running = transaction(pool, lambda current: list(queries.running_campaigns(current.connection)))
+    return sum(transaction(pool, partial(_take_on, id_)) for (id_,) in running)
+
+
+def _take_on(id_: int, current: Transaction) -> int:
+    connection = current.connection
+    if queries.lock_campaign(connection, id=id_) != Status.RUNNING:
+        return 0
+    row = _row(connection, id_)
+    move = decide(row.its_rules, _progress(connection, row))
+    if move is None:
+        return 0
+    if move.words is not None or move.wave_succeeds:
+        _move(
+            connection,
+            row._replace(wave=move.wave),
+            move.status,
+            move.words,
+            None,
+            opens=move.wave != row.wave,
+            succeeds=move.wave_succeeds,
+        )
+    if not move.start:
+        return 0
+    tokens = [secrets.token_urlsafe(TOKEN_BYTES) for _ in range(move.start)]
+    return int(queries.start_targets(connection, id=id_, wave=move.wave, tokens=tokens))
+
+
+def _move(
+    connection: Connection,
+    row: CampaignRow,
+    status: Status,
+    words: str | None,
+    by: str | None,
+    *,
+    opens: bool,
+    succeeds: bool = False,
+) -> None:
+    queries.move_campaign(
+        connection,
+        id=row.id,
+        status=str(status),
+        words=words,
+        wave=row.wave,
+        wave_opens=opens,
+        wave_succeeds=succeeds,
+    )
+    if words is not None:
+        queries.note_campaign_step(connection, id=row.id, by=by, words=words)
+
+
+def _progress(connection: Connection, row: CampaignRow) -> Progress:
+    succeeded, failures = _ends(connection, row.id)
+    return Progress(
+        status=Status(row.status),
+        wave=row.wave,
+        wave_opened_at=row.wave_opened_at,
+        wave_succeeded_at=row.wave_succeeded_at,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        now=row.now,
+        waves=_waves(connection, row.id),
+        started_lately=row.started_lately,
+        counted_succeeded=succeeded,
+        counted_failed=sum(failures.values()),
+        failures=failures,
+    )
+
+
+def _ends(connection: Connection, id_: int) -> tuple[int, dict[str, int]]:
+    """Return how many updates succeeded, and how many failed by their kind."""
+    succeeded, failures = 0, dict[str, int]()
+    for state, failure, count in queries.ends_of_campaign(connection, id=id_):
+        if state == "FAILED":
+            failures[failure or "unknown"] = count
+        else:
+            succeeded += count
+    return succeeded, failures
+
+
+def _campaign(connection: Connection, id_: int) -> Campaign:
+    _, failures = _ends(connection, id_)
+    steps = send_for(CampaignStep, connection, queries.steps_of_campaign, id=id_).fetchall()
+    return Campaign(_row(connection, id_), _waves(connection, id_), failures, steps)
+
+
+def _waves(connection: Connection, id_: int) -> list[Wave]:
+    """Return its waves in order; one that has no device left is there, too."""
+    found = {
+        wave.wave: wave for wave in send_for(Wave, connection, queries.waves_of_campaign, id=id_).fetchall()
+    }
+    return [found.get(wave, Wave(wave, 0, 0, 0, 0, 0)) for wave in range(1, max(found, default=0) + 1)]
+
+
+def _row(connection: Connection, id_: int) -> CampaignRow:
+    found = _rows(connection, id_, None, 1)
+    if not found:
+        raise NotFoundError(f"there is no campaign {id_}")
+    return found[0]
+
+
+def _rows(connection: Connection, id_: int | None, cursor: int | None, limit: int) -> list[CampaignRow]:
+    return send_for(CampaignRow, connection, queries.campaigns, id=id_, cursor=cursor, limit=limit).fetchall()

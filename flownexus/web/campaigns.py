@@ -1,0 +1,90 @@
+"""Campaigns, as REST: one package for many devices, in waves.
+
+POST /v1/campaigns                {"name", "firmware", "endpoints"?, "model"?, "from_versions"?, "waves"?,
+                                  "starts_at"?, "ends_at"?, "seed"?} and the rules that
+                                  flownexus.campaigns.plan has: 201 with the plan, not started yet
+GET  /v1/campaigns                ?limit=50&cursor=: {"campaigns": [...], "next"}, the newest first
+GET  /v1/campaigns/<id>           its waves with how far they are, its failures by kind, its steps
+GET  /v1/campaigns/<id>/targets   ?state=&limit=50&cursor=: {"targets": [...], "next"}: its devices
+POST /v1/campaigns/<id>/<action>  start, pause, resume, cancel (?hard=true: open updates, too), retry or
+                                  next-wave: the campaign; 409 where that is not possible
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Final
+
+from flask import Blueprint, Flask, request
+
+from flownexus.campaigns.plan import parse_campaign
+from flownexus.campaigns.progress import Action
+from flownexus.errors import NotFoundError, ValidationFailedError
+from flownexus.firmware.update import State
+from flownexus.store.campaign import act, create_campaign, list_campaigns, list_targets, show_campaign
+from flownexus.store.pool import Pool
+from flownexus.web import paging
+from flownexus.web.body import json_body
+from flownexus.web.flask import caller
+from flownexus.web.guard import Scope
+from flownexus.web.problem import Response
+
+MAX_ID: Final = 2**63 - 1
+MAX_PLACE: Final = 2**31 - 1
+STATES: Final = (*State, "WAITING_TO_BEGIN", "LEFT_OUT")
+
+
+def add_campaigns(app: Flask, pool: Pool) -> None:
+    """Add these routes to a function's app."""
+    routes = Blueprint("campaigns", __name__, url_prefix="/v1/campaigns")
+
+    @routes.post("", scope=Scope.OPERATE)
+    def plan() -> Response:
+        new = parse_campaign(json_body(), secrets.randbelow(MAX_PLACE))
+        return create_campaign(pool, new, caller().name).as_json(), 201, {}
+
+    @routes.get("", scope=Scope.READ)
+    def campaigns() -> dict[str, Any]:
+        limit, cursor = paging.limit(), paging.number("cursor", MAX_ID)
+        found = list_campaigns(pool, cursor, limit + 1)
+        return {
+            "campaigns": [campaign.as_json() for campaign in found[:limit]],
+            "next": found[limit - 1].id if len(found) > limit else None,
+        }
+
+    @routes.get("/<int:id_>", scope=Scope.READ)
+    def campaign(id_: int) -> dict[str, Any]:
+        return show_campaign(pool, _known(id_)).as_json()
+
+    @routes.get("/<int:id_>/targets", scope=Scope.READ)
+    def targets(id_: int) -> dict[str, Any]:
+        limit, cursor = paging.limit(), paging.number("cursor", MAX_PLACE)
+        found = list_targets(pool, _known(id_), _state(), cursor, limit + 1)
+        return {
+            "targets": [target._asdict() for target in found[:limit]],
+            "next": found[limit - 1].place if len(found) > limit else None,
+        }
+
+    @routes.post("/<int:id_>/<action>", scope=Scope.OPERATE)
+    def act_(id_: int, action: str) -> dict[str, Any]:
+        if action not in list(Action):
+            raise NotFoundError(f"a campaign has the actions {', '.join(Action)}, and no {action!r}")
+        hard = request.args.get("hard", "false")
+        if hard not in ("true", "false"):
+            raise ValidationFailedError("hard: true, to cancel updates that are open, too, or false")
+        return act(pool, _known(id_), Action(action), caller().name, hard=hard == "true").as_json()
+
+    app.register_blueprint(routes)
+
+
+def _known(id_: int) -> int:
+    if id_ > MAX_ID:
+        raise NotFoundError(f"there is no campaign {id_}")
+    return id_
+
+
+def _state() -> str | None:
+    text = request.args.get("state")
+    if text is not None and text not in STATES:
+        raise ValidationFailedError(f"state: one of {', '.join(STATES)}")
+    return text

@@ -1,0 +1,484 @@
+"""An update's next step, from what its device and its operations told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flownexus.firmware.update import (
+    CANCEL,
+    ENDED,
+    INSTALL,
+    MAX_TRIES,
+    PACKAGE_URI,
+    Failure,
+    Patience,
+    State,
+    Step,
+    Terms,
+    Update,
+    decide,
+    reads,
+)
+from flownexus.lwm2m.path import Path
+from flownexus.operations.catalogue import Execute, Read, Write
+
+NOW = datetime(2026, 11, 22, 13, 27, 27, tzinfo=UTC)
+TERMS = Terms({"http": "http://fw.example/{token}", "coap": "coap://fw.example/{token}"})
+EMPTY: dict[str, Any] = dict.fromkeys(Update._fields)
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def update(state: State, **more: Any) -> Update:
+    """Return an update whose state began a minute ago, of a device that is registered."""
+    return Update(
+        **EMPTY
+        | {"id": 7, "endpoint": "sim-0001", "state": str(state), "since": ago(60), "created_at": ago(300)}
+        | {"tries": 1, "token": "t" * 24, "asks": 0, "registration_seen": "r1", "registration_id": "r1"}
+        | {"now": NOW, "version": "2.0.1", "success": "version", "version_path": "/3/0/3", "retired": False}
+        | {"registered": True}
+        | more
+    )
+
+
+def command(path: Path, status: str = "CONFIRMED", sent: float = 30, **more: Any) -> dict[str, Any]:
+    """Return the columns of a command that was sent so many seconds ago and answered a second later."""
+    return {
+        "command": 3,
+        "command_path": str(path),
+        "command_status": status,
+        "command_sent_at": ago(sent),
+        "command_ended_at": ago(sent - 1) if status in ("CONFIRMED", "FAILED", "CANCELLED") else None,
+        **more,
+    }
+
+
+def asked(state: str = "CONFIRMED", version: str = "CONFIRMED", **more: Any) -> dict[str, Any]:
+    return {
+        "state_ask": 1,
+        "state_ask_status": state,
+        "version_ask": 2,
+        "version_ask_status": version,
+        **more,
+    }
+
+
+def told(state: int | None = None, result: int | None = None, since: float = 1) -> dict[str, Any]:
+    """Return what the device told so many seconds ago."""
+    columns: dict[str, Any] = {}
+    if state is not None:
+        columns |= {"device_state": state, "device_state_at": ago(since)}
+    if result is not None:
+        columns |= {"result": result, "result_at": ago(since)}
+    return columns
+
+
+def reports(version: str, since: float = 1) -> dict[str, Any]:
+    return {"device_version": version, "device_version_at": ago(since)}
+
+
+def step(of: Update, terms: Terms = TERMS) -> Step:
+    found = decide(of, terms)
+    assert found is not None
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Up to the download
+
+
+def test_a_new_one_asks_the_device_for_its_object_and_its_version() -> None:
+    new = update(State.QUEUED)
+    assert step(new).asks
+    assert step(new).state is State.ASKING
+    assert reads(new) == (Read(path=Path(5, 0)), Read(path=Path(3, 0, 3)))
+    assert reads(update(State.QUEUED, success="result")) == (Read(path=Path(5, 0)),)
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "SENDING"])
+def test_a_device_that_sleeps_is_waited_for(status: str) -> None:
+    assert decide(update(State.ASKING, **asked(version=status)), TERMS) is None
+
+
+def test_who_has_the_version_already_is_skipped() -> None:
+    found = step(update(State.ASKING, **asked(), **told(0), **reports("2.0.1")))
+    assert (found.state, found.words) == (State.SKIPPED, "the device already has version 2.0.1")
+
+
+@pytest.mark.parametrize("version", ["2.0.10", "2.0.1 ", "v2.0.1", "2.0", None])
+def test_a_version_is_compared_as_exact_text(version: str | None) -> None:
+    found = step(update(State.ASKING, **asked(), **told(0), device_version=version))
+    assert found.state is State.OFFERING
+
+
+def test_an_idle_device_is_written_the_uri_with_the_token_of_this_update() -> None:
+    found = step(update(State.ASKING, tries=0, **asked(), **told(0), protocols=[2, 0]))
+    assert found.command == Write(
+        path=PACKAGE_URI, value={"type": "STRING", "value": "http://fw.example/" + "t" * 24}
+    )
+    assert found.is_try
+
+
+@pytest.mark.parametrize(
+    ("protocols", "link"),
+    [
+        (None, "coap"),
+        ([0], "coap"),
+        ([3, 2, 0], "http"),
+        ([0, 1, 2, 3, 4], "http"),
+    ],
+)
+def test_the_way_is_the_best_of_those_that_the_device_takes(protocols: list[int] | None, link: str) -> None:
+    found = step(update(State.ASKING, **asked(), **told(0), protocols=protocols))
+    assert isinstance(found.command, Write)
+    assert found.command.value["value"].startswith(f"{link}://")
+
+
+def test_a_uri_of_the_package_s_own_is_written_as_it_is() -> None:
+    found = step(update(State.ASKING, **asked(), **told(0), protocols=[4], uri="/binaries/{token}"))
+    assert isinstance(found.command, Write)
+    assert found.command.value["value"] == "/binaries/" + "t" * 24
+
+
+@pytest.mark.parametrize(
+    ("columns", "failure", "words"),
+    [
+        ({"protocols": [1, 4]}, Failure.UNSUPPORTED_PROTOCOL, "served by http, coap; the device takes coaps"),
+        ({"delivery": 1}, Failure.PUSH_ONLY, "by push only"),
+        ({"retired": True}, Failure.RETIRED, "was retired"),
+    ],
+)
+def test_what_cannot_be_served_is_not_offered(columns: dict[str, Any], failure: Failure, words: str) -> None:
+    found = step(update(State.ASKING, **asked(), **told(0), **columns))
+    assert (found.state, found.failure, found.command) == (State.FAILED, failure, None)
+    assert words in str(found.words)
+
+
+@pytest.mark.parametrize("state", [1, 2])
+def test_a_package_of_before_is_forgotten_first(state: int) -> None:
+    found = step(update(State.ASKING, **asked(), **told(state)))
+    assert found.state is State.RESETTING
+    assert found.command == Write(path=PACKAGE_URI, value={"type": "STRING", "value": ""})
+    after = update(State.RESETTING, **command(PACKAGE_URI), **told(2, since=100))
+    assert step(after).state is State.OFFERING
+
+
+def test_a_device_without_the_object_fails_at_once() -> None:
+    found = step(update(State.ASKING, **asked("FAILED", state_ask_answer="NOT_FOUND(404)")))
+    assert (found.state, found.failure) == (State.FAILED, Failure.NO_FIRMWARE_OBJECT)
+
+
+def test_a_device_without_the_version_s_resource_is_told_how_to_go_on() -> None:
+    found = step(update(State.ASKING, **asked(version="FAILED", version_ask_answer="NOT_FOUND(404)")))
+    assert (found.state, found.failure) == (State.FAILED, Failure.NO_VERSION)
+    assert "success=result" in str(found.words)
+
+
+def test_who_never_says_where_it_stands_is_tried_three_times_too() -> None:
+    silent = asked("FAILED", state_ask_reason="no answer")
+    first = step(update(State.ASKING, tries=0, **silent))
+    assert (first.state, first.is_try, first.wait) == (State.WAITING, True, 600)
+    assert step(update(State.ASKING, tries=1, **silent)).wait == 1200
+    last = step(update(State.ASKING, tries=2, **silent))
+    assert (last.state, last.failure) == (State.FAILED, Failure.NO_ANSWER)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The download
+
+
+def test_who_has_confirmed_the_uri_downloads() -> None:
+    assert step(update(State.OFFERING, **command(PACKAGE_URI))).state is State.DOWNLOADING
+
+
+def test_who_downloads_although_its_answer_was_lost_downloads() -> None:
+    lost = command(PACKAGE_URI, "QUEUED")
+    assert decide(update(State.OFFERING, **lost), TERMS) is None
+    assert step(update(State.OFFERING, **lost, **told(1))).state is State.DOWNLOADING
+
+
+def test_a_uri_that_is_refused_is_told_with_the_answer() -> None:
+    refused = command(PACKAGE_URI, "FAILED", command_verdict="refused", command_reason="4.05")
+    found = step(update(State.OFFERING, **refused))
+    assert (found.state, found.failure) == (State.WAITING, Failure.REFUSED)
+    assert str(found.words).startswith("the device refuses the package's URI: 4.05")
+
+
+def test_what_was_told_before_the_command_does_not_count() -> None:
+    """A device that failed before still shows that result when the URI is written."""
+    stale = told(2, 9, since=31)
+    assert decide(update(State.DOWNLOADING, **command(PACKAGE_URI, sent=20), **stale), TERMS) is None
+
+
+def test_a_registration_in_the_middle_is_no_failure() -> None:
+    """The device is asked, and goes on downloading."""
+    anew = update(State.DOWNLOADING, **command(PACKAGE_URI), **told(1), registration_id="r2")
+    assert step(anew) == Step(State.DOWNLOADING, asks=True)
+    answered = anew._replace(registration_seen="r2")
+    assert decide(answered, TERMS) is None
+
+
+def test_a_downloaded_package_is_installed() -> None:
+    found = step(update(State.DOWNLOADING, **command(PACKAGE_URI), **told(2, 0)))
+    assert (found.state, found.command) == (State.INSTALLING, Execute(path=INSTALL))
+
+
+@pytest.mark.parametrize("result", [2, 3, 4, 8])
+def test_a_result_that_may_pass_is_tried_again_with_a_growing_delay(result: int) -> None:
+    failed = {**command(PACKAGE_URI), **told(0, result)}
+    for tries, wait in ((1, 600), (2, 1200)):
+        found = step(update(State.DOWNLOADING, tries=tries, **failed))
+        assert (found.state, found.wait) == (State.WAITING, wait)
+        assert f"(result {result})" in str(found.words)
+    last = step(update(State.DOWNLOADING, tries=MAX_TRIES, **failed))
+    assert last.state is State.FAILED
+    assert str(last.words).endswith("given up after 3 tries")
+
+
+@pytest.mark.parametrize(
+    ("result", "failure"),
+    [
+        (5, Failure.BAD_CHECKSUM),
+        (6, Failure.UNSUPPORTED_PACKAGE),
+        (7, Failure.INVALID_URI),
+        (9, Failure.UNSUPPORTED_PROTOCOL),
+        (10, Failure.GIVEN_UP),
+        (77, Failure.GIVEN_UP),
+    ],
+)
+def test_a_result_that_stays_ends_it(result: int, failure: Failure) -> None:
+    found = step(update(State.DOWNLOADING, **command(PACKAGE_URI), **told(0, result)))
+    assert (found.state, found.failure) == (State.FAILED, failure)
+
+
+def test_who_restarts_while_it_downloads_is_offered_the_package_again() -> None:
+    found = step(update(State.DOWNLOADING, **command(PACKAGE_URI), **told(0, 0)))
+    assert (found.state, found.failure) == (State.WAITING, Failure.DOWNLOAD_GONE)
+
+
+def test_who_is_idle_just_after_the_uri_may_begin_yet() -> None:
+    just = update(State.DOWNLOADING, **command(PACKAGE_URI, sent=5), **told(0, 0, since=1))
+    assert decide(just, TERMS) is None
+
+
+def test_a_silent_device_is_asked_ever_more_seldom() -> None:
+    for asks, silence in ((0, 30), (1, 60), (4, 480), (9, 960)):
+        of = {**command(PACKAGE_URI, sent=2000), "asks": asks, "since": ago(silence - 1)}
+        assert decide(update(State.DOWNLOADING, **of), TERMS) is None
+        assert step(update(State.DOWNLOADING, **of | {"since": ago(silence)})).asks
+
+
+def test_blocks_that_are_served_are_a_sign_of_life() -> None:
+    of = update(State.DOWNLOADING, **command(PACKAGE_URI, sent=500), since=ago(500))
+    assert step(of).asks
+    assert decide(of._replace(served_at=ago(5)), TERMS) is None
+
+
+def test_only_one_question_is_open() -> None:
+    of = update(State.DOWNLOADING, **command(PACKAGE_URI, sent=500), since=ago(500))
+    assert decide(of._replace(state_ask=1, state_ask_status="QUEUED"), TERMS) is None
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The install
+
+
+def test_it_waits_until_a_sleeper_is_told_to_install() -> None:
+    waits = {"command": 3, "command_path": str(INSTALL), "command_status": "QUEUED"}
+    assert decide(update(State.INSTALLING, registration_id="r2", **waits), TERMS) is None
+
+
+@pytest.mark.parametrize("more", [told(0, 1), told(0, 0), told(0), {}])
+def test_the_new_version_is_success_whatever_the_result(more: dict[str, Any]) -> None:
+    """Zephyr's client reports 0/0 after its restart."""
+    found = step(update(State.INSTALLING, **command(INSTALL), **reports("2.0.1"), **more))
+    assert found.state is State.CONFIRMED
+
+
+def test_success_alone_is_not_believed() -> None:
+    found = step(update(State.INSTALLING, **command(INSTALL), **told(0, 1), **reports("1.0.0")))
+    assert (found.state, found.asks) == (State.RETURNED, True)
+
+
+def test_success_is_believed_of_devices_that_report_no_version() -> None:
+    found = step(update(State.INSTALLING, **command(INSTALL), **told(0, 1), success="result"))
+    assert found.state is State.CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("result", "failure", "words"),
+    [
+        (
+            0,
+            Failure.ROLLED_BACK,
+            "version 1.0.0, not 2.0.1, and tells no result: it rolled back, or never booted",
+        ),
+        (1, Failure.WRONG_VERSION, "reports success (result 1), and version 1.0.0, not 2.0.1"),
+    ],
+)
+def test_who_is_back_with_the_old_version_has_a_grace(result: int, failure: Failure, words: str) -> None:
+    back = {**command(INSTALL, sent=200), **told(0, result), **reports("1.0.0")}
+    assert decide(update(State.RETURNED, since=ago(119), **back), TERMS) is None
+    found = step(update(State.RETURNED, since=ago(120), **back))
+    assert (found.state, found.failure) == (State.FAILED, failure)
+    assert words in str(found.words)
+
+
+def test_an_old_version_told_before_it_was_back_does_not_condemn_it() -> None:
+    back = {**command(INSTALL, sent=400), **told(0, 1, since=350), **reports("1.0.0", since=350)}
+    assert step(update(State.RETURNED, since=ago(300), **back)).asks
+
+
+def test_who_comes_back_with_the_new_version_within_the_grace_is_done() -> None:
+    back = {**command(INSTALL, sent=200), **told(0, 1), **reports("2.0.1")}
+    assert step(update(State.RETURNED, since=ago(100), **back)).state is State.CONFIRMED
+
+
+def test_a_failed_install_is_tried_again_from_the_start() -> None:
+    found = step(update(State.INSTALLING, **command(INSTALL), **told(2, 8)))
+    assert (found.state, found.failure) == (State.WAITING, Failure.INSTALL_FAILED)
+
+
+def test_a_device_may_defer_and_install_later() -> None:
+    deferred = {**command(INSTALL), **told(2, 11)}
+    found = step(update(State.INSTALLING, **deferred))
+    assert (found.state, found.failure) == (State.DEFERRED, None)
+    assert decide(update(State.DEFERRED, **deferred), TERMS) is None
+    assert step(update(State.DEFERRED, **command(INSTALL), **told(3, 0))).state is State.INSTALLING
+    assert step(update(State.DEFERRED, **deferred, **reports("2.0.1"))).state is State.CONFIRMED
+
+
+def test_an_install_that_nobody_knows_to_have_been_told_is_told_again_where_it_has_not_begun() -> None:
+    lost = command(INSTALL, "FAILED", command_verdict="unknown")
+    assert decide(update(State.INSTALLING, **lost, **told(2, since=29.5)), TERMS) is None
+    found = step(update(State.INSTALLING, **lost, **told(2)))
+    assert (found.state, found.command, found.is_try) == (State.INSTALLING, Execute(path=INSTALL), True)
+    assert decide(update(State.INSTALLING, **lost, **told(3)), TERMS) is None
+
+
+def test_who_restarts_before_it_has_installed_is_told_again_three_times_at_most() -> None:
+    back = {**command(INSTALL), **told(2, 0)}
+    assert decide(update(State.INSTALLING, **command(INSTALL, sent=4), **told(2, 0)), TERMS) is None
+    found = step(update(State.INSTALLING, **back))
+    assert (found.state, found.command) == (State.INSTALLING, Execute(path=INSTALL))
+    last = step(update(State.INSTALLING, tries=3, **back))
+    assert (last.state, last.failure) == (State.FAILED, Failure.INSTALL_FAILED)
+
+
+def test_a_device_that_refuses_to_install_is_told_of() -> None:
+    refused = command(INSTALL, "FAILED", command_verdict="refused", command_reason="METHOD_NOT_ALLOWED(405)")
+    found = step(update(State.INSTALLING, **refused))
+    assert (found.failure, "to install: METHOD_NOT_ALLOWED" in str(found.words)) == (Failure.REFUSED, True)
+
+
+def test_who_never_returns_fails_once_its_registration_is_over_for_long() -> None:
+    gone = {**command(INSTALL, sent=4000), "since": ago(4001), "asks": 9}
+    assert step(update(State.INSTALLING, **gone)).asks  # registered: a sleeper may come yet
+    found = step(update(State.INSTALLING, **gone, registered=False))
+    assert (found.state, found.failure) == (State.FAILED, Failure.NO_RETURN)
+
+
+def test_who_installs_by_itself_is_followed() -> None:
+    offered = command(PACKAGE_URI)
+    found = step(update(State.DOWNLOADING, **offered, **told(3)))
+    assert (found.state, found.command) == (State.INSTALLING, None)
+    assert step(update(State.INSTALLING, **offered, **told(0, 1))).state is State.RETURNED
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The end of patience, and of its user's
+
+
+def test_nothing_goes_on_for_ever() -> None:
+    for state in set(State) - ENDED - {State.CANCELLING}:
+        found = step(update(state, created_at=ago(7 * 86400)))
+        assert (found.state, found.failure) == (State.FAILED, Failure.TIMED_OUT)
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.ASKING, State.WAITING])
+def test_what_no_device_knows_of_is_cancelled_at_once(state: State) -> None:
+    found = step(update(state, cancelled_by="ann", **command(PACKAGE_URI)))
+    assert (found.state, found.words) == (State.CANCELLED, "cancelled by ann")
+
+
+def test_a_device_is_told_to_forget_it_one_way_or_the_other() -> None:
+    found = step(update(State.DOWNLOADING, cancelled_by="ann", **command(PACKAGE_URI)))
+    assert (found.state, found.command) == (State.CANCELLING, Execute(path=CANCEL, repeatable=True))
+    refused = command(CANCEL, "FAILED", command_verdict="refused", cancelled_by="ann")
+    found = step(update(State.CANCELLING, **refused))
+    assert found.command == Write(path=PACKAGE_URI, value={"type": "STRING", "value": ""})
+    assert step(update(State.CANCELLING, cancelled_by="ann", **command(PACKAGE_URI))).state is State.CANCELLED
+
+
+@pytest.mark.parametrize("state", [State.INSTALLING, State.RETURNED])
+def test_who_installs_goes_on(state: State) -> None:
+    found = step(update(state, cancelled_by="ann", **command(INSTALL), **reports("2.0.1")))
+    assert found.state is State.CONFIRMED
+
+
+@pytest.mark.parametrize("state", sorted(ENDED))
+def test_what_has_ended_takes_no_step(state: State) -> None:
+    assert decide(update(state, cancelled_by="ann"), TERMS) is None
+
+
+TIMES = st.none() | st.floats(0, 500).map(ago)
+
+
+@given(
+    st.sampled_from(sorted(State)),
+    st.fixed_dictionaries(
+        {
+            "tries": st.integers(0, 3),
+            "device_state": st.none() | st.integers(0, 3),
+            "device_state_at": TIMES,
+            "result": st.none() | st.integers(0, 12),
+            "result_at": TIMES,
+            "device_version": st.sampled_from([None, "1.0.0", "2.0.1"]),
+            "device_version_at": TIMES,
+            "command": st.none() | st.just(3),
+            "command_path": st.sampled_from([None, str(INSTALL), str(PACKAGE_URI), str(CANCEL)]),
+            "command_status": st.sampled_from(
+                [None, "QUEUED", "SENDING", "CONFIRMED", "FAILED", "CANCELLED"]
+            ),
+            "command_verdict": st.sampled_from([None, "refused", "failed", "unknown"]),
+            "command_sent_at": TIMES,
+            "command_ended_at": TIMES,
+            "state_ask_status": st.sampled_from([None, "QUEUED", "CONFIRMED", "FAILED"]),
+            "version_ask_status": st.sampled_from([None, "QUEUED", "CONFIRMED", "FAILED"]),
+            "registered": st.booleans(),
+            "registration_id": st.sampled_from(["r1", "r2"]),
+            "cancelled_by": st.sampled_from([None, "ann"]),
+            "protocols": st.none() | st.lists(st.integers(0, 5)),
+            "since": st.floats(0, 500).map(ago),
+        }
+    ),
+)
+def test_whatever_comes_a_step_is_whole_and_tries_are_bounded(state: State, columns: dict[str, Any]) -> None:
+    of = update(state, **columns)
+    found = decide(of, TERMS)
+    if found is None:
+        return
+    if found.state is not state:
+        assert found.words
+    if found.state is State.FAILED:
+        assert found.failure
+    if found.state is State.WAITING:
+        assert found.wait
+        assert of.tries + found.is_try < MAX_TRIES
+    if found.state is State.CONFIRMED:
+        assert of.device_version == of.version
+    if found.state in ENDED:
+        assert (found.command, found.asks) == (None, False)
+
+
+def test_patience_is_a_setting() -> None:
+    hasty = Terms(TERMS.links, Patience(ask=1, grace=2, absence=3, retry=4, limit=1000))
+    found = step(update(State.DOWNLOADING, **command(PACKAGE_URI), **told(0, 4)), hasty)
+    assert (found.wait, "the next try comes in 4 seconds" in str(found.words)) == (4, True)
