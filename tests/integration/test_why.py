@@ -131,7 +131,7 @@ def test_it_waits_for_a_contact_after_no_answer(world: World) -> None:
 
 def test_too_many_are_unanswered(world: World) -> None:
     world.endpoint(NAME)
-    ids = [world.queue(path=f"/3/0/{number}") for number in range(4)]
+    ids = [world.queue(operation="read", path=f"/3/0/{number}") for number in range(4)]
     assert [attempt(world, NO_ANSWER) for _ in ids[:3]] == ids[:3]
     found = told(world, ids[3])
     assert (found.cause, found.fields["unanswered"]) == (Cause.TOO_MANY_UNANSWERED, 3)
@@ -158,7 +158,7 @@ def test_others_go_first(world: World) -> None:
     first, second = world.queue(), world.queue(path="/3/0/14")
     found = told(world, second)
     assert (found.cause, found.fields["operation"]) == (Cause.OTHERS_FIRST, first)
-    urgent = world.queue(path="/3/0/1", priority=500)
+    urgent = world.queue(operation="read", path="/3/0/1", priority=500)
     found = told(world, first)
     assert (found.cause, found.fields["operation"]) == (Cause.OTHERS_FIRST, urgent)
     assert "higher priority" in found.sentence
