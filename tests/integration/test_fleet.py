@@ -176,7 +176,7 @@ COMPARISONS = st.one_of(
         st.sampled_from(["<", "<=", ">", ">="]),
         st.one_of(
             st.sampled_from([timedelta(minutes=30), timedelta(hours=3), timedelta(days=30_000)]),
-            st.sampled_from([NOW, OLD, datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)]),
+            st.sampled_from([NOW, OLD, datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)]),
         ),
     ),
 )
