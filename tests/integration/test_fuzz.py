@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from flownexus.settings import Timeouts
 from flownexus.web.tokens import IssuedTokens
 from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import load_handler
@@ -30,6 +32,9 @@ from tests.fixtures.hints import Hints
 from tests.fixtures.world import World
 
 CASES = int(os.environ.get("FUZZ_CASES", "30"))
+RETENTION = timedelta(days=365)
+WAIT_S = 0.1
+"""Seconds that a stream of changes lasts, or an operation is waited for."""
 HEADERS = {"Authorization": "Bearer fuzz"}
 CHECKS = [
     not_a_server_error,
@@ -59,8 +64,12 @@ def app(request: pytest.FixtureRequest, world: World) -> Flask:
     for path in ("/3/0/9", "/3303/0/5700"):
         world.queue("sim-0001", "read", path)
     guard = guard_of("fuzz").with_issued(IssuedTokens(world.api_pool))
-    parts = {"operations": (Hints(),), "api": ()}[request.param]
-    app: Flask = load_handler(request.param).create_app(world.api_pool, *parts, guard)
+    create_app = load_handler(request.param).create_app
+    app: Flask
+    if request.param == "operations":
+        app = create_app(world.api_pool, Hints(), guard)
+    else:
+        app = create_app(world.api_pool, world.ingest_pool, RETENTION, Hints(), guard, Timeouts.of(WAIT_S))
     return app
 
 

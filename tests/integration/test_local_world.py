@@ -241,9 +241,10 @@ def test_a_function_that_cannot_start_is_named_with_the_end_of_its_log(home: Hom
     (home.folder / "secrets" / "flownexus-api-token").write_text("\n")
     done = home.run("up")
     assert done.returncode == 1
-    assert re.search(r"function (operations|api) ended \(exit status 1\)", done.stderr)
+    ended = re.search(r"function (operations|api) ended \(exit status 1\)", done.stderr)
+    assert ended
     assert "flownexus-api-token" in done.stderr
-    assert "operations-1.log" in done.stderr
+    assert f"{ended[1]}-1.log" in done.stderr
     assert home.processes() == set()
 
 

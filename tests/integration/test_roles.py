@@ -457,7 +457,6 @@ REFUSED = {
         "DELETE FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
-        "SELECT * FROM firmware",
         *(
             statement
             for statement in WRITES
