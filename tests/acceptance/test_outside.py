@@ -30,8 +30,15 @@ _PLACE = re.compile(r"<[^>]+>|\{[^}]+\}")
 INGRESS = REPOSITORY / "deploy" / "k3s" / "base" / "ingress.yaml"
 BELOW = ("", "/", "/v1/endpoints", "/v1/operations/1", "/_/health", "/_/ready", "/_/metrics", "/hook/off")
 LESHAN_S = ("/clients", "/clients/a/3/0", "/security/clients", "/event", "/set-aside", "/nowhere")
+DOWNLOADS = ("/", "/metrics", "/1", f"/{'a' * 40}", "/../secrets", "/%2e%2e/secrets")
+STRIPPED = {"leshan": "/leshan_api", "downloads": "/firmware"}
+"""What the Ingress takes off a path before it passes it on."""
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD")
 REFUSALS = {401, 404, 405, 501}
+CONSOLE = "/function/console"
+CONSOLE_S_REFUSALS = REFUSALS | {303, 403}
+"""The console has a login of its own: it sends on to it, and takes no form of a page that it has not sent."""
+SIGN_IN = ("GET", f"{CONSOLE}/sign-in")
 
 
 def routes_of_functions(start_of: Callable[[str], Start]) -> set[tuple[str, str]]:
@@ -68,8 +75,12 @@ def test_nothing_but_health_is_answered_to_who_shows_no_credential(
         path = _PLACE.sub("1", rule)
         for token in (None, "wrong"):
             answers[method, rule, token] = nexus.request(method, path, b"{}", token=token).status
-    open_ = {(method, rule) for (method, rule, _), status in answers.items() if status != 401}
-    assert open_ == {HEALTH}
+    open_ = {
+        (method, rule)
+        for (method, rule, _), status in answers.items()
+        if status not in (CONSOLE_S_REFUSALS if rule.startswith(CONSOLE) else {401})
+    }
+    assert open_ == {HEALTH, SIGN_IN}
     assert nexus.sql("SELECT count(*) FROM endpoint_operation") == operations
 
 
@@ -96,14 +107,19 @@ def opened() -> dict[str, str]:
 def test_no_path_that_is_open_to_the_outside_answers_without_a_credential(
     nexus: Nexus, headers: dict[str, str]
 ) -> None:
-    places = {"gateway": (nexus.world.ports.gateway, BELOW), "leshan": (nexus.world.ports.leshan, LESHAN_S)}
+    places = {
+        "gateway": (nexus.world.ports.gateway, BELOW),
+        "leshan": (nexus.world.ports.leshan, LESHAN_S),
+        "downloads": (nexus.world.ports.downloads, DOWNLOADS),
+    }
     asked = 0
     for path, service in opened().items():
         port, below = places[service]
         for rest in below:
             for method in METHODS:
-                url = path.removeprefix("/leshan_api") + rest if service == "leshan" else path + rest
+                url = path.removeprefix(STRIPPED.get(service, "")) + rest
                 status, text = web.request(port, method, url, headers=headers)
-                assert status in REFUSALS, f"{method} {url}: {status} {text}"
+                refusals = CONSOLE_S_REFUSALS if path == CONSOLE else REFUSALS
+                assert status in refusals, f"{method} {url}: {status} {text}"
                 asked += 1
     assert asked > 300

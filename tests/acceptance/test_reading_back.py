@@ -83,8 +83,10 @@ def test_a_write_by_path_is_confirmed_while_it_is_waited_for(nexus: Nexus) -> No
     )
     assert (answer.status, answer.json["status"]) == (200, "CONFIRMED"), answer
     assert nexus.control("still-0001")["values"]["/3/0/15"] == "Europe/Berlin"
+    none_such = nexus.request("POST", url, token=nexus.token("api"), headers={"Prefer": "wait=10"})
+    assert none_such.status == 422, none_such  # the model says that it cannot be executed
     refused = nexus.request(
-        "POST", f"{API}/endpoints/still-0001/3/0/15", token=nexus.token("api"), headers={"Prefer": "wait=10"}
+        "POST", f"{API}/endpoints/still-0001/3/7/4", token=nexus.token("api"), headers={"Prefer": "wait=10"}
     )
     assert (refused.status, refused.json["operation"]["status"]) == (409, "FAILED"), refused
     nexus.control("still-0002", "deregister")
