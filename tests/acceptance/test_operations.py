@@ -371,7 +371,7 @@ def test_an_operation_reaches_a_client_that_is_not_leshan_s(nexus: Nexus, start_
     nexus.await_idle(endpoint)
     read = nexus.await_status(nexus.queue(endpoint, "read", "/3303/1/5700"), "CONFIRMED")
     assert float(read["result"]["content"]["value"]) == 19.5
-    refused = nexus.await_status(nexus.write(endpoint, "/3303/1/5701", "Cel"), "FAILED")
+    refused = nexus.await_status(nexus.queue(endpoint, "read", "/3303/1/5601"), "FAILED")
     assert "4.04" in refused["reason"]
     nexus.await_status(nexus.queue(endpoint, "cancel-observe", "/3303/1/5700"), "CONFIRMED")
     assert device.observed() == set()
