@@ -78,12 +78,22 @@ def test_a_profile_that_changes_is_carried_out_at_two_hundred_devices_within_ten
     assert {nexus.control(name)["observations"] for name in names[:20]} == {len(wanted)}
 
 
+def fall_asleep(nexus: Nexus, endpoint: str) -> None:
+    """Wait until a sleeper has all that its profile has for it, and Leshan, too, takes it for asleep."""
+    nexus.control(endpoint, "update")
+    time.sleep(1)
+    nexus.await_idle(endpoint)
+
+    def asleep() -> bool:
+        known = [client["sleeping"] for client in nexus.world.clients() if client["endpoint"] == endpoint]
+        return known == [True] and nexus.state(endpoint) == "asleep"
+
+    wait_for(asleep, 20, "it asleep")
+
+
 def test_a_hundred_writes_to_a_sleeper_that_supersede_are_one_packet(nexus: Nexus) -> None:
     endpoint = "sleepy-0001"
-    nexus.control(endpoint, "update")  # what its profile has for it waits for that
-    nexus.await_idle(endpoint)
-    wait_for(lambda: nexus.state(endpoint) == "asleep", 15, "it asleep")
-    time.sleep(2.5)  # Leshan takes it for asleep, too
+    fall_asleep(nexus, endpoint)
     values = ({"type": "STRING", "value": f"Etc/GMT+{number}"} for number in range(100))
     ids = [nexus.queue(endpoint, "write", TIMEZONE, value=value, supersede=True) for value in values]
     nexus.control(endpoint, "update")
@@ -99,10 +109,7 @@ def test_a_hundred_writes_to_a_sleeper_that_supersede_are_one_packet(nexus: Nexu
 def test_an_expired_operation_is_never_sent(nexus: Nexus) -> None:
     """The clock is moved by its row: what was to expire in an hour has."""
     endpoint = "sleepy-0001"
-    nexus.control(endpoint, "update")  # what its profile has for it waits for that
-    nexus.await_idle(endpoint)
-    wait_for(lambda: nexus.state(endpoint) == "asleep", 15, "it asleep")
-    time.sleep(2.5)
+    fall_asleep(nexus, endpoint)
     before = len(nexus.requests(endpoint))
     id_ = nexus.queue(endpoint, "read", "/3/0/9", expires_in=3600)
     nexus.sql("UPDATE endpoint_operation SET expires_at = now() - interval '1 s' WHERE id = %s", id_)
