@@ -96,7 +96,7 @@ def site(programs: None) -> Objects:
 
 
 def test_all_of_it_is_built(site: Objects) -> None:
-    assert set(pods(site)) == {"postgres", "nats", "leshan", "connector", "grafana"}
+    assert set(pods(site)) == {"postgres", "nats", "leshan", "connector", "downloads", "grafana"}
     assert set(pods(built(K3S / "migrate"))) == {"migrate"}
     assert {namespace for _, namespace, _ in site} == {"", "flownexus", "openfaas", "openfaas-fn"}
     assert "Secret" not in {kind for kind, _, _ in site}
@@ -115,9 +115,9 @@ def test_the_images_get_their_registry_and_version(site: Objects) -> None:
         for spec in (*pods(site).values(), *pods(built(K3S / "migrate")).values())
         for container in spec["containers"]
     }
-    assert len(images) == 6
+    assert len(images) == 7
     [version] = {image.image.rpartition(":")[2] for image in STACK.values()}
-    for name in ("leshan", "connector", "migrate"):
+    for name in ("leshan", "connector", "downloads", "migrate"):
         assert f"localhost:5000/flownexus-{name}:{version}" in images
     assert not [image for image in images if not re.fullmatch(r"[\w.:-]+(/[\w-]+)+:\d+\.\d+[\w.-]*", image)]
 

@@ -143,7 +143,8 @@ def test_a_database_is_the_user_s_own_unless_a_world_s_env_file_named_it(tmp_pat
 
 def test_whatever_stack_yml_has_a_place_for_may_be_chosen() -> None:
     """OBSERVE_REFRESH was documented, and had no effect."""
-    places = set(re.findall(r"\$\{([A-Z_]+):-", Options(home=Path()).stack.read_text(encoding="utf-8")))
+    stack = Options(home=Path()).stack.read_text(encoding="utf-8")
+    places = set(re.findall(r"\$\{([A-Z_]+)(?::-|\})", stack))
     by_the_world = {"LONG_POLL_TIMEOUT", "EXEC_TIMEOUT", "LESHAN_URL", "NAME"}
     assert places - by_the_world == set(STACK_SETTINGS)
 
