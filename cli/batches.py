@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cli.client import API, OPERATIONS, Client, ClientError
-from cli.text import printable
+from cli.text import print_json, printable
 from cli.waiting import NOT_CONFIRMED, POLL_INTERVAL_S, STILL_OPEN
 from flownexus.operations.lifecycle import Status
 
@@ -48,7 +47,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
     """List batches, the newest first."""
     found = client.request("GET", f"{OPERATIONS}/batches?{urlencode({'limit': given.limit})}")["batches"]
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
     else:
         for batch in found:
             _print(batch)
@@ -85,7 +84,7 @@ def _follow(client: Client, batch: Any, given: argparse.Namespace) -> int:
         time.sleep(POLL_INTERVAL_S)
         batch = client.request("GET", f"{OPERATIONS}/batches/{batch['id']}")
     if given.json:
-        sys.stdout.write(json.dumps(batch) + "\n")
+        print_json(batch)
     if not given.wait:
         return 0
     if not batch["ended"]:

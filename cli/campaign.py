@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from urllib.parse import urlencode
 
 from cli.client import API, Client, ClientError
 from cli.firmware import package_id
-from cli.text import printable
+from cli.text import bar, print_json, printable
 from flownexus.campaigns.plan import DEFAULT_WAVES, Rules
 from flownexus.campaigns.progress import Action
 
@@ -106,7 +105,7 @@ def create(client: Client, given: argparse.Namespace) -> int:
         _print_plan(plan)
     if not given.yes and not _agrees(given):
         if given.json:
-            sys.stdout.write(json.dumps(plan) + "\n")
+            print_json(plan)
         sys.stderr.write(f"not started; to start it: flownexus campaign start {plan['id']}\n")
         return NOT_STARTED
     return _print(client.request("POST", f"{API}/campaigns/{plan['id']}/start"), given)
@@ -139,7 +138,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
     """List campaigns, the newest first."""
     found = client.pages(f"{API}/campaigns", "campaigns", {})
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
         return 0
     for each in found:
         sys.stdout.write(printable(_line(each)) + "\n")
@@ -153,7 +152,7 @@ def show(client: Client, given: argparse.Namespace) -> int:
     query = {"state": given.targets}
     found = client.pages(f"{API}/campaigns/{given.id}/targets", "targets", query)
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
         return 0
     for each in found:
         words = f"{each['endpoint']}  wave {each['wave']}  {each['state']}: {each['words'] or ''}"
@@ -170,16 +169,15 @@ def act(client: Client, given: argparse.Namespace) -> int:
 
 def _print(campaign: Any, given: argparse.Namespace) -> int:
     if given.json:
-        sys.stdout.write(json.dumps(campaign) + "\n")
+        print_json(campaign)
         return 0
     sys.stdout.write(printable(_line(campaign)) + "\n")
     for wave in campaign["waves"]:
         ended = wave["targets"] - wave["waiting"] - wave["open"]
         share = ended / wave["targets"] if wave["targets"] else 1.0
-        full = round(share * BAR)
         mark = "open" if wave["wave"] <= campaign["wave"] else "later"
         sys.stdout.write(
-            f"  wave {wave['wave']} ({mark}) [{'#' * full}{'.' * (BAR - full)}] "
+            f"  wave {wave['wave']} ({mark}) {bar(share, BAR)} "
             f"{ended} of {wave['targets']}: {wave['succeeded']} succeeded, {wave['failed']} failed, "
             f"{wave['open']} open, {wave['waiting']} waiting\n"
         )

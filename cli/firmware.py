@@ -13,15 +13,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from cli.client import API, Client, ClientError
-from cli.text import printable
+from cli.text import bar, print_json, printable
+from cli.waiting import NOT_CONFIRMED, STILL_OPEN
 from flownexus.firmware.package import CHUNK_BYTES, VERSION_PATH, Success
 from flownexus.firmware.update import ENDED
 
 POLL_INTERVAL_S: Final = 1.0
-NOT_CONFIRMED: Final = 3
-"""The exit status where an update ended otherwise than as CONFIRMED or SKIPPED."""
-STILL_OPEN: Final = 4
-"""The exit status where an update did not end while it was waited for."""
 BAR: Final = 24  # characters
 MAX_CHUNK_TRIES: Final = 5
 
@@ -137,7 +134,7 @@ def list_packages(client: Client, given: argparse.Namespace) -> int:
     """List packages, the newest first."""
     found = client.pages(f"{API}/firmware", "firmware", {})
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
         return 0
     for package in found:
         sys.stdout.write(printable(_package_line(package)) + "\n")
@@ -175,7 +172,7 @@ def package_id(client: Client, name: str) -> int:
 
 def _print_package(package: Any, given: argparse.Namespace) -> int:
     if given.json:
-        sys.stdout.write(json.dumps(package) + "\n")
+        print_json(package)
         return 0
     sys.stdout.write(printable(_package_line(package)) + "\n")
     rows = {
@@ -228,7 +225,7 @@ def list_updates(client: Client, given: argparse.Namespace) -> int:
     query |= {"open": "true"} if given.open else {}
     found = client.request("GET", f"{API}/updates?{urlencode(query)}")["updates"]
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
         return 0
     for each in found:
         sys.stdout.write(printable(_update_line(each)) + "\n")
@@ -293,8 +290,7 @@ def _bar(share: float, text: str, *, quiet: bool) -> None:
     """Draw a progress bar over the last one, on a terminal."""
     if quiet or not sys.stderr.isatty():
         return
-    full = round(share * BAR)
-    sys.stderr.write(f"\r\x1b[K[{'#' * full}{'.' * (BAR - full)}] {share:4.0%}  {printable(text)}")
+    sys.stderr.write(f"\r\x1b[K{bar(share, BAR)} {share:4.0%}  {printable(text)}")
     sys.stderr.write("\n" if share >= 1 else "")
     sys.stderr.flush()
 

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from cli import batches
 from cli.client import OPERATIONS, Client, ClientError
 from cli.numbers import shortest
-from cli.text import printable
+from cli.text import print_json, printable
 from cli.waiting import NOT_CONFIRMED, POLL_INTERVAL_S, STILL_OPEN
 from flownexus.errors import UnknownDataTypeError
 from flownexus.lwm2m.value import DataType
@@ -225,7 +225,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
     query = {"limit": given.limit, **({"endpoint": given.endpoint} if given.endpoint else {})}
     found = client.request("GET", f"{OPERATIONS}/?{urlencode(query)}")["operations"]
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
     else:
         for operation in found:
             _print(operation)
@@ -244,7 +244,7 @@ def _follow(client: Client, operation: Any, given: argparse.Namespace) -> int:
         time.sleep(POLL_INTERVAL_S)
         operation = client.request("GET", f"{OPERATIONS}/{operation['id']}")
     if given.json:
-        sys.stdout.write(json.dumps(operation) + "\n")
+        print_json(operation)
     if not given.wait or operation["status"] == "CONFIRMED":
         return 0
     if operation["status"] in ENDED:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from cli.client import API, Client, ClientError
 from cli.tags import matching
-from cli.text import printable
+from cli.text import print_json, printable
 
 _SET_BY_SERVER = ("name", "changed_by", "changed_at", "applies_to")
 """What `show` prints and `set` does not take."""
@@ -50,7 +50,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
     """List profiles in the order in which they are tried."""
     found = client.request("GET", f"{API}/profiles")["profiles"]
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
     else:
         for profile in found:
             sys.stdout.write(_line(profile))
@@ -89,7 +89,7 @@ def plan(client: Client, given: argparse.Namespace) -> int:
     """Say what is to be observed at a device, and what became of it."""
     found = client.request("GET", f"{API}/endpoints/{quote(given.endpoint, safe='')}/plan")
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
         return 0
     state = "" if found["registered"] else "; not registered"
     sys.stdout.write(printable(f"profile {found['profile'] or 'none'}{state}") + "\n")

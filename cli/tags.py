@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from cli.batches import described
 from cli.client import API, Client, ClientError
-from cli.text import printable
+from cli.text import print_json, printable
 
 
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -39,7 +39,7 @@ def tags(client: Client, given: argparse.Namespace) -> int:
         client.request("PUT", f"{path}/{quote(key, safe='')}", {"value": value})
     found = client.request("GET", path)["tags"]
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
     elif not found:
         sys.stderr.write("it has no tag\n")
     else:

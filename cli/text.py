@@ -24,6 +24,12 @@ def print_json(answer: Any) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
+def bar(share: float, characters: int) -> str:
+    """Draw how much is done, from 0 to 1, in so many characters between brackets."""
+    full = round(share * characters)
+    return f"[{'#' * full}{'.' * (characters - full)}]"
+
+
 def print_rows(rows: Sequence[Sequence[str]]) -> None:
     """Print rows in columns."""
     shown = [[printable(cell) for cell in row] for row in rows]

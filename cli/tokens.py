@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cli.client import API, Client, ClientError
-from cli.text import print_rows, printable, second
+from cli.text import print_json, print_rows, printable, second
 
 
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -49,7 +49,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
     """List tokens, the newest first."""
     found = client.pages(f"{API}/tokens", "tokens", {})
     if given.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        print_json(found)
         return 0
     if not found:
         sys.stderr.write("no token has been made yet; those of flownexus-api-token are not listed\n")
@@ -73,7 +73,7 @@ def revoke(client: Client, given: argparse.Namespace) -> int:
     """Revoke a token by its number or its name."""
     revoked = client.request("DELETE", f"{API}/tokens/{_id(client, given.token)}")
     if given.json:
-        sys.stdout.write(json.dumps(revoked) + "\n")
+        print_json(revoked)
     else:
         sys.stdout.write(f"token {revoked['id']}, {printable(revoked['name'])}: {_end(revoked)}\n")
     return 0

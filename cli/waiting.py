@@ -2,6 +2,6 @@
 
 POLL_INTERVAL_S = 0.5
 NOT_CONFIRMED = 3
-"""The exit status where an operation ended otherwise than as CONFIRMED."""
+"""The exit status where what was waited for, an operation or an update, ended and has not succeeded."""
 STILL_OPEN = 4
-"""The exit status where an operation did not end while it was waited for."""
+"""The exit status where it did not end while it was waited for."""

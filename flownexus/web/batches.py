@@ -13,27 +13,26 @@ Its operations are GET /?batch=<id>.
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from typing import Any
 
 from flask import Blueprint, Flask, request
 
-from flownexus.errors import NotFoundError
 from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.new_operation import parse_batch
-from flownexus.store.batch import Queued, cancel, create, list_newest, show
+from flownexus.store.batch import Batch, Queued, cancel, create, list_newest, show
 from flownexus.store.pool import Pool
 from flownexus.web import paging
+from flownexus.web.asked import MAX_ROW_ID
 from flownexus.web.body import json_body
 from flownexus.web.flask import caller
 from flownexus.web.guard import Scope
 from flownexus.web.idempotency import idempotency_key
 from flownexus.web.operation_queue import OPERATIONS_URL
+from flownexus.web.places import known_id
 from flownexus.web.problem import Response
 
 log = logging.getLogger(__name__)
-
-MAX_ID: Final = 2**63 - 1
 
 
 def add_batches(app: Flask, pool: Pool, publisher: Publisher, max_queued: int) -> None:
@@ -59,27 +58,18 @@ def add_batches(app: Flask, pool: Pool, publisher: Publisher, max_queued: int) -
 
     @routes.get("", scope=Scope.READ)
     def list_() -> dict[str, Any]:
-        limit, cursor = paging.limit(), paging.number("cursor", MAX_ID)
+        limit, cursor = paging.limit(), paging.number("cursor", MAX_ROW_ID)
         found = list_newest(pool, cursor, limit + 1)
-        return {
-            "batches": [batch.as_json() for batch in found[:limit]],
-            "next": found[limit - 1].id if len(found) > limit else None,
-        }
+        return paging.page("batches", found, limit, Batch.as_json)
 
     @routes.get("/<int:id_>", scope=Scope.READ)
     def get(id_: int) -> dict[str, Any]:
-        return show(pool, _known(id_)).as_json()
+        return show(pool, known_id(id_, "batch")).as_json()
 
     @routes.delete("/<int:id_>", scope=Scope.OPERATE)
     def delete(id_: int) -> dict[str, Any]:
-        cancelled = cancel(pool, _known(id_), caller().name)
+        cancelled = cancel(pool, known_id(id_, "batch"), caller().name)
         hint(cancelled)  # those behind them need not wait any more for what they waited for
         return cancelled.batch.as_json()
 
     app.register_blueprint(routes)
-
-
-def _known(id_: int) -> int:
-    if id_ > MAX_ID:
-        raise NotFoundError(f"there is no batch {id_}")
-    return id_

@@ -13,6 +13,7 @@ POST /v1/campaigns/<id>/<action>  start, pause, resume, cancel (?hard=true: open
 from __future__ import annotations
 
 import secrets
+from operator import attrgetter
 from typing import Any, Final
 
 from flask import Blueprint, Flask, request
@@ -21,15 +22,24 @@ from flownexus.campaigns.plan import parse_campaign
 from flownexus.campaigns.progress import Action
 from flownexus.errors import NotFoundError, ValidationFailedError
 from flownexus.firmware.update import State
-from flownexus.store.campaign import act, create_campaign, list_campaigns, list_targets, show_campaign
+from flownexus.store.campaign import (
+    CampaignRow,
+    Target,
+    act,
+    create_campaign,
+    list_campaigns,
+    list_targets,
+    show_campaign,
+)
 from flownexus.store.pool import Pool
 from flownexus.web import paging
+from flownexus.web.asked import MAX_ROW_ID
 from flownexus.web.body import json_body
 from flownexus.web.flask import caller
 from flownexus.web.guard import Scope
+from flownexus.web.places import known_id
 from flownexus.web.problem import Response
 
-MAX_ID: Final = 2**63 - 1
 MAX_PLACE: Final = 2**31 - 1
 STATES: Final = (*State, "WAITING_TO_BEGIN", "LEFT_OUT")
 
@@ -45,25 +55,21 @@ def add_campaigns(app: Flask, pool: Pool) -> None:
 
     @routes.get("", scope=Scope.READ)
     def campaigns() -> dict[str, Any]:
-        limit, cursor = paging.limit(), paging.number("cursor", MAX_ID)
+        limit, cursor = paging.limit(), paging.number("cursor", MAX_ROW_ID)
         found = list_campaigns(pool, cursor, limit + 1)
-        return {
-            "campaigns": [campaign.as_json() for campaign in found[:limit]],
-            "next": found[limit - 1].id if len(found) > limit else None,
-        }
+        return paging.page("campaigns", found, limit, CampaignRow.as_json)
 
     @routes.get("/<int:id_>", scope=Scope.READ)
     def campaign(id_: int) -> dict[str, Any]:
-        return show_campaign(pool, _known(id_)).as_json()
+        return show_campaign(pool, known_id(id_, "campaign")).as_json()
 
     @routes.get("/<int:id_>/targets", scope=Scope.READ)
     def targets(id_: int) -> dict[str, Any]:
         limit, cursor = paging.limit(), paging.number("cursor", MAX_PLACE)
-        found = list_targets(pool, _known(id_), _state(), cursor, limit + 1)
-        return {
-            "targets": [target._asdict() for target in found[:limit]],
-            "next": found[limit - 1].place if len(found) > limit else None,
-        }
+        found = list_targets(
+            pool, known_id(id_, "campaign"), paging.one_of("state", STATES), cursor, limit + 1
+        )
+        return paging.page("targets", found, limit, Target._asdict, attrgetter("place"))
 
     @routes.post("/<int:id_>/<action>", scope=Scope.OPERATE)
     def act_(id_: int, action: str) -> dict[str, Any]:
@@ -72,19 +78,7 @@ def add_campaigns(app: Flask, pool: Pool) -> None:
         hard = request.args.get("hard", "false")
         if hard not in ("true", "false"):
             raise ValidationFailedError("hard: true, to cancel updates that are open, too, or false")
-        return act(pool, _known(id_), Action(action), caller().name, hard=hard == "true").as_json()
+        done = act(pool, known_id(id_, "campaign"), Action(action), caller().name, hard=hard == "true")
+        return done.as_json()
 
     app.register_blueprint(routes)
-
-
-def _known(id_: int) -> int:
-    if id_ > MAX_ID:
-        raise NotFoundError(f"there is no campaign {id_}")
-    return id_
-
-
-def _state() -> str | None:
-    text = request.args.get("state")
-    if text is not None and text not in STATES:
-        raise ValidationFailedError(f"state: one of {', '.join(STATES)}")
-    return text

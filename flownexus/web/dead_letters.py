@@ -18,7 +18,6 @@ from typing import Any, Final, TypeAlias
 
 from flask import Blueprint, Flask, Response
 
-from flownexus.errors import NotFoundError
 from flownexus.leshan.replay import replay_body
 from flownexus.leshan.webhook import Kind
 from flownexus.store.dead_letters import (
@@ -37,8 +36,8 @@ from flownexus.web.flask import caller
 from flownexus.web.formats import Listing
 from flownexus.web.guard import Scope
 from flownexus.web.paging import Cursors, Key, Number
+from flownexus.web.places import known_id
 
-MAX_ID: Final = 2**63 - 1
 KINDS: Final = (*Kind, "read")
 """Of dead letters: the webhooks, and values that the answer to an operation brought."""
 Deliver: TypeAlias = Callable[[Kind, bytes], DeliveryResult]
@@ -71,11 +70,11 @@ def add_dead_letters(app: Flask, pool: Pool, deliver: Deliver) -> None:
 
     @routes.get("/<int:id_>", scope=Scope.READ)
     def show(id_: int) -> dict[str, Any]:
-        return show_dead_letter(pool, _known(id_)).as_json()
+        return show_dead_letter(pool, known_id(id_, "dead letter")).as_json()
 
     @routes.post("/<int:id_>/replay", scope=Scope.OPERATE)
     def replay(id_: int) -> dict[str, Any]:
-        letter = show_dead_letter(pool, _known(id_))
+        letter = show_dead_letter(pool, known_id(id_, "dead letter"))
         check_unsettled(letter, Settlement.REPLAYED)
         # First delivered, then settled: who is interrupted in between delivers it once more, in vain.
         result = deliver(*replay_body(letter.id, letter.kind, letter.item))
@@ -89,12 +88,7 @@ def add_dead_letters(app: Flask, pool: Pool, deliver: Deliver) -> None:
 
     @routes.delete("/<int:id_>", scope=Scope.OPERATE)
     def discard(id_: int) -> dict[str, Any]:
-        return settle_dead_letter(pool, _known(id_), Settlement.DISCARDED, caller().name).as_json()
+        known = known_id(id_, "dead letter")
+        return settle_dead_letter(pool, known, Settlement.DISCARDED, caller().name).as_json()
 
     app.register_blueprint(routes)
-
-
-def _known(id_: int) -> int:
-    if id_ > MAX_ID:
-        raise NotFoundError(f"there is no dead letter {id_}")
-    return id_

@@ -21,10 +21,11 @@ from typing import Any, Final
 
 from flask import Blueprint, Flask, request
 
-from flownexus.errors import NotFoundError, ValidationFailedError
+from flownexus.errors import ValidationFailedError
 from flownexus.firmware.package import parse_package
 from flownexus.operations.why import why
 from flownexus.store.firmware import (
+    Package,
     add_chunk,
     announce,
     complete,
@@ -35,15 +36,16 @@ from flownexus.store.firmware import (
 )
 from flownexus.store.operation_why import facts_of
 from flownexus.store.pool import Pool
-from flownexus.store.update import cancel_update, list_updates, show_update, start_update
+from flownexus.store.update import ShownUpdate, cancel_update, list_updates, show_update, start_update
 from flownexus.web import paging
+from flownexus.web.asked import MAX_ROW_ID
 from flownexus.web.body import json_body
 from flownexus.web.flask import caller
 from flownexus.web.guard import Scope
+from flownexus.web.places import known_id
 from flownexus.web.problem import Response
 
 MAX_PACKAGE_ID: Final = 2**31 - 1
-MAX_UPDATE_ID: Final = 2**63 - 1
 _BOOLEANS: Final = {"true": True, "false": False}
 
 
@@ -65,10 +67,7 @@ def _add_packages(app: Flask, pool: Pool) -> None:
     def packages() -> dict[str, Any]:
         limit, cursor = paging.limit(), paging.number("cursor", MAX_PACKAGE_ID)
         found = list_packages(pool, cursor, limit + 1)
-        return {
-            "firmware": [package.as_json() for package in found[:limit]],
-            "next": found[limit - 1].id if len(found) > limit else None,
-        }
+        return paging.page("firmware", found, limit, Package.as_json)
 
     @routes.get("/<int:id_>", scope=Scope.READ)
     def package(id_: int) -> dict[str, Any]:
@@ -105,21 +104,18 @@ def _add_updates(app: Flask, pool: Pool) -> None:
 
     @routes.get("", scope=Scope.READ)
     def updates() -> dict[str, Any]:
-        limit, cursor = paging.limit(), paging.number("cursor", MAX_UPDATE_ID)
+        limit, cursor = paging.limit(), paging.number("cursor", MAX_ROW_ID)
         found = list_updates(pool, paging.endpoint_name("endpoint"), _open(), cursor, limit + 1)
-        return {
-            "updates": [update.as_json() for update in found[:limit]],
-            "next": found[limit - 1].id if len(found) > limit else None,
-        }
+        return paging.page("updates", found, limit, ShownUpdate.as_json)
 
     @routes.get("/<int:id_>", scope=Scope.READ)
     def update(id_: int) -> dict[str, Any]:
-        found, steps = show_update(pool, _update_id(id_))
+        found, steps = show_update(pool, known_id(id_, "update"))
         return {**found.as_json(), "steps": [step.as_json() for step in steps]}
 
     @routes.get("/<int:id_>/why", scope=Scope.READ)
     def why_(id_: int) -> dict[str, Any]:
-        found, _ = show_update(pool, _update_id(id_))
+        found, _ = show_update(pool, known_id(id_, "update"))
         waits = None if found.operation is None else why(facts_of(pool, found.operation))
         return {
             "id": id_,
@@ -132,7 +128,7 @@ def _add_updates(app: Flask, pool: Pool) -> None:
 
     @routes.delete("/<int:id_>", scope=Scope.OPERATE)
     def cancel(id_: int) -> dict[str, Any]:
-        return cancel_update(pool, _update_id(id_), caller().name).as_json()
+        return cancel_update(pool, known_id(id_, "update"), caller().name).as_json()
 
     app.register_blueprint(routes)
 
@@ -158,12 +154,4 @@ def _open() -> bool | None:
 
 
 def _package_id(id_: int) -> int:
-    if id_ > MAX_PACKAGE_ID:
-        raise NotFoundError(f"there is no package {id_}")
-    return id_
-
-
-def _update_id(id_: int) -> int:
-    if id_ > MAX_UPDATE_ID:
-        raise NotFoundError(f"there is no update {id_}")
-    return id_
+    return known_id(id_, "package", MAX_PACKAGE_ID)

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Any, Final
 
-import msgspec
 from flask import Blueprint, Flask, request
 
-from flownexus.errors import NotFoundError, ValidationFailedError
+from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.device_log import Severity
 from flownexus.store.device_log import LogEntry, LogSearch, search_log
 from flownexus.store.pool import Pool
 from flownexus.web import paging
 from flownexus.web.guard import Scope
+from flownexus.web.places import known_name
 
-Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 _SEVERITIES: Final = {each.name.lower(): each for each in Severity}
@@ -40,23 +39,17 @@ def add_logs(app: Flask, pool: Pool) -> None:
 
     @routes.get("/endpoints/<endpoint_name:name>/logs", scope=Scope.READ)
     def of_endpoint(name: str) -> dict[str, Any]:
-        if "\0" in name:
-            raise NotFoundError(f"no endpoint {name!r} has been seen")
-        return _answer(pool, name)
+        return _answer(pool, known_name(name))
 
     app.register_blueprint(routes)
 
 
 def _answer(pool: Pool, endpoint: str | None) -> dict[str, Any]:
     limit = paging.limit()
-    search = LogSearch(
-        endpoint, _time("from"), _time("to"), _severity(), _text("source"), _text("text"), _cursor()
-    )
+    start, end = paging.time("from"), paging.time("to")
+    search = LogSearch(endpoint, start, end, _severity(), _text("source"), _text("text"), _cursor())
     found = search_log(pool, search, limit + 1)
-    return {
-        "entries": [entry.as_json() for entry in found[:limit]],
-        "next": _cursor_of(found[limit - 1]) if len(found) > limit else None,
-    }
+    return paging.page("entries", found, limit, LogEntry.as_json, _cursor_of)
 
 
 def _cursor_of(entry: LogEntry) -> str:
@@ -76,23 +69,8 @@ def _cursor() -> tuple[datetime, int] | None:
     raise ValidationFailedError("cursor: none of ours; send `next` of the page before as it is")
 
 
-def _time(name: str) -> datetime | None:
-    text = request.args.get(name)
-    if text is None:
-        return None
-    try:
-        # In a query, a plus sign that is not encoded stands for a space.
-        return msgspec.convert(text.replace(" ", "+"), Time).astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        raise ValidationFailedError(
-            f"{name}: a time with its offset, as RFC 3339 has it: 2026-01-02T03:04:05Z"
-        ) from None
-
-
 def _severity() -> Severity | None:
-    text = request.args.get("severity")
-    if text is not None and text not in _SEVERITIES:
-        raise ValidationFailedError(f"severity: one of {', '.join(_SEVERITIES)}")
+    text = paging.one_of("severity", tuple(_SEVERITIES))
     return None if text is None else _SEVERITIES[text]
 
 

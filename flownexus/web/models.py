@@ -22,7 +22,7 @@ from flask import Blueprint, Flask, request
 from flownexus.errors import BadRequestError, NotFoundError, TooMuchError, ValidationFailedError
 from flownexus.lwm2m.model import MAX_XML_BYTES, BadModelError, parse_models
 from flownexus.lwm2m.path import MAX_ID
-from flownexus.store.model import add_models, list_models, remove_model, show_model, users_models
+from flownexus.store.model import Model, add_models, list_models, remove_model, show_model, users_models
 from flownexus.store.pool import Pool
 from flownexus.web import paging
 from flownexus.web.flask import caller
@@ -41,11 +41,9 @@ def add_model_routes(app: Flask, pool: Pool, url: str) -> None:
     def models() -> dict[str, Any]:
         limit, object_id = paging.limit(), _object_id()
         found = list_models(pool, object_id, _cursor(), limit + 1, added_only=_flag("added"))
-        last = found[limit - 1] if len(found) > limit else None
-        return {
-            "models": [model.as_json() for model in found[:limit]],
-            "next": None if last is None else f"{last.object_id}-{last.version}",
-        }
+        return paging.page(
+            "models", found, limit, Model.as_json, lambda last: f"{last.object_id}-{last.version}"
+        )
 
     @routes.post("", scope=Scope.ADMINISTER)
     def add() -> Response:
@@ -112,7 +110,4 @@ def _cursor() -> tuple[int, str] | None:
 
 
 def _flag(name: str) -> bool:
-    text = request.args.get(name, "false")
-    if text not in {"true", "false"}:
-        raise ValidationFailedError(f"{name}: one of true, false")
-    return text == "true"
+    return paging.one_of(name, ("true", "false")) == "true"

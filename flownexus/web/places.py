@@ -1,4 +1,4 @@
-"""Parts of URLs: an endpoint's name, and the LwM2M path of something on it.
+"""Parts of URLs: an endpoint's name, the LwM2M path of something on it, and the id of a row.
 
 /v1/endpoints/<name>/3303/0/5700: the name's characters that have a meaning in a URL are percent-encoded, "/"
 as %2F. A function's server decodes them, so the path is as many ids as stand at the end, at most four; who
@@ -12,6 +12,7 @@ from werkzeug.routing import BaseConverter
 
 from flownexus.errors import NotFoundError, ValidationFailedError
 from flownexus.lwm2m.path import BadPathError, Path
+from flownexus.web.asked import MAX_ROW_ID
 
 
 class EndpointNameConverter(BaseConverter):
@@ -39,6 +40,13 @@ def known_name(name: str) -> str:
     if "\0" in name:
         raise NotFoundError(f"no endpoint {name!r} has been seen")
     return name
+
+
+def known_id(id_: int, what: str, largest: int = MAX_ROW_ID) -> int:
+    """Return an id that a row of `what` may have; raise NotFoundError where none can."""
+    if id_ > largest:
+        raise NotFoundError(f"there is no {what} {id_}")
+    return id_
 
 
 def path_of(text: str) -> Path:

@@ -26,6 +26,7 @@ from flownexus.store.profile import list_profiles, plan_of, put, remove, show
 from flownexus.web.body import json_body
 from flownexus.web.flask import caller
 from flownexus.web.guard import Scope
+from flownexus.web.places import known_name
 from flownexus.web.problem import Response
 
 log = logging.getLogger(__name__)
@@ -58,9 +59,7 @@ def add_profiles(app: Flask, pool: Pool) -> None:
 
     @routes.get("/endpoints/<endpoint_name:name>/plan", scope=Scope.READ)
     def plan(name: str) -> dict[str, Any]:
-        if "\0" in name:
-            raise NotFoundError(f"no endpoint {name!r} has been seen")
-        found = plan_of(pool, name)
+        found = plan_of(pool, known_name(name))
         return {
             "profile": found.profile,
             "registered": found.registered,

@@ -15,13 +15,14 @@ from typing import Any, Final
 
 from flask import Blueprint, Flask, request
 
-from flownexus.errors import NotFoundError, ValidationFailedError
+from flownexus.errors import ValidationFailedError
 from flownexus.operations.filter import MAX_TAG_KEY, Filter, is_tag_key, parse_filter
 from flownexus.store.pool import Pool
 from flownexus.store.tag import count_matching, remove_tag, set_tag, tags_of
 from flownexus.web.body import json_body
 from flownexus.web.flask import caller
 from flownexus.web.guard import Scope
+from flownexus.web.places import known_name
 
 MAX_TAG_VALUE: Final = 255  # characters
 
@@ -32,15 +33,15 @@ def add_tags(app: Flask, pool: Pool) -> None:
 
     @routes.get("/endpoints/<endpoint_name:name>/tags", scope=Scope.READ)
     def tags(name: str) -> dict[str, Any]:
-        return {"tags": tags_of(pool, _known(name))}
+        return {"tags": tags_of(pool, known_name(name))}
 
     @routes.put("/endpoints/<endpoint_name:name>/tags/<key>", scope=Scope.OPERATE)
     def put_tag(name: str, key: str) -> dict[str, Any]:
-        return {"tags": set_tag(pool, _known(name), _key(key), _value(json_body()), caller().name)}
+        return {"tags": set_tag(pool, known_name(name), _key(key), _value(json_body()), caller().name)}
 
     @routes.delete("/endpoints/<endpoint_name:name>/tags/<key>", scope=Scope.OPERATE)
     def delete_tag(name: str, key: str) -> dict[str, Any]:
-        return {"tags": remove_tag(pool, _known(name), _key(key))}
+        return {"tags": remove_tag(pool, known_name(name), _key(key))}
 
     @routes.get("/matching", scope=Scope.READ)
     def matching() -> dict[str, Any]:
@@ -54,12 +55,6 @@ def add_tags(app: Flask, pool: Pool) -> None:
 def filter_asked() -> Filter:
     """Return the request's parameter `filter`: every endpoint without one. Raises BadFilterError."""
     return parse_filter(request.args.get("filter", ""))
-
-
-def _known(name: str) -> str:
-    if "\0" in name:
-        raise NotFoundError(f"no endpoint {name!r} has been seen")
-    return name
 
 
 def _key(key: str) -> str:

@@ -16,15 +16,17 @@ import msgspec
 from flask import Blueprint, Flask
 from msgspec import Meta
 
-from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
+from flownexus.errors import ConflictError, ValidationFailedError
 from flownexus.fields import Time
 from flownexus.store import token as store
 from flownexus.store.pool import Pool
-from flownexus.web.asked import MAX_ROW_ID, Page
+from flownexus.web import paging
+from flownexus.web.asked import Page
 from flownexus.web.described import Body
 from flownexus.web.flask import caller
 from flownexus.web.guard import Guard, Principal, Scope
 from flownexus.web.openapi import page_of, shown
+from flownexus.web.places import known_id
 from flownexus.web.problem import Response
 
 MAX_EXPIRES_IN_S: Final = 10 * 366 * 24 * 3600
@@ -132,25 +134,16 @@ def add_tokens(app: Flask, pool: Pool, guard: Guard) -> None:
     def list_(query: Page) -> dict[str, Any]:
         """List the tokens, the newest first, revoked ones too."""
         found = store.list_tokens(pool, query.cursor, query.limit + 1)
-        return {
-            "tokens": [token.as_json() for token in found[: query.limit]],
-            "next": found[query.limit - 1].id if len(found) > query.limit else None,
-        }
+        return paging.page("tokens", found, query.limit, store.Token.as_json)
 
     @routes.get("/<int:id_>", scope=Scope.ADMINISTER, answers={200: TOKEN})
     def show(id_: int) -> dict[str, Any]:
         """Show a token's row."""
-        return store.show(pool, _known(id_)).as_json()
+        return store.show(pool, known_id(id_, "token")).as_json()
 
     @routes.delete("/<int:id_>", scope=Scope.ADMINISTER, answers={200: TOKEN})
     def revoke(id_: int) -> dict[str, Any]:
         """Revoke a token: from now on nobody is let in with it. It stays on the list."""
-        return store.revoke(pool, _known(id_), caller().name).as_json()
+        return store.revoke(pool, known_id(id_, "token"), caller().name).as_json()
 
     app.register_blueprint(routes)
-
-
-def _known(id_: int) -> int:
-    if id_ > MAX_ROW_ID:
-        raise NotFoundError(f"there is no token {id_}")
-    return id_

@@ -44,7 +44,8 @@ from flownexus.store.operation_requests import (
 )
 from flownexus.store.operation_why import facts_of
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web.asked import MAX_ROW_ID, EndpointName, Id, Page
+from flownexus.web import paging
+from flownexus.web.asked import EndpointName, Id, Page
 from flownexus.web.batches import add_batches
 from flownexus.web.described import Body
 from flownexus.web.endpoints import add_endpoints
@@ -53,6 +54,7 @@ from flownexus.web.guard import Guard, Scope, guard_from_secrets
 from flownexus.web.idempotency import Key, idempotency_key
 from flownexus.web.openapi import add_openapi, page_of, shown
 from flownexus.web.operation_queue import OperationQueue, location, max_queued_setting
+from flownexus.web.places import known_id
 from flownexus.web.problem import Response
 from flownexus.web.tokens import IssuedTokens
 
@@ -107,36 +109,27 @@ def create_app(
     def list_(query: Which) -> dict[str, Any]:
         """List operations, the newest first."""
         found = list_newest(pool, query.endpoint, query.status, query.cursor, query.limit + 1, query.batch)
-        return {
-            "operations": [operation.as_json() for operation in found[: query.limit]],
-            "next": found[query.limit - 1].id if len(found) > query.limit else None,
-        }
+        return paging.page("operations", found, query.limit, Operation.as_json)
 
     @app.get("/<int:id_>", scope=Scope.READ, answers={200: OPERATION})
     def get(id_: int) -> dict[str, Any]:
         """Show an operation."""
-        return show(pool, _known(id_)).as_json()
+        return show(pool, known_id(id_, "operation")).as_json()
 
     @app.get("/<int:id_>/why", scope=Scope.READ, answers={200: Reason})
     def why_(id_: int) -> dict[str, Any]:
         """Say in one sentence why an operation has not ended, or how it did."""
-        return {"id": id_, **why(facts_of(pool, _known(id_))).as_json()}
+        return {"id": id_, **why(facts_of(pool, known_id(id_, "operation"))).as_json()}
 
     @app.delete("/<int:id_>", scope=Scope.OPERATE, answers={200: OPERATION}, refusals=[ConflictError])
     def delete(id_: int) -> dict[str, Any]:
         """Cancel an operation that is QUEUED."""
-        return operations.cancel(_known(id_)).as_json()
+        return operations.cancel(known_id(id_, "operation")).as_json()
 
     add_batches(app, pool, publisher, max_queued)
     add_endpoints(app, pool)  # as in the version before; they are the function api's now
     add_openapi(app, NAME)
     return app
-
-
-def _known(id_: int) -> int:
-    if id_ > MAX_ROW_ID:
-        raise NotFoundError(f"there is no operation {id_}")
-    return id_
 
 
 def app_from_environment() -> Flask:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import Response, make_response, redirect, request, url_for
 
-from flownexus.errors import NotFoundError, ValidationFailedError
+from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.path import BadPathError, Path
 from flownexus.lwm2m.value import DataType
 from flownexus.operations.lifecycle import ENDED, Status
@@ -27,10 +27,11 @@ from flownexus.store.operation_requests import (
 from flownexus.store.operation_why import facts_of
 from flownexus.store.transaction import Transaction, transaction
 from flownexus.web import paging
+from flownexus.web.asked import MAX_ROW_ID
 from flownexus.web.console.app import Access, ConsoleApp, fields, is_fragment, me, page
 from flownexus.web.console.devices import device_name, dom_id, if_changed
+from flownexus.web.places import known_id
 
-MAX_ID: Final = 2**63 - 1
 PAGE: Final = 50
 NAMED: Final = ("reboot", "registration-update-trigger", "disable", "set-clock", "factory-reset")
 """Operations that need no path."""
@@ -86,16 +87,16 @@ def add_asking(app: ConsoleApp, hint: Hint, max_queued: int = MAX_QUEUED_OPERATI
 
     @app.get("/operations/<int:id_>", access=Access.VIEWER)
     def operation(id_: int) -> Response:
-        return page("operation.html", **_shown(app, show(app.pool, _known(id_))))
+        return page("operation.html", **_shown(app, show(app.pool, known_id(id_, "operation"))))
 
     @app.get("/live/operations/<int:id_>", access=Access.VIEWER, live=True)
     def live_operation(id_: int) -> Response:
-        return if_changed("operation_card.html", **_shown(app, show(app.pool, _known(id_))))
+        return if_changed("operation_card.html", **_shown(app, show(app.pool, known_id(id_, "operation"))))
 
     @app.post("/operations/<int:id_>/cancel", access=Access.OPERATOR)
     def cancel(id_: int) -> Response:
         def work(current: Transaction) -> Operation:
-            cancelled = cancel_within(current.connection, _known(id_))
+            cancelled = cancel_within(current.connection, known_id(id_, "operation"))
             note(
                 current.connection,
                 me().name,
@@ -110,12 +111,6 @@ def add_asking(app: ConsoleApp, hint: Hint, max_queued: int = MAX_QUEUED_OPERATI
         if is_fragment():
             return page("operation_card.html", **_shown(app, cancelled))
         return make_response(redirect(url_for("operation", id_=id_), 303))
-
-
-def _known(id_: int) -> int:
-    if id_ > MAX_ID:
-        raise NotFoundError(f"there is no operation {id_}")
-    return id_
 
 
 def _shown(app: ConsoleApp, operation: Operation) -> dict[str, Any]:
@@ -133,7 +128,7 @@ def _operations(app: ConsoleApp) -> dict[str, Any]:
     status = request.args.get("status") or None
     if status is not None and status not in list(Status):
         raise ValidationFailedError(f"status: one of {', '.join(Status)}")
-    cursor = paging.number("cursor", MAX_ID)
+    cursor = paging.number("cursor", MAX_ROW_ID)
     found = list_newest(app.pool, endpoint, status and Status(status), cursor=cursor, limit=PAGE + 1)
     return {
         "operations": found[:PAGE],

@@ -25,6 +25,7 @@ from flownexus.store import session as sessions
 from flownexus.store import user as users
 from flownexus.store.user import User
 from flownexus.web import paging
+from flownexus.web.asked import MAX_ROW_ID
 from flownexus.web.console import app as edge
 from flownexus.web.console.app import Access, ConsoleApp, fields, me, page
 from flownexus.web.console.sign_in import of_account, of_address, problem_of, too_soon, wait_for
@@ -42,7 +43,7 @@ def add_people(app: ConsoleApp) -> None:
     @app.get("/audit", access=Access.ADMIN)
     def audit_log() -> Response:
         endpoint = paging.endpoint_name("device") or None
-        cursor = paging.number("cursor", 2**63 - 1)
+        cursor = paging.number("cursor", MAX_ROW_ID)
         entries = audit.list_entries(app.pool, endpoint, cursor, AUDIT_PAGE + 1)
         return page(
             "audit.html",
