@@ -38,13 +38,6 @@ def go_offline(nexus: Nexus, endpoint: str) -> None:
     wait_for(lambda: nexus.state(endpoint) == "deregistered", 5, f"{endpoint} off")
 
 
-def update(nexus: Nexus, endpoint: str) -> None:
-    """Let a device send a registration update and wait until it is stored."""
-    before = nexus.endpoint(endpoint)["contact_count"]
-    nexus.control(endpoint, "update")
-    wait_for(lambda: nexus.endpoint(endpoint)["contact_count"] > before, 10, "the update's row")
-
-
 def writes(nexus: Nexus, endpoint: str, path: str = TIMEZONE) -> list[Row]:
     return [line for line in nexus.requests(endpoint, "write") if line["path"] == path]
 
@@ -201,7 +194,7 @@ def test_a_device_that_answers_an_error_is_asked_again_after_a_growing_delay_and
     # Neither a hint nor an update sends it again before its delay is over.
     for _ in range(3):
         nexus.request("POST", "/function/dispatch-op", {"ep": endpoint}, token=nexus.token("connector"))
-    update(nexus, endpoint)
+    nexus.update(endpoint)
     [waits] = nexus.sql("SELECT not_before > now() AS waits FROM endpoint_operation WHERE id = %s", operation)
     assert nexus.status(operation) == ("QUEUED", 1) or not waits["waits"]
     # Housekeeping sends it then, without an update; it repeats a hint of its own after 20 s at most.
@@ -213,7 +206,7 @@ def test_a_device_that_answers_an_error_is_asked_again_after_a_growing_delay_and
     assert "5.00" in row["reason"]
     assert [line["result"] for line in await_writes(nexus, endpoint, 4)] == ["5.00"] * 4
     nexus.control(endpoint, "fail", on="false")
-    update(nexus, endpoint)
+    nexus.update(endpoint)
     last = nexus.write(endpoint, TIMEZONE, "Asia/Seoul")
     nexus.await_status(last, "CONFIRMED")
     assert [line["result"] for line in await_writes(nexus, endpoint, 5)] == ["5.00"] * 4 + ["2.04"]
