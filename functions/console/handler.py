@@ -29,6 +29,7 @@ from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, ConsoleApp
 from flownexus.web.console.asking import add_asking
 from flownexus.web.console.devices import add_devices
+from flownexus.web.console.menu import add_menu
 from flownexus.web.console.people import add_people
 from flownexus.web.console.sign_in import add_sign_in
 
@@ -50,6 +51,7 @@ def create_app(
     def hint(endpoint: str) -> None:
         publisher.publish([Hint(HintKind.QUEUED, endpoint)], PUBLISH_TIMEOUT_S)
 
+    add_menu(app)
     add_sign_in(app)
     add_devices(app)
     add_asking(app, hint, max_queued)

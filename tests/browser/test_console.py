@@ -246,6 +246,22 @@ def to(page: Page, name: str, most: int = 200) -> None:
     pytest.fail(f"Tab does not lead to {name!r}")
 
 
+def test_on_a_phone_the_menu_opens_closes_and_leads_on_by_keys(nexus: Nexus, open_page: Open) -> None:
+    page = open_page("/", NARROW)
+    sign_in(page)
+    page.get_by_role("heading", name="Fleet").wait_for()
+    operations = page.get_by_role("link", name="Operations")
+    assert not operations.is_visible()
+    page.get_by_role("button", name="Main menu").press("Enter")
+    operations.wait_for()
+    page.keyboard.press("Escape")
+    assert not operations.is_visible()
+    page.keyboard.press("Enter")  # the button has the focus again
+    to(page, "Operations")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Operations").wait_for()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["360px", "1280px"])
 def test_every_page_is_usable_by_everybody_and_on_a_phone(

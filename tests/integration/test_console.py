@@ -421,12 +421,15 @@ def test_the_fleet_tells_presence_model_firmware_battery_and_what_waits(pool: Po
     world.endpoint("c-over", lifetime=-1)
     world.endpoint("d-never", registered=False)
     world.execute("UPDATE endpoint SET last_seen_at = NULL, expires_at = NULL WHERE name = 'd-never'")
+    world.endpoint("e-awake")
+    world.execute("UPDATE endpoint SET binding = 'UQ' WHERE name = 'e-awake'")
     measured(world, "a-online")
     world.queue("a-online")
     found = fleet.list_fleet(pool, "", fleet.Order.NAME, 50, 0)
-    assert found.total == 4
+    assert found.total == 5
     assert [(each.name, str(each.presence)) for each in found.rows] == [
         ("a-online", "registered"), ("b-asleep", "asleep"), ("c-over", "offline"), ("d-never", "never"),
+        ("e-awake", "awake"),
     ]  # fmt: skip
     first = found.rows[0]
     assert (first.manufacturer, first.model, first.firmware, first.battery, first.waiting) == (

@@ -214,6 +214,7 @@ GRANTS = {
         "object_model_resource": "SELECT",
         "operation_secret": "INSERT",
         "presence()": "EXECUTE",
+        "profile": "SELECT",
         "registration_refusal": "SELECT",
         "resource": "SELECT",
         "resource_hourly": "SELECT",

@@ -653,6 +653,29 @@ def test_a_chart_is_of_so_many_parts_of_its_time_and_a_file_has_the_same(
     assert answer.headers["Content-Disposition"] == 'attachment; filename="a_b-3303-0-5700.csv"'
 
 
+@pytest.mark.parametrize(
+    ("path", "current", "of", "left_out"),
+    [
+        ("/", ("/", "page", "Fleet"), Access.VIEWER, "/users"),
+        ("/device?name=sim-0001", ("/", "true", "Fleet"), Access.VIEWER, "/audit"),
+        ("/operations/41", ("/operations", "true", "Operations"), Access.OPERATOR, "/users"),
+        ("/users", ("/users", "page", "Users"), Access.ADMIN, "/nothing"),
+    ],
+)
+def test_the_menu_has_the_pages_for_a_role_and_says_where_its_reader_is(
+    start: Start,
+    statements: Statements,
+    path: str,
+    current: tuple[str, str, str],
+    of: Access,
+    left_out: str,
+) -> None:
+    answer = ask(start(statements), "GET", path, of=of).text
+    menu = answer[answer.index('<nav id="menu"') : answer.index("</nav>")]
+    assert re.findall(rf'href="{URL}([^"]*)" aria-current="(\w+)">([^<]*)<', menu) == [current]
+    assert f'href="{URL}{left_out}"' not in menu
+
+
 # ---------------------------------------------------------------------------------------------------------
 # Operations
 
