@@ -7,17 +7,23 @@ log of what they were asked; users keep the answers to what they queued. Everyth
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from flownexus.lwm2m.path import Path
+from flownexus.operations.catalogue import KINDS
 from flownexus.operations.lifecycle import MAX_ATTEMPTS
 
 EXAMPLES: Final = 5
 """How many of what was found are shown."""
 UNKNOWN: Final = "outcome unknown"
-"""How the reason of an execute begins that nobody knows to have run."""
+"""How the reason of an operation begins that may not be repeated, and that nobody knows to have run."""
+NOT_REPEATED: Final = frozenset(name for name, kind in KINDS.items() if not kind.repetition_is_harmless)
+"""Kinds of operations that a device must not receive twice."""
+GONE: Final = "the device answered 4.04"
+"""How the reason of a delete begins that found no instance."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +230,7 @@ def longest_gap(moments: Iterable[float], began: float, ended: float) -> float:
 class Asked:
     """An operation that a user asked for, and what came of asking: an id, or what was said instead.
 
-    `mark` tells a write or an execute from all others; other kinds have none. Times are seconds of one clock.
+    `mark` tells what changes a device from all others; other kinds have none. Times are seconds of one clock.
     """
 
     endpoint: str
@@ -234,11 +240,19 @@ class Asked:
     ended: float
     id: int | None
     answer: str
+    concerns: tuple[Path, ...] = ()
+    """Of two that overlap in this the younger one waits for the older one."""
 
     @property
     def key(self) -> tuple[str, str, str]:
         """Return what finds it again where its id is not known."""
         return self.endpoint, self.operation, self.mark
+
+    def must_wait_for(self, other: Asked) -> bool:
+        """Say whether the other one was queued before this one was asked for, and has to do with the same."""
+        return other.ended < self.began and any(
+            _overlap(own.ids, theirs.ids) for own in self.concerns for theirs in other.concerns
+        )
 
     @property
     def refused(self) -> bool:
@@ -251,7 +265,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation as its row has it; `asked` by a user, not by the observe plan."""
+    """An operation as its row has it; `asked` by a user, not by the observe plan or a firmware update."""
 
     id: int
     endpoint: str
@@ -264,6 +278,9 @@ class Operation:
     has_content: bool
     eligible: bool
     """Whether it could be sent now, or its lease is over."""
+    path: str | None = None
+    of_update: bool = False
+    """Whether a firmware update asked for it: what becomes of it is the update's affair."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -310,11 +327,26 @@ def operations_unasked(asked: Sequence[Asked], operations: Iterable[Operation]) 
     return unasked
 
 
-def ended_badly(operation: Operation) -> bool:
-    """Say whether an operation ended, or was tried, as none should."""
+def ended_badly(operations: Sequence[Operation]) -> list[Operation]:
+    """Return operations that ended, or were tried, as none should."""
+    not_made = {
+        (each.endpoint, each.path)
+        for each in operations
+        if each.operation == "create" and each.status != "CONFIRMED"
+    }
+    return [each for each in operations if _ended_badly(each, not_made)]
+
+
+def _ended_badly(operation: Operation, not_made: Container[tuple[str, str | None]]) -> bool:
+    """Say whether it did; `not_made` are the instances of which nobody knows that they were created."""
+    reason = operation.reason or ""
     match operation.status:
+        case "FAILED" if operation.of_update:
+            return operation.attempts > MAX_ATTEMPTS
+        case "FAILED" if operation.operation == "delete" and reason.startswith(GONE):
+            return (operation.endpoint, operation.path) not in not_made
         case "FAILED":
-            unknown = operation.operation == "execute" and (operation.reason or "").startswith(UNKNOWN)
+            unknown = operation.operation in NOT_REPEATED and reason.startswith(UNKNOWN)
             return operation.attempts > MAX_ATTEMPTS or not (unknown or operation.attempts == MAX_ATTEMPTS)
         case "CANCELLED" | "EXPIRED":
             return operation.asked
@@ -324,22 +356,27 @@ def ended_badly(operation: Operation) -> bool:
             return operation.attempts > MAX_ATTEMPTS
 
 
-def executed_twice(requests: Iterable[Request]) -> list[tuple[str, str, str]]:
-    """Return executes that reached their device more than once; none of them may be repeated."""
-    received = Counter(request.key for request in requests if request.operation == "execute")
+def done_twice(requests: Iterable[Request]) -> list[tuple[str, str, str]]:
+    """Return what reached its device more than once, and may not be repeated."""
+    received = Counter(
+        request.key for request in requests if request.operation in NOT_REPEATED and request.mark
+    )
     return [key for key, times in received.items() if times > 1]
 
 
 def received_wrongly(operations: Iterable[Operation], requests: Iterable[Request]) -> list[str]:
     """Return operations that devices received otherwise than their rows say."""
     received = Counter(request.key for request in requests)
-    wrong = []
+    rows: dict[tuple[str, str, str], list[Operation]] = defaultdict(list)
     for operation in operations:
-        if not operation.mark:
-            continue
-        times = received.pop(operation.key, 0)
-        if times > operation.attempts or (operation.status == "CONFIRMED" and times == 0):
-            wrong.append(f"{operation}: received {times} times")
+        if operation.mark:
+            rows[operation.key].append(operation)  # a firmware update offers the same URI again
+    wrong = []
+    for key, alike in rows.items():
+        times = received.pop(key, 0)
+        confirmed = sum(operation.status == "CONFIRMED" for operation in alike)
+        if not confirmed <= times <= sum(operation.attempts for operation in alike):
+            wrong.append(f"{', '.join(map(str, alike))}: received {times} times")
     wrong += [f"{key}: received, and no row" for key in received if key[2]]
     return wrong
 
@@ -358,8 +395,12 @@ def delivered_out_of_order(asked: Iterable[Asked], requests: Iterable[Request]) 
         for all_asked in by_endpoint.values()
         for earlier in all_asked
         for later in all_asked
-        if earlier.ended < later.began and first[later.key] < first[earlier.key]
+        if first[later.key] < first[earlier.key] and later.must_wait_for(earlier)
     ]
+
+
+def _overlap(one: Sequence[int], other: Sequence[int]) -> bool:
+    return all(a == b for a, b in zip(one, other, strict=False))
 
 
 def results_miscounted(operations: Iterable[Operation], events: Mapping[str, int]) -> list[str]:

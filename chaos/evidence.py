@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -12,13 +13,15 @@ from typing import Any, Final
 import psycopg
 
 from chaos.audit import Lane, Mark, Operation, Request, Telemetry, Value
-from chaos.load import TEMPERATURE
+from chaos.load import MARK, TEMPERATURE
 from local import web
 from local.layout import Layout
 
 Row = dict[str, Any]
 Reading = tuple[str, float, str | None]
 TIMEOUT: Final = 30.0
+CHANGES: Final = frozenset({"write", "write-composite", "execute", "create", "delete"})
+"""What devices are asked to do that changes something: these have marks."""
 
 TEMPERATURES: Final = """
 SELECT e.name, r.float_value, v.event_type
@@ -46,10 +49,16 @@ WHERE r.time < r.time_before
 """Notifications that were stored after a later one of their device."""
 
 OPERATIONS: Final = """
-SELECT o.id, e.name, o.operation_type, coalesce(o.value ->> 'value', o.arguments, ''),
-       o.registration_id IS NULL, o.status, o.attempts, o.reason, coalesce(o.result ? 'content', false),
+SELECT o.id, e.name, o.operation_type,
+       CASE WHEN o.operation_type = 'delete' THEN o.path
+            WHEN o.operation_type IN ('create', 'write-composite')
+            THEN coalesce(substring(o.value::text FROM %s::text), '')
+            ELSE coalesce(o.value ->> 'value', o.arguments, '') END,
+       o.registration_id IS NULL AND o.requested_by IS DISTINCT FROM 'firmware',
+       o.status, o.attempts, o.reason, coalesce(o.result ? 'content', false),
        coalesce(o.lease_expires_at < clock_timestamp(), false)
-       OR o.status = 'QUEUED' AND o.id = (SELECT next.id FROM next_operation(o.endpoint_id) AS next)
+       OR o.status = 'QUEUED' AND o.id = (SELECT next.id FROM next_operation(o.endpoint_id) AS next),
+       o.path, o.requested_by IS NOT DISTINCT FROM 'firmware'
 FROM endpoint_operation o JOIN endpoint e ON e.id = o.endpoint_id
 WHERE o.finished_at IS NULL OR %s
 ORDER BY o.id
@@ -106,15 +115,36 @@ def temperatures(
 
 def operations(connection: psycopg.Connection[Any], *, ended: bool = True) -> list[Operation]:
     """Read the operations, the observe plan's too: all, or those that have not ended."""
-    return [Operation(*row) for row in connection.execute(OPERATIONS.encode(), [ended])]
+    return [Operation(*row) for row in connection.execute(OPERATIONS.encode(), [MARK, ended])]
 
 
 def requests(layout: Layout) -> list[Request]:
-    """Read what devices were asked to write and execute."""
+    """Read what devices were asked to change."""
     return [
-        Request(line["ep"], line["operation"], str(line["value"] or ""), line["t"] / 1000)
+        Request(line["ep"], line["operation"], _mark(line), line["t"] / 1000)
         for line in read_lines(layout.requests)
-        if line["operation"] in {"write", "execute"}
+        if line["operation"] in CHANGES
+    ]
+
+
+def _mark(line: Row) -> str:
+    """Return what a request is known by, as OPERATIONS has it."""
+    match line["operation"]:
+        case "delete":
+            return str(line["path"])
+        case "create" | "write-composite":
+            found = re.search(MARK, str(line["value"]))
+            return found[0] if found else ""
+        case _:
+            return str(line["value"] or "")
+
+
+def installs(layout: Layout) -> list[str]:
+    """Return the device of each install of firmware that one began."""
+    return [
+        line["ep"]
+        for line in read_lines(layout.requests)
+        if (line["operation"], line["path"], line["result"]) == ("execute", "/5/0/2", "2.04")
     ]
 
 
@@ -168,11 +198,21 @@ def _spool(layout: Layout) -> sqlite3.Connection:
 
 def devices(layout: Layout) -> list[Row]:
     """Return what devices say of themselves."""
-    status, text = web.request(layout.simulator_port, "GET", "/devices", timeout=TIMEOUT)
+    found: list[Row] = _simulator(layout, "/devices")
+    return found
+
+
+def values(layout: Layout, device: str) -> dict[str, Any]:
+    """Return the values that a device has, by their paths."""
+    found: dict[str, Any] = _simulator(layout, f"/devices/{device}")["values"]
+    return found
+
+
+def _simulator(layout: Layout, path: str) -> Any:
+    status, text = web.request(layout.simulator_port, "GET", path, timeout=TIMEOUT)
     if status != 200:
         raise OSError(f"the simulator answers {status}")
-    found: list[Row] = json.loads(text)
-    return found
+    return json.loads(text)
 
 
 def registered_otherwise(connection: psycopg.Connection[Any], says: Iterable[Row]) -> list[str]:

@@ -10,6 +10,7 @@ from chaos.trial import PREFIX
 LIFETIME: Final = 600  # seconds, of registrations
 SLOW_SHARE: Final = 0.2
 ANSWER_TIME: Final = 1.0  # seconds that a slow device takes
+OBJECTS: Final = "3+5+20+3303+3341"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Fleet:
     def groups(self) -> tuple[str, ...]:
         """Return the devices as the simulator takes them; at slow ones operations are always under way."""
         alike = f"prefix={PREFIX},notify={self.interval:g}s,lifetime={LIFETIME},update={self.update:g}s"
+        alike += f",objects={OBJECTS}"
         slow = max(1, round(self.devices * SLOW_SHARE))
         return (
             f"{alike},count={self.devices - slow}",

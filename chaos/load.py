@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import Any, Final
 import aiohttp
 
 from chaos.audit import Asked
+from flownexus.operations.new_operation import parse_operation
 from local.layout import Layout
 from local.web import bearer
 
@@ -21,6 +22,26 @@ TEMPERATURE: Final = "/3303/0/5700"
 TIMEZONE: Final = "/3/0/15"
 RESET_ERRORS: Final = "/3/0/12"
 BATTERY_LEVEL: Final = "/3/0/9"
+DISPLAY: Final = "/3341"
+"""An object of which users create instances."""
+DISPLAY_TEXT: Final = 5527
+DISPLAY_ROW: Final = "/3341/0/5528"
+MARK: Final = "chaos-[0-9]+"
+"""What is in the value of each write, execute and create, and in no other."""
+MAX_INSTANCE: Final = 65_000
+KINDS_BEFORE: Final = ("read", "write", "execute")
+"""What users of earlier versions could ask for, too."""
+KINDS: Final = (
+    *KINDS_BEFORE,
+    *("read-composite", "write-attributes", "create", "delete", "write-composite"),
+)
+_READS: Final[Mapping[str, dict[str, Any]]] = {
+    "read": {"path": TEMPERATURE},
+    "read-composite": {"paths": [BATTERY_LEVEL, TEMPERATURE]},
+    # Of what nobody observes.
+    "write-attributes": {"path": BATTERY_LEVEL, "value": {"pmin": 1, "pmax": 600}},
+}
+"""What changes no value of a device, by kind."""
 SENDS_A_SECOND: Final = 1.0
 TIMEOUT: Final = 20.0
 """Seconds that a user waits, and that a device may take to send."""
@@ -41,11 +62,17 @@ class Load:
 
     `asked` says what the users were answered in the end. For `patience` seconds they repeat a request that
     was not answered, or by 429 or 5xx; `failures` are those that were repeated. They ask each of `gateways`
-    in turn.
+    in turn, for one of `kinds` each time.
     """
 
     def __init__(
-        self, world: Layout, devices: list[str], rate: float, random: Random, patience: float = 0.0
+        self,
+        world: Layout,
+        devices: list[str],
+        rate: float,
+        random: Random,
+        patience: float = 0.0,
+        kinds: Sequence[str] = KINDS,
     ) -> None:
         self.asked: list[Asked] = []
         self.failures: list[Failure] = []
@@ -55,6 +82,9 @@ class Load:
         self._devices = devices
         self._rate = rate
         self._random = random
+        self._kinds = kinds
+        self._created: list[tuple[str, str]] = []
+        """Instances that users may delete, by endpoint and path."""
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="load")
@@ -108,8 +138,11 @@ class Load:
             await asyncio.sleep(self._random.uniform(*PAUSE))
             sent = time.monotonic()
             id_, answer = await self._post(users, number, body)
+        if id_ is not None and body["operation"] == "create":
+            self._created.append((body["endpoint"], body["path"]))
+        concerns = parse_operation(body).operation.concerns
         self.asked.append(
-            Asked(body["endpoint"], body["operation"], mark, began, time.monotonic(), id_, answer)
+            Asked(body["endpoint"], body["operation"], mark, began, time.monotonic(), id_, answer, concerns)
         )
 
     async def _post(
@@ -129,31 +162,27 @@ class Load:
     def _operation(self, number: int) -> tuple[dict[str, Any], str]:
         """Return a user's request, and what it is known by."""
         endpoint = self._random.choice(self._devices)
-        mark = ""
-        match self._random.choice(("read", "write", "execute", "read-composite", "write-attributes")):
+        kind = self._random.choice(self._kinds)
+        if kind == "delete":
+            if not self._created:  # nothing is there to delete yet
+                kind = "read"
+            else:
+                endpoint, path = self._created.pop()
+                return {"endpoint": endpoint, "operation": kind, "path": path}, path
+        mark = f"chaos-{number}"
+        asked: dict[str, Any] = {"endpoint": endpoint, "operation": kind}
+        match kind:
             case "write":
-                mark = f"chaos-{number}"
-                value = {"type": "STRING", "value": mark}
-                body = {"endpoint": endpoint, "operation": "write", "path": TIMEZONE, "value": value}
+                return asked | {"path": TIMEZONE, "value": {"type": "STRING", "value": mark}}, mark
+            case "write-composite":
+                return asked | {"value": {TIMEZONE: mark, DISPLAY_ROW: number}}, mark
             case "execute":
-                mark = f"0='chaos-{number}'"
-                body = {"endpoint": endpoint, "operation": "execute", "path": RESET_ERRORS, "arguments": mark}
-            case "read-composite":
-                body = {
-                    "endpoint": endpoint,
-                    "operation": "read-composite",
-                    "paths": [BATTERY_LEVEL, TEMPERATURE],
-                }
-            case "write-attributes":  # of what nobody observes
-                body = {
-                    "endpoint": endpoint,
-                    "operation": "write-attributes",
-                    "path": BATTERY_LEVEL,
-                    "value": {"pmin": 1, "pmax": 600},
-                }
-            case _:
-                body = {"endpoint": endpoint, "operation": "read", "path": TEMPERATURE}
-        return body, mark
+                arguments = f"0='{mark}'"
+                return asked | {"path": RESET_ERRORS, "arguments": arguments}, arguments
+            case "create":
+                path = f"{DISPLAY}/{1 + number % MAX_INSTANCE}"
+                return asked | {"path": path, "value": {"resources": {str(DISPLAY_TEXT): mark}}}, mark
+        return asked | _READS[kind], ""
 
     async def _send(self, control: aiohttp.ClientSession) -> None:
         """Let a device send two values unasked; whether that works is in its ledger."""

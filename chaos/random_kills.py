@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import psycopg
+
+from chaos import firmware
 from chaos.audit import Finding
 from chaos.fleet import Fleet
 from chaos.kills import PATIENCE, kill, schedule
@@ -22,6 +25,17 @@ class Settings(Fleet):
     """How much of what, and for how long; durations in seconds."""
 
     seconds: float = field(default=600.0, metadata={"help": "of kills"})
+    firmware: int = field(default=100, metadata={"help": "devices that get new firmware meanwhile"})
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be done."""
+        super().__post_init__()
+        if self.firmware > self.devices:
+            raise ValueError("at most all devices get new firmware")
+
+    def updated(self) -> list[str]:
+        """Return the names of the devices that do: slow ones and others."""
+        return self.names()[:: self.devices // self.firmware][: self.firmware]
 
 
 def run(settings: Settings, home: Path, say: Say) -> Report:
@@ -33,17 +47,21 @@ def run(settings: Settings, home: Path, say: Say) -> Report:
         ports=Ports.any_free(),
         groups=settings.groups(),
         long_poll_timeout=settings.long_poll_timeout,
+        stack_environment=firmware.SHORT,
     )
     with World(options) as world:
         say(f"{settings.devices} devices are registered")
         prepare(world)
-        say("they are observed: the load begins")
+        firmware.begin(world, settings.updated(), settings.seconds)
+        say("they are observed, and some are to be updated: the load begins")
         with Load(world, settings.names(), settings.operations, Random(settings.seed)) as load:
             last_kill = _kill_at_random(world, settings.seconds, random, report, say)
         say("no more kills, and no more operations")
         settle(world, load.asked, last_kill, report, say)
         silence(world, say)
         audit_all(world, load.asked, report)
+        with psycopg.connect(world.database_url) as connection:
+            report.findings += firmware.findings(world, connection, settings.updated())
     report.findings.append(Finding("processes left behind", 0, [*leftovers(home)]))
     return report
 

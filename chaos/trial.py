@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
-from chaos import audit, evidence
+from chaos import audit, evidence, firmware
 from chaos.audit import Asked, Finding, Lane
 from local import web
 from local.layout import Layout
@@ -122,10 +122,11 @@ def settle(world: World, asked: list[Asked], since: float, report: Report, say: 
 
 
 def _undone(world: World, given: list[Lane]) -> list[str]:
-    """Return operations that have not ended, and lanes that are not stored as far as they were given."""
+    """Return operations and updates that have not ended, and lanes not stored as far as they were given."""
     try:
         with psycopg.connect(world.database_url, connect_timeout=5) as connection:
             operations = [str(each) for each in evidence.operations(connection, ended=False)]
+            operations += firmware.undone(connection)
             return operations + audit.not_stored(given, evidence.marks(connection))
     except psycopg.OperationalError:
         return ["PostgreSQL does not answer"]
@@ -217,8 +218,8 @@ def _audit_downlink(
         Finding("operations nobody asked for", len(operations), audit.operations_unasked(asked, operations)),
         Finding("operations refused", len(asked), [each for each in asked if each.refused]),
         Finding("operations stuck", len(operations), [o for o in operations if o.eligible]),
-        Finding("operations ended badly", len(operations), [*filter(audit.ended_badly, operations)]),
-        Finding("executes received twice", len(requests), audit.executed_twice(requests)),
+        Finding("operations ended badly", len(operations), audit.ended_badly(operations)),
+        Finding("received twice, and not to be repeated", len(requests), audit.done_twice(requests)),
         Finding(
             "received otherwise than recorded", len(requests), audit.received_wrongly(operations, requests)
         ),

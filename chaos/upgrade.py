@@ -20,7 +20,7 @@ import psycopg
 from chaos import audit
 from chaos.audit import Finding
 from chaos.fleet import Fleet
-from chaos.load import Load
+from chaos.load import KINDS_BEFORE, Load
 from chaos.revision import PREVIOUS, extract
 from chaos.trial import (
     PREFIX,
@@ -112,7 +112,8 @@ def run(settings: Settings, home: Path, say: Say) -> Report:
         await_observed(world)
         say("the devices are registered and observed: the load begins")
         random = Random(settings.seed)
-        with Load(world, settings.names(), settings.operations, random, PATIENCE) as load:
+        users = Load(world, settings.names(), settings.operations, random, PATIENCE, KINDS_BEFORE)
+        with users as load:
             with step("the version before"):
                 time.sleep(settings.seconds)
             callers = _Callers.of(world)

@@ -502,7 +502,8 @@ def _back(update: Update, terms: Terms) -> Step | None:
                 Failure.NO_VERSION,
                 f"the device does not tell its version any more: {update.version_ask_reason}",
             )
-            if update.registered and update.version_ask_status == Status.FAILED
+            # A device that has not answered is asked again: it may have been the way to it.
+            if update.version_ask_status == Status.FAILED and update.version_ask_answer is not None
             else _ask_when_due(update, terms)
         )
     version = f"version {update.device_version}, not {update.version}"

@@ -11,9 +11,11 @@ import pytest
 
 from chaos import audit, upgrade
 from chaos.audit import Asked, Finding, Lane, Mark, Operation, Request, Telemetry, Value
+from chaos.firmware import Update, installed_otherwise, not_updated
 from chaos.kills import PAUSE, VICTIMS, schedule
 from chaos.revision import RevisionError, extract
 from chaos.trial import ChaosError
+from flownexus.lwm2m.path import Path as LwM2mPath
 from local.options import Options, Ports
 
 
@@ -120,7 +122,7 @@ def test_a_lane_whose_mark_is_behind_or_missing_is_not_stored(marks: list[Mark],
 # ---------------------------------------------------------------------------------------------------------
 # Operations
 
-ASKED = Asked("a", "write", "w1", began=1, ended=2, id=1, answer="201")
+ASKED = Asked("a", "write", "w1", began=1, ended=2, id=1, answer="201", concerns=(LwM2mPath(3, 0, 15),))
 ROW = Operation(1, "a", "write", "w1", True, "CONFIRMED", 1, None, False, False)
 RECEIVED = Request("a", "write", "w1", at=3)
 
@@ -156,22 +158,70 @@ def test_an_operation_nobody_asked_for_is_found_unless_it_is_the_plans() -> None
         ("write", "FAILED", 1, "outcome unknown: the worker that sent it did not come back", True),
         ("execute", "FAILED", 1, "outcome unknown: the worker that sent it did not come back", False),
         ("execute", "FAILED", 1, "the device answered 5.00", True),
+        ("create", "FAILED", 1, "outcome unknown: the worker that sent it did not come back", False),
+        ("delete", "FAILED", 1, "outcome unknown: the worker that sent it did not come back", False),
+        ("create", "FAILED", 1, "the device answered 4.00", True),
+        ("write-composite", "FAILED", 1, "outcome unknown: no answer", True),
         ("write", "CANCELLED", 0, None, True),
         ("write", "QUEUED", 2, None, False),
         ("write", "QUEUED", 4, None, True),
     ],
 )
-def test_an_operation_ends_confirmed_after_three_attempts_or_as_an_execute_with_unknown_outcome(
+def test_an_operation_ends_confirmed_after_three_attempts_or_with_unknown_outcome_if_it_may_not_be_repeated(
     operation: str, status: str, attempts: int, reason: str | None, badly: bool
 ) -> None:
     row = replace(ROW, operation=operation, status=status, attempts=attempts, reason=reason)
-    assert audit.ended_badly(row) is badly
+    assert bool(audit.ended_badly([row])) is badly
 
 
-def test_an_execute_that_reached_its_device_twice_is_found_and_a_write_is_not() -> None:
-    execute = replace(RECEIVED, operation="execute")
-    assert audit.executed_twice([execute, RECEIVED, RECEIVED]) == []
-    assert audit.executed_twice([execute, execute]) == [execute.key]
+def test_a_delete_may_find_no_instance_only_where_its_create_was_not_confirmed() -> None:
+    delete = replace(
+        ROW,
+        operation="delete",
+        path="/3341/7",
+        status="FAILED",
+        reason="the device answered 4.04 (NOT_FOUND)",
+    )
+    create = replace(ROW, operation="create", path="/3341/7")
+    lost = replace(create, status="FAILED", reason="outcome unknown: no answer")
+    assert audit.ended_badly([create, delete]) == [delete]
+    assert audit.ended_badly([lost, delete]) == []
+    assert audit.ended_badly([replace(lost, endpoint="b"), delete]) == [delete]
+
+
+def test_what_becomes_of_an_operation_of_a_firmware_update_is_the_update_s_affair_but_for_its_attempts() -> (
+    None
+):
+    refused = replace(ROW, status="FAILED", reason="the device answered 4.05", asked=False, of_update=True)
+    assert audit.ended_badly([refused]) == []
+    assert audit.ended_badly([replace(refused, attempts=4)]) != []
+
+
+@pytest.mark.parametrize("kind", ["execute", "create", "delete"])
+def test_what_may_not_be_repeated_and_reached_its_device_twice_is_found_and_a_write_is_not(kind: str) -> None:
+    once = replace(RECEIVED, operation=kind)
+    assert audit.done_twice([once, RECEIVED, RECEIVED]) == []
+    assert audit.done_twice([once, once]) == [once.key]
+    # An update's install has no mark: that it is begun once is looked at by the device's answer.
+    assert audit.done_twice([replace(once, mark="")] * 2) == []
+
+
+def test_a_device_that_was_not_updated_or_twice_or_reports_another_version_is_found() -> None:
+    update = Update("a", "CONFIRMED", "the device reports it")
+    assert not_updated([update], ["a"], "2", {"a": "2"}) == []
+    assert len(not_updated([update, update], ["a"], "2", {"a": "2"})) == 1
+    assert len(not_updated([update], ["a"], "2", {"a": "1"})) == 1
+    assert len(not_updated([replace(update, state="FAILED")], ["a"], "2", {"a": "2"})) == 1
+    assert not_updated([update], ["b"], "2", {}) == ["b reports None; no update"]
+
+
+def test_a_device_that_installs_twice_or_never_is_found_and_so_is_one_that_should_not() -> None:
+    assert installed_otherwise(["a", "b"], ["b", "a"]) == []
+    assert installed_otherwise(["a", "b"], ["a", "a", "c"]) == [
+        "a: 2 installs",
+        "b: 0 installs",
+        "c: 1 installs",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +241,13 @@ def test_what_a_device_received_must_agree_with_status_and_attempts(
     assert bool(audit.received_wrongly([row], [RECEIVED] * times)) is wrong
 
 
+def test_what_was_asked_twice_alike_is_received_twice() -> None:
+    again = replace(ROW, id=2)
+    assert audit.received_wrongly([ROW, again], [RECEIVED] * 2) == []
+    assert len(audit.received_wrongly([ROW, again], [RECEIVED])) == 1
+    assert len(audit.received_wrongly([ROW, again], [RECEIVED] * 3)) == 1
+
+
 def test_what_a_device_received_and_no_row_has_is_found() -> None:
     assert len(audit.received_wrongly([ROW], [RECEIVED, replace(RECEIVED, mark="w2")])) == 1
 
@@ -203,6 +260,10 @@ def test_an_operation_delivered_before_one_that_was_queued_first_is_found() -> N
     # Asked for at the same time there is no first one; and a repetition is no delay.
     assert audit.delivered_out_of_order([ASKED, replace(second, began=1.5)], late) == []
     assert audit.delivered_out_of_order([ASKED, second], [RECEIVED, *late]) == []
+    # What has nothing to do with the other may go before it.
+    assert audit.delivered_out_of_order([ASKED, replace(second, concerns=(LwM2mPath(3341),))], late) == []
+    execute = replace(second, concerns=(LwM2mPath(3341, 7), LwM2mPath(3, 0)))
+    assert len(audit.delivered_out_of_order([ASKED, execute], late)) == 1
 
 
 def test_a_result_recorded_twice_or_not_at_all_is_found() -> None:

@@ -417,6 +417,15 @@ def test_a_device_is_told_to_forget_it_one_way_or_the_other() -> None:
     assert step(update(State.CANCELLING, cancelled_by="ann", **command(PACKAGE_URI))).state is State.CANCELLED
 
 
+def test_a_version_that_was_not_answered_is_asked_for_again_and_one_that_is_refused_is_a_failure() -> None:
+    """A kill on the way to the device made an update fail that had succeeded."""
+    back = command(INSTALL, sent=400) | told(0, 1, since=350) | {"since": ago(300)}
+    unanswered = asked(version="FAILED", version_ask_reason="Leshan did not answer in time")
+    assert step(update(State.RETURNED, **back, **unanswered)).asks
+    found = step(update(State.RETURNED, **back, **unanswered, version_ask_answer="NOT_FOUND(404)"))
+    assert (found.state, found.failure) == (State.FAILED, Failure.NO_VERSION)
+
+
 @pytest.mark.parametrize("state", [State.INSTALLING, State.RETURNED])
 def test_who_installs_goes_on(state: State) -> None:
     found = step(update(state, cancelled_by="ann", **command(INSTALL), **reports("2.0.1")))

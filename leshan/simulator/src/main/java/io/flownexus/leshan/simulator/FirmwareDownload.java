@@ -13,6 +13,7 @@ import java.util.function.Consumer;
 final class FirmwareDownload implements Download {
   private static final int OK = 200;
   private static final int PARTIAL = 206;
+  private static final int MISSING = 404;
 
   private final DeviceContext context;
   private final URI uri;
@@ -70,7 +71,9 @@ final class FirmwareDownload implements Download {
         onFailure.accept(failure(error));
       }
     } else if (answer.statusCode() != (sofar.length > 0 ? PARTIAL : OK)) {
-      onFailure.accept(Failure.NOT_FOUND);
+      // As by CoAP: a server that is away for a while is no wrong URI.
+      onFailure.accept(
+          answer.statusCode() == MISSING ? Failure.NOT_FOUND : Failure.CONNECTION_LOST);
     } else {
       byte[] rest = answer.body();
       byte[] whole = Arrays.copyOf(sofar, sofar.length + rest.length);
