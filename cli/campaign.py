@@ -28,6 +28,11 @@ HELP: Final = {
     Action.NEXT_WAVE: "open the next wave now",
 }
 
+FLAGS: Final = {
+    "approval": "each later wave is opened by a person",
+    "joining": "devices that fit later join the last wave",
+}
+
 
 def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> None:
     """Add the commands to the command line's."""
@@ -40,6 +45,7 @@ def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> No
         "endpoints", nargs="*", metavar="ENDPOINT", help="the devices; by default all that fit"
     )
     create_.add_argument("--endpoints-from", type=Path, metavar="FILE", help="a file with a device a line")
+    create_.add_argument("--filter", metavar="FILTER", help='the devices, such as "tag.site==berlin"')
     create_.add_argument("--model", metavar="TEXT", help="model number (3/0/1) of the devices")
     create_.add_argument(
         "--from-version",
@@ -56,7 +62,7 @@ def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> No
     for name, default in vars(Rules()).items():
         option = f"--{name.replace('_', '-')}"
         if isinstance(default, bool):
-            create_.add_argument(option, action="store_true", help="each later wave is opened by a person")
+            create_.add_argument(option, action="store_true", help=FLAGS[name])
         else:
             create_.add_argument(
                 option, type=type(default), default=default, metavar="NUMBER", help=f"default {default:g}"
@@ -93,6 +99,7 @@ def create(client: Client, given: argparse.Namespace) -> int:
             raise ClientError(f"cannot read {given.endpoints_from}: {error.strerror}") from None
     optional = {
         "endpoints": [name for name in endpoints if name],
+        "filter": given.filter,
         "model": given.model,
         "from_versions": given.from_version,
         "seed": given.seed,
@@ -130,6 +137,10 @@ def _print_plan(plan: Any) -> None:
         )
         + "\n"
     )
+    if plan["rules"].get("joining"):
+        sys.stdout.write(
+            "devices that fit later join the last wave, until it is cancelled or its end comes\n"
+        )
     if plan["left_out"]:
         sys.stdout.write(f"{plan['left_out']} devices do not fit, and are left out\n")
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 
 from flownexus.errors import ValidationFailedError
+from flownexus.operations.filter import BadFilterError, Filter, parse_filter
 
 MAX_NAME: Final = 255  # characters
 MAX_WAVES: Final = 100
@@ -25,6 +26,7 @@ _ASKED: Final = (
     "name",
     "firmware",
     "endpoints",
+    "filter",
     "model",
     "from_versions",
     "waves",
@@ -57,6 +59,8 @@ class Rules:
     max_open: int = 50
     """Updates open at once."""
     starts_per_minute: int = 100
+    joining: bool = False
+    """Whether devices that fit later join the last wave; then only `ends_at` or a person ends it."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class NewCampaign:
     name: str
     firmware: int
     endpoints: tuple[str, ...] | None
-    """None: all that fit `model` and `from_versions`."""
+    """None: all that fit `filter`, `model` and `from_versions`."""
     model: str | None
     from_versions: tuple[str, ...] | None
     waves: tuple[str, ...]
@@ -74,6 +78,7 @@ class NewCampaign:
     seed: int
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    filter: Filter | None = None
 
 
 DEFAULT_WAVES: Final = ("1", "10 %", REST)
@@ -121,6 +126,7 @@ def parse_campaign(body: object, seed: int) -> NewCampaign:
         str(name)[:64]: f"is unknown; the fields are {', '.join(known)}" for name in body if name not in known
     }
     wrong |= dict(_faults(body))
+    chosen = _filter(body, wrong)
     rules = dict(_rules(body, wrong))
     times = dict(_times(body, wrong))
     if wrong:
@@ -135,8 +141,30 @@ def parse_campaign(body: object, seed: int) -> NewCampaign:
         tuple(str(wave) for wave in body.get("waves", DEFAULT_WAVES)),
         Rules(**rules),
         body.get("seed", seed),
+        filter=chosen,
         **times,
     )
+
+
+def _filter(body: Mapping[str, Any], wrong: dict[str, str]) -> Filter | None:
+    """Return the filter that a campaign chooses by; None where it has none."""
+    text = body.get("filter")
+    if text is None:
+        if body.get("joining") is True and body.get("endpoints") is not None:
+            wrong["joining"] = (
+                "is for devices that fit a filter; those named by endpoints are all that it has"
+            )
+        return None
+    if not isinstance(text, str) or not text.strip():
+        wrong["filter"] = "says which devices, such as name==sim-*;tag.site==berlin, or is left out"
+    elif body.get("endpoints") is not None:
+        wrong["filter"] = "stands in place of endpoints, not beside them"
+    else:
+        try:
+            return parse_filter(text)
+        except BadFilterError as error:
+            wrong["filter"] = error.reason
+    return None
 
 
 def _faults(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -177,10 +205,11 @@ def _rules(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str
             if not _is_number(body[name], least, most, whole=name in _WHOLE):
                 wrong[name] = f"is {right}"
             yield name, body[name]
-    if "approval" in body:
-        if not isinstance(body["approval"], bool):
-            wrong["approval"] = "is true or false"
-        yield "approval", body["approval"]
+    for name in ("approval", "joining"):
+        if name in body:
+            if not isinstance(body[name], bool):
+                wrong[name] = "is true or false"
+            yield name, body[name]
 
 
 def _times(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str, datetime | None]]:

@@ -123,9 +123,10 @@ def decide(rules: Rules, progress: Progress) -> Move | None:
         return None
     if (stop := _stop(rules, progress)) is not None:
         return stop
-    if all(wave.unfinished == 0 for wave in progress.waves):
+    is_over = progress.ends_at is not None and progress.now >= progress.ends_at
+    if all(wave.unfinished == 0 for wave in progress.waves) and (is_over or not rules.joining):
         return Move(Status.FINISHED, progress.wave, words=_summary(progress))
-    if progress.ends_at is not None and progress.now >= progress.ends_at:
+    if is_over:
         waiting = sum(wave.waiting for wave in progress.waves)
         if waiting == 0:
             return None  # what is open goes on to its end

@@ -6,7 +6,7 @@ import itertools
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,9 @@ from flownexus.store import queries, send_for
 from flownexus.store.firmware import usable_package
 from flownexus.store.transaction import Transaction, transaction
 from flownexus.store.update import TOKEN_BYTES
+
+LOOK_FOR_JOINING_S: Final = 30.0
+"""Seconds between two looks at whether further devices fit a campaign that they may join."""
 
 
 class CampaignRow(NamedTuple):
@@ -42,8 +45,12 @@ class CampaignRow(NamedTuple):
     wave_succeeded_at: datetime | None
     starts_at: datetime | None
     ends_at: datetime | None
+    filter: str | None
+    model: str | None
+    from_versions: list[str] | None
     requested_by: str
     created_at: datetime
+    joined_at: datetime
     now: datetime
     left_out: int
     started_lately: int
@@ -59,7 +66,7 @@ class CampaignRow(NamedTuple):
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in self._asdict().items()
         }
-        del shown["now"], shown["started_lately"]
+        del shown["now"], shown["started_lately"], shown["joined_at"]
         return shown
 
 
@@ -129,19 +136,16 @@ def create_campaign(pool: ConnectionPool, new: NewCampaign, by: str) -> Campaign
             seed=new.seed,
             starts_at=new.starts_at,
             ends_at=new.ends_at,
-            requested_by=by,
-        )
-        queries.add_targets(
-            connection,
-            campaign_id=id_,
-            seed=new.seed,
-            names=names,
+            filter=None if new.filter is None else str(new.filter),
+            tree=None if new.filter is None else Jsonb(new.filter.as_json()),
             model=new.model or package.model,
             from_versions=None if new.from_versions is None else list(new.from_versions),
+            requested_by=by,
         )
+        queries.add_targets(connection, campaign_id=id_, names=names, joining=False)
         targets = sum(wave.targets for wave in _waves(connection, id_))
-        if targets == 0:
-            raise ValidationFailedError("no device fits: look at endpoints, model and from_versions")
+        if targets == 0 and not new.rules.joining:
+            raise ValidationFailedError("no device fits: look at endpoints, filter, model and from_versions")
         bounds = list(itertools.accumulate(wave_sizes(new.waves, targets)))[:-1]
         if bounds:
             queries.spread_targets(connection, campaign_id=id_, bounds=bounds, first=bounds[0])
@@ -247,7 +251,10 @@ def _take_on(id_: int, current: Transaction) -> int:
     if queries.lock_campaign(connection, id=id_) != Status.RUNNING:
         return 0
     row = _row(connection, id_)
-    move = decide(row.its_rules, _progress(connection, row))
+    rules = row.its_rules
+    if rules.joining and row.now - row.joined_at >= timedelta(seconds=LOOK_FOR_JOINING_S):
+        _let_join(connection, id_)
+    move = decide(rules, _progress(connection, row))
     if move is None:
         return 0
     if move.words is not None or move.wave_succeeds:
@@ -264,6 +271,13 @@ def _take_on(id_: int, current: Transaction) -> int:
         return 0
     tokens = [secrets.token_urlsafe(TOKEN_BYTES) for _ in range(move.start)]
     return int(queries.start_targets(connection, id=id_, wave=move.wave, tokens=tokens))
+
+
+def _let_join(connection: Connection, id_: int) -> None:
+    """Take devices that fit by now into the last wave; older campaigns do not begin with them any more."""
+    queries.looked_for_joining(connection, id=id_)
+    if queries.add_targets(connection, campaign_id=id_, names=None, joining=True):
+        queries.supersede_older(connection, campaign_id=id_)
 
 
 def _move(

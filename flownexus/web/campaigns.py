@@ -1,8 +1,8 @@
 """Campaigns, as REST: one package for many devices, in waves.
 
-POST /v1/campaigns                {"name", "firmware", "endpoints"?, "model"?, "from_versions"?, "waves"?,
-                                  "starts_at"?, "ends_at"?, "seed"?} and the rules that
-                                  flownexus.campaigns.plan has: 201 with the plan, not started yet
+POST /v1/campaigns                {"name", "firmware", "endpoints"? or "filter"?, "model"?,
+                                  "from_versions"?, "waves"?, "starts_at"?, "ends_at"?, "seed"?} and the rules
+                                  that flownexus.campaigns.plan has: 201 with the plan, not started yet
 GET  /v1/campaigns                ?limit=50&cursor=: {"campaigns": [...], "next"}, the newest first
 GET  /v1/campaigns/<id>           its waves with how far they are, its failures by kind, its steps
 GET  /v1/campaigns/<id>/targets   ?state=&limit=50&cursor=: {"targets": [...], "next"}: its devices

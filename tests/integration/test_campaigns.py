@@ -208,18 +208,26 @@ def test_the_same_seed_draws_the_same_order(world: World, package: int) -> None:
     assert order(3) != order(4)
 
 
+def tell_model(world: World, names: list[str], model: str) -> None:
+    """Let devices have told their model number."""
+    world.execute(
+        "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (3, 1, 'STRING')"
+        " ON CONFLICT DO NOTHING"
+    )
+    world.execute(
+        "INSERT INTO resource_latest (endpoint_id, resource_type_id, object_instance_id, time, resource_id,"
+        " string_value) SELECT e.id, t.id, 0, now(), 1, %s FROM endpoint e, resource_type t"
+        " WHERE e.name = ANY (%s) AND (t.object_id, t.resource_id) = (3, 1)",
+        model, names,
+    )  # fmt: skip
+
+
 def test_devices_are_chosen_by_model_and_version_and_those_named_are_left_out_with_a_reason(
     world: World, package: int
 ) -> None:
     names = devices(world, 3)
-    world.execute("INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (3, 1, 'STRING')")
-    world.execute(
-        "INSERT INTO resource_latest (endpoint_id, resource_type_id, object_instance_id, time, resource_id,"
-        " string_value) SELECT e.id, t.id, 0, now(), 1, CASE e.name WHEN %s THEN 'B' ELSE 'A' END"
-        " FROM endpoint e, resource_type t"
-        " WHERE e.name <> %s AND (t.object_id, t.resource_id) = (3, 1)",
-        names[1], names[2],
-    )  # fmt: skip
+    tell_model(world, names[:1], "A")
+    tell_model(world, names[1:2], "B")
     assert sum(wave.targets for wave in plan(world, package, model="A").waves) == 1
     named = plan(world, package, model="A", endpoints=names)
     targets = list_targets(world.api_pool, named.row.id, "LEFT_OUT", None, 10)
@@ -233,6 +241,107 @@ def test_devices_are_chosen_by_model_and_version_and_those_named_are_left_out_wi
         plan(world, package, endpoints=["nobody"])
     with pytest.raises(NotFoundError):
         create_campaign(world.api_pool, NewCampaign("x", 99, None, None, None, ("1",), Rules(), 1), "ann")
+
+
+def tag(world: World, names: list[str], value: str) -> None:
+    """Set a tag of these devices, as a user does."""
+    world.execute(
+        "INSERT INTO endpoint_tag (endpoint_id, key, value, set_by)"
+        " SELECT id, 'site', %s, 'ann' FROM endpoint WHERE name = ANY (%s)",
+        value, names,
+    )  # fmt: skip
+
+
+def look_again(world: World, driver: Pool) -> int:
+    """Let the time between two looks for devices go by; return how many updates are started then."""
+    world.execute("UPDATE campaign SET joined_at = joined_at - interval '30 s'")
+    return take_campaigns_on(driver)
+
+
+def test_a_filter_chooses_its_devices_once(world: World, driver: Pool, package: int) -> None:
+    names = devices(world, 6)
+    tag(world, names[:3], "berlin")
+    id_ = started(world, package, filter="tag.site==berlin;name!=dev-00001", waves=["rest"])
+    chosen = {target.endpoint for target in list_targets(world.api_pool, id_, None, None, 10)}
+    assert chosen == set(names[1:3])
+    tag(world, names[3:], "berlin")
+    assert look_again(world, driver) == 2
+    assert sum(wave.targets for wave in show_campaign(world.api_pool, id_).waves) == 2
+    with pytest.raises(ValidationFailedError, match="no device fits: look at endpoints, filter"):
+        plan(world, package, filter="tag.site==rome")
+
+
+def test_a_device_that_fits_later_joins_the_last_wave_of_an_open_campaign(
+    world: World, driver: Pool, package: int
+) -> None:
+    names = devices(world, 5)
+    tag(world, names[:2], "berlin")
+    id_ = started(world, package, filter="tag.site==berlin", joining=True, waves=["1", "rest"], model="A")
+    assert show_campaign(world.api_pool, id_).waves == []  # nobody has told its model yet
+    tell_model(world, names[:3], "A")
+    assert look_again(world, driver) == 2  # of the one wave that there is: all others are to come
+    end_open(world, set())
+    assert take_campaigns_on(driver) == 0
+    assert status(world, id_) == "RUNNING"
+    tag(world, names[2:], "berlin")
+    assert take_campaigns_on(driver) == 0  # it looks every half minute
+    assert look_again(world, driver) == 1
+    targets = list_targets(world.api_pool, id_, None, None, 10)
+    assert [(target.endpoint, target.place) for target in targets[2:]] == [(names[2], 3)]
+    end_open(world, set())
+    world.execute("UPDATE campaign SET ends_at = now()")
+    take_campaigns_on(driver)
+    assert (status(world, id_), show_campaign(world.api_pool, id_).row.words) == (
+        "FINISHED",
+        "3 have succeeded, 0 have failed",
+    )
+
+
+def test_devices_join_the_last_wave_and_wait_until_it_opens(world: World, driver: Pool, package: int) -> None:
+    devices(world, 4)
+    id_ = started(world, package, joining=True, waves=["1", "rest"], filter="name==dev-*")
+    take_campaigns_on(driver)
+    world.execute(
+        "INSERT INTO endpoint (name, registered, objects)"
+        " VALUES ('dev-late', true, '{/5/0}'), ('x', true, '{/5/0}')"
+    )
+    assert look_again(world, driver) == 0
+    [late] = [t for t in list_targets(world.api_pool, id_, None, None, 10) if t.endpoint == "dev-late"]
+    assert (late.wave, late.state, late.place) == (2, "WAITING_TO_BEGIN", 5)
+
+
+def test_a_device_of_a_newer_campaign_joins_no_older_one_and_who_joins_leaves_an_older_one(
+    world: World, driver: Pool, package: int
+) -> None:
+    devices(world, 1)
+    older = started(world, package, joining=True, waves=["1", "rest"], filter="name==dev-*")
+    closed = started(world, package, filter="name==dev-*", waves=["rest"], starts_at="2099-01-01T00:00:00Z")
+    newer = started(world, package, joining=True, filter="name==new-*")
+    world.execute(
+        "INSERT INTO endpoint (name, registered, objects)"
+        " VALUES ('new-1', true, '{/5/0}'), ('dev-2', true, '{/5/0}')"
+    )
+    world.execute(
+        "INSERT INTO campaign_target (campaign_id, endpoint_id, wave, place)"
+        " SELECT %s, id, 1, 9 FROM endpoint WHERE name = 'new-1'",
+        closed,
+    )
+    look_again(world, driver)
+    of_newer = list_targets(world.api_pool, newer, None, None, 10)
+    assert [target.endpoint for target in of_newer] == ["new-1"]
+    [left] = list_targets(world.api_pool, closed, "LEFT_OUT", None, 10)
+    assert (left.endpoint, left.words) == ("new-1", f"superseded by campaign {newer}")
+    assert [t.endpoint for t in list_targets(world.api_pool, older, None, None, 10)] == ["dev-00001", "dev-2"]
+    world.execute(
+        "DELETE FROM campaign_target t USING endpoint e WHERE e.id = t.endpoint_id AND e.name = 'dev-2'"
+    )
+    world.execute(
+        "INSERT INTO campaign_target (campaign_id, endpoint_id, wave, place)"
+        " SELECT %s, id, 1, 9 FROM endpoint WHERE name = 'dev-2'",
+        newer,
+    )
+    look_again(world, driver)
+    assert [t.endpoint for t in list_targets(world.api_pool, older, None, None, 10)] == ["dev-00001"]
 
 
 def test_a_newer_campaign_supersedes_what_an_older_one_has_not_begun(

@@ -137,10 +137,11 @@ GRANTS = {
         "event_type": "SELECT",
         "log_entry": "SELECT",
         "named_event": "SELECT",
-        "campaign": "SELECT, INSERT (name, firmware_id, rules, seed, starts_at, ends_at, requested_by), "
+        "campaign": "SELECT, INSERT (name, firmware_id, rules, seed, starts_at, ends_at, requested_by, "
+        "filter, tree, model, from_versions), "
         "UPDATE (status, words, wave, wave_opened_at, wave_succeeded_at, counted_from)",
         "campaign_step": "SELECT, INSERT (campaign_id, number, by, words)",
-        "campaign_target": "SELECT, INSERT (campaign_id, endpoint_id, wave, place, left_out), "
+        "campaign_target": "SELECT, INSERT (campaign_id, endpoint_id, wave, place, left_out, joined_at), "
         "UPDATE (wave, update_id, left_out)",
         "firmware": "SELECT, INSERT (version, file_name, download_url, size_bytes, sha256, label, model, "
         "version_path, success, uploaded_by), UPDATE (mcuboot, completed_at, retired_at, retired_by)",
@@ -228,9 +229,11 @@ GRANTS = {
         "version_order()": "EXECUTE",
     },
     "flownexus_firmware": {
-        "campaign": "SELECT, UPDATE (status, words, wave, wave_opened_at, wave_succeeded_at)",
+        **CHOOSES,
+        "campaign": "SELECT, UPDATE (status, words, wave, wave_opened_at, wave_succeeded_at, joined_at)",
         "campaign_step": "SELECT, INSERT (campaign_id, number, by, words)",
-        "campaign_target": "SELECT, UPDATE (update_id, started_at)",
+        "campaign_target": "SELECT, INSERT (campaign_id, endpoint_id, wave, place, left_out, joined_at), "
+        "UPDATE (update_id, started_at, left_out)",
         "endpoint": "SELECT",
         "endpoint_operation": QUEUES,
         "firmware": "SELECT",

@@ -122,6 +122,10 @@ def test_a_campaign_is_asked_for_with_its_rules() -> None:
         ("seed", -1),
         ("starts_at", "tomorrow"),
         ("colour", "red"),
+        ("filter", " "),
+        ("filter", ["name==a"]),
+        ("filter", "colour==red"),
+        ("joining", 1),
     ],
 )
 def test_what_is_not_valid_is_named(field: str, value: Any) -> None:
@@ -133,6 +137,15 @@ def test_a_campaign_ends_after_it_starts() -> None:
     times = {"starts_at": "2026-01-02T03:04:05Z", "ends_at": "2026-01-02T03:04:05+01:00"}
     with pytest.raises(ValidationFailedError, match="ends_at: is after starts_at"):
         parse_campaign({**ASKED, **times}, 7)
+
+
+def test_a_campaign_chooses_by_a_filter_or_by_names_and_those_that_are_named_are_not_joined() -> None:
+    chosen = parse_campaign({**ASKED, "filter": "tag.site==berlin", "joining": True}, 7)
+    assert (str(chosen.filter), chosen.rules.joining) == ("tag.site==berlin", True)
+    with pytest.raises(ValidationFailedError, match="filter: stands in place of endpoints"):
+        parse_campaign({**ASKED, "filter": "name==a", "endpoints": ["a"]}, 7)
+    with pytest.raises(ValidationFailedError, match="joining: is for devices that fit"):
+        parse_campaign({**ASKED, "joining": True, "endpoints": ["a"]}, 7)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -233,6 +246,14 @@ def test_it_is_finished_when_all_have_ended() -> None:
         Status.FINISHED,
         "19 have succeeded, 1 have failed, 1 were cancelled",
     )
+
+
+def test_one_that_devices_may_join_goes_on_until_its_end() -> None:
+    open_to_others = Rules(joining=True)
+    assert decide(open_to_others, progress(wave(1, succeeded=9))) is None
+    assert decide(open_to_others, progress()) is None
+    over = decide(open_to_others, progress(wave(1, succeeded=9), ends_at=ago(1)))
+    assert over == Move(Status.FINISHED, 1, words="9 have succeeded, 0 have failed")
 
 
 def test_at_its_end_nothing_is_started_any_more() -> None:

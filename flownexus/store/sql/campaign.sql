@@ -1,31 +1,45 @@
--- name: add_campaign(name, firmware_id, rules, seed, starts_at, ends_at, requested_by)$
-INSERT INTO campaign (name, firmware_id, rules, seed, starts_at, ends_at, requested_by)
-VALUES (:name, :firmware_id, :rules, :seed, :starts_at::timestamptz, :ends_at::timestamptz, :requested_by)
+-- name: add_campaign(name, firmware_id, rules, seed, starts_at, ends_at, filter, tree, model, from_versions, requested_by)$
+INSERT INTO campaign (name, firmware_id, rules, seed, starts_at, ends_at, filter, tree, model, from_versions, requested_by)
+VALUES (:name, :firmware_id, :rules, :seed, :starts_at::timestamptz, :ends_at::timestamptz, :filter::text, :tree::jsonb,
+        :model::text, :from_versions::text[], :requested_by)
 RETURNING id;
 
 -- name: unknown_endpoints(names)
 SELECT name FROM unnest(:names::text[]) AS wanted(name)
 WHERE NOT EXISTS (SELECT FROM endpoint e WHERE e.name = wanted.name) ORDER BY name LIMIT 10;
 
--- name: add_targets(campaign_id, seed, names, model, from_versions)!
--- In an order that is drawn by the seed, all in the first wave. Of devices that are named, those that do not fit are
--- left out with the reason; of all that there are, those with a firmware object that fit are taken.
+-- name: add_targets(campaign_id, names, joining)!
+-- In an order that is drawn by the seed, after those that are there, in the last wave. Of devices that are named, those
+-- that do not fit are left out with the reason; of all that there are, those with a firmware object that fit are taken.
+-- One that a newer campaign has joins no older one.
 WITH candidate AS (
-    SELECT e.id, e.name,
-           CASE WHEN :model::text IS NOT NULL AND m.value IS DISTINCT FROM :model::text
-                THEN 'its model is ' || coalesce(m.value, 'not known') || ', not ' || :model::text
-                WHEN :from_versions::text[] IS NOT NULL AND (v.value = ANY (:from_versions::text[])) IS NOT TRUE
-                THEN 'its version is ' || coalesce(v.value, 'not known') || ', none of ' || array_to_string(:from_versions::text[], ', ')
+    SELECT e.id, e.name, c.seed,
+           CASE WHEN c.model IS NOT NULL AND device_text(e.id, 1) IS DISTINCT FROM c.model
+                THEN 'its model is ' || coalesce(device_text(e.id, 1), 'not known') || ', not ' || c.model
+                WHEN c.from_versions IS NOT NULL AND (device_text(e.id, 3) = ANY (c.from_versions)) IS NOT TRUE
+                THEN 'its version is ' || coalesce(device_text(e.id, 3), 'not known') || ', none of '
+                     || array_to_string(c.from_versions, ', ')
            END AS left_out
-    FROM endpoint e
-    LEFT JOIN telemetry_latest m ON m.endpoint = e.name AND m.object_id = 3 AND m.object_instance_id = 0 AND m.resource_id = 1
-    LEFT JOIN telemetry_latest v ON v.endpoint = e.name AND v.object_id = 3 AND v.object_instance_id = 0 AND v.resource_id = 3
-    WHERE CASE WHEN :names::text[] IS NULL THEN e.objects && ARRAY['/5', '/5/0'] ELSE e.name = ANY (:names::text[]) END
+    FROM campaign c
+    CROSS JOIN endpoint e
+    WHERE c.id = :campaign_id
+      AND CASE WHEN :names::text[] IS NULL THEN e.objects && ARRAY['/5', '/5/0'] ELSE e.name = ANY (:names::text[]) END
+      AND NOT EXISTS (SELECT FROM campaign_target own WHERE own.campaign_id = c.id AND own.endpoint_id = e.id)
+      AND NOT EXISTS (SELECT FROM campaign_target t JOIN campaign newer ON newer.id = t.campaign_id
+                      WHERE t.endpoint_id = e.id AND t.left_out IS NULL AND newer.id > c.id
+                        AND newer.status NOT IN ('PLANNED', 'CANCELLED'))
+      AND CASE WHEN c.tree IS NULL THEN true ELSE endpoint_matches(e, c.tree) END
+), own AS (
+    SELECT coalesce(max(wave), 1) AS wave, coalesce(max(place), 0) AS place FROM campaign_target WHERE campaign_id = :campaign_id
 )
-INSERT INTO campaign_target (campaign_id, endpoint_id, wave, place, left_out)
-SELECT :campaign_id, id, 1, row_number() OVER (ORDER BY left_out IS NOT NULL, md5(:seed::text || name), name), left_out
-FROM candidate
+INSERT INTO campaign_target (campaign_id, endpoint_id, wave, place, left_out, joined_at)
+SELECT :campaign_id, id, own.wave, own.place + row_number() OVER (ORDER BY left_out IS NOT NULL, md5(seed::text || name), name),
+       left_out, CASE WHEN :joining THEN clock_timestamp() END
+FROM candidate, own
 WHERE :names::text[] IS NOT NULL OR left_out IS NULL;
+
+-- name: looked_for_joining(id)!
+UPDATE campaign SET joined_at = clock_timestamp() WHERE id = :id;
 
 -- name: spread_targets(campaign_id, bounds, first)!
 -- Into waves: `bounds` are the last places of all but the last wave.
@@ -44,8 +58,8 @@ WHERE c.id = t.campaign_id AND c.id < :campaign_id AND c.status NOT IN ('CANCELL
 -- name: campaigns(id, cursor, limit)
 -- The newest first, older than the cursor.
 SELECT c.id, c.name, c.firmware_id AS firmware, f.version, f.label, c.status, c.words, c.rules, c.seed, c.wave,
-       c.wave_opened_at, c.wave_succeeded_at, c.starts_at, c.ends_at, c.requested_by, c.created_at,
-       clock_timestamp() AS now,
+       c.wave_opened_at, c.wave_succeeded_at, c.starts_at, c.ends_at, c.filter, c.model, c.from_versions, c.requested_by,
+       c.created_at, c.joined_at, clock_timestamp() AS now,
        (SELECT count(*) FROM campaign_target t WHERE t.campaign_id = c.id AND t.left_out IS NOT NULL) AS left_out,
        (SELECT count(*) FROM campaign_target t
         WHERE t.campaign_id = c.id AND t.started_at > clock_timestamp() - interval '1 minute') AS started_lately
@@ -124,8 +138,9 @@ WITH chosen AS (
     LIMIT cardinality(:tokens::text[])
 ), begun AS (
     INSERT INTO firmware_update (endpoint_id, firmware_id, token, requested_by)
-    SELECT chosen.endpoint_id, c.firmware_id, (:tokens::text[])[chosen.place::integer], c.requested_by
+    SELECT chosen.endpoint_id, c.firmware_id, given.token, c.requested_by
     FROM chosen
+    JOIN unnest(:tokens::text[]) WITH ORDINALITY AS given(token, place) ON given.place = chosen.place
     JOIN campaign c ON c.id = :id
     ON CONFLICT (endpoint_id) WHERE finished_at IS NULL DO NOTHING
     RETURNING id, endpoint_id
