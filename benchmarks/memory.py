@@ -22,7 +22,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.fleet import simulator
-from benchmarks.processes import Group
+from benchmarks.processes import WITH_CHILDREN, Group
 from benchmarks.results import Result
 from flownexus.credentials import SecretFolder
 from local import REPOSITORY, web
@@ -114,6 +114,6 @@ def _measure(home: Path) -> Pss:
     pids = {part["name"]: part["pid"] for part in parts if part["name"] != "simulator"}
     pids |= {replica["name"]: replica["pid"] for replica in json.loads(text)}
     return {
-        name: Group([pid], with_children=name == "postgres").pss()
+        name: Group([pid], with_children=name in WITH_CHILDREN).pss()
         for name, pid in {"supervisor": supervisor, **pids}.items()
     }

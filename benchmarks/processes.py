@@ -11,6 +11,8 @@ from pathlib import Path
 
 from local.world import World
 
+WITH_CHILDREN = frozenset({"postgres", "gateway"})
+"""Parts that have processes of their own: PostgreSQL's, and the one that replicas are forked from."""
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -56,13 +58,14 @@ def groups(world: World) -> Mapping[str, Group]:
         for replica in world.replicas():
             replicas[replica["function"]].append(replica["pid"])
         found |= {function: Group(pids) for function, pids in replicas.items()}
-    if postmaster := found.get("postgres"):
-        found["postgres"] = Group(postmaster.pids, with_children=True)
+    for name in WITH_CHILDREN & found.keys():
+        found[name] = Group(found[name].pids, with_children=True)
     return found
 
 
 def _children(parent: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    lists = Path(f"/proc/{parent}/task").glob("*/children")  # each thread has its own
+    return [int(pid) for of_thread in lists for pid in of_thread.read_text().split()]
 
 
 def _count(pid: int, folder: str) -> int:

@@ -333,7 +333,7 @@ async def run(arguments: argparse.Namespace, make: Callable[[InstanceContext], F
             logs=arguments.logs,
             secrets=secrets,
             environment=os.environ,
-            runner=process_runner(stack.parent),
+            runner=process_runner(stack, os.environ),
             stop_timeout=max(timeouts.execution_s, MINIMUM_GRACE) + 5,
         )
     )

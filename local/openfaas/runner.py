@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import REPOSITORY
-from local.openfaas.stack import Function
-from local.supervise.process import Command
+from local.openfaas.forking import ForkedCommand, ForkServer
+from local.openfaas.stack import Function, read_stack
+from local.supervise.process import MARK, Command
 
 INDEX = REPOSITORY / "template" / "python3-flownexus" / "index.py"
 
@@ -30,17 +31,30 @@ Runner = Callable[[Launch], Command]
 """Says how to run a replica."""
 
 
-def process_runner(folder: Path) -> Runner:
-    """Return the runner of functions whose library lies in `folder`, where stack.yml is."""
+def process_runner(stack: Path, environment: Mapping[str, str]) -> Runner:
+    """Return the runner of the functions of `stack`, whose library lies in the same folder.
+
+    `environment` fills in what stack.yml leaves open, and says which world this is.
+    """
+    folder = stack.parent
+    python = {"PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1"}
+    mark = {MARK: environment[MARK]} if MARK in environment else {}
+    server = ForkServer(
+        Command([], {**python, **mark}, folder),
+        INDEX,
+        lambda: [function.handler for function in read_stack(stack, environment).values()],
+    )
 
     def command(launch: Launch) -> Command:
-        environment = {
+        of_replica = {
             **launch.environment,
             "function_dir": str(launch.function.handler),
             "secret_mount_path": str(launch.secrets),
-            "PYTHONPATH": str(folder),
-            "PYTHONUNBUFFERED": "1",
+            **python,
         }
-        return Command([sys.executable, str(INDEX)], environment, folder, launch.function.nice)
+        return ForkedCommand(
+            [sys.executable, str(INDEX)], of_replica, folder, launch.function.nice,
+            name=launch.name, server=server,
+        )  # fmt: skip
 
     return command

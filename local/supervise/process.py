@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, Protocol
 
 from local.supervise.logfile import MAX_LINE, LogFile
 
@@ -39,6 +39,27 @@ class ProcessError(RuntimeError):
     """A process could not be started."""
 
 
+class Child(Protocol):
+    """A process that was started: of subprocess.Popen, what is used of it here."""
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """Return the pipe of its output."""
+
+    def poll(self) -> int | None:
+        """Return its status if it has ended: what it exited with, or minus the signal that ended it."""
+
+    def wait(self) -> int:
+        """Wait until it has ended, and return its status."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Send it a signal, if it has not ended."""
+
+
 @dataclass(frozen=True)
 class Command:
     """What to run; the environment comes on top of a few inherited variables."""
@@ -53,6 +74,18 @@ class Command:
         """Return the child's whole environment."""
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         return {**inherited, **self.environment}
+
+    def start(self, stop_signal: signal.Signals) -> Child:
+        """Start it, the leader of a session; it gets the signal when the thread that started it is gone."""
+        return subprocess.Popen(
+            tethered(self.arguments, stop_signal),
+            env=self.full_environment(),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
 @dataclass(frozen=True)
@@ -121,7 +154,7 @@ class Process:
         self._on_change = on_change
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._nice = 0
         self._thread: threading.Thread | None = None
 
@@ -203,24 +236,16 @@ class Process:
             self._stopping.wait(delay)
         self._change("stopped")
 
-    def _spawn(self) -> subprocess.Popen[bytes] | None:
+    def _spawn(self) -> Child | None:
         command = self._command()
         with self._lock:
             if self._stopping.is_set():
                 return None
-            self._child = subprocess.Popen(
-                tethered(command.arguments, self._stop_signal),
-                env=command.full_environment(),
-                cwd=command.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._child = command.start(self._stop_signal)
             self._nice = command.nice
             return self._child
 
-    def _pump(self, child: subprocess.Popen[bytes]) -> None:
+    def _pump(self, child: Child) -> None:
         """Write the child's output to the log until it ends."""
         assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
         rest = b""
