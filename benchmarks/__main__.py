@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.results import TITLES, Result, write
 
-BENCHMARKS = ("ingest_path", "end_to_end", "growth", "batches", "open_operations", "memory", "heap")
+BENCHMARKS = ("ingest_path", "end_to_end", "growth", "batches", "open_operations", "awake", "memory", "heap")
 """Modules of this package, each with run(runs) that returns results."""
 BY_NAME_ONLY = ("gateway",)
 """Such that need more than the others do."""

@@ -17,18 +17,27 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from benchmarks import nothing
-from benchmarks.fleet import WINDOW, Fleet, Line, Stored, StoredFleet, group, saturate, stored_fleet, warm_up
+from benchmarks.fleet import (
+    WINDOW,
+    Fleet,
+    Line,
+    Stored,
+    StoredFleet,
+    group,
+    leshan_fleet,
+    saturate,
+    stored_fleet,
+    warm_up,
+)
 from benchmarks.results import Result
 from chaos.audit import Telemetry, Value
-from local.options import Options, Ports
-from local.world import World
 
 FLEETS = (200, 1000)
 SLOW_RATE = 10  # notifications a second
@@ -72,27 +81,11 @@ def _worlds(devices: int) -> Iterator[tuple[StoredFleet, Fleet, Fleet]]:
     with (
         tempfile.TemporaryDirectory(prefix="flownexus-bench-") as folder,
         stored_fleet(Path(folder) / "home", devices) as fleet,
-        _leshan(Path(folder) / "counting", devices, 0, "--count-only") as ceiling,
+        leshan_fleet(Path(folder) / "counting", group(devices), 0, "--count-only") as ceiling,
         nothing.served() as port,
-        _leshan(Path(folder) / "nothing", devices, port) as bound,
+        leshan_fleet(Path(folder) / "nothing", group(devices), port) as bound,
     ):
         yield fleet, ceiling, bound
-
-
-@contextlib.contextmanager
-def _leshan(home: Path, devices: int, gateway: int, *arguments: str) -> Iterator[Fleet]:
-    """Run Leshan and devices, observed, and nothing else; the port of what stands for the gateway, if any."""
-    options = Options(
-        home=home,
-        ports=replace(Ports.any_free(), gateway=gateway),
-        groups=(group(devices),),
-        parts=frozenset({"leshan", "simulator"}),
-        leshan_arguments=arguments,
-    )
-    with World(options) as world:
-        fleet = Fleet(world)
-        fleet.observe()
-        yield fleet
 
 
 def _measure(fleet: StoredFleet, ceiling: Fleet, bound: Fleet, devices: int, runs: int) -> Found:

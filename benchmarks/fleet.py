@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from local.world import World
 
 OBSERVED = "/3303/0/5700"
 OPERATORS = 8
+TRIES = 3
 DRAINED_IN = 300.0  # seconds
 WARM_UP = 20.0  # seconds at full rate, of each JVM
 SETTLE = 3.0  # seconds at full rate before a window begins
@@ -75,9 +76,11 @@ class Fleet:
 
         def observe(client: dict[str, Any]) -> None:
             path = f"/api/clients/{client['endpoint']}{OBSERVED}/observe"
-            status, text = web.request(self.world.ports.leshan, "POST", path, headers=token)
-            if status != 200:
-                raise RuntimeError(text)
+            for _ in range(TRIES):  # it is cancelled where the device has just registered again
+                status, text = web.request(self.world.ports.leshan, "POST", path, headers=token)
+                if status == 200:
+                    return
+            raise RuntimeError(text)
 
         with ThreadPoolExecutor(OPERATORS) as operators:
             list(operators.map(observe, self.world.clients()))
@@ -165,6 +168,22 @@ def stored_fleet(home: Path, devices: int) -> Iterator[StoredFleet]:
     options = Options(home=home, ports=Ports.any_free(), groups=(group(devices),))
     with World(options) as world, psycopg.connect(world.database_url, autocommit=True) as database:
         fleet = StoredFleet(world, database)
+        fleet.observe()
+        yield fleet
+
+
+@contextlib.contextmanager
+def leshan_fleet(home: Path, group: str, gateway: int, *arguments: str) -> Iterator[Fleet]:
+    """Run Leshan and devices, observed, and nothing else; the port of what stands for the gateway, if any."""
+    options = Options(
+        home=home,
+        ports=replace(Ports.any_free(), gateway=gateway),
+        groups=(group,),
+        parts=frozenset({"leshan", "simulator"}),
+        leshan_arguments=arguments,
+    )
+    with World(options) as world:
+        fleet = Fleet(world)
         fleet.observe()
         yield fleet
 

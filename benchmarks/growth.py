@@ -180,8 +180,8 @@ def _fill_month(url: str, partition: str, start: datetime, end: datetime, first_
 
 
 def _roll_up(database: Database) -> None:
-    """Roll up what was filled in, as if it had been stored in its time, and a year of hours before it."""
-    _, _, _, old = _months()
+    """Roll up what was filled in, as if it had been stored in its time; add a year of hours around it."""
+    this, _, end_of_old, old = _months()
     database.execute(
         "UPDATE roll_up_state SET rolled_until = %s, pending_until = clock_timestamp(),"
         " pending_xid = pg_snapshot_xmax(pg_current_snapshot())",
@@ -194,10 +194,11 @@ def _roll_up(database: Database) -> None:
         INSERT INTO resource_hourly (time, endpoint_id, resource_type_id, object_instance_id,
                                      minimum, maximum, mean, last, last_at, count)
         SELECT hour, endpoint, 1, 0, 20, 33, 26.5, 21, hour, 60
-        FROM generate_series(%(old)s - interval '1 year', %(old)s - interval '1 hour', '1 hour') AS hour,
+        FROM generate_series(%(old)s - interval '1 year', %(this)s - interval '1 hour', '1 hour') AS hour,
              generate_series(100, 99 + %(devices)s) AS endpoint
+        WHERE hour < %(old)s OR hour >= %(end_of_old)s
         """,
-        {"old": old, "devices": YEAR_OF},
+        {"old": old, "end_of_old": end_of_old, "this": this, "devices": YEAR_OF},
     )
     database.execute("VACUUM ANALYZE resource_hourly")
 
