@@ -67,12 +67,12 @@ def _run_once(devices: int) -> tuple[int, int]:
             new_endpoints=devices,
         )
         with World(options) as world:
-            before = _kept(world)
+            before = kept(world)
             with _devices(world, devices):
                 wait(lambda: len(world.clients()) == devices, interval=2.0, timeout=REGISTERED_IN)
                 Fleet(world).observe()
                 time.sleep(MINUTE)
-                return before, _kept(world)
+                return before, kept(world)
 
 
 @contextlib.contextmanager
@@ -90,9 +90,9 @@ def _devices(world: World, devices: int) -> Iterator[None]:
         yield
 
 
-def _kept(world: World) -> int:
+def kept(world: World) -> int:
     """Return the bytes of the heap that are left when all garbage is collected."""
     jcmd = Path(java.java()).resolve().with_name("jcmd")
     pid = world.parts["leshan"].process.pid
     subprocess.run([jcmd, str(pid), "GC.run"], stdout=subprocess.DEVNULL, timeout=60, check=True)
-    return world.metric("heap_used_bytes")
+    return world.metric("heap_kept_bytes")

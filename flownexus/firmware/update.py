@@ -19,6 +19,7 @@ from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
 from flownexus.firmware.package import Success, uri_for
+from flownexus.firmware.way import link_for, named
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import Execute, Operation, Read, Write
 from flownexus.operations.lifecycle import Status, Verdict
@@ -119,10 +120,6 @@ RESULTS: Final[Mapping[int, tuple[Failure, str]]] = {
 """/5/0/5 of an update that failed (OMA LwM2M Core 1.1, appendix E.6)."""
 MAY_PASS: Final = frozenset({2, 3, 4, 8})
 """Results that another try may change."""
-SCHEMES: Final[Mapping[int, str]] = {0: "coap", 1: "coaps", 2: "http", 3: "https"}
-"""/5/0/8 (OMA LwM2M Core 1.1, appendix E.6); CoAP over TCP is not served."""
-PREFERRED: Final = ("https", "http", "coaps", "coap")
-"""Of several ways the first: only HTTP goes on where it was interrupted."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +170,8 @@ class Update(NamedTuple):
     retired: bool
     registered: bool
     registration_id: str | None
+    secure: bool | None
+    """It registered by CoAPS, and not by CoAP."""
     device_state: int | None
     device_state_at: datetime | None
     result: int | None
@@ -353,12 +352,12 @@ def _offer(update: Update, terms: Terms) -> Step:
         return _fail(Failure.RETIRED, "the package was retired")
     if update.delivery == DELIVERY_PUSH_ONLY:
         return _fail(Failure.PUSH_ONLY, "the device takes a package by push only (/5/0/9 is 1)")
-    link = update.uri or _link(update.protocols, terms.links)
+    link = update.uri or link_for(update.protocols, update.secure, terms.links)
     if link is None:
-        taken = ", ".join(SCHEMES.get(each, f"protocol {each}") for each in update.protocols or ()) or "none"
         return _fail(
             Failure.UNSUPPORTED_PROTOCOL,
-            f"packages are served by {', '.join(terms.links)}; the device takes {taken} (/5/0/8)",
+            f"packages are served by {', '.join(terms.links)}; the device takes "
+            f"{named(update.protocols)} (/5/0/8)",
         )
     return Step(
         State.OFFERING,
@@ -366,15 +365,6 @@ def _offer(update: Update, terms: Terms) -> Step:
         Write(path=PACKAGE_URI, value={"type": "STRING", "value": uri_for(link, update.token)}),
         is_try=True,
     )
-
-
-def _link(protocols: Sequence[int] | None, links: Mapping[str, str]) -> str | None:
-    """Return the best URL of those that a device takes; one that tells no protocols speaks CoAP."""
-    served = [scheme for scheme in PREFERRED if scheme in links]
-    if protocols is None:
-        return links[served[-1]] if served else None
-    taken = {SCHEMES.get(each) for each in protocols}
-    return next((links[scheme] for scheme in served if scheme in taken), None)
 
 
 def _offering(update: Update, terms: Terms) -> Step | None:

@@ -114,6 +114,8 @@ class Registration(NamedTuple):
     """The device itself says so; else it is the server's setting."""
     object_versions: Mapping[str, str] | None = None
     """The versions that its objects say they have, by object id."""
+    secure: bool | None = None
+    """The device talks by CoAPS, and not by CoAP."""
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -152,6 +154,7 @@ class _RawRegistration(msgspec.Struct):
     heard_since: int | None = None
     awake: float | None = None
     awake_told: bool = False
+    secure: bool | None = None
 
 
 class _RawFailure(msgspec.Struct):
@@ -392,6 +395,7 @@ def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Reje
         awake_s=raw.awake,
         awake_told=raw.awake_told,
         object_versions=object_versions(raw.links),
+        secure=raw.secure,
     )
     return told, rejected
 

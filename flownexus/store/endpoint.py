@@ -68,6 +68,7 @@ def apply_registration_events(connection: Connection, events: Sequence[Registrat
             heard_since=registration.heard_since,
             awake_s=registration.awake_s,
             awake_told=registration.awake_told,
+            secure=registration.secure,
             **({"look_after": FIRST_LOOK, "date": date} if is_new else {}),
         )
         if is_new and registration.id is not None:

@@ -14,7 +14,8 @@ from flask import Flask
 
 from flownexus.errors import MissingSettingError
 from flownexus.firmware.package import TOKEN
-from flownexus.firmware.update import PREFERRED, Patience, Terms
+from flownexus.firmware.update import Patience, Terms
+from flownexus.firmware.way import SCHEMES
 from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.settings import duration_setting, secret
@@ -56,10 +57,10 @@ def terms_from_environment() -> Terms:
     links: dict[str, str] = {}
     for text in filter(None, (os.environ.get("firmware_urls") or "").split(",")):
         url = urlsplit(text)
-        if url.scheme not in PREFERRED or not url.hostname or url.query or len(text) > MAX_LINK:
+        if url.scheme not in SCHEMES.values() or not url.hostname or url.query or len(text) > MAX_LINK:
             raise MissingSettingError(
                 f"environment variable firmware_urls: {text!r}: URLs with commas between, each of another "
-                f"scheme of {', '.join(PREFERRED)}, like http://firmware.example.com:8095, of at most "
+                f"scheme of {', '.join(SCHEMES.values())}, like http://firmware.example.com:8095, of at most "
                 f"{MAX_LINK} characters"
             )
         links[url.scheme] = f"{text.rstrip('/')}/{TOKEN}"

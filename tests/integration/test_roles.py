@@ -15,7 +15,7 @@ from tests.fixtures.postgres import PURPOSES, ROLES, Database, TestCluster
 REGISTRATION = (
     "registered, registration_id, address, lifetime, binding, lwm2m_version, objects, contact_count, "
     "last_seen_at, expires_at, reconcile_at, heard_since, registered_at, content_formats, awake_time_s, "
-    "awake_time_told, object_versions, profile_id"
+    "awake_time_told, object_versions, profile_id, secure"
 )
 WRITES_VALUES = {
     "catalog_identity": "SELECT",

@@ -127,16 +127,25 @@ def test_an_idle_device_is_written_the_uri_with_the_token_of_this_update() -> No
 
 
 @pytest.mark.parametrize(
-    ("protocols", "link"),
+    ("protocols", "secure", "link"),
     [
-        (None, "coap"),
-        ([0], "coap"),
-        ([3, 2, 0], "http"),
-        ([0, 1, 2, 3, 4], "http"),
+        (None, None, "coap"),
+        (None, False, "coap"),
+        (None, True, "coaps"),
+        ([0], True, "coap"),
+        ([1], False, "coaps"),
+        ([0, 1], None, "coap"),
+        ([0, 1], False, "coap"),
+        ([1, 0], True, "coaps"),
+        ([3, 2, 0], False, "http"),
+        ([0, 1, 2, 3, 4], True, "http"),
     ],
 )
-def test_the_way_is_the_best_of_those_that_the_device_takes(protocols: list[int] | None, link: str) -> None:
-    found = step(update(State.ASKING, **asked(), **told(0), protocols=protocols))
+def test_the_way_is_the_best_of_those_that_the_device_takes_and_of_coap_the_one_that_it_registered_by(
+    protocols: list[int] | None, secure: bool | None, link: str
+) -> None:
+    terms = Terms({**TERMS.links, "coaps": "coaps://fw.example/{token}"})
+    found = step(update(State.ASKING, **asked(), **told(0), protocols=protocols, secure=secure), terms)
     assert isinstance(found.command, Write)
     assert found.command.value["value"].startswith(f"{link}://")
 

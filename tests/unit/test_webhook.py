@@ -136,6 +136,7 @@ def test_object_10240_is_a_registration_event(resource_id: int, event_type: Even
             "reg": {
                 "id": "aBc",
                 "address": "127.0.0.1:40000",
+                "secure": True,
                 "lifetime": 300,
                 "binding": "U",
                 "version": "1.1",
@@ -144,7 +145,7 @@ def test_object_10240_is_a_registration_event(resource_id: int, event_type: Even
         }
     )
     assert told.registration == Registration(
-        "aBc", "127.0.0.1:40000", 300, "U", "1.1", ("/3/0",), object_versions={}
+        "aBc", "127.0.0.1:40000", 300, "U", "1.1", ("/3/0",), object_versions={}, secure=True
     )
 
 

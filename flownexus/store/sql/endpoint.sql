@@ -2,7 +2,7 @@
 -- In id order, so that writers never wait for each other in a circle.
 SELECT id FROM endpoint WHERE id = ANY(:ids::integer[]) ORDER BY id FOR NO KEY UPDATE;
 
--- name: register(registration_id, address, lifetime, binding, version, objects, heard_since, look_after, date, default_lifetime, endpoint_id, content_formats, awake_s, awake_told, object_versions)!
+-- name: register(registration_id, address, lifetime, binding, version, objects, heard_since, look_after, date, default_lifetime, endpoint_id, content_formats, awake_s, awake_told, object_versions, secure)!
 -- Times are by PostgreSQL's clock, which they are compared to; dates of registrations by their sender's.
 UPDATE endpoint SET
     registered = true, registration_id = :registration_id::text, address = :address::text, lifetime = :lifetime::bigint,
@@ -10,10 +10,11 @@ UPDATE endpoint SET
     objects = coalesce(:objects::text[], objects), object_versions = coalesce(:object_versions::jsonb, object_versions),
     contact_count = contact_count + 1, last_seen_at = statement_timestamp(), expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, :default_lifetime)),
     heard_since = coalesce(:heard_since::timestamptz, heard_since), reconcile_at = statement_timestamp() + :look_after::interval,
-    registered_at = greatest(registered_at, :date::timestamptz), awake_time_s = :awake_s::double precision, awake_time_told = :awake_told
+    registered_at = greatest(registered_at, :date::timestamptz), awake_time_s = :awake_s::double precision, awake_time_told = :awake_told,
+    secure = :secure::boolean
 WHERE id = :endpoint_id;
 
--- name: update_registration(registration_id, address, lifetime, binding, version, objects, heard_since, default_lifetime, endpoint_id, content_formats, awake_s, awake_told, object_versions)!
+-- name: update_registration(registration_id, address, lifetime, binding, version, objects, heard_since, default_lifetime, endpoint_id, content_formats, awake_s, awake_told, object_versions, secure)!
 -- What an update does not say stays as it was. Other objects, and a gap in what Leshan heard, are looked at soon;
 -- as a rule the time stays, and its index with it.
 UPDATE endpoint SET
@@ -25,7 +26,7 @@ UPDATE endpoint SET
     contact_count = contact_count + 1, last_seen_at = statement_timestamp(),
     expires_at = statement_timestamp() + make_interval(secs => coalesce(:lifetime::bigint, lifetime, :default_lifetime)),
     awake_time_s = coalesce(:awake_s::double precision, awake_time_s), awake_time_told = :awake_told,
-    heard_since = coalesce(:heard_since::timestamptz, heard_since),
+    heard_since = coalesce(:heard_since::timestamptz, heard_since), secure = coalesce(:secure::boolean, secure),
     reconcile_at = CASE
         WHEN reconcile_at IS NULL OR registration_id IS NULL OR :registration_id::text <> registration_id
              OR :objects::text[] <> coalesce(objects, '{}') OR :heard_since::timestamptz > coalesce(heard_since, '-infinity')

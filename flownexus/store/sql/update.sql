@@ -45,7 +45,7 @@ SELECT pg_try_advisory_xact_lock(:lock::bigint);
 SELECT u.id, e.name AS endpoint, u.state, u.since, u.created_at, u.tries, u.not_before, u.cancelled_by, u.token, u.asks,
        u.registration_seen, clock_timestamp() AS now, f.version, f.success, f.version_path, f.download_url AS uri,
        f.retired_at IS NOT NULL AS retired,
-       e.registered AND coalesce(e.expires_at > clock_timestamp(), true) AS registered, e.registration_id,
+       e.registered AND coalesce(e.expires_at > clock_timestamp(), true) AS registered, e.registration_id, e.secure,
        state.integer_value AS device_state, state.at AS device_state_at,
        result.integer_value AS result, result.at AS result_at,
        version.string_value AS device_version, version.at AS device_version_at,

@@ -131,14 +131,16 @@ def test_a_device_that_is_heard_again_is_reached_where_it_is_now_and_is_an_event
 
 
 @pytest.mark.parametrize("what", ["registered", "updated"])
-def test_how_long_a_sleeper_listens_is_handed_on(start: Start, statements: Statements, what: str) -> None:
+def test_how_long_a_sleeper_listens_and_its_scheme_are_handed_on(
+    start: Start, statements: Statements, what: str
+) -> None:
     body = just_sent(f"recorded-registration-{what}.json")
     [item] = body["items"]
     for told in (True, False):
-        reg = item["reg"] | {"awake": 5.5, "awake_told": told}
+        reg = item["reg"] | {"awake": 5.5, "awake_told": told, "secure": told}
         start(statements).send("POST", "/", item | {"reg": reg})
         said = statements.of(STATEMENTS[what][0])[-1]
-        assert (said["awake_s"], said["awake_told"]) == (5.5, told)
+        assert (said["awake_s"], said["awake_told"], said["secure"]) == (5.5, told, told)
 
 
 def test_a_device_that_is_not_let_in_is_a_row_and_no_endpoint(

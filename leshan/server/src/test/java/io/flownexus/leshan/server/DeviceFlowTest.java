@@ -48,6 +48,7 @@ class DeviceFlowTest {
     assertEquals(300, item.path("reg").path("lifetime").asInt());
     assertEquals("U", item.path("reg").path("binding").asText());
     assertTrue(item.path("reg").path("address").asText().startsWith("127.0.0.1:"));
+    assertFalse(item.path("reg").path("secure").asBoolean(true));
     assertTrue(item.path("reg").path("links").findValuesAsText("url").contains("/3303/0"));
     assertEquals("Bearer hook-token", server.webhooks.posts().get(0).authorization());
   }

@@ -92,7 +92,7 @@ class DtlsTest {
 
   private void doesAll(String endpoint, Security security) throws Exception {
     try (TestDevice device = new TestDevice(endpoint, security, 300, false).start()) {
-      server.awaitRegistration(endpoint, 0);
+      assertTrue(server.awaitRegistration(endpoint, 0).at("/reg/secure").asBoolean());
       String url = "/api/clients/" + endpoint;
       assertTrue(server.json("GET", url).path("secure").asBoolean());
       assertEquals("24.9", server.json("GET", url + "/3303/0/5700").at("/content/value").asText());

@@ -56,9 +56,17 @@ final class FirmwareObject extends SimulatedObject {
     put(NAME, "firmware");
     put(VERSION, FACTORY_VERSION);
     if (fault != FirmwareFault.NO_PROTOCOL) {
-      put(8, host.context().spec().downloadsByCoap() ? Map.of(0, 0L, 1, 1L) : Map.of(0, 2L, 1, 3L));
+      put(8, protocols());
     }
     put(9, 2L);
+  }
+
+  /** By CoAP it downloads as it talks to its server: from the same socket. */
+  private Map<Integer, Object> protocols() {
+    if (!host.context().spec().downloadsByCoap()) {
+      return Map.of(0, 2L, 1, 3L);
+    }
+    return Map.of(0, host.context().fleet().scheme().equals("coap") ? 0L : 1L);
   }
 
   @Override
@@ -96,7 +104,7 @@ final class FirmwareObject extends SimulatedObject {
     if (scheme == null || target.isOpaque() || target.getHost() == null) {
       return refuse(INVALID_URI);
     }
-    boolean byCoap = scheme.equals("coap") || scheme.equals("coaps");
+    boolean byCoap = scheme.equals(host.context().fleet().scheme());
     boolean byHttp = scheme.equals("http") || scheme.equals("https");
     if (fault == FirmwareFault.NO_PROTOCOL
         || !(host.context().spec().downloadsByCoap() ? byCoap : byHttp)) {

@@ -1,6 +1,7 @@
 package io.flownexus.leshan.simulator;
 
 import java.net.InetAddress;
+import java.net.URI;
 
 /**
  * Says where and how devices connect, and which files say what became of their messages.
@@ -14,4 +15,10 @@ record FleetSettings(
     JsonLines ledger,
     JsonLines unacknowledged,
     JsonLines requests,
-    long seed) {}
+    long seed) {
+
+  /** Return the scheme by which devices talk to their server: coap or coaps. */
+  String scheme() {
+    return URI.create(serverUri).getScheme();
+  }
+}

@@ -13,11 +13,13 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import org.eclipse.leshan.core.ResponseCode;
 import org.eclipse.leshan.core.endpoint.Protocol;
+import org.eclipse.leshan.core.node.LwM2mObjectInstance;
 import org.eclipse.leshan.core.node.LwM2mSingleResource;
 import org.eclipse.leshan.core.request.ExecuteRequest;
 import org.eclipse.leshan.core.request.ObserveRequest;
 import org.eclipse.leshan.core.request.ReadRequest;
 import org.eclipse.leshan.core.request.WriteRequest;
+import org.eclipse.leshan.core.response.ReadResponse;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -200,6 +202,19 @@ class FirmwareTest {
   void another_protocol_is_result_9() throws Exception {
     writeUri("coap://127.0.0.1/good");
     expectFailure(9);
+  }
+
+  @Test
+  void a_device_downloads_by_coap_only_as_it_talks_to_its_server() throws Exception {
+    running.close();
+    running = new Running(folder, server.uri(Protocol.COAP), "prefix=coap-,notify=0,download=coap");
+    assertEquals("coap-0001", server.nextRegistration().getEndpoint());
+    server.send("coap-0001", new WriteRequest(5, 0, 1, "coaps://127.0.0.1/good"), 10_000);
+    ReadResponse told = server.send("coap-0001", new ReadRequest(5, 0), 10_000);
+    LwM2mObjectInstance object = (LwM2mObjectInstance) told.getContent();
+    assertEquals(9L, object.getResource(5).getValue());
+    assertEquals(1, object.getResource(8).getInstances().size());
+    assertEquals(0L, object.getResource(8).getValue(0));
   }
 
   @Test

@@ -158,6 +158,7 @@ final class ItemWriter {
     out.writeObjectFieldStart("reg");
     out.writeStringField("id", registration.getId());
     out.writeStringField("address", RegistrationWriter.address(registration));
+    out.writeBooleanField("secure", RegistrationWriter.isSecure(registration));
     out.writeNumberField("lifetime", registration.getLifeTimeInSec());
     out.writeStringField("binding", binding(registration));
     out.writeStringField("version", registration.getLwM2mVersion().toString());

@@ -1,0 +1,118 @@
+"""Firmware by CoAP: many devices download at once, block by block, through a Leshan that keeps no package.
+
+Full size: COAP_DEVICES=100 COAP_BYTES=1048576.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.heap import kept
+from tests.fixtures.device import CONTENT, NOT_FOUND, StartDevice
+from tests.fixtures.firmware import cli, image, upload
+from tests.fixtures.nexus import Nexus, wait_for
+
+DEVICES = int(os.environ.get("COAP_DEVICES", "12"))
+SIZE = int(os.environ.get("COAP_BYTES", str(256 * 1024)))
+IS_FULL = DEVICES >= 100
+MEGABYTE = 1024 * 1024
+QUIET_S = 30 if IS_FULL else 5
+"""How long values are ingested before anything is downloaded."""
+GROUPS = (
+    f"prefix=coap-,count={DEVICES},notify=0,lifetime=600,update=120s,download=coap",
+    "prefix=sim-,count=20,notify=250ms,lifetime=600,update=120s",
+)
+NEXUS = {
+    "stack_environment": {"FIRMWARE_ASK_AFTER": "20s"},
+    "simulator_arguments": ("--max-package-bytes", str(2 * MEGABYTE)),
+}
+
+
+@pytest.mark.timeout(900 if IS_FULL else 150)
+def test_many_devices_download_in_blocks_of_256_bytes_at_once_and_leshan_s_heap_does_not_grow(
+    nexus: Nexus, tmp_path: Path
+) -> None:
+    """Each device compares the SHA-256 of what came before it installs it."""
+    body = random.Random(3).randbytes(SIZE)
+    content = f"version=2\nsha256={hashlib.sha256(body).hexdigest()}\n\n".encode() + body
+    package = upload(nexus, tmp_path, content, "2")
+    before = kept(nexus.world)
+    time.sleep(QUIET_S)
+    quiet = ingest_p99(nexus, QUIET_S)
+    names = [f"coap-{number:04}" for number in range(1, DEVICES + 1)]
+    began = time.monotonic()
+    done = cli(
+        nexus, "campaign", "create", "all", str(package), *names, "--yes", "--waves", "rest",
+        "--max-open", str(DEVICES), "--starts-per-minute", "1000",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    most = busy = 0.0
+
+    def downloaded() -> bool:
+        nonlocal most, busy
+        most = max(most, kept(nexus.world))
+        [row] = nexus.sql("SELECT coalesce(sum(served), 0) AS served FROM firmware_download")
+        if row["served"] < DEVICES * len(content):
+            busy = time.monotonic() - began
+        return bool(row["served"] >= DEVICES * len(content))
+
+    wait_for(downloaded, 600 if IS_FULL else 90, "all to be downloaded", interval=2)
+    loaded = ingest_p99(nexus, busy)
+    wait_for(
+        lambda: nexus.sql("SELECT status FROM campaign") != [{"status": "RUNNING"}], 60, "the campaign's end"
+    )
+    print(
+        f"downloaded in {busy:.0f} s; Leshan's heap {(most - before) / MEGABYTE:+.1f} MB;"
+        f" ingest p99 {loaded * 1000:.0f} ms, {quiet * 1000:.0f} ms without"
+    )
+    ended = nexus.sql("SELECT state, tries, words, count(*) AS n FROM firmware_update GROUP BY 1, 2, 3")
+    words = "the device reports version 2"
+    assert ended == [{"state": "CONFIRMED", "tries": 1, "words": words, "n": DEVICES}]
+    assert most - before < 20 * MEGABYTE
+    offered = nexus.sql("SELECT value ->> 'value' AS uri FROM endpoint_operation WHERE path = '/5/0/1'")
+    assert {row["uri"].split("/fw/")[0] for row in offered} == {nexus.world.coap_url}
+
+
+def ingest_p99(nexus: Nexus, seconds: float) -> float:
+    """Return within how many seconds 99 % of the values of so many last seconds were stored."""
+    rows = nexus.sql(
+        "SELECT extract(epoch FROM stored_at - time)::float8 AS took FROM telemetry"
+        " WHERE path = '/3303/0/5700' AND time > now() - make_interval(secs => %s)",
+        seconds,
+    )
+    took: list[float] = [row["took"] for row in rows]
+    return statistics.quantiles(took, n=100)[98]
+
+
+def test_a_token_of_another_device_or_of_a_retired_package_or_another_path_is_nothing(
+    nexus: Nexus, tmp_path: Path, start_device: StartDevice
+) -> None:
+    one, other = (start_device(nexus.world.ports.coap, name, {"/3/0/3": "1"}) for name in ("one", "other"))
+    for device in (one, other):
+        device.register()
+    wait_for(lambda: nexus.endpoint("one"), 10, "the device to be known")
+    package = upload(nexus, tmp_path, image("9") + b"." * 100_000, "9")
+    # The device that it is of is stopped before it is asked for its firmware object, which it has not.
+    nexus.sql("INSERT INTO firmware_update (endpoint_id, firmware_id, token, requested_by, not_before)"
+              " SELECT id, %s, %s, 'test', now() + interval '1 hour' FROM endpoint WHERE name = 'one'",
+              package, "T" * 24)  # fmt: skip
+    path = "/fw/" + "T" * 24
+    assert one.get(path, 0).code == CONTENT
+    assert other.get(path, 0).code == NOT_FOUND
+    for wrong in (
+        "/fw/" + "U" * 24,
+        "/fw/..",
+        "/fw/../../etc/passwd",
+        "/fw/%2e%2e%2fetc%2fpasswd",
+        path + "/x",
+    ):
+        assert one.get(wrong, 0).code == NOT_FOUND, wrong
+    assert cli(nexus, "firmware", "retire", str(package)).returncode == 0
+    assert one.get(path, 300).code == NOT_FOUND
