@@ -43,6 +43,7 @@ from local.servers import java
 from local.supervise.instance import leftovers
 from local.world import World
 
+PARTS_OF_EACH_VERSION: Final = ("postgres", "nats", "gateway", "leshan", "connector")
 MAKE_TIMEOUT: Final = 900.0
 PATIENCE: Final = 120.0  # seconds for which users repeat a request
 LEAVE: Final = 3.0  # seconds in which requests end that were sent to a gateway before it is stopped
@@ -162,7 +163,7 @@ class _Before:
         self._environment = {
             **{name: value for name, value in os.environ.items() if name not in {*ours, *variables()}},
             "FLOWNEXUS_HOME": str(options.home),
-            "FLOWNEXUS_PARTS": ",".join(sorted(options.parts)),
+            "FLOWNEXUS_PARTS": ",".join(PARTS_OF_EACH_VERSION),
             "PLAIN_COAP": ",".join(options.plain_coap),
             "NEW_ENDPOINTS": str(options.new_endpoints),
             "LONG_POLL_TIMEOUT": parts.milliseconds(options.long_poll_timeout),
