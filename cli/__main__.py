@@ -23,6 +23,7 @@ from cli import (
     models,
     operations,
     profiles,
+    refusals,
     tags,
     tokens,
 )
@@ -31,7 +32,17 @@ from cli.client import Client, ClientError
 WAIT_S = 60.0
 SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Look at devices": (
-        *("endpoints", "endpoint", "matching", "values", "history", "logs", "events", "registrations"),
+        *(
+            "endpoints",
+            "endpoint",
+            "add-endpoint",
+            "matching",
+            "values",
+            "history",
+            "logs",
+            "events",
+            "registrations",
+        ),
         *("refusals", "tags"),
     ),
     "Ask something of a device": tuple(operations.COMMANDS),
@@ -80,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"how long --wait waits at most (default {WAIT_S:.0f})",
     )
     endpoints.add_commands(commands, output)
+    refusals.add_commands(commands, output)
     history.add_commands(commands, output)
     dead_letters.add_commands(commands, output)
     models.add_commands(commands, output)

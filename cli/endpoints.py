@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from cli.client import API, Client
-from cli.text import print_json, print_rows, printable, second
+from cli.text import key_and_value, print_json, print_rows, printable, second
 
 DEFAULT_COUNT = 20
 
@@ -18,7 +18,16 @@ def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
     """Add these commands."""
     several = commands.add_parser("endpoints", aliases=["devices"], parents=[output], help="list devices")
     several.add_argument("--match", metavar="TEXT", help="list only those whose name has this part")
+    several.add_argument(
+        "--filter", metavar="FILTER", help="list only those that fit, such as 'presence==asleep'"
+    )
     several.set_defaults(run=endpoints)
+    new = commands.add_parser(
+        "add-endpoint", parents=[output], help="make a device known before it first registers"
+    )
+    new.add_argument("endpoint", metavar="ENDPOINT", help="the name that it will register with")
+    new.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="a tag of it, such as site=berlin")
+    new.set_defaults(run=add)
     one = commands.add_parser("endpoint", parents=[output], help="show a device and its registration")
     one.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     one.set_defaults(run=endpoint)
@@ -49,22 +58,51 @@ def endpoint_url(name: str, rest: str = "") -> str:
 
 def endpoints(client: Client, given: argparse.Namespace) -> int:
     """List devices by name."""
-    found = client.pages(f"{API}/endpoints", "endpoints", {"q": given.match} if given.match else {})
+    query = {"q": given.match, "filter": given.filter}
+    query = {name: text for name, text in query.items() if text}
+    found = client.pages(f"{API}/endpoints", "endpoints", query)
     if given.json:
         print_json(found)
         return 0
     if not found:
-        sys.stderr.write("no such device is known\n" if given.match else "no device is known yet\n")
+        sys.stderr.write("no such device is known\n" if query else "no device is known yet\n")
     print_rows(
         [
             (
                 device["name"],
-                "registered" if device["registered"] else "not registered",
-                second(device["last_seen"]) or "never seen",
+                device["presence"],
+                second(device["last_seen"]) or "never heard",
+                _until(device),
             )
             for device in found
         ]
     )
+    return 0
+
+
+def _until(device: Any) -> str:
+    """Say since when a device is offline, until when it listens, or when it is to be heard next."""
+    if device["offline_since"]:
+        return f"since {second(device['offline_since'])}"
+    if device["awake_until"]:
+        return f"until {second(device['awake_until'])}"
+    expected = device["expected"]
+    if expected is None:
+        return ""
+    if expected["at"]:
+        return f"expected about {second(expected['at'])}"
+    return f"expected before {second(expected['until'])}"
+
+
+def add(client: Client, given: argparse.Namespace) -> int:
+    """Make a device known before it first registers."""
+    made = client.request(
+        "POST", f"{API}/endpoints", {"name": given.endpoint, "tags": dict(map(key_and_value, given.pairs))}
+    )
+    if given.json:
+        print_json(made)
+    else:
+        sys.stdout.write(f"{printable(made['name'])} is known, and has not registered yet\n")
     return 0
 
 

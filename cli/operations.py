@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from cli import batches
 from cli.client import OPERATIONS, Client, ClientError
 from cli.numbers import shortest
-from cli.text import print_json, printable
+from cli.text import key_and_value, print_json, printable
 from cli.waiting import NOT_CONFIRMED, POLL_INTERVAL_S, STILL_OPEN
 from flownexus.errors import UnknownDataTypeError
 from flownexus.lwm2m.value import DataType
@@ -125,9 +125,7 @@ def _values(pairs: Sequence[str]) -> dict[str, Any]:
     """Read 5700=21.5, or 1:INTEGER=7 where no model has the resource."""
     values: dict[str, Any] = {}
     for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise ClientError(f"{pair}: write it as {pair}=VALUE")
+        name, text = key_and_value(pair)
         key, colon, type_ = name.partition(":")
         values[key] = {"type": type_, "value": text} if colon else text
     return values

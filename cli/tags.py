@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from cli.batches import described
-from cli.client import API, Client, ClientError
-from cli.text import print_json, printable
+from cli.client import API, Client
+from cli.text import key_and_value, print_json, printable
 
 
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -29,13 +29,10 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
 def tags(client: Client, given: argparse.Namespace) -> int:
     """Set and remove tags of a device, and list those that it has then."""
     path = f"{API}/endpoints/{quote(given.endpoint, safe='')}/tags"
-    wrong = next((pair for pair in given.pairs if "=" not in pair), None)
-    if wrong is not None:
-        raise ClientError(f"{wrong}: write it as {wrong}=VALUE")
+    pairs = list(map(key_and_value, given.pairs))
     for key in given.remove:
         client.request("DELETE", f"{path}/{quote(key, safe='')}")
-    for pair in given.pairs:
-        key, _, value = pair.partition("=")
+    for key, value in pairs:
         client.request("PUT", f"{path}/{quote(key, safe='')}", {"value": value})
     found = client.request("GET", path)["tags"]
     if given.json:

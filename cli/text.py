@@ -8,10 +8,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from cli.client import ClientError
+
 
 def printable(text: str) -> str:
     """Escape what is no letter, sign or space: what a device told can do nothing to the terminal."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def key_and_value(pair: str) -> tuple[str, str]:
+    """Return the two sides of KEY=VALUE; raise ClientError where it is none."""
+    key, sign, value = pair.partition("=")
+    if not sign:
+        raise ClientError(f"{pair}: write it as {pair}=VALUE")
+    return key, value
 
 
 def second(time: str | None) -> str:

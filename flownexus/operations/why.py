@@ -106,7 +106,7 @@ class Facts(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """When a device is to register or update next, by its rhythm or its lifetime; that tells only `until`."""
+    """When a device is to be heard next, by its rhythm or its lifetime; that tells only `until`."""
 
     by: str
     until: datetime
@@ -318,19 +318,26 @@ def _until_contact(cause: Cause, sentence: str, facts: Facts, fields: Mapping[st
 
 
 def expected_contact(facts: Facts) -> Expected | None:
-    """Return when a device is to register or update next; None where nothing tells it.
+    """Return when an operation's device is to be heard next; None where nothing tells it."""
+    return next_contact(facts.contacts, facts.last_seen_at, facts.registered_until)
+
+
+def next_contact(
+    contacts: Sequence[datetime], last_seen_at: datetime | None, registered_until: datetime | None
+) -> Expected | None:
+    """Return when a device with these last contacts, the newest first, is to be heard next; None: not known.
 
     By the times between its last contacts: their median, and a span in which the next one comes with a
     probability of at least 0.8. With too few of them by its lifetime.
     """
     # What it sends while it is awake is no contact, though it is seen by it.
-    last = facts.contacts[0] if facts.contacts else facts.last_seen_at
-    gaps = sorted(newer - older for newer, older in pairwise(facts.contacts))
+    last = contacts[0] if contacts else last_seen_at
+    gaps = sorted(newer - older for newer, older in pairwise(contacts))
     if last is not None and len(gaps) >= MIN_GAPS:
         outliers = int(len(gaps) >= MIN_GAPS_WITH_OUTLIERS)
         at = last + timedelta(seconds=median(gap.total_seconds() for gap in gaps))
         return Expected("rhythm", last + gaps[-1 - outliers], at, last + gaps[outliers])
-    return None if facts.registered_until is None else Expected("lifetime", facts.registered_until)
+    return None if registered_until is None else Expected("lifetime", registered_until)
 
 
 def _with_missing(told: Why, facts: Facts) -> Why:

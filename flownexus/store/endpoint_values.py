@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from psycopg import Connection
+from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import NotFoundError
+from flownexus.errors import ConflictError, NotFoundError, StatementTimeoutError, TooWideError
 from flownexus.lwm2m.path import Path
+from flownexus.operations.filter import Filter, Presence
+from flownexus.operations.why import MAX_CONTACTS, next_contact
 from flownexus.store import queries, send_for
 from flownexus.store.transaction import Transaction, transaction
 
 
 class Endpoint(NamedTuple):
-    """An endpoint: whether its registration is current, and when it last registered or updated."""
+    """An endpoint: whether it can be reached, and when it was last heard."""
 
     name: str
     registered: bool
+    presence: str
+    """registered, awake, asleep or offline, as presence() in PostgreSQL says it."""
+    awake_until: datetime | None
+    """Until when it listens, of one that is awake."""
+    offline_since: datetime | None
     last_seen: datetime | None
+    registered_until: datetime | None
+    contacts: list[datetime]
+    """Its last registered, updated and heard events, the newest first."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it; times are in ISO 8601, UTC."""
-        return {**self._asdict(), "last_seen": self.last_seen and self.last_seen.isoformat()}
+        return _shown(self)
 
 
 class EndpointDetails(NamedTuple):
@@ -43,15 +55,32 @@ class EndpointDetails(NamedTuple):
     binding: str | None
     content_formats: list[int] | None
     objects: list[str] | None
+    presence: str
+    awake_until: datetime | None
+    offline_since: datetime | None
+    made_by: str | None
+    """Who made it before it first registered."""
+    contacts: list[datetime]
+    """As an Endpoint has it."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it; times are in ISO 8601, UTC."""
-        shown = {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in self._asdict().items()
-        }
         # The binding of a device that sleeps has a Q (OMA LwM2M Core 1.1, 6.2.1.2).
-        return {**shown, "queue_mode": None if self.binding is None else "Q" in self.binding}
+        return {**_shown(self), "queue_mode": None if self.binding is None else "Q" in self.binding}
+
+
+def _shown(told: Endpoint | EndpointDetails) -> dict[str, Any]:
+    """Return what a row tells, with when the device is expected in place of its last contacts."""
+    shown = {name: _time(value) for name, value in told._asdict().items() if name != "contacts"}
+    reachable = told.presence != OFFLINE
+    expected = next_contact(told.contacts, told.last_seen, told.registered_until) if reachable else None
+    return shown | {
+        "expected": expected and {name: _time(value) for name, value in expected._asdict().items()}
+    }
+
+
+def _time(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 class Value(NamedTuple):
@@ -80,17 +109,54 @@ class Value(NamedTuple):
 _KEY_PARTS = 4
 
 
+OFFLINE: Final = Presence.OFFLINE
+ENDPOINT_COLUMNS: Final = (
+    *("name", "registered", "presence", "awake_until", "offline_since", "last_seen", "registered_until"),
+    "expected",
+)
 VALUE_COLUMNS: Final = ("path", "value", "time", "age_s", "type", "name", "units")
 
 
-def list_endpoints(pool: ConnectionPool, part: str | None, after: str | None, limit: int) -> list[Endpoint]:
-    """Return up to `limit` endpoints by name, those after a name, whose name has this part."""
+def list_endpoints(
+    pool: ConnectionPool, part: str | None, filter_: Filter, after: str | None, limit: int
+) -> list[Endpoint]:
+    """Return up to `limit` endpoints by name, those after a name, whose name has this part and that fit.
+
+    Raises TooWideError where it takes PostgreSQL too long.
+    """
 
     def work(current: Transaction) -> list[Endpoint]:
         queries.only_read(current.connection)
         return send_for(
-            Endpoint, current.connection, queries.endpoints, part=part, cursor=after, limit=limit
+            Endpoint,
+            current.connection,
+            queries.endpoints,
+            part=part,
+            filter=Jsonb(filter_.as_json()) if str(filter_) else None,
+            cursor=after,
+            max_contacts=MAX_CONTACTS,
+            limit=limit,
         ).fetchall()
+
+    try:
+        return transaction(pool, work)
+    except StatementTimeoutError as error:
+        raise TooWideError(
+            "it takes PostgreSQL too long to look for these; give the endpoints a tag"
+        ) from error
+
+
+def add_endpoint(pool: ConnectionPool, name: str, tags: Mapping[str, str], made_by: str) -> EndpointDetails:
+    """Make an endpoint before it first registers; raise ConflictError where there is one of this name."""
+
+    def work(current: Transaction) -> EndpointDetails:
+        if not queries.add_endpoint(current.connection, name=name, made_by=made_by):
+            raise ConflictError(f"there is an endpoint {name!r} already")
+        for key, value in tags.items():
+            queries.set_tag(
+                current.connection, endpoint=name, key=key, value=value, set_by=made_by, max_tags=len(tags)
+            )
+        return _details(current.connection, name)
 
     return transaction(pool, work)
 
@@ -100,14 +166,18 @@ def show_endpoint(pool: ConnectionPool, name: str) -> EndpointDetails:
 
     def work(current: Transaction) -> EndpointDetails:
         queries.only_read(current.connection)
-        found = send_for(
-            EndpointDetails, current.connection, queries.endpoint_details, endpoint=name
-        ).fetchone()
-        if found is None:
-            raise never_seen(name)
-        return found
+        return _details(current.connection, name)
 
     return transaction(pool, work)
+
+
+def _details(connection: Connection, name: str) -> EndpointDetails:
+    found = send_for(
+        EndpointDetails, connection, queries.endpoint_details, endpoint=name, max_contacts=MAX_CONTACTS
+    ).fetchone()
+    if found is None:
+        raise never_seen(name)
+    return found
 
 
 def newest_values(

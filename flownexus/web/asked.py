@@ -22,6 +22,35 @@ EndpointName: TypeAlias = Annotated[
 ]
 
 
+PathText: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="a LwM2M path, such as /3303/0/5700",
+        extra_json_schema={
+            "pattern": "^/?[0-9]{1,5}(/[0-9]{1,5}){0,3}/?$"
+        },  # paging.path() says what is wrong
+    ),
+]
+TimeText: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="a time with its offset, as RFC 3339 has it: 2026-01-02T03:04:05Z",
+        extra_json_schema={"format": "date-time"},  # paging.time() reads it
+    ),
+]
+CursorText: TypeAlias = Annotated[str, Meta(description="`next` of the page before, as it is")]
+SomeText: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[^\x00]+$", description="at least one character, without NUL")
+]
+
+
+class OfList(msgspec.Struct, frozen=True):
+    """Which page of a list by key is asked for; without `limit`, CSV and NDJSON go on to the list's end."""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: CursorText | None = None
+
+
 class Page(msgspec.Struct, frozen=True):
     """Which page of a list is asked for: how many, and from where on, as `next` of the page before has it."""
 

@@ -20,6 +20,8 @@ from flask import Response, request
 
 from flownexus.errors import NotAcceptableError
 from flownexus.web import paging
+from flownexus.web.described import Media
+from flownexus.web.openapi import page_of
 from flownexus.web.paging import Cursors, Key
 
 T = TypeVar("T")
@@ -84,6 +86,16 @@ class Listing(Generic[T]):
     def _text(self, wanted: Format, rows: Sequence[T], *, head: bool) -> bytes:
         shown = [self.as_json(row) for row in rows]
         return as_lines(wanted, self.columns, shown, head=head)
+
+
+def listed(name: str, item: type[msgspec.Struct]) -> Media:
+    """Return what a list answers with, for its description."""
+    return either(page_of(name, item, str))
+
+
+def either(kind: Any) -> Media:
+    """Return what has this type as JSON, and comes as lines too, for its description."""
+    return Media({Format.JSON: kind, Format.CSV: bytes, Format.NDJSON: bytes})
 
 
 def accepted() -> Format:

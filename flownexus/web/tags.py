@@ -10,51 +10,101 @@ A filter is what flownexus.operations.filter reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
-from flask import Blueprint, Flask, request
+import msgspec
+from flask import Blueprint, Flask
+from msgspec import Meta
 
-from flownexus.errors import ValidationFailedError
-from flownexus.operations.filter import MAX_TAG_KEY, Filter, is_tag_key, parse_filter
+from flownexus.errors import TooWideError, ValidationFailedError
+from flownexus.operations.filter import MAX_FILTER, MAX_TAG_KEY, TAG_KEY, is_tag_key, parse_filter
 from flownexus.store.pool import Pool
 from flownexus.store.tag import count_matching, remove_tag, set_tag, tags_of
-from flownexus.web.body import json_body
+from flownexus.web.described import Body
 from flownexus.web.flask import caller
 from flownexus.web.guard import Scope
 from flownexus.web.places import known_name
 
 MAX_TAG_VALUE: Final = 255  # characters
+FilterText: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=MAX_FILTER, description=f"a filter, such as name==sim-*; at most {MAX_FILTER} characters"
+    ),
+]
+TagKey: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:{TAG_KEY.pattern})$(?!\n)",
+        description=f"a tag's key is 1 to {MAX_TAG_KEY} letters, digits and . _ - inside, such as site",
+    ),
+]
+TagValue: TypeAlias = Annotated[
+    str,
+    Meta(
+        max_length=MAX_TAG_VALUE,
+        pattern=r"^[^\x00]*$(?!\n)",
+        description=f"a text of at most {MAX_TAG_VALUE} characters, such as berlin",
+    ),
+]
+
+
+class Filtered(msgspec.Struct, frozen=True):
+    """Which endpoints are meant: all without a filter."""
+
+    filter: FilterText = ""
+
+
+class TagToSet(msgspec.Struct, frozen=True):
+    """What a tag is set to."""
+
+    value: TagValue
+
+
+class Tags(msgspec.Struct):
+    """The tags of an endpoint."""
+
+    tags: dict[str, str]
+
+
+class Matching(msgspec.Struct):
+    """How many endpoints fit a filter, and the names of the first by name."""
+
+    filter: str
+    count: int
+    examples: list[str]
 
 
 def add_tags(app: Flask, pool: Pool) -> None:
     """Add these routes to an app that has those of endpoints."""
     routes = Blueprint("tags", __name__, url_prefix="/v1")
+    place = "/endpoints/<endpoint_name:name>/tags/<key>"
 
-    @routes.get("/endpoints/<endpoint_name:name>/tags", scope=Scope.READ)
+    @routes.get("/endpoints/<endpoint_name:name>/tags", scope=Scope.READ, answers={200: Tags})
     def tags(name: str) -> dict[str, Any]:
+        """Show the tags of an endpoint."""
         return {"tags": tags_of(pool, known_name(name))}
 
-    @routes.put("/endpoints/<endpoint_name:name>/tags/<key>", scope=Scope.OPERATE)
-    def put_tag(name: str, key: str) -> dict[str, Any]:
-        return {"tags": set_tag(pool, known_name(name), _key(key), _value(json_body()), caller().name)}
+    @routes.put(place, scope=Scope.OPERATE, body=Body.of(TagToSet), answers={200: Tags})
+    def put_tag(name: str, key: str, body: TagToSet) -> dict[str, Any]:
+        """Set a tag of an endpoint."""
+        return {"tags": set_tag(pool, known_name(name), _key(key), body.value, caller().name)}
 
-    @routes.delete("/endpoints/<endpoint_name:name>/tags/<key>", scope=Scope.OPERATE)
+    @routes.delete(place, scope=Scope.OPERATE, answers={200: Tags}, refusals=[ValidationFailedError])
     def delete_tag(name: str, key: str) -> dict[str, Any]:
+        """Remove a tag of an endpoint."""
         return {"tags": remove_tag(pool, known_name(name), _key(key))}
 
-    @routes.get("/matching", scope=Scope.READ)
-    def matching() -> dict[str, Any]:
-        asked = filter_asked()
+    @routes.get(
+        "/matching", scope=Scope.READ, query=Filtered, answers={200: Matching}, refusals=[TooWideError]
+    )
+    def matching(query: Filtered) -> dict[str, Any]:
+        """Say how many endpoints fit a filter, and name the first."""
+        asked = parse_filter(query.filter)
         found = count_matching(pool, asked)
         return {"filter": str(asked), "count": found.total, "examples": found.examples}
 
     app.register_blueprint(routes)
-
-
-def filter_asked() -> Filter:
-    """Return the request's parameter `filter`: every endpoint without one. Raises BadFilterError."""
-    return parse_filter(request.args.get("filter", ""))
 
 
 def _key(key: str) -> str:
@@ -63,13 +113,3 @@ def _key(key: str) -> str:
             f"a tag's key is 1 to {MAX_TAG_KEY} letters, digits and . _ - inside, such as site"
         )
     return key
-
-
-def _value(body: object) -> str:
-    value = body.get("value") if isinstance(body, Mapping) and set(body) == {"value"} else None
-    if not isinstance(value, str) or "\0" in value or len(value) > MAX_TAG_VALUE:
-        raise ValidationFailedError(
-            f'the body is {{"value": <text of at most {MAX_TAG_VALUE} characters>}}, such as '
-            '{"value": "berlin"}'
-        )
-    return value

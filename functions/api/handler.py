@@ -5,6 +5,7 @@
 /v1/endpoints/<name>/3303/0/5700/history     flownexus.web.history
 /v1/events, /v1/registrations                flownexus.web.events
 /v1/dead-letters                             flownexus.web.dead_letters
+/v1/refusals                                 flownexus.web.refusals
 /v1/stream                                   live updates: flownexus.web.stream
 /v1/endpoints/<name>/tags, /v1/matching      tags, and which endpoints fit a filter: flownexus.web.tags
 /v1/profiles, /v1/endpoints/<name>/plan      what is observed, what became of it: flownexus.web.profiles
@@ -36,7 +37,7 @@ from flownexus.store.pool import Pool, open_pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.campaigns import add_campaigns
 from flownexus.web.dead_letters import add_dead_letters
-from flownexus.web.endpoints import add_endpoints
+from flownexus.web.endpoints import add_endpoints, add_new_endpoints
 from flownexus.web.events import add_events
 from flownexus.web.firmware import add_firmware
 from flownexus.web.flask import FunctionApp
@@ -47,6 +48,7 @@ from flownexus.web.models import add_model_routes
 from flownexus.web.openapi import add_openapi
 from flownexus.web.operation_queue import OperationQueue, max_queued_setting
 from flownexus.web.profiles import add_profiles
+from flownexus.web.refusals import add_refusals
 from flownexus.web.resource import add_resource
 from flownexus.web.stream import add_stream
 from flownexus.web.tags import add_tags
@@ -77,6 +79,7 @@ def create_app(
         return Deliveries(ingest, Telemetry(retention), kind).deliver(body)
 
     add_endpoints(app, pool)
+    add_new_endpoints(app, pool)
     add_logs(app, pool)
     add_model_routes(app, pool, URL)
     add_tags(app, pool)
@@ -85,6 +88,7 @@ def create_app(
     add_history(app, pool)
     add_events(app, pool)
     add_dead_letters(app, pool, deliver)
+    add_refusals(app, pool)
     add_stream(app, ChangeFeed(pool), timeouts.client_s)
     add_firmware(app, pool)
     add_campaigns(app, pool)

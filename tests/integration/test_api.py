@@ -113,12 +113,65 @@ def test_endpoints_are_listed_by_name_page_by_page(client: FlaskClient, world: W
     assert list(found) == names
     assert [name for name in names if found[name]["registered"]] == ["a/b?", "sim-0001"]
     assert found["sim-0001"]["last_seen"].endswith("+00:00")
-    assert found["silent"] == {"name": "silent", "registered": False, "last_seen": None}
+    assert found["silent"] == {"name": "silent", "registered": False, "presence": "offline"} | dict.fromkeys(
+        ("awake_until", "offline_since", "last_seen", "registered_until", "expected")
+    )
     paged = list(pages(client, "/v1/endpoints", "endpoints", 2))
     assert [len(page) for page in paged] == [2, 2, 1]
     assert [each for page in paged for each in page] == everything["endpoints"]
     part = client.get("/v1/endpoints?q=im-000").get_json()["endpoints"]
     assert [each["name"] for each in part] == ["sim-0001", "sim-0002"]
+
+
+def test_endpoints_tell_how_they_can_be_reached(client: FlaskClient, world: World) -> None:
+    for name in ("listens", "sleeper", "gone", "expired", "wakes"):
+        world.endpoint(name)
+    world.execute("UPDATE endpoint SET binding = 'UQ', awake_time_s = 60 WHERE name IN ('sleeper', 'wakes')")
+    world.execute("UPDATE endpoint SET unreachable_at_contact = contact_count WHERE name = 'sleeper'")
+    world.execute(
+        "UPDATE endpoint SET registered = false, expires_at = NULL WHERE name = 'gone';"
+        "UPDATE endpoint SET expires_at = now() - interval '5 s' WHERE name = 'expired';"
+        "INSERT INTO event (time, id, endpoint_id, event_type) "
+        "SELECT date_trunc('second', now()) - interval '1 min', -1, id, 'unregistered' "
+        "FROM endpoint WHERE name = 'gone';"
+        "INSERT INTO event (time, id, endpoint_id, event_type) "
+        "SELECT now() - n * interval '1 min', -1 - n, id, 'updated' "
+        "FROM endpoint, generate_series(1, 12) AS n WHERE name = 'sleeper'"
+    )
+    found = {each["name"]: each for each in client.get("/v1/endpoints").get_json()["endpoints"]}
+    assert {name: each["presence"] for name, each in found.items()} == {
+        "expired": "offline",
+        "gone": "offline",
+        "listens": "registered",
+        "sleeper": "asleep",
+        "wakes": "awake",
+    }
+    [row] = world.execute("SELECT max(time) AS time FROM event WHERE event_type = 'unregistered'")
+    assert datetime.fromisoformat(found["gone"]["offline_since"]) == row["time"]
+    assert found["expired"]["offline_since"] == found["expired"]["registered_until"]
+    assert found["sleeper"]["expected"]["by"] == "rhythm"
+    assert found["wakes"]["awake_until"] > found["wakes"]["last_seen"]
+    for name, each in found.items():
+        details = client.get(f"/v1/endpoints/{name}").get_json()
+        assert {key: details[key] for key in each} == each
+    asleep = client.get("/v1/endpoints?filter=presence==asleep,name==w*").get_json()["endpoints"]
+    assert [each["name"] for each in asleep] == ["sleeper", "wakes"]
+
+
+def test_an_endpoint_is_made_with_tags_before_it_registers(client: FlaskClient, world: World) -> None:
+    new = {"name": "to/come ?", "tags": {"site": "bern"}}
+    made = client.post("/v1/endpoints", json=new)
+    assert made.status_code == 201
+    again = client.get("/v1" + made.headers["Location"].partition("/v1")[2]).get_json()
+    assert made.get_json() == again
+    assert (again["name"], again["presence"], again["made_by"]) == ("to/come ?", "offline", "ann")
+    assert client.post("/v1/endpoints", json=new).status_code == 409
+    found = client.get("/v1/endpoints?filter=tag.site==bern").get_json()["endpoints"]
+    assert [each["name"] for each in found] == ["to/come ?"]
+    store(world, single(21.5, endpoint="to/come ?"))  # it has come
+    shown = client.get("/v1" + made.headers["Location"].partition("/v1")[2]).get_json()
+    assert (shown["first_seen"], shown["made_by"]) == (again["first_seen"], "ann")
+    assert shown["last_seen"] is not None
 
 
 @pytest.mark.parametrize(

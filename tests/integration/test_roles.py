@@ -71,12 +71,14 @@ READS_ALL = {
     "firmware_download": "SELECT",
     "firmware_step": "SELECT",
     "firmware_update": f"SELECT ({UPDATE})",
+    "last_contacts()": "EXECUTE",
     "log_entry": "SELECT",
     "log_resource": "SELECT",
     "named_event": "SELECT",
     "object_model": "SELECT",
     "object_model_resource": "SELECT",
     "observe_plan": "SELECT",
+    "offline_since()": "EXECUTE",
     "registration_refusal": "SELECT",
     "resource": "SELECT",
     "resource_hourly": "SELECT",
@@ -125,7 +127,7 @@ GRANTS = {
         "request_fingerprint), UPDATE (endpoints, left_out, cancelled_at, cancelled_by)",
         "change_horizon()": "EXECUTE",
         "dead_letter": "SELECT, UPDATE (settlement, settled_by, settled_at)",
-        "endpoint": "SELECT, UPDATE (reconcile_at)",
+        "endpoint": "SELECT, INSERT (name, made_by), UPDATE (reconcile_at)",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
         "requested_by, expires_at, has_secret, batch_id), "
@@ -135,6 +137,7 @@ GRANTS = {
         "event_name()": "EXECUTE",
         "event_resource": "SELECT",
         "event_type": "SELECT",
+        "last_contacts()": "EXECUTE",
         "log_entry": "SELECT",
         "named_event": "SELECT",
         "campaign": "SELECT, INSERT (name, firmware_id, rules, seed, starts_at, ends_at, requested_by, "
@@ -153,6 +156,7 @@ GRANTS = {
         "next_operation()": "EXECUTE",
         "object_model": "SELECT, INSERT (object_id, version, name, multiple, xml, added_by), DELETE",
         "object_model_resource": "SELECT, INSERT",
+        "offline_since()": "EXECUTE",
         "operation_secret": "INSERT",
         "profile": "SELECT, INSERT, UPDATE, DELETE",
         "refresh_resource_models()": "EXECUTE",

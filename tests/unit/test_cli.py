@@ -289,9 +289,24 @@ def test_a_pair_without_a_value_is_refused_with_what_would_be_right(
     assert "ID:TYPE=VALUE where no model has it" in error
 
 
+AT = "2026-01-02T03:04:05+00:00"
 DEVICES = [
-    {"name": "sim-0001", "registered": True, "last_seen": "2026-01-02T03:04:05.678901+00:00"},
-    {"name": "a", "registered": False, "last_seen": None},
+    {
+        "name": "sim-0001",
+        "presence": "asleep",
+        "awake_until": None,
+        "offline_since": None,
+        "last_seen": "2026-01-02T03:04:05.678901+00:00",
+        "expected": {"by": "rhythm", "until": AT, "at": AT, "earliest": AT},
+    },
+    {
+        "name": "a",
+        "presence": "offline",
+        "awake_until": None,
+        "offline_since": None,
+        "last_seen": None,
+        "expected": None,
+    },
 ]
 
 
@@ -302,7 +317,8 @@ def test_devices_of_all_pages_are_listed(api: Api, run: Any, capsys: pytest.Capt
     ] * 2
     assert run("endpoints") == 0
     assert capsys.readouterr().out == (
-        "sim-0001  registered      2026-01-02T03:04:05Z\na         not registered  never seen\n"
+        "sim-0001  asleep   2026-01-02T03:04:05Z  expected about 2026-01-02T03:04:05Z\n"
+        "a         offline  never heard\n"
     )
     assert [asked[1] for asked in api.asked] == [
         "/function/api/v1/endpoints?limit=500",
@@ -310,6 +326,59 @@ def test_devices_of_all_pages_are_listed(api: Api, run: Any, capsys: pytest.Capt
     ]
     assert run("devices", "--json") == 0
     assert json.loads(capsys.readouterr().out) == DEVICES
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"presence": "awake", "awake_until": AT}, "awake    never heard  until 2026-01-02T03:04:05Z"),
+        ({"offline_since": AT}, "offline  never heard  since 2026-01-02T03:04:05Z"),
+        (
+            {"expected": {"by": "lifetime", "until": AT, "at": None, "earliest": None}},
+            "offline  never heard  expected before 2026-01-02T03:04:05Z",
+        ),
+    ],
+)
+def test_a_device_is_listed_with_when_it_can_be_reached(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], told: Any, shown: str
+) -> None:
+    api.answers = [(200, {"endpoints": [DEVICES[1] | told], "next": None})]
+    assert run("endpoints", "--filter", "name==a") == 0
+    assert capsys.readouterr().out.split("  ", 1) == ["a", shown.replace("awake    ", "awake  ") + "\n"]
+    assert api.asked[0][1] == "/function/api/v1/endpoints?filter=name%3D%3Da&limit=500"
+
+
+def test_a_device_is_made_known_before_it_registers(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.answers = [(201, DEVICES[1])]
+    assert run("add-endpoint", "a", "site=bern", "note=a=b") == 0
+    assert capsys.readouterr().out == "a is known, and has not registered yet\n"
+    assert api.asked[0][0] == "POST"
+    assert run("add-endpoint", "a", "site") == 1
+    assert capsys.readouterr().err == "error: site: write it as site=VALUE\n"
+
+
+def test_who_was_not_let_in_is_listed_with_what_to_do(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = {
+        "endpoint": "a",
+        "address": None,
+        "cause": "wrong-key",
+        "detail": None,
+        "count": 3,
+        "first_at": AT,
+        "last_at": AT,
+        "remedy": "compare",
+    }
+    api.answers = [(200, {"refusals": [refusal], "next": None})]
+    assert run("refusals", "a") == 0
+    assert capsys.readouterr().out == "2026-01-02T03:04:05Z  a    3 x  wrong-key; compare\n"
+    assert api.asked[0][1] == "/function/api/v1/refusals?limit=20&endpoint=a"
+    api.answers = [(200, {"refusals": [], "next": None})]
+    assert run("refusals") == 0
+    assert capsys.readouterr().err == "every device that came was let in\n"
 
 
 def test_without_a_device_it_is_said_so(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,10 @@ from uuid import UUID, uuid5
 
 import pytest
 
+from flownexus.leshan.refusals import REMEDIES
 from flownexus.leshan.replay import _SOURCES
 from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.operations.filter import parse_filter
 from flownexus.operations.lifecycle import Status
 from flownexus.store import changes as kinds
 from flownexus.store.changes import Change, Position
@@ -23,6 +25,7 @@ from flownexus.store.event_reading import Event
 from flownexus.store.history import PastValue, Point
 from flownexus.store.model import _KnownRow
 from flownexus.store.operation_requests import Operation
+from flownexus.store.refusal import StoredRefusal
 from flownexus.store.token import Token
 from flownexus.web.formats import ROWS_PER_READ
 from flownexus.web.guard import Scope
@@ -38,6 +41,7 @@ from tests.fixtures.uplink import UPLINK
 
 TIME = datetime(2026, 11, 22, 13, 27, 27, tzinfo=UTC)
 TEXT = TIME.isoformat()
+MINUTE = timedelta(minutes=1)
 EP = "/v1/endpoints/sim-0001"
 LIMIT = "limit: a whole number from 1 to 500"
 TOKEN = Token(7, "ci", "Ann", ["administer"], "0123abcd", TIME, "api", None, None, None, None)
@@ -47,8 +51,26 @@ NDJSON = {"Accept": "application/x-ndjson"}
 
 VALUE = Value("/3303/0/5700", "24.9", TIME, 1.5, "FLOAT", "Sensor Value", None)
 DETAILS = EndpointDetails(
-    "sim-0001", True, TIME, TIME, "r1", TIME, TIME, "10.0.0.1:5683", "1.1", 300, "UQ", [60, 112], ["/3/0"]
+    "sim-0001",
+    True,
+    TIME,
+    TIME,
+    "r1",
+    TIME,
+    TIME,
+    "10.0.0.1:5683",
+    "1.1",
+    300,
+    "UQ",
+    [60, 112],
+    ["/3/0"],
+    "awake",
+    TIME,
+    None,
+    None,
+    [TIME],
 )
+REFUSAL = StoredRefusal(3, "sim-0001", "10.0.0.1", "wrong-key", None, 4, TIME, TIME)
 POINT = Point(TIME, 1.0, 3.0, 2.0, 3.0, 2)
 PAST = PastValue(TIME, 17, TIME, 24.9, "24.9")
 EVENT = Event(TIME, 5, TIME, "sim-0001", "composite", [{"path": "/3303/0/5700", "value": "24.9"}])
@@ -73,7 +95,9 @@ ROWS: Mapping[str, Rows] = {
     **UPLINK,
     **FIRMWARE_ROWS,
     "only_read": [()],
-    "endpoints": [Endpoint("sim-0001", True, TIME)],
+    "endpoints": [Endpoint("sim-0001", True, "awake", TIME, None, TIME, TIME, [TIME])],
+    "refusals": [REFUSAL],
+    "add_endpoint": lambda asked: [()] if asked["name"] != "sim-0001" else [],
     "endpoint_details": [DETAILS],
     "newest_values": [VALUE],
     "series": [POINT],
@@ -114,6 +138,8 @@ class TestRoutes(RouteTests):
         RightRequest("DELETE", "/v1/tokens/7", Scope.ADMINISTER),
         *FIRMWARE_REQUESTS,
         RightRequest("GET", "/v1/endpoints", Scope.READ),
+        RightRequest("GET", "/v1/refusals", Scope.READ),
+        RightRequest("POST", "/v1/endpoints", Scope.OPERATE, {"name": "new", "tags": {"site": "bern"}}, 201),
         RightRequest("GET", EP, Scope.READ),
         RightRequest("GET", f"{EP}/values", Scope.READ),
         RightRequest("GET", f"{EP}/3303/0/5700", Scope.READ),
@@ -145,6 +171,7 @@ LISTS: Sequence[tuple[str, str, str]] = (
     ("/v1/events", "events", "events"),
     ("/v1/registrations", "events", "registrations"),
     ("/v1/dead-letters", "dead_letters", "dead_letters"),
+    ("/v1/refusals", "refusals", "refusals"),
 )
 """Each list: its URL, its statement, and its key in the answer."""
 URLS = [url for url, _, _ in LISTS]
@@ -230,6 +257,8 @@ def test_a_cursor_of_another_list_or_of_other_filters_is_refused_and_says_so(
         ("/v1/events", "events", "endpoint=a"),
         ("/v1/registrations", "events", "event=updated"),
         ("/v1/dead-letters", "dead_letters", "settlement=replayed"),
+        ("/v1/refusals", "refusals", "endpoint=a"),
+        ("/v1/endpoints", "endpoints", "filter=name==a"),
     ],
 )
 def test_a_cursor_holds_for_the_filters_that_it_was_made_for(
@@ -317,7 +346,9 @@ def test_a_list_without_a_limit_is_read_to_its_end_page_by_page(start: Start, st
 
     def page(asked: Mapping[str, Any]) -> list[Endpoint]:
         behind = [name for name in names if asked["cursor"] is None or name > asked["cursor"]]
-        return [Endpoint(name, False, None) for name in behind[: asked["limit"]]]
+        return [
+            Endpoint(name, False, "offline", None, TIME, None, TIME, []) for name in behind[: asked["limit"]]
+        ]
 
     statements.rows["endpoints"] = page
     function = start(statements)
@@ -325,7 +356,11 @@ def test_a_list_without_a_limit_is_read_to_its_end_page_by_page(start: Start, st
     assert [json.loads(line)["name"] for line in lines] == names
     assert [asked["limit"] for asked in statements.of("endpoints")] == [ROWS_PER_READ, ROWS_PER_READ]
     table = function.send("GET", "/v1/endpoints?limit=2", headers=CSV)
-    assert table.text.splitlines() == ["name,registered,last_seen", "sim-00000,false,", "sim-00001,false,"]
+    assert table.text.splitlines() == [
+        "name,registered,presence,awake_until,offline_since,last_seen,registered_until,expected",
+        f"sim-00000,false,offline,,{TEXT},,{TEXT},",
+        f"sim-00001,false,offline,,{TEXT},,{TEXT},",
+    ]
     assert 'rel="next"' in table.headers["Link"]
 
 
@@ -335,11 +370,94 @@ def test_a_list_without_a_limit_is_read_to_its_end_page_by_page(start: Start, st
 
 def test_endpoints_are_found_by_a_part_of_their_name(start: Start, statements: Statements) -> None:
     start(statements).send("GET", "/v1/endpoints?q=a%25'%3B--")
-    assert statements.of("endpoints") == [{"part": "a%';--", "cursor": None, "limit": 51}]
+    [asked] = statements.of("endpoints")
+    assert (asked["part"], asked["filter"], asked["cursor"], asked["limit"]) == ("a%';--", None, None, 51)
     for query in ("q=", "q=%00"):
         answer = start(statements).send("GET", f"/v1/endpoints?{query}")
         assert answer.status_code == 422
         assert answer.json()["detail"].startswith("q: ")
+
+
+def test_endpoints_are_found_by_a_filter(start: Start, statements: Statements) -> None:
+    function = start(statements)
+    assert function.send("GET", "/v1/endpoints?filter=presence%3D%3Dawake").status_code == 200
+    [asked] = statements.of("endpoints")
+    assert asked["filter"].obj == parse_filter("presence==awake").as_json()
+    answer = function.send("GET", "/v1/endpoints?filter=name")
+    assert (answer.status_code, answer.json()["detail"][:16]) == (422, "filter: column 5")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        (
+            Endpoint("a", True, "awake", TIME, None, TIME, TIME + MINUTE, []),
+            {"by": "lifetime", "until": (TIME + MINUTE).isoformat(), "at": None, "earliest": None},
+        ),
+        (
+            Endpoint(
+                "a", True, "asleep", None, None, TIME, None, [TIME - MINUTE * each for each in range(10)]
+            ),
+            {"by": "rhythm"} | dict.fromkeys(("earliest", "at", "until"), (TIME + MINUTE).isoformat()),
+        ),
+        (Endpoint("a", True, "offline", None, TIME, TIME, TIME, [TIME]), None),
+    ],
+)
+def test_who_is_not_offline_is_expected_by_its_rhythm_or_its_lifetime(
+    start: Start, statements: Statements, endpoint: Endpoint, told: Any
+) -> None:
+    statements.rows["endpoints"] = [endpoint]
+    [shown] = start(statements).send("GET", "/v1/endpoints").json()["endpoints"]
+    assert shown["expected"] == told
+
+
+def test_an_endpoint_is_made_before_it_registers(start: Start, statements: Statements) -> None:
+    function = start(statements)
+    made = function.send("POST", "/v1/endpoints", {"name": "new/1", "tags": {"site": "bern"}})
+    assert (made.status_code, made.headers["Location"]) == (201, "/function/api/v1/endpoints/sim-0001")
+    [asked] = statements.of("set_tag")
+    assert (asked["endpoint"], asked["key"], asked["value"], asked["set_by"]) == (
+        "new/1",
+        "site",
+        "bern",
+        "api",
+    )
+    answer = function.send("POST", "/v1/endpoints", {"name": "sim-0001"})
+    assert (answer.status_code, answer.json()["detail"]) == (409, "there is an endpoint 'sim-0001' already")
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({}, "name: is missing"),
+        ({"name": ""}, "name: the endpoint client name, 1 to 255 characters"),
+        ({"name": "a\0"}, "name: the endpoint client name"),
+        ({"name": "a" * 256}, "name: the endpoint client name"),
+        ({"name": "a", "tags": {"-": "x"}}, "tags: at most 50 keys"),
+        ({"name": "a", "tags": {"x": "y" * 256}}, "tags: at most 50 keys"),
+        ({"name": "a", "tags": {f"k{each}": "" for each in range(51)}}, "tags: at most 50 keys"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_made_is_refused(
+    start: Start, statements: Statements, body: Any, detail: str
+) -> None:
+    answer = start(statements).send("POST", "/v1/endpoints", body)
+    assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (422, detail)
+    assert statements.of("add_endpoint") == []
+
+
+def test_a_refusal_tells_what_to_do(start: Start, statements: Statements) -> None:
+    [shown] = start(statements).send("GET", "/v1/refusals").json()["refusals"]
+    assert shown == {
+        "endpoint": "sim-0001",
+        "address": "10.0.0.1",
+        "cause": "wrong-key",
+        "detail": None,
+        "count": 4,
+        "first_at": TEXT,
+        "last_at": TEXT,
+        "remedy": REMEDIES["wrong-key"],
+    }
 
 
 def test_an_endpoint_is_shown_with_its_registration(start: Start, statements: Statements) -> None:
@@ -359,6 +477,11 @@ def test_an_endpoint_is_shown_with_its_registration(start: Start, statements: St
         "content_formats": [60, 112],
         "objects": ["/3/0"],
         "queue_mode": True,
+        "presence": "awake",
+        "awake_until": TEXT,
+        "offline_since": None,
+        "made_by": None,
+        "expected": {"by": "lifetime", "until": TEXT, "at": None, "earliest": None},
     }
     statements.rows["endpoint_details"] = [DETAILS._replace(binding=None, registered_at=None)]
     shown = start(statements).send("GET", EP).json()

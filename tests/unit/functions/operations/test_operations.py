@@ -63,6 +63,14 @@ BATCH = Batch(
     5, "name==sim-*", "read", ["/3303/0"], 2, 0, "api", CREATED, None, None, {"QUEUED": 1, "CONFIRMED": 1}
 )
 ASKED_OF_ALL: dict[str, Any] = {"filter": "name==sim-*", "operation": "read", "path": "/3303/0"}
+_NOTHING: dict[str, Any] = dict.fromkeys(EndpointDetails._fields)
+_ENDPOINT: dict[str, Any] = {
+    "name": "sim-0001",
+    "registered": True,
+    "first_seen": CREATED,
+    "presence": "registered",
+    "contacts": [],
+}
 ROWS: Mapping[str, Rows] = {
     "add_operation": [operation()],
     "operation": [operation()],
@@ -80,8 +88,8 @@ ROWS: Mapping[str, Rows] = {
     "lock_superseding_all": [()],
     "supersede_operations": [()],
     "only_read": [()],
-    "endpoints": [Endpoint("sim-0001", True, CREATED)],
-    "endpoint_details": [EndpointDetails("sim-0001", True, CREATED, *[None] * 10)],
+    "endpoints": [Endpoint("sim-0001", True, "registered", None, None, CREATED, None, [])],
+    "endpoint_details": [EndpointDetails(**_NOTHING | _ENDPOINT)],
     "endpoint_ids": [("sim-0001", 7)],
     "newest_values": [Value("/3303/0/5700", "24.9", CREATED, 1.5, "FLOAT", "Sensor Value", None)],
 }

@@ -1,0 +1,47 @@
+"""Refusals: devices that Leshan did not let in, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+from urllib.parse import urlencode
+
+from cli.client import API, Client
+from cli.text import print_json, print_rows, second
+
+
+def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
+    """Add these commands."""
+    command = commands.add_parser(
+        "refusals", parents=[output], help="list devices that were not let in, with what to do"
+    )
+    command.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="list only those of this name")
+    command.add_argument(
+        "--limit", type=int, default=20, metavar="COUNT", help="how many to list (default 20)"
+    )
+    command.set_defaults(run=list_)
+
+
+def list_(client: Client, given: argparse.Namespace) -> int:
+    """List refusals, the newest first."""
+    query = {"limit": given.limit, **({"endpoint": given.endpoint} if given.endpoint else {})}
+    found = client.request("GET", f"{API}/refusals?{urlencode(query)}")["refusals"]
+    if given.json:
+        print_json(found)
+        return 0
+    if not found:
+        sys.stderr.write("every device that came was let in\n")
+    print_rows(
+        [
+            (
+                second(each["last_at"]),
+                each["endpoint"] or "",
+                each["address"] or "",
+                f"{each['count']} x",
+                f"{each['cause']}{': ' + each['detail'] if each['detail'] else ''}; {each['remedy']}",
+            )
+            for each in found
+        ]
+    )
+    return 0
