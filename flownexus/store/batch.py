@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
@@ -26,6 +27,8 @@ from flownexus.store.operation_requests import (
     columns,
 )
 from flownexus.store.transaction import Transaction, transaction
+
+T = TypeVar("T")
 
 
 class Batch(NamedTuple):
@@ -85,36 +88,43 @@ def create(
     another batch, or it would be expired; TooManyError where `max_queued` operations wait for each of the
     endpoints; TooWideError where it takes PostgreSQL too long.
     """
+    return narrowly(
+        pool, lambda current: create_within(current.connection, new, requested_by, key, max_queued)
+    )
 
-    def work(current: Transaction) -> Queued:
-        connection = current.connection
-        id_ = queries.add_batch(
-            connection,
-            filter=str(new.filter),
-            operation=new.operation.kind,
-            targets=list(map(str, new.operation.targets)),
-            requested_by=requested_by,
-            idempotency_key=key,
-            fingerprint=None if key is None else new.fingerprint,
-        )
-        if id_ is None:
-            return Queued(_added_before(connection, new, requested_by, key), [])
-        if new.expires_at is not None and queries.is_past(connection, time=new.expires_at):
-            raise ValidationFailedError(
-                f"expires_at: {new.expires_at.isoformat()} is over; give a time to come"
-            )
-        added = _add_operations(connection, id_, new, requested_by, max_queued)
-        batch = _find(connection, id_)
-        if not added:
-            raise _nothing_added(batch, max_queued)
-        return Queued(batch, [name for _, name in added])
 
+def narrowly(pool: ConnectionPool, work: Callable[[Transaction], T]) -> T:
+    """Run a transaction for all endpoints of a filter; raise TooWideError where PostgreSQL takes too long."""
     try:
         return transaction(pool, work)
     except StatementTimeoutError as error:
         raise TooWideError(
             "it takes PostgreSQL too long to queue it for all of these endpoints; narrow the filter"
         ) from error
+
+
+def create_within(
+    connection: Connection, new: NewBatch, requested_by: str, key: str | None, max_queued: int
+) -> Queued:
+    """Queue a batch as part of a transaction, as create() does."""
+    id_ = queries.add_batch(
+        connection,
+        filter=str(new.filter),
+        operation=new.operation.kind,
+        targets=list(map(str, new.operation.targets)),
+        requested_by=requested_by,
+        idempotency_key=key,
+        fingerprint=None if key is None else new.fingerprint,
+    )
+    if id_ is None:
+        return Queued(_added_before(connection, new, requested_by, key), [])
+    if new.expires_at is not None and queries.is_past(connection, time=new.expires_at):
+        raise ValidationFailedError(f"expires_at: {new.expires_at.isoformat()} is over; give a time to come")
+    added = _add_operations(connection, id_, new, requested_by, max_queued)
+    batch = _find(connection, id_)
+    if not added:
+        raise _nothing_added(batch, max_queued)
+    return Queued(batch, [name for _, name in added])
 
 
 def _add_operations(
@@ -186,20 +196,19 @@ def cancel(pool: ConnectionPool, id_: int, cancelled_by: str) -> Queued:
 
     Raises NotFoundError, or ConflictError where all have ended.
     """
+    return transaction(pool, lambda current: cancel_within(current.connection, id_, cancelled_by))
 
-    def work(current: Transaction) -> Queued:
-        connection = current.connection
-        before = _find(connection, id_)
-        if before.has_ended:
-            raise ConflictError(f"all operations of batch {id_} have ended; none is left to be cancelled")
-        names = [
-            name
-            for (name,) in queries.cancel_operations_of_batch(connection, id=id_, cancelled_by=cancelled_by)
-        ]
-        queries.mark_batch_cancelled(connection, id=id_, cancelled_by=cancelled_by)
-        return Queued(_find(connection, id_), names)
 
-    return transaction(pool, work)
+def cancel_within(connection: Connection, id_: int, cancelled_by: str) -> Queued:
+    """Cancel a batch as part of a transaction, as cancel() does."""
+    before = _find(connection, id_)
+    if before.has_ended:
+        raise ConflictError(f"all operations of batch {id_} have ended; none is left to be cancelled")
+    names = [
+        name for (name,) in queries.cancel_operations_of_batch(connection, id=id_, cancelled_by=cancelled_by)
+    ]
+    queries.mark_batch_cancelled(connection, id=id_, cancelled_by=cancelled_by)
+    return Queued(_find(connection, id_), names)
 
 
 def _find(connection: Connection, id_: int) -> Batch:

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
+from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import NotFoundError, StatementTimeoutError, TooWideError
 from flownexus.lwm2m.path import Path
+from flownexus.operations.filter import EVERYTHING, Filter
 from flownexus.store import queries, send_for
+from flownexus.store.endpoint import DEFAULT_LIFETIME_S
 from flownexus.store.transaction import Transaction, transaction
+
+T = TypeVar("T")
+
+SLOTS: Final = 48
+"""Of how many lifetimes it is told whether a device was heard of."""
+LONGEST_SLOT_S: Final = 30 * 86_400
+"""A longer lifetime counts as so many seconds."""
 
 
 class Order(StrEnum):
     """What a list of devices is sorted by."""
 
     NAME = "name"
+    NAME_DOWN = "-name"
     CONTACT = "contact"
     """The one that was heard of last first."""
+    CONTACT_DOWN = "-contact"
+    """The one that was silent for the longest time first."""
+
+
+class Place(NamedTuple):
+    """Where a page of a list begins: behind, or if it goes `back` before, the row with this key."""
+
+    last_seen_at: datetime | None
+    name: str
+    back: bool = False
 
 
 class Presence(StrEnum):
@@ -48,13 +69,51 @@ class Row(NamedTuple):
     """Percent."""
     waiting: int
     """How many operations of users are queued."""
+    tags: Mapping[str, str]
+
+    def place(self, *, back: bool = False) -> Place:
+        """Return where the page behind this row begins, or the one before it."""
+        return Place(self.last_seen_at, self.name, back)
 
 
-class Fleet(NamedTuple):
-    """A page of the list, and how many devices the whole list has."""
+class Page(NamedTuple):
+    """A page of the list by the ids of its devices, and how many devices the whole list has."""
 
     total: int
-    rows: Sequence[Row]
+    ids: Sequence[int]
+    has_previous: bool
+    has_next: bool
+
+
+class Contacts(NamedTuple):
+    """Whether a device was heard of in each of its last lifetimes, the oldest first.
+
+    Of each `slots` has a character: 1, 0, or - before the device was there.
+    """
+
+    name: str
+    every_s: float
+    slots: str
+
+
+class Cell(NamedTuple):
+    """The newest value of a resource of a device in a list."""
+
+    endpoint: str
+    path: str
+    value: str
+    time: datetime
+    name: str | None
+    units: str | None
+
+
+class Found(NamedTuple):
+    """A device that was looked for by a text."""
+
+    name: str
+    presence: str
+    address: str | None
+    tags: Mapping[str, str]
 
 
 class Device(NamedTuple):
@@ -95,24 +154,93 @@ class Bucket(NamedTuple):
     mean: float
 
 
-def list_fleet(pool: ConnectionPool, search: str, order: Order, limit: int, offset: int) -> Fleet:
-    """Return a page of the devices whose name contains `search`, whatever the case."""
-    pattern = f"%{_literally(search)}%" if search else None
-    ids_in_order = queries.fleet_by_name if order is Order.NAME else queries.fleet_by_contact
+def find_page(pool: ConnectionPool, filter_: Filter, order: Order, place: Place | None, limit: int) -> Page:
+    """Return a page of the devices that fit; raise TooWideError where that takes PostgreSQL too long."""
+    by_contact = order in (Order.CONTACT, Order.CONTACT_DOWN)
+    back = place is not None and place.back
 
-    def work(current: Transaction) -> Fleet:
-        connection = current.connection
-        queries.only_read(connection)
-        total = queries.fleet_count(connection, pattern=pattern)
-        ids = [id_ for (id_,) in ids_in_order(connection, pattern=pattern, limit=limit, offset=offset)]
-        return Fleet(total, send_for(Row, connection, queries.fleet_rows, ids=ids).fetchall())
+    def work(current: Transaction) -> Page:
+        queries.only_read(current.connection)
+        total, ids = queries.fleet_page(
+            current.connection,
+            filter=None if filter_ == EVERYTHING else Jsonb(filter_.as_json()),
+            by_contact=by_contact,
+            down=(order in (Order.NAME_DOWN, Order.CONTACT)) != back,
+            begins=place is None,
+            seen=place.last_seen_at if place is not None and by_contact else None,
+            name=place.name if place is not None else None,
+            limit=limit + 1,
+        )
+        is_cut, ids = len(ids) > limit, ids[:limit]
+        return Page(total, ids[::-1] if back else ids, is_cut if back else place is not None, back or is_cut)
+
+    return _or_narrower(lambda: transaction(pool, work))
+
+
+def rows_of(pool: ConnectionPool, ids: Sequence[int]) -> list[Row]:
+    """Return these devices as a list shows them, in this order."""
+    return transaction(
+        pool,
+        lambda current: send_for(Row, current.connection, queries.fleet_rows, ids=list(ids)).fetchall(),
+    )
+
+
+def contacts_of(pool: ConnectionPool, ids: Sequence[int]) -> list[Contacts]:
+    """Return of each device in which of its last 48 lifetimes it was heard of."""
+    return _or_narrower(
+        lambda: transaction(
+            pool,
+            lambda current: send_for(
+                Contacts,
+                current.connection,
+                queries.fleet_contacts,
+                ids=list(ids),
+                slots=SLOTS,
+                default_lifetime=DEFAULT_LIFETIME_S,
+                longest=LONGEST_SLOT_S,
+            ).fetchall(),
+        )
+    )
+
+
+def cells_of(pool: ConnectionPool, names: Sequence[str], paths: Sequence[Path]) -> list[Cell]:
+    """Return the newest values of these resources of these devices."""
+
+    def work(current: Transaction) -> list[Cell]:
+        queries.only_read(current.connection)
+        return send_for(
+            Cell,
+            current.connection,
+            queries.fleet_values,
+            names=list(names),
+            object_ids=[path.object_id for path in paths],
+            object_instance_ids=[path.object_instance_id for path in paths],
+            resource_ids=[path.resource_id for path in paths],
+        ).fetchall()
 
     return transaction(pool, work)
 
 
-def _literally(text: str) -> str:
-    r"""Return a text for LIKE in which %, _ and \ stand for themselves."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def devices_with(pool: ConnectionPool, text: str, limit: int) -> list[Found]:
+    """Return devices with a text in name, address or tags, whatever the case; the best fit first."""
+
+    def work(current: Transaction) -> list[Found]:
+        queries.only_read(current.connection)
+        pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        return send_for(
+            Found, current.connection, queries.devices_with, text=text, pattern=pattern, limit=limit
+        ).fetchall()
+
+    return _or_narrower(lambda: transaction(pool, work))
+
+
+def _or_narrower(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except StatementTimeoutError as error:
+        raise TooWideError(
+            "it takes PostgreSQL too long to look for these; give the devices a tag, and filter by it"
+        ) from error
 
 
 def find_device(pool: ConnectionPool, endpoint: str) -> Device:

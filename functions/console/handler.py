@@ -1,8 +1,9 @@
 """The console: the web application for people.
 
-GET  /                       the fleet: ?q=&sort=name|contact&page=
+GET  /                       the fleet: ?filter=&sort=name|contact&columns=&cursor=
 GET  /device?name=           a device: objects, values, charts (&chart=/3303/0/5700&span=1h), activity
 GET  /device/ask?name=       a form for an operation; POST queues it
+GET  /batch?filter=           a form for one operation of many devices; POST queues it: /batches/<id>
 GET  /operations, /operations/<id>; POST /operations/<id>/cancel
 GET  /refused                whom Leshan did not let in
 GET  /series?name=&path=     numbers of a resource over a time, as JSON or CSV
@@ -28,7 +29,9 @@ from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOIN
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, ConsoleApp
 from flownexus.web.console.asking import add_asking
+from flownexus.web.console.batches import add_batches
 from flownexus.web.console.devices import add_devices
+from flownexus.web.console.fleet import add_fleet
 from flownexus.web.console.menu import add_menu
 from flownexus.web.console.people import add_people
 from flownexus.web.console.sign_in import add_sign_in
@@ -48,13 +51,16 @@ def create_app(
     """Make the function's app; a session ends `idle_s` seconds after its last use, and after `lifetime_s`."""
     app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s)
 
-    def hint(endpoint: str) -> None:
-        publisher.publish([Hint(HintKind.QUEUED, endpoint)], PUBLISH_TIMEOUT_S)
+    def hint(*endpoints: str) -> None:
+        # What fails here is repaired as a lost hint.
+        publisher.publish([Hint(HintKind.QUEUED, each) for each in endpoints], PUBLISH_TIMEOUT_S)
 
     add_menu(app)
     add_sign_in(app)
+    add_fleet(app)
     add_devices(app)
     add_asking(app, hint, max_queued)
+    add_batches(app, hint, max_queued)
     add_people(app)
     return app
 

@@ -205,6 +205,23 @@ def test_a_write_from_the_tree_is_seen_to_be_confirmed(nexus: Nexus, open_page: 
     assert "The chain is whole" in page.get_by_role("status").inner_text()
 
 
+def test_what_is_asked_of_all_that_fit_is_undone_before_it_begins(nexus: Nexus, open_page: Open) -> None:
+    page = open_page()
+    sign_in(page)
+    page.get_by_role("searchbox").fill("name==sim-*")
+    page.get_by_role("searchbox").press("Enter")
+    page.get_by_role("link", name="Ask all 2").click()
+    page.get_by_text("2 devices fit").wait_for()
+    page.get_by_label("Path").fill("/3303/0/5700")
+    page.get_by_role("button", name="Queue it for 2 devices").click()
+    undo = page.get_by_role("button", name="Undo")
+    playwright.expect(undo).to_be_focused()
+    undo.press("Enter")
+    page.get_by_text("ann cancelled it").wait_for()
+    rows = nexus.sql("SELECT status, attempts FROM endpoint_operation WHERE batch_id IS NOT NULL")
+    assert rows == [{"status": "CANCELLED", "attempts": 0}] * 2
+
+
 def test_a_chart_draws_as_many_points_as_there_are(nexus: Nexus, open_page: Open) -> None:
     page = open_page("/device?name=sim-0001&chart=/3303/0/5700&span=5m")
     with page.expect_response(re.compile("/series")) as answer:
@@ -222,16 +239,32 @@ def test_the_way_from_sign_in_to_an_answer_needs_no_mouse(nexus: Nexus, open_pag
     for text in ("ann", "\t", PASSWORD, "\n"):
         keys.press({"\t": "Tab", "\n": "Enter"}[text]) if text in "\t\n" else keys.type(text)
     page.get_by_role("heading", name="Fleet").wait_for()
+    keys.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    keys.press("Escape")
     keys.press("/")
-    keys.type("sim-0002")
-    keys.press("Enter")
-    page.wait_for_url(re.compile("q=sim-0002"))
-    to(page, "sim-0002")
+    keys.type("SIM-0002")
+    page.get_by_role("option", name=re.compile("sim-0002")).wait_for()
     keys.press("Enter")
     page.get_by_role("heading", name="sim-0002").wait_for()
-    to(page, "Read /3303/0/5700")
+    keys.press("Control+k")
+    keys.type("read 5700")
+    option = page.get_by_role("option", name=re.compile("Read /3303/0/5700"))
+    option.wait_for()
+    axe = (FOR_TESTS / "axe.js").read_text()
+    look(page, axe)
+    for _ in range(20):
+        if option.get_attribute("aria-selected") == "true":
+            break
+        keys.press("ArrowDown")
     keys.press("Enter")
     page.locator("#results article").get_by_text("Confirmed").first.wait_for()
+    to(page, "All operations of this device")
+    keys.press("Control+k")
+    keys.type("fleet")
+    page.get_by_role("option", name=re.compile("^Fleet")).wait_for()
+    keys.press("Enter")
+    page.get_by_role("heading", name="Fleet").wait_for()
 
 
 def to(page: Page, name: str, most: int = 200) -> None:
@@ -276,7 +309,11 @@ def test_every_page_is_usable_by_everybody_and_on_a_phone(
     for path in (
         *(
             "/",
-            "/?q=nothing",
+            "/?columns=/3303/0/5700",
+            "/?filter=nothing",
+            "/?filter=presence==away",
+            "/batch?filter=sim&operation=write",
+            "/batches/1",
             "/device?name=sim-0001&chart=/3303/0/5700",
             "/operations",
             "/users",

@@ -199,9 +199,11 @@ GRANTS = {
         "schema public": "USAGE",
     },
     "flownexus_console": {
+        **CHOOSES,
         "append_audit()": "EXECUTE",
         "audit_entry": "SELECT",
-        "awake_time()": "EXECUTE",
+        "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
+        "request_fingerprint), UPDATE (endpoints, left_out, cancelled_at, cancelled_by)",
         "console_attempt": "SELECT, INSERT, UPDATE, DELETE",
         "console_browser": "SELECT, INSERT, UPDATE (seen_at), DELETE",
         "console_link": "SELECT, INSERT, DELETE",
@@ -212,14 +214,13 @@ GRANTS = {
         "endpoint": "SELECT",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
-        "requested_by, expires_at, has_secret), "
+        "requested_by, expires_at, has_secret, batch_id), "
         "UPDATE (status, reason, finished_at)",
         "event": "SELECT (time, endpoint_id, event_type)",
+        "log_entry": "SELECT",
         "next_operation()": "EXECUTE",
         "object_model_resource": "SELECT",
         "operation_secret": "INSERT",
-        "presence()": "EXECUTE",
-        "profile": "SELECT",
         "registration_refusal": "SELECT",
         "resource": "SELECT",
         "resource_hourly": "SELECT",
@@ -504,7 +505,11 @@ REFUSED = {
         *FIRMWARE,
         *HOUSEKEEPING_S,
         *CLAIMS,
-        *(statement for statement in WRITES if "endpoint_operation" not in statement),
+        *(
+            statement
+            for statement in WRITES
+            if "endpoint_operation" not in statement and statement != "UPDATE batch SET endpoints = 0"
+        ),
         "INSERT INTO audit_entry (id) VALUES (1)",
         "UPDATE audit_entry SET entry = '{}'",
         "DELETE FROM audit_entry",

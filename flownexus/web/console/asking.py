@@ -38,7 +38,8 @@ NAMED: Final = ("reboot", "registration-update-trigger", "disable", "set-clock",
 BY_PATH: Final = ("read", "observe", "cancel-observe", "discover", "execute", "write", "delete")
 KINDS: Final = (*BY_PATH, *NAMED)
 """What the console asks for; the REST API has more."""
-Hint = Callable[[str], None]
+Hint = Callable[..., None]
+"""Tells of endpoints by their names."""
 
 
 def add_asking(app: ConsoleApp, hint: Hint, max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT) -> None:
@@ -128,13 +129,16 @@ def _operations(app: ConsoleApp) -> dict[str, Any]:
     status = request.args.get("status") or None
     if status is not None and status not in list(Status):
         raise ValidationFailedError(f"status: one of {', '.join(Status)}")
-    cursor = paging.number("cursor", MAX_ROW_ID)
-    found = list_newest(app.pool, endpoint, status and Status(status), cursor=cursor, limit=PAGE + 1)
+    cursor, batch = paging.number("cursor", MAX_ROW_ID), paging.number("batch", MAX_ROW_ID)
+    found = list_newest(
+        app.pool, endpoint, status and Status(status), cursor=cursor, limit=PAGE + 1, batch=batch
+    )
     return {
         "operations": found[:PAGE],
         "next": found[PAGE - 1].id if len(found) > PAGE else None,
         "cursor": cursor,
         "endpoint": endpoint,
+        "batch": batch,
         "status": status,
         "statuses": list(Status),
     }

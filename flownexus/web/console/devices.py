@@ -1,4 +1,4 @@
-"""The fleet, and one device: its objects and resources, charts, and what happened with it.
+"""One device: its objects and resources, charts, and what happened with it.
 
 Parts that change by themselves are asked for again every second or two, with `seen`, the hash of what the
 page shows: where that is what there is, the answer is 204 and nothing is sent.
@@ -22,18 +22,14 @@ from flownexus.leshan.refusals import remedy
 from flownexus.lwm2m.path import BadPathError, Path
 from flownexus.lwm2m.value import DataType
 from flownexus.store.endpoint_values import Value, newest_values
-from flownexus.store.fleet import Bucket, Device, Order, activity_of, find_device, list_fleet, series_of
+from flownexus.store.fleet import Bucket, Device, activity_of, find_device, series_of
 from flownexus.store.refusal import list_refusals
-from flownexus.web import paging
 from flownexus.web.console.app import Access, ConsoleApp, page
 
-PAGE: Final = 50
-MAX_PAGE_NUMBER: Final = 1_000_000
+REFUSALS: Final = 50
 MAX_VALUES: Final = 500
 """How many values of a device a page shows."""
 ACTIVITY: Final = 30
-REFUSALS_IN_PLACE: Final = 5
-"""How many of those who were refused are shown where no device is there yet."""
 POINTS: Final = 1_000
 """How many parts a chart's time is divided into: at most two a pixel of a usual screen."""
 SPANS: Final[Mapping[str, timedelta]] = {
@@ -65,14 +61,6 @@ class Object(NamedTuple):
 def add_devices(app: ConsoleApp) -> None:
     """Add these routes."""
 
-    @app.get("/", access=Access.VIEWER)
-    def fleet() -> Response:
-        return page("fleet.html", **_fleet(app))
-
-    @app.get("/live/fleet", access=Access.VIEWER, live=True)
-    def live_fleet() -> Response:
-        return if_changed("fleet_part.html", **_fleet(app))
-
     @app.get("/device", access=Access.VIEWER)
     def device() -> Response:
         return page("device.html", **_device(app), **_chart())
@@ -87,7 +75,7 @@ def add_devices(app: ConsoleApp) -> None:
 
     @app.get("/refused", access=Access.VIEWER)
     def refused() -> Response:
-        return page("refusals.html", refusals=list_refusals(app.pool, None, None, PAGE), remedy=remedy)
+        return page("refusals.html", refusals=list_refusals(app.pool, None, None, REFUSALS), remedy=remedy)
 
     @app.get("/series", access=Access.VIEWER)
     def series() -> Response:
@@ -122,29 +110,6 @@ def device_name() -> str:
     if not name or "\0" in name:
         raise NotFoundError("no such device has been seen")
     return name
-
-
-# ---------------------------------------------------------------------------------------------------------
-# The fleet
-
-
-def _fleet(app: ConsoleApp) -> dict[str, Any]:
-    search = request.args.get("q", "").replace("\0", "")[:128]
-    order = request.args.get("sort", Order.NAME)
-    if order not in list(Order):
-        raise ValidationFailedError(f"sort: one of {', '.join(Order)}")
-    number = paging.number("page", MAX_PAGE_NUMBER) or 1
-    found = list_fleet(app.pool, search, Order(order), PAGE, PAGE * (number - 1))
-    return {
-        "fleet": found,
-        "q": search,
-        "sort": order,
-        "number": number,
-        "pages": max(1, -(-found.total // PAGE)),
-        "first": PAGE * (number - 1) + 1,
-        "refusals": [] if found.total or search else list_refusals(app.pool, None, None, REFUSALS_IN_PLACE),
-        "remedy": remedy,
-    }
 
 
 # ---------------------------------------------------------------------------------------------------------

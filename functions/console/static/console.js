@@ -42,6 +42,15 @@ customElements.define("copy-text", class extends HTMLElement {
   }
 });
 
+// A key that nobody else has seen, put where [data-key] is.
+customElements.define("fresh-key", class extends HTMLElement {
+  connectedCallback() {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    const key = [...bytes].map((each) => each.toString(16).padStart(2, "0")).join("");
+    this.querySelectorAll("[data-key]").forEach((each) => { each.textContent = key; });
+  }
+});
+
 // A line with a band: the mean of each part of the time, from its smallest to its greatest value.
 customElements.define("value-chart", class extends HTMLElement {
   async connectedCallback() {
@@ -109,13 +118,11 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && (elt.getAttribute("hx-trigger") ?? "").startsWith("every")) event.preventDefault();
 });
 
-// "/" goes to the search, as long as nothing is being typed.
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, select, textarea")) return;
-  const search = document.querySelector("[type=search]");
-  if (search) {
-    event.preventDefault();
-    search.focus();
-  }
+// A form that goes to another page is sent once, however often its button is pressed.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post" || form.hasAttribute("hx-post")) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
 });
+addEventListener("pageshow", () => document.querySelectorAll("[data-sent]").forEach((each) => delete each.dataset.sent));

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import quote
 
 import pyotp
 import pytest
@@ -16,11 +18,13 @@ from flownexus.accounts.passwords import PasswordHashes
 from flownexus.accounts.second_factor import STEP_S, recovery_digest
 from flownexus.accounts.tokens import digest
 from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.operations.filter import Comparison, Field, Pattern, parse_filter
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.why import Facts
 from flownexus.store.audit import Listed as AuditListed
+from flownexus.store.batch import Batch
 from flownexus.store.endpoint_values import Value
-from flownexus.store.fleet import Activity, Bucket, Device, Row
+from flownexus.store.fleet import Activity, Bucket, Cell, Contacts, Device, Found, Row
 from flownexus.store.operation_requests import Operation
 from flownexus.store.refusal import StoredRefusal
 from flownexus.store.session import Listed as SessionListed
@@ -29,6 +33,8 @@ from flownexus.store.user import Link, Listed, User
 from flownexus.web.console.app import URL, Access
 from flownexus.web.console.asking import body_of, value_of
 from flownexus.web.console.devices import tree_of
+from flownexus.web.console.fleet import filter_of, short, strip_of, tag_filter
+from flownexus.web.console.kept import Kept
 from tests.fixtures.function import Start
 from tests.fixtures.hints import Hints
 from tests.fixtures.pages import COOKIE, TOKENS, PageTests, RightPage, ask, new_cookies, sessions
@@ -86,7 +92,11 @@ DEVICE = Device(
     "1.1",
     ["/1/0", "/3/0", "/3303/0"],
 )
-ROW = Row("sim-0001", "registered", NOW, "Acme", "T-1", "1.0", 87, 2)
+ROW = Row("sim-0001", "registered", NOW, "Acme", "T-1", "1.0", 87, 2, {"site": "berlin"})
+CELL = Cell("sim-0001", "/3303/0/5700", "24.9", NOW, "Sensor Value", "Cel")
+BATCH = Batch(
+    5, "name==*", "read", ["/3/0/9"], 1234, 0, "ann", NOW, None, None, {"QUEUED": 1000, "CONFIRMED": 234}
+)
 REFUSED = StoredRefusal(1, "new-0001", "192.0.2.9:5000", "wrong-key", None, 3, NOW, NOW)
 ROWS: Mapping[str, Rows] = {
     "only_read": [()],
@@ -135,10 +145,10 @@ ROWS: Mapping[str, Rows] = {
         )
     ],
     "audit_chain": [],
-    "fleet_count": [(1,)],
-    "fleet_by_name": [(7,)],
-    "fleet_by_contact": [(7,)],
+    "fleet_page": [(1, [7])],
     "fleet_rows": [ROW],
+    "fleet_contacts": [Contacts("sim-0001", 300.0, "-" * 8 + "1" * 30 + "0" * 10)],
+    "fleet_values": [CELL],
     "device": [DEVICE],
     "activity": [
         Activity(NOW, "registered", None, None, None, None, None, 0),
@@ -154,6 +164,13 @@ ROWS: Mapping[str, Rows] = {
     "cancel_operation": [()],
     "why_facts": [WAITS],
     "known_resources": [],
+    "devices_with": [Found("sim-0001", "registered", "192.0.2.7:5683", {"site": "berlin"})],
+    "matching_endpoints": [(1234, ["sim-0001", "sim-0002", "sim-0003"])],
+    "add_batch": [(5,)],
+    "add_operations_of_batch": [(41, "sim-0001"), (42, "sim-0002")],
+    "batch": [BATCH],
+    "cancel_operations_of_batch": [("sim-0001",)],
+    "mark_batch_cancelled": [()],
 }
 
 
@@ -184,6 +201,7 @@ class TestPages(PageTests):
         RightPage("POST", "/welcome/some-token", Access.ANYBODY, new_password(), 303),
         RightPage("GET", "/", Access.VIEWER),
         RightPage("GET", "/live/fleet", Access.VIEWER),
+        RightPage("GET", "/palette?q=sim", Access.VIEWER),
         RightPage("GET", "/device?name=sim-0001", Access.VIEWER),
         RightPage("GET", "/live/device?name=sim-0001", Access.VIEWER),
         RightPage("GET", "/refused", Access.VIEWER),
@@ -195,6 +213,17 @@ class TestPages(PageTests):
         RightPage("GET", "/operations/41", Access.VIEWER),
         RightPage("GET", "/live/operations/41", Access.VIEWER),
         RightPage("POST", "/operations/41/cancel", Access.OPERATOR, status=303),
+        RightPage("GET", "/batch?filter=sim", Access.OPERATOR),
+        RightPage(
+            "POST",
+            "/batch",
+            Access.OPERATOR,
+            {"filter": "name==*", "operation": "read", "path": "/3/0/9"},
+            303,
+        ),
+        RightPage("GET", "/batches/5", Access.VIEWER),
+        RightPage("GET", "/live/batches/5", Access.VIEWER),
+        RightPage("POST", "/batches/5/cancel", Access.OPERATOR, status=303),
         RightPage("GET", "/users", Access.ADMIN),
         RightPage("POST", "/users", Access.ADMIN, {"name": "bob", "role": "viewer"}),
         RightPage("POST", "/users/7/reset", Access.ADMIN),
@@ -528,7 +557,12 @@ SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, statements: Statements) -> None:
     bad = operation(endpoint=SCRIPT, reason=SCRIPT, requested_by=SCRIPT, result={"content": {SCRIPT: SCRIPT}})
     statements.rows |= {
-        "fleet_rows": [ROW._replace(name=SCRIPT, manufacturer=SCRIPT, model=SCRIPT, firmware=SCRIPT)],
+        "fleet_rows": [
+            ROW._replace(
+                name=SCRIPT, manufacturer=SCRIPT, model=SCRIPT, firmware=SCRIPT, tags={SCRIPT: SCRIPT}
+            )
+        ],
+        "fleet_values": [CELL._replace(endpoint=SCRIPT, value=SCRIPT, name=SCRIPT, units=SCRIPT)],
         "device": [DEVICE._replace(name=SCRIPT, address=SCRIPT, binding=SCRIPT)],
         "newest_values": [VALUE._replace(value=SCRIPT, name=SCRIPT, units=SCRIPT)],
         "activity": [Activity(NOW, "read", 41, "/3", "FAILED", SCRIPT, SCRIPT, 2)],
@@ -536,6 +570,9 @@ def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, stat
         "operations": [bad],
         "operation": [bad],
         "why_facts": [WAITS._replace(endpoint=SCRIPT)],
+        "batch": [BATCH._replace(filter=SCRIPT, operation=SCRIPT, targets=[SCRIPT], requested_by=SCRIPT)],
+        "matching_endpoints": [(1, [SCRIPT])],
+        "devices_with": [Found(SCRIPT, "offline", SCRIPT, {SCRIPT: SCRIPT})],
         "audit_entries": [AuditListed(1, "2026", SCRIPT, SCRIPT, SCRIPT, {SCRIPT: SCRIPT})],
         "refusals": [replace(REFUSED, endpoint=SCRIPT, detail=SCRIPT)],
         "users": [Listed(4, SCRIPT, "admin", False, True, False, NOW, None, 1)],
@@ -552,11 +589,20 @@ def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, stat
             "/operations",
             "/operations/41",
         ),
-        *("/live/operations/41", "/users", "/audit", "/me", f"/?q={SCRIPT}", f"/audit?device={SCRIPT}"),
+        *(
+            "/live/operations/41",
+            "/users",
+            "/audit",
+            "/me",
+            f"/?filter={quote(SCRIPT)}",
+            "/?columns=/3303/0/5700",
+            f"/audit?device={SCRIPT}",
+        ),
+        *("/palette?q=x", "/batch", "/batches/5", "/live/batches/5"),
         *("/device/ask?name=x&operation=write&path=/3/0/0", f"/device/ask?name={SCRIPT}"),
     ):
         answer = ask(function, "GET", path, of=Access.ADMIN)
-        assert answer.status_code == 200, path
+        assert answer.status_code == (422 if "filter=" in path else 200), path
         assert "<script>alert" not in answer.text
         assert "<img src=x" not in answer.text
     answer = ask(function, "GET", f"/sign-in?next={SCRIPT}")
@@ -576,7 +622,13 @@ def test_no_other_file_is_served_than_those_that_are_meant(
 
 def test_a_part_that_has_not_changed_is_not_sent_again(start: Start, statements: Statements) -> None:
     function = start(statements)
-    for path in ("/live/fleet?", "/live/device?name=sim-0001&", "/live/operations?", "/live/operations/41?"):
+    for path in (
+        "/live/fleet?",
+        "/live/device?name=sim-0001&",
+        "/live/operations?",
+        "/live/operations/41?",
+        "/live/batches/5?",
+    ):
         first = ask(function, "GET", path, of=Access.ADMIN)
         [seen, *_] = re.findall(r"seen=([0-9a-f]{16})", first.text)
         again = ask(function, "GET", f"{path}seen={seen}", of=Access.ADMIN)
@@ -586,25 +638,154 @@ def test_a_part_that_has_not_changed_is_not_sent_again(start: Start, statements:
 
 
 def test_a_fleet_without_devices_teaches_how_to_connect_one(start: Start, statements: Statements) -> None:
-    statements.rows |= {"fleet_count": [(0,)], "fleet_by_name": [], "fleet_rows": []}
+    statements.rows |= {"fleet_page": [(0, [])], "fleet_rows": []}
     function = start(statements)
     first = ask(function, "GET", "/", of=Access.VIEWER).text
     assert "Connect your first device" in first
+    assert "coaps://function:5684" in first
+    assert "CONFIG_LWM2M_DTLS_SUPPORT=y" in first
+    assert first.count("<span data-key>") == 2, "the key is made in the browser"
     assert "new-0001" in first, "and whom Leshan did not let in"
-    assert "No device has a name" in ask(function, "GET", "/?q=x", of=Access.VIEWER).text
+    assert "No device fits" in ask(function, "GET", "/?filter=x", of=Access.VIEWER).text
 
 
-def test_a_search_is_for_the_text_as_it_was_typed(start: Start, statements: Statements) -> None:
-    ask(start(statements), "GET", "/?q=50%25_\\&sort=contact&page=3", of=Access.VIEWER)
-    assert statements.of("fleet_count") == [{"pattern": "%50\\%\\_\\\\%"}]
-    assert statements.of("fleet_by_contact") == [{"pattern": "%50\\%\\_\\\\%", "limit": 50, "offset": 100}]
+@pytest.mark.parametrize(
+    ("typed", "filter_"),
+    [
+        ("", ""),
+        ("sim", "name==*sim*"),
+        ("50% of_", 'name=="*50% of_*"'),
+        ("si*1", "name==*si*1*"),
+        ("presence==asleep;tag.site==berlin", "presence==asleep;tag.site==berlin"),
+    ],
+)
+def test_a_text_without_an_operator_is_a_part_of_a_name(typed: str, filter_: str) -> None:
+    assert str(filter_of(typed)) == filter_
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("a*b", 'tag.site=="a\\*b"'), ("x y", 'tag.site=="x y"'), ("bern", "tag.site==bern")],
+)
+def test_the_filter_of_a_tag_fits_just_that_value(value: str, fits: str) -> None:
+    assert tag_filter("site", value) == fits
+    assert parse_filter(fits) == Comparison(Field.TAG, "==", Pattern((value,)), "site")
+
+
+def test_what_is_no_filter_is_told_where_and_what_would_be_right(
+    start: Start, statements: Statements
+) -> None:
+    answer = ask(start(statements), "GET", "/?filter=presence==away", of=Access.VIEWER)
+    assert answer.status_code == 422
+    assert "Column 11: presence is one of registered, awake, asleep, offline" in answer.text
+    assert 'value="presence==away"' in answer.text, "what was typed can be mended"
+    assert "tag.site==berlin" in answer.text, "an example"
+    assert statements.of("fleet_page") == []
+
+
+def test_a_page_begins_behind_a_row_or_before_one(start: Start, statements: Statements) -> None:
+    statements.rows |= {
+        "fleet_page": [(99, list(range(51)))],
+        "fleet_rows": [ROW._replace(name=f"sim-{number:04}") for number in range(50)],
+    }
+    function = start(statements)
+    first = ask(function, "GET", "/?sort=contact&filter=sim", of=Access.VIEWER).text
+    assert "50 of 99 devices" in first
+    assert 'rel="prev"' not in first
+    following = unescape(re.findall(r'rel="next" href="[^"]*(/\?[^"]*)"', first)[0])
+    second = ask(function, "GET", following, of=Access.VIEWER).text
+    before = unescape(re.findall(r'rel="prev" href="[^"]*(/\?[^"]*)"', second)[0])
+    ask(function, "GET", before, of=Access.VIEWER)
+    asked = [
+        (each["begins"], each["down"], each["seen"], each["name"], each["limit"])
+        for each in statements.of("fleet_page")
+    ]
+    assert asked == [
+        (True, True, None, None, 51),
+        (False, True, NOW, "sim-0049", 51),
+        (False, False, NOW, "sim-0000", 51),
+    ]
+    other = following.replace("sort=contact", "sort=name")
+    answer = ask(function, "GET", other, of=Access.VIEWER)
+    assert (answer.status_code, "with other parameters" in answer.text) == (422, True)
+
+
+def test_contacts_are_looked_up_once_for_pages_that_ask_for_what_changed(
+    start: Start, statements: Statements
+) -> None:
+    function = start(statements)
+    for _ in range(3):
+        answer = ask(function, "GET", "/live/fleet", of=Access.VIEWER)
+    assert "heard in 30 of its last 40 lifetimes of 5 min" in answer.text
+    assert len(statements.of("fleet_contacts")) == 1
+    assert len(statements.of("fleet_rows")) == 3, "presence is looked up each time"
+
+
+def test_what_takes_long_to_make_is_kept_longer() -> None:
+    now = [0.0]
+    kept = Kept(lambda: now[0])
+
+    def make(takes_s: float) -> Callable[[], float]:
+        def made() -> float:
+            now[0] += takes_s
+            return now[0]
+
+        return made
+
+    assert kept.get("x", make(0.5)) == 0.5
+    now[0] = 10.4
+    assert kept.get("x", make(0.5)) == 0.5
+    assert kept.get("x", make(0.5), anew=True) == 10.9
+    now[0] = 30.0
+    assert kept.get("x", make(0.001)) == 30.001
+    y = kept.get("y", make(0.001), 15.0)
+    now[0] = 40.0
+    assert (kept.get("x", make(1)), kept.get("y", make(1))) == (41, y)
+
+
+def test_the_palette_finds_devices_and_asks_for_none_without_a_text(
+    start: Start, statements: Statements
+) -> None:
+    function = start(statements)
+    found = ask(function, "GET", "/palette?q=%2050%25_%20", of=Access.VIEWER).text
+    assert re.search(r'role="option" data-href="[^"]*/device\?name=sim-0001"', found)
+    assert "192.0.2.7:5683 site=berlin" in found
+    assert statements.of("devices_with") == [{"text": "50%_", "pattern": "%50\\%\\_%", "limit": 8}]
+    assert ask(function, "GET", "/palette?q=%20", of=Access.VIEWER).text.strip() == ""
+    assert len(statements.of("devices_with")) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("20.142857142857142", "20.1429"), ("24.9", "24.9"), ("1.2.34567", "1.2.34567")]
+)
+def test_a_list_shows_no_more_digits_than_are_read(value: str, shown: str) -> None:
+    assert short(value) == shown
+
+
+def test_contacts_are_drawn_as_runs() -> None:
+    strip = strip_of(Contacts("x", 60.0, "--1101"))
+    assert strip == ("M2 0h2v10h-2zM5 0h1v10h-1z", "M4 6h1v4h-1z", "M0 9h2v1h-2z", 3, 4, 60.0)
+
+
+def test_columns_of_resources_are_shown_with_name_value_and_units(
+    start: Start, statements: Statements
+) -> None:
+    answer = ask(start(statements), "GET", "/?columns=/3303/0/5700,+/3/0/9", of=Access.VIEWER)
+    assert re.search(r"Sensor Value\s*<span class=\"path\">/3303/0/5700", answer.text)
+    assert re.search(r"24.9\s*<span class=\"units\">Cel", answer.text)
+    [asked] = statements.of("fleet_values")
+    assert (asked["object_ids"], asked["resource_ids"]) == ([3303, 3], [5700, 9])
 
 
 @pytest.mark.parametrize(
     ("path", "status", "told"),
     [
-        ("/?sort=1;DROP TABLE endpoint", 422, "sort: one of name, contact"),
-        ("/?page=0", 422, "page: a whole number"),
+        ("/?sort=1;DROP TABLE endpoint", 422, "sort: one of name, -name, contact, -contact"),
+        ("/?cursor=x", 422, "cursor: none of ours"),
+        ("/?columns=temperature", 422, "columns: "),
+        ("/?columns=/3303/0", 422, "columns: paths of resources"),
+        ("/?columns=/1/0/1,/1/0/2,/1/0/3,/1/0/4,/1/0/5,/1/0/6,/1/0/7", 422, "columns: at most 6"),
+        ("/live/fleet?filter=x==", 422, "is no field"),
         ("/device", 404, "no such device"),
         ("/device?name=%00", 404, "no such device"),
         ("/device?name=a&chart=temperature", 422, "chart: "),
@@ -616,6 +797,10 @@ def test_a_search_is_for_the_text_as_it_was_typed(start: Start, statements: Stat
         (f"/operations/{2**63}", 404, f"there is no operation {2**63}"),
         ("/device/ask?name=a&operation=explode", 422, "operation: one of read"),
         ("/device/ask?name=a&path=x", 422, "path: "),
+        ("/batch?operation=factory-reset", 422, "operation: one of read"),
+        ("/batch?filter=x==", 422, "is no field"),
+        ("/operations?batch=x", 422, "batch: a whole number"),
+        (f"/batches/{2**63}", 404, f"there is no batch {2**63}"),
         ("/audit?cursor=-1", 422, "cursor: a whole number"),
     ],
 )
@@ -758,3 +943,76 @@ def test_what_is_typed_becomes_a_value_of_its_type(data_type: str, typed: str, v
 def test_a_form_says_only_what_its_operation_has() -> None:
     given = {"operation": "reboot", "path": " ", "type": "", "value": "x", "arguments": "y"}
     assert body_of(given) == {"operation": "reboot"}
+
+
+# ---------------------------------------------------------------------------------------------------------
+# One operation for many devices
+
+
+def test_before_many_are_asked_their_number_and_three_of_them_are_shown(
+    start: Start, statements: Statements
+) -> None:
+    answer = ask(start(statements), "GET", "/batch?filter=sim&operation=write", of=Access.OPERATOR)
+    assert "1,234 devices fit" in answer.text
+    assert re.findall(r"name=(sim-\d+)", answer.text) == ["sim-0001", "sim-0002", "sim-0003"]
+    assert "and 1,231 others" in answer.text
+    assert "Queue it for 1,234 devices" in answer.text
+    assert 'name="filter" value="name==*sim*"' in answer.text
+    everything = ask(start(statements), "GET", "/batch", of=Access.OPERATOR).text
+    assert 'name="filter" value="name==*"' in everything
+    statements.rows["matching_endpoints"] = [(0, [])]
+    none = ask(start(statements), "GET", "/batch?filter=sim", of=Access.OPERATOR).text
+    assert "No device fits" in none
+    assert "Queue it" not in none
+
+
+def test_what_is_asked_of_many_begins_in_five_seconds_is_noted_and_hinted(
+    start: Start, statements: Statements, hints: Hints
+) -> None:
+    form = {"filter": "name==sim-*", "operation": "read", "path": "/3/0/9", "requested_by": "somebody"}
+    before = datetime.now(UTC)
+    answer = ask(start(statements), "POST", "/batch", of=Access.OPERATOR, form=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{URL}/batches/5")
+    [added] = statements.of("add_operations_of_batch")
+    assert timedelta(seconds=5) <= added["not_before"] - before < timedelta(seconds=60)
+    assert (added["requested_by"], added["path"]) == ("some-operator", "/3/0/9")
+    [noted] = statements.of("append_audit")
+    assert (noted["by"], noted["action"]) == ("some-operator", "batch-queued")
+    assert noted["detail"].obj == {"batch": 5, "kind": "read", "filter": "name==*", "devices": 1234}
+    assert hints.published == [Hint(HintKind.QUEUED, "sim-0001"), Hint(HintKind.QUEUED, "sim-0002")]
+
+
+def test_what_has_not_begun_is_undone_and_what_has_is_cancelled(start: Start, statements: Statements) -> None:
+    statements.rows["batch"] = [BATCH._replace(created_at=datetime.now(UTC))]
+    function = start(statements)
+    fresh = ask(function, "GET", "/batches/5", of=Access.OPERATOR).text
+    assert re.search(r'id="undo" class="primary" autofocus>Undo<', fresh)
+    assert 'id="undo"' not in ask(function, "GET", "/batches/5", of=Access.VIEWER).text
+    statements.rows["batch"] = [BATCH]
+    begun = ask(function, "GET", "/batches/5", of=Access.OPERATOR).text
+    assert "Cancel what has not begun" in begun
+    part = ask(function, "POST", "/batches/5/cancel", of=Access.OPERATOR, headers={"HX-Request": "true"})
+    assert "<html" not in part.text
+    assert [each["action"] for each in statements.of("append_audit")] == ["batch-cancelled"]
+    statements.rows["batch"] = [BATCH._replace(progress={"CONFIRMED": 1234})]
+    ended = ask(function, "GET", "/batches/5", of=Access.OPERATOR).text
+    assert "hx-get" not in ended
+    assert ask(function, "POST", "/batches/5/cancel", of=Access.OPERATOR).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"filter": "", "operation": "read", "path": "/3/0/9"}, "filter: says which endpoints"),
+        ({"filter": "sim", "operation": "read", "path": "/3/0/9"}, "filter: "),
+        ({"filter": "name==*", "operation": "factory-reset"}, "operation: one of read"),
+        ({"filter": "name==*", "operation": "read", "path": "x"}, "path: "),
+    ],
+)
+def test_a_batch_that_is_not_valid_is_refused_and_nothing_is_queued(
+    start: Start, statements: Statements, hints: Hints, form: Mapping[str, str], told: str
+) -> None:
+    answer = ask(start(statements), "POST", "/batch", of=Access.OPERATOR, form=form)
+    assert answer.status_code == 422
+    assert told in answer.text
+    assert (statements.of("add_batch"), hints.published) == ([], [])

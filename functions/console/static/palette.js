@@ -1,0 +1,99 @@
+"use strict";
+
+// Finds devices, and does what the page at hand can do, by keyboard alone: Ctrl-K or "/"; "?" tells the keys.
+customElements.define("command-palette", class extends HTMLElement {
+  connectedCallback() {
+    [this.finder, this.keys] = this.querySelectorAll("dialog");
+    this.input = this.querySelector("input");
+    this.list = this.querySelector("[role=listbox]");
+    this.asked = 0;
+    this.input.addEventListener("input", () => this.find());
+    this.input.addEventListener("keydown", (event) => this.move(event));
+    this.list.addEventListener("click", (event) => this.go(event.target.closest("[role=option]")));
+    for (const dialog of [this.finder, this.keys]) {
+      dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    }
+    document.addEventListener("keydown", (event) => this.key(event));
+    const button = document.getElementById("open-palette");
+    button.hidden = false;
+    button.addEventListener("click", () => this.open());
+  }
+
+  key(event) {
+    const held = event.ctrlKey || event.metaKey;
+    const isPalette = held ? event.key.toLowerCase() === "k" : event.key === "/";
+    if (!held && event.target.closest("input, select, textarea, dialog")) return;
+    if (event.altKey || document.querySelector("dialog[open]")) return;
+    if (!isPalette && (held || event.key !== "?")) return;
+    event.preventDefault();
+    if (isPalette) this.open();
+    else this.keys.showModal();
+  }
+
+  open() {
+    this.input.value = "";
+    this.list.replaceChildren();
+    this.finder.showModal();
+    this.find();
+  }
+
+  async find() {
+    const text = this.input.value.trim();
+    const asked = ++this.asked;
+    let devices = "";
+    if (text) {
+      const answer = await fetch(`${this.getAttribute("src")}?q=${encodeURIComponent(text)}`, {headers: {"HX-Request": "true"}})
+        .catch(() => null);
+      if (asked !== this.asked) return;
+      if (answer?.headers.has("HX-Redirect")) return location.assign(answer.headers.get("HX-Redirect"));
+      if (answer?.ok) devices = await answer.text();
+    }
+    this.list.innerHTML = devices;
+    this.list.append(...this.actions(text.toLowerCase().split(/\s+/)));
+    this.options = [...this.list.querySelectorAll("[role=option]")];
+    this.options.forEach((each, number) => { each.id = `palette-${number}`; });
+    this.querySelector("[role=status]").hidden = this.options.length > 0;
+    this.choose(0);
+  }
+
+  // What has a name and can be pressed on this page, as far as it has each word.
+  actions(words) {
+    const found = new Map();
+    for (const each of document.querySelectorAll(".menu a, main :is(a.button, button, .more a), .who :is(a, button)")) {
+      const name = (each.ariaLabel ?? each.textContent).trim().replace(/\s+/g, " ");
+      if (name && each.id !== "open-palette" && words.every((word) => name.toLowerCase().includes(word))) found.set(name, each);
+    }
+    return [...found].slice(0, 8).map(([name, target]) => {
+      const option = document.createElement("li");
+      option.setAttribute("role", "option");
+      option.target = target;
+      const what = document.createElement("span");
+      what.className = "faint";
+      what.textContent = this.getAttribute("action");
+      option.append(name, " ", what);
+      return option;
+    });
+  }
+
+  choose(number) {
+    this.at = this.options.length ? (number + this.options.length) % this.options.length : 0;
+    this.options.forEach((each, place) => each.setAttribute("aria-selected", place === this.at));
+    this.input.setAttribute("aria-activedescendant", this.options[this.at]?.id ?? "");
+    this.options[this.at]?.scrollIntoView({block: "nearest"});
+  }
+
+  move(event) {
+    const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
+    if (step) this.choose(this.at + step);
+    else if (event.key === "Enter") this.go(this.options?.[this.at]);
+    else return;
+    event.preventDefault();
+  }
+
+  go(option) {
+    if (!option) return;
+    this.finder.close();
+    if (option.dataset.href) location.assign(option.dataset.href);
+    else option.target.click();
+  }
+});
