@@ -132,19 +132,6 @@ class Device(NamedTuple):
     objects: Sequence[str] | None
 
 
-class Activity(NamedTuple):
-    """What a device told of itself, or, with `operation`, what was asked of it."""
-
-    time: datetime
-    what: str
-    operation: int | None
-    path: str | None
-    status: str | None
-    by: str | None
-    reason: str | None
-    attempts: int
-
-
 class Bucket(NamedTuple):
     """The values of a part of a chart's time."""
 
@@ -252,16 +239,6 @@ def find_device(pool: ConnectionPool, endpoint: str) -> Device:
     if found is None:
         raise NotFoundError(f"no endpoint {endpoint!r} has been seen")
     return found
-
-
-def activity_of(pool: ConnectionPool, endpoint: str, limit: int) -> list[Activity]:
-    """Return what happened last with a device, the newest first."""
-    return transaction(
-        pool,
-        lambda current: send_for(
-            Activity, current.connection, queries.activity, endpoint=endpoint, limit=limit
-        ).fetchall(),
-    )
 
 
 def series_of(

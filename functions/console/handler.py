@@ -1,7 +1,8 @@
 """The console: the web application for people.
 
 GET  /                       the fleet: ?filter=&sort=name|contact&columns=&cursor=
-GET  /device?name=           a device: objects, values, charts (&chart=/3303/0/5700&span=1h), activity
+GET  /device?name=           a device: objects, values, charts (&chart=&span=&line=), activity
+GET  /device/log?name=       the lines of its log; GET /device/bundle?name= all that is known of it, as a file
 GET  /device/ask?name=       a form for an operation; POST queues it
 GET  /batch?filter=           a form for one operation of many devices; POST queues it: /batches/<id>
 GET  /operations, /operations/<id>; POST /operations/<id>/cancel
@@ -30,8 +31,11 @@ from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, ConsoleApp
 from flownexus.web.console.asking import add_asking
 from flownexus.web.console.batches import add_batches
+from flownexus.web.console.bundle import add_bundle
+from flownexus.web.console.charts import add_charts, asked_charts
 from flownexus.web.console.devices import add_devices
 from flownexus.web.console.fleet import add_fleet
+from flownexus.web.console.logs import add_logs
 from flownexus.web.console.menu import add_menu
 from flownexus.web.console.people import add_people
 from flownexus.web.console.sign_in import add_sign_in
@@ -58,7 +62,10 @@ def create_app(
     add_menu(app)
     add_sign_in(app)
     add_fleet(app)
-    add_devices(app)
+    add_devices(app, asked_charts)
+    add_charts(app)
+    add_logs(app)
+    add_bundle(app)
     add_asking(app, hint, max_queued)
     add_batches(app, hint, max_queued)
     add_people(app)

@@ -231,6 +231,18 @@ def test_a_chart_draws_as_many_points_as_there_are(nexus: Nexus, open_page: Open
     playwright.expect(chart).to_have_attribute("data-points", str(points))
     assert points > 3
     chart.locator("canvas").wait_for()
+    box = chart.locator(".u-over").bounding_box()
+    assert box is not None
+    with page.expect_response(re.compile("/series.*from=")) as answer:
+        page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.99, box["y"] + 50, steps=5)
+        page.mouse.up()
+    zoomed = answer.value.json()
+    assert 20 < zoomed["to"] - zoomed["from"] < 35, "a tenth of five minutes"
+    playwright.expect(chart).to_have_attribute("data-points", str(len(zoomed["times"])))
+    with page.expect_response(re.compile("/series(?!.*from=)")):
+        chart.locator(".u-over").dblclick()
 
 
 def test_the_way_from_sign_in_to_an_answer_needs_no_mouse(nexus: Nexus, open_page: Open) -> None:
@@ -242,6 +254,7 @@ def test_the_way_from_sign_in_to_an_answer_needs_no_mouse(nexus: Nexus, open_pag
     keys.press("?")
     page.get_by_role("dialog", name="Keys").wait_for()
     keys.press("Escape")
+    page.get_by_role("dialog", name="Keys").wait_for(state="hidden")
     keys.press("/")
     keys.type("SIM-0002")
     page.get_by_role("option", name=re.compile("sim-0002")).wait_for()
@@ -314,7 +327,8 @@ def test_every_page_is_usable_by_everybody_and_on_a_phone(
             "/?filter=presence==away",
             "/batch?filter=sim&operation=write",
             "/batches/1",
-            "/device?name=sim-0001&chart=/3303/0/5700",
+            "/device?name=sim-0001&chart=/3303/0/5700&chart=/3303/0/5601&line=/3303/0/5700:21",
+            "/device/log?name=sim-0001",
             "/operations",
             "/users",
             "/audit",

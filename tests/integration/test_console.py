@@ -26,6 +26,7 @@ from flownexus.operations.filter import EVERYTHING, parse_filter
 from flownexus.store import audit, fleet
 from flownexus.store import session as sessions
 from flownexus.store import user as users
+from flownexus.store.activity import activity_of
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.transaction import Transaction, transaction
 from flownexus.web.console.app import URL, ConsoleApp
@@ -532,16 +533,33 @@ def test_of_each_lifetime_it_is_told_whether_the_device_was_heard_of(pool: Pool,
     assert found["silent"][1:] == (86_400.0, "-" * 47 + "0")
 
 
-def test_activity_is_of_registrations_and_operations_the_newest_first(pool: Pool, world: World) -> None:
+def test_activity_has_what_a_device_told_was_asked_and_what_people_did(
+    admin: Browser, pool: Pool, world: World
+) -> None:
     world.endpoint()
     world.execute(
         "INSERT INTO event (time, id, endpoint_id, event_type)"
         " SELECT now() - interval '1 min', 1, id, 'registered' FROM endpoint"
     )
+    world.execute(
+        "INSERT INTO device_log"
+        " (time, endpoint_id, object_id, object_instance_id, resource_id, severity, message)"
+        " SELECT now() - interval '2 min' - n * interval '1 s', id, 20, 0, 4014, n, 'line ' || n"
+        " FROM endpoint, generate_series(0, 7) AS n"
+    )
     id_ = world.queue()
-    assert [(each.what, each.operation) for each in fleet.activity_of(pool, "sim-0001", 9)] == [
-        ("write", id_),
-        ("registered", None),
+    admin.get(f"/operations/{id_}")
+    admin.post(f"/operations/{id_}/cancel")
+    world.execute("UPDATE endpoint SET expires_at = now() - interval '30 s'")
+    found = [(each.kind, each.what, each.by) for each in activity_of(pool, "sim-0001", 9)]
+    assert set(found[:2]) == {("operation", "write", "test"), ("audit", "operation-cancelled", "ann")}
+    assert [each[:2] for each in found[2:]] == [
+        ("event", "expired"),
+        ("event", "registered"),
+        ("log", "emergency"),
+        ("log", "alert"),
+        ("log", "critical"),
+        ("log", "error"),
     ]
 
 
@@ -575,6 +593,7 @@ def test_every_page_works_by_the_grants_of_the_console_alone(admin: Browser, wor
             "/live/device?name=sim-0001",
         ),
         *("/device?name=sim-0001&chart=/3/0/9", "/series?name=sim-0001&path=/3/0/9&span=1y", "/operations"),
+        *("/device/log?name=sim-0001&severity=error&text=x", "/device/bundle?name=sim-0001"),
         *("/device/ask?name=sim-0001&operation=write&path=/3/0/15", f"/operations/{id_}", "/users", "/me"),
         *(
             "/audit?check=1",
@@ -599,8 +618,8 @@ def test_an_operation_for_many_is_queued_for_later_and_undone(
     assert admin.post("/batch", filter="name!=c", operation="read", path="/3/0/9").status_code == 303
     assert "Undo" in admin.text
     assert sorted(each.ep for each in hints.published) == ["a", "b"]
-    due = "SELECT next_operation(id) IS NOT NULL AS due FROM endpoint WHERE name = 'a'"
-    assert world.execute(due) == [{"due": False}], "not before five seconds are over"
+    due = "SELECT n.id FROM endpoint e, next_operation(e.id) n"
+    assert world.execute(due) == [], "not before five seconds are over"
     assert admin.get("/operations?batch=1").text.count("Queued") >= 2
     admin.get("/batches/1")
     assert admin.post("/batches/1/cancel").status_code == 303

@@ -217,9 +217,11 @@ GRANTS = {
         "requested_by, expires_at, has_secret, batch_id), "
         "UPDATE (status, reason, finished_at)",
         "event": "SELECT (time, endpoint_id, event_type)",
+        "last_contacts()": "EXECUTE",
         "log_entry": "SELECT",
         "next_operation()": "EXECUTE",
         "object_model_resource": "SELECT",
+        "offline_since()": "EXECUTE",
         "operation_secret": "INSERT",
         "registration_refusal": "SELECT",
         "resource": "SELECT",

@@ -88,25 +88,6 @@ SELECT e.name,
 FROM endpoint e
 WHERE e.name = :endpoint;
 
--- name: activity(endpoint, limit)
--- What an endpoint told of itself, and what was asked of it, the newest first.
-(SELECT v.time, v.event_type AS what, NULL::bigint AS operation, NULL::text AS path, NULL::text AS status,
-        NULL::text AS by, NULL::text AS reason, 0 AS attempts
- FROM event v
- WHERE v.endpoint_id = (SELECT id FROM endpoint WHERE name = :endpoint)
-   AND v.event_type IN ('registered', 'updated', 'unregistered', 'heard')
- ORDER BY v.time DESC
- LIMIT :limit)
-UNION ALL
-(SELECT coalesce(o.finished_at, o.last_attempt_at, o.created_at), o.operation_type, o.id,
-        coalesce(o.path, array_to_string(o.paths, ' ')), o.status, o.requested_by, o.reason, o.attempts
- FROM endpoint_operation o
- WHERE o.endpoint_id = (SELECT id FROM endpoint WHERE name = :endpoint)
- ORDER BY o.id DESC
- LIMIT :limit)
-ORDER BY 1 DESC
-LIMIT :limit;
-
 -- name: series_of(endpoint, path, from_time, to_time, buckets)
 SELECT time, minimum, maximum, mean
 FROM series(ARRAY[:endpoint::text], ARRAY[:path::text], :from_time::timestamptz, :to_time::timestamptz, :buckets::integer)

@@ -1,4 +1,4 @@
-"""One device: its objects and resources, charts, and what happened with it.
+"""One device: its objects and resources, and what happened with it.
 
 Parts that change by themselves are asked for again every second or two, with `seen`, the hash of what the
 page shows: where that is what there is, the answer is 204 and nothing is sent.
@@ -6,40 +6,27 @@ page shows: where that is what there is, the answer is 204 and nothing is sent.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from flask import Response, g, make_response, render_template, request
 
-from flownexus.errors import NotFoundError, ValidationFailedError
+from flownexus.errors import NotFoundError
 from flownexus.leshan.refusals import remedy
-from flownexus.lwm2m.path import BadPathError, Path
+from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
 from flownexus.store.endpoint_values import Value, newest_values
-from flownexus.store.fleet import Bucket, Device, activity_of, find_device, series_of
+from flownexus.store.fleet import Device, find_device
 from flownexus.store.refusal import list_refusals
 from flownexus.web.console.app import Access, ConsoleApp, page
+from flownexus.web.console.timeline import timeline
 
 REFUSALS: Final = 50
 MAX_VALUES: Final = 500
 """How many values of a device a page shows."""
-ACTIVITY: Final = 30
-POINTS: Final = 1_000
-"""How many parts a chart's time is divided into: at most two a pixel of a usual screen."""
-SPANS: Final[Mapping[str, timedelta]] = {
-    "5m": timedelta(minutes=5),
-    "1h": timedelta(hours=1),
-    "24h": timedelta(days=1),
-    "7d": timedelta(days=7),
-    "30d": timedelta(days=30),
-    "1y": timedelta(days=365),
-}
 NUMERIC: Final = frozenset({DataType.INTEGER, DataType.UNSIGNED_INTEGER, DataType.FLOAT, DataType.BOOLEAN})
 _ID: Final = re.compile(r"[^0-9]+")
 
@@ -58,12 +45,12 @@ class Object(NamedTuple):
     instances: list[Instance]
 
 
-def add_devices(app: ConsoleApp) -> None:
-    """Add these routes."""
+def add_devices(app: ConsoleApp, charts: Callable[[], dict[str, Any]]) -> None:
+    """Add these routes; `charts` returns which charts the request asks for."""
 
     @app.get("/device", access=Access.VIEWER)
     def device() -> Response:
-        return page("device.html", **_device(app), **_chart())
+        return page("device.html", **_device(app), **charts())
 
     @app.get("/live/device", access=Access.VIEWER, live=True)
     def live_device() -> Response:
@@ -76,22 +63,6 @@ def add_devices(app: ConsoleApp) -> None:
     @app.get("/refused", access=Access.VIEWER)
     def refused() -> Response:
         return page("refusals.html", refusals=list_refusals(app.pool, None, None, REFUSALS), remedy=remedy)
-
-    @app.get("/series", access=Access.VIEWER)
-    def series() -> Response:
-        name, path, span = device_name(), _resource(), _span()
-        end = datetime.now(UTC)
-        buckets = series_of(app.pool, name, path, end - SPANS[span], end, POINTS)
-        if request.args.get("format") == "csv":
-            return _csv(name, path, buckets)
-        return make_response(
-            {
-                "from": (end - SPANS[span]).timestamp(),
-                "to": end.timestamp(),
-                "times": [each.time.timestamp() for each in buckets],
-                **{of: [getattr(each, of) for each in buckets] for of in ("minimum", "maximum", "mean")},
-            }
-        )
 
 
 def if_changed(template: str, **values: Any) -> Response:
@@ -131,7 +102,7 @@ def _device(app: ConsoleApp) -> dict[str, Any]:
             [each.path for each in shown] + [instance.path for each in tree for instance in each.instances]
         ),
         "is_old": False,
-        "activity": activity_of(app.pool, name, ACTIVITY),
+        "activity": timeline(app.pool, name),
         "numeric": NUMERIC,
         "dom_id": dom_id,
     }
@@ -160,38 +131,3 @@ def tree_of(values: Iterable[Value], registered: Iterable[str]) -> list[Object]:
 def dom_id(path: str) -> str:
     """Return a path as the id of an element: /3303/0/5700 as 3303-0-5700."""
     return _ID.sub("-", path).strip("-")
-
-
-def _chart() -> dict[str, Any]:
-    """Return which chart the page shows, if any."""
-    if not request.args.get("chart"):
-        return {"chart": None, "span": "", "spans": list(SPANS)}
-    return {"chart": str(_resource("chart")), "span": _span(), "spans": list(SPANS)}
-
-
-def _resource(name: str = "path") -> Path:
-    try:
-        path = Path.parse(request.args.get(name, ""))
-    except BadPathError as error:
-        raise ValidationFailedError(f"{name}: {error}") from None
-    if path.resource_id is None:
-        raise ValidationFailedError(f"{name}: the path of a resource, such as /3303/0/5700")
-    return path
-
-
-def _span() -> str:
-    span = request.args.get("span", "1h")
-    if span not in SPANS:
-        raise ValidationFailedError(f"span: one of {', '.join(SPANS)}")
-    return span
-
-
-def _csv(name: str, path: Path, buckets: Iterable[Bucket]) -> Response:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["time", "minimum", "maximum", "mean"])
-    writer.writerows([each.time.isoformat(), each.minimum, each.maximum, each.mean] for each in buckets)
-    response = Response(text.getvalue(), mimetype="text/csv")
-    file = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)[:64]}-{dom_id(str(path))}.csv"
-    response.headers["Content-Disposition"] = f'attachment; filename="{file}"'
-    return response

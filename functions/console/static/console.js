@@ -51,67 +51,6 @@ customElements.define("fresh-key", class extends HTMLElement {
   }
 });
 
-// A line with a band: the mean of each part of the time, from its smallest to its greatest value.
-customElements.define("value-chart", class extends HTMLElement {
-  async connectedCallback() {
-    this.setAttribute("role", "img");
-    this.setAttribute("aria-label", this.getAttribute("label"));
-    this.dark = matchMedia("(prefers-color-scheme: dark)");
-    this.redraw = () => this.draw();
-    this.dark.addEventListener("change", this.redraw);
-    this.resizing = new ResizeObserver(() => this.plot?.setSize({width: this.clientWidth, height: 300}));
-    this.resizing.observe(this);
-    try {
-      const answer = await fetch(this.getAttribute("src"), {headers: {"HX-Request": "true"}});
-      if (!answer.ok) throw new Error(answer.statusText);
-      this.data = await answer.json();
-    } catch {
-      this.textContent = this.getAttribute("failed");
-      return;
-    }
-    this.draw();
-  }
-
-  disconnectedCallback() {
-    this.dark.removeEventListener("change", this.redraw);
-    this.resizing.disconnect();
-    this.plot?.destroy();
-  }
-
-  draw() {
-    if (!this.data) return;
-    this.plot?.destroy();
-    this.dataset.points = this.data.times.length;
-    if (!this.data.times.length || !globalThis.uPlot) {
-      this.textContent = this.getAttribute("nothing");
-      return;
-    }
-    this.textContent = "";
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
-    const axis = {stroke: colour("--faint"), grid: {stroke: colour("--line")}, ticks: {stroke: colour("--line")}};
-    const {times, minimum, maximum, mean, from, to} = this.data;
-    const points = {show: times.length < 100};
-    const format = to - from > 86400 ? {day: "numeric", month: "short"} : {hour: "2-digit", minute: "2-digit"};
-    const short = new Intl.DateTimeFormat("en-GB", format);
-    const long = new Intl.DateTimeFormat("en-GB", {dateStyle: "medium", timeStyle: "medium"});
-    const ofTime = {...axis, values: (_, splits) => splits.map((each) => short.format(each * 1000))};
-    this.plot = new uPlot({
-      width: this.clientWidth,
-      height: 300,
-      scales: {x: {min: from, max: to}},
-      axes: [ofTime, axis],
-      series: [
-        {value: (_, each) => each === null ? "–" : long.format(each * 1000)},
-        {label: "max", stroke: "transparent", points: {show: false}},
-        {label: "min", stroke: "transparent", points: {show: false}},
-        {label: "mean", stroke: colour("--accent"), width: 2, points},
-      ],
-      bands: [{series: [1, 2], fill: colour("--accent-back")}],
-    }, [times, maximum, minimum, mean], this);
-  }
-});
-
 // A page that nobody looks at asks for nothing.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const {elt} = event.detail;

@@ -22,7 +22,8 @@ customElements.define("command-palette", class extends HTMLElement {
   key(event) {
     const held = event.ctrlKey || event.metaKey;
     const isPalette = held ? event.key.toLowerCase() === "k" : event.key === "/";
-    if (!held && event.target.closest("input, select, textarea, dialog")) return;
+    if (!held && event.target.closest("input, select, textarea")) return;
+    if (isPalette) this.keys.close();
     if (event.altKey || document.querySelector("dialog[open]")) return;
     if (!isPalette && (held || event.key !== "?")) return;
     event.preventDefault();

@@ -21,10 +21,12 @@ from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.filter import Comparison, Field, Pattern, parse_filter
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.why import Facts
+from flownexus.store.activity import Activity
 from flownexus.store.audit import Listed as AuditListed
 from flownexus.store.batch import Batch
-from flownexus.store.endpoint_values import Value
-from flownexus.store.fleet import Activity, Bucket, Cell, Contacts, Device, Found, Row
+from flownexus.store.device_log import LogEntry
+from flownexus.store.endpoint_values import EndpointDetails, Value
+from flownexus.store.fleet import Bucket, Cell, Contacts, Device, Found, Row
 from flownexus.store.operation_requests import Operation
 from flownexus.store.refusal import StoredRefusal
 from flownexus.store.session import Listed as SessionListed
@@ -35,6 +37,7 @@ from flownexus.web.console.asking import body_of, value_of
 from flownexus.web.console.devices import tree_of
 from flownexus.web.console.fleet import filter_of, short, strip_of, tag_filter
 from flownexus.web.console.kept import Kept
+from flownexus.web.console.timeline import once
 from tests.fixtures.function import Start
 from tests.fixtures.hints import Hints
 from tests.fixtures.pages import COOKIE, TOKENS, PageTests, RightPage, ask, new_cookies, sessions
@@ -71,6 +74,11 @@ def operation(status: Status = Status.QUEUED, **more: Any) -> Operation:
     )
 
 
+def happened(kind: str, what: str, **more: Any) -> Activity:
+    columns: dict[str, Any] = dict.fromkeys(Activity._fields)
+    return Activity(**columns | {"time": NOW, "kind": kind, "what": what, "attempts": 0} | more)
+
+
 _COLUMNS: dict[str, Any] = dict.fromkeys(Facts._fields)
 WAITS = Facts(
     **_COLUMNS
@@ -93,6 +101,12 @@ DEVICE = Device(
     ["/1/0", "/3/0", "/3303/0"],
 )
 ROW = Row("sim-0001", "registered", NOW, "Acme", "T-1", "1.0", 87, 2, {"site": "berlin"})
+LINE = LogEntry(NOW, 1, "sim-0001", "/20/0/4014", 3, "error", "modem", "attach failed", False)
+_DETAILS: dict[str, Any] = dict.fromkeys(EndpointDetails._fields)
+DETAILS = EndpointDetails(
+    **_DETAILS
+    | {"name": "sim-0001", "registered": True, "first_seen": NOW, "presence": "registered", "contacts": [NOW]}
+)
 CELL = Cell("sim-0001", "/3303/0/5700", "24.9", NOW, "Sensor Value", "Cel")
 BATCH = Batch(
     5, "name==*", "read", ["/3/0/9"], 1234, 0, "ann", NOW, None, None, {"QUEUED": 1000, "CONFIRMED": 234}
@@ -151,9 +165,14 @@ ROWS: Mapping[str, Rows] = {
     "fleet_values": [CELL],
     "device": [DEVICE],
     "activity": [
-        Activity(NOW, "registered", None, None, None, None, None, 0),
-        Activity(NOW, "read", 41, "/3303/0", "FAILED", "ann", "NOT_FOUND(404)", 2),
+        happened("event", "registered"),
+        happened("operation", "read", id=41, path="/3303/0", status="QUEUED", by="ann", attempts=2),
+        happened("log", "error", by="modem", words="attach failed"),
+        happened("audit", "operation-cancelled", id=9, by="bob"),
     ],
+    "log_entries": [LINE],
+    "endpoint_details": [DETAILS],
+    "tags": [({"site": "berlin"},)],
     "endpoint_ids": lambda asked: [(name, 7) for name in asked["names"]],
     "newest_values": [VALUE],
     "refusals": [REFUSED],
@@ -204,6 +223,9 @@ class TestPages(PageTests):
         RightPage("GET", "/palette?q=sim", Access.VIEWER),
         RightPage("GET", "/device?name=sim-0001", Access.VIEWER),
         RightPage("GET", "/live/device?name=sim-0001", Access.VIEWER),
+        RightPage("GET", "/device/log?name=sim-0001", Access.VIEWER),
+        RightPage("GET", "/live/device/log?name=sim-0001", Access.VIEWER),
+        RightPage("GET", "/device/bundle?name=sim-0001", Access.OPERATOR),
         RightPage("GET", "/refused", Access.VIEWER),
         RightPage("GET", "/series?name=sim-0001&path=/3303/0/5700", Access.VIEWER),
         RightPage("GET", "/device/ask?name=sim-0001&operation=write&path=/3303/0/5700", Access.OPERATOR),
@@ -565,7 +587,21 @@ def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, stat
         "fleet_values": [CELL._replace(endpoint=SCRIPT, value=SCRIPT, name=SCRIPT, units=SCRIPT)],
         "device": [DEVICE._replace(name=SCRIPT, address=SCRIPT, binding=SCRIPT)],
         "newest_values": [VALUE._replace(value=SCRIPT, name=SCRIPT, units=SCRIPT)],
-        "activity": [Activity(NOW, "read", 41, "/3", "FAILED", SCRIPT, SCRIPT, 2)],
+        "activity": [
+            happened(
+                "operation",
+                "read",
+                id=41,
+                path=SCRIPT,
+                status="FAILED",
+                by=SCRIPT,
+                words=SCRIPT,
+                answer=SCRIPT,
+            ),
+            happened("log", "error", by=SCRIPT, words=SCRIPT),
+            happened("audit", SCRIPT, by=SCRIPT),
+        ],
+        "log_entries": [LINE._replace(message=SCRIPT, source=SCRIPT)],
         "endpoint_ids": lambda asked: [(name, 7) for name in asked["names"]],
         "operations": [bad],
         "operation": [bad],
@@ -598,6 +634,7 @@ def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, stat
             "/?columns=/3303/0/5700",
             f"/audit?device={SCRIPT}",
         ),
+        *("/device/log?name=x", "/live/device/log?name=x", f"/device?name=x&chart=/3303/0/5700&x={SCRIPT}"),
         *("/palette?q=x", "/batch", "/batches/5", "/live/batches/5"),
         *("/device/ask?name=x&operation=write&path=/3/0/0", f"/device/ask?name={SCRIPT}"),
     ):
@@ -791,6 +828,17 @@ def test_columns_of_resources_are_shown_with_name_value_and_units(
         ("/device?name=a&chart=temperature", 422, "chart: "),
         ("/device?name=a&chart=/3303/0", 422, "the path of a resource"),
         ("/device?name=a&chart=/3303/0/5700&span=century", 422, "span: one of 5m"),
+        ("/device?name=a" + "".join(f"&chart=/3/0/{n}" for n in range(5)), 422, "chart: at most 4"),
+        ("/device?name=a&line=21", 422, "line: a path and a number"),
+        ("/device?name=a&of=/3/0/9&number=x", 422, "line: a path and a number"),
+        ("/series?name=a&path=/3/0/9&from=yesterday", 422, "from: a time with its offset"),
+        (
+            "/series?name=a&path=/3/0/9&from=2020-01-01T00:00:00Z&to=2025-01-01T00:00:00Z",
+            422,
+            "from: at most a year",
+        ),
+        ("/device/log?name=a&severity=loud", 422, "severity: one of"),
+        ("/device/log?name=a&cursor=x", 422, "cursor: none of ours"),
         ("/series?name=a&path=/3303/0/5700&span=2h", 422, "span: one of 5m"),
         ("/operations?status=queued", 422, "status: one of QUEUED"),
         ("/operations?cursor=x", 422, "cursor: a whole number"),
@@ -859,6 +907,81 @@ def test_the_menu_has_the_pages_for_a_role_and_says_where_its_reader_is(
     menu = answer[answer.index('<nav id="menu"') : answer.index("</nav>")]
     assert re.findall(rf'href="{URL}([^"]*)" aria-current="(\w+)">([^<]*)<', menu) == [current]
     assert f'href="{URL}{left_out}"' not in menu
+
+
+def test_a_part_of_the_time_is_charted_and_each_chart_has_its_lines(
+    start: Start, statements: Statements
+) -> None:
+    function = start(statements)
+    path = "/series?name=a&path=/3/0/9&from=2026-01-01T00:00:00Z&to=2026-01-01T00:30:00Z"
+    assert ask(function, "GET", path, of=Access.VIEWER).status_code == 200
+    [asked] = statements.of("series_of")
+    assert asked["to_time"] - asked["from_time"] == timedelta(minutes=30)
+    page = "/device?name=a&chart=/3303/0/5700&chart=/3/0/9&line=/3/0/9:20&of=/3303/0/5700&number=-21.5"
+    shown = ask(function, "GET", page, of=Access.VIEWER).text
+    assert re.findall(r'<value-chart src="[^"]*path=([^&"]*)[^"]*" lines="([^"]*)"', shown) == [
+        ("/3303/0/5700", "-21.5"),
+        ("/3/0/9", "20.0"),
+    ]
+
+
+def test_updates_that_follow_one_another_are_told_once() -> None:
+    update = happened("event", "updated")
+    told = once([update, update, happened("event", "heard"), update, happened("log", "error")])
+    assert [(each.activity.what, each.times) for each in told] == [
+        ("updated", 2),
+        ("heard", 1),
+        ("updated", 1),
+        ("error", 1),
+    ]
+
+
+def test_the_activity_tells_who_caused_it_and_why_what_waits_does_so(
+    start: Start, statements: Statements
+) -> None:
+    shown = ask(start(statements), "GET", "/device?name=sim-0001", of=Access.VIEWER).text
+    activity = shown[shown.index('id="activity"') :]
+    for told in ("by ann", "attempt 2", "has never registered since", "modem", "attach failed", "by bob"):
+        assert told in activity
+    assert "cancelled an operation" in activity
+
+
+def test_the_log_is_searched_and_goes_on_behind_its_last_line(start: Start, statements: Statements) -> None:
+    statements.rows["log_entries"] = [LINE._replace(id=number) for number in range(101)]
+    function = start(statements)
+    first = ask(
+        function, "GET", "/device/log?name=sim-0001&severity=warning&text=50%25", of=Access.VIEWER
+    ).text
+    assert "hx-get" in first
+    older = unescape(re.findall(r'rel="next" href="[^"]*/console([^"]*)"', first)[0])
+    second = ask(function, "GET", older, of=Access.VIEWER).text
+    assert "hx-get" not in second[second.index('id="log"') :], "an old page does not follow"
+    asked = [(each["severity"], each["pattern"], each["before_id"]) for each in statements.of("log_entries")]
+    assert asked == [(4, "%50\\%%", None), (4, "%50\\%%", 99)]
+    statements.rows["log_entries"] = []
+    none = ask(function, "GET", "/device/log?name=sim-0001", of=Access.VIEWER).text
+    assert "docs/device-logs.md" in none
+
+
+def test_a_support_bundle_has_all_but_what_is_secret(start: Start, statements: Statements) -> None:
+    statements.rows |= {
+        "newest_values": [VALUE, VALUE._replace(path="/0/0/5", value="hidden-1")],
+        "operations": [
+            operation(path="/3/0/15", value={"value": "shown"}),
+            operation(Status.CONFIRMED, path="/0/0/5", value="hidden-2", result={"content": "hidden-3"}),
+            operation(path=None, paths=["/3/0", "/21/0"], value="hidden-4", arguments="hidden-5"),
+        ],
+    }
+    answer = ask(start(statements), "GET", "/device/bundle?name=sim%220001", of=Access.OPERATOR)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="support-sim_0001.json"'
+    assert "hidden" not in answer.text
+    bundle = answer.json()
+    assert bundle["operations"][0]["value"] == {"value": "shown"}
+    assert [each["value"] for each in bundle["values"]] == ["24.9", "(blanked)"]
+    assert bundle["tags"] == {"site": "berlin"}
+    assert bundle["log"][0]["message"] == "attach failed"
+    assert "has never registered since" in bundle["why"]["41"]
+    assert {"endpoint", "activity", "refusals", "made_at"} <= set(bundle)
 
 
 # ---------------------------------------------------------------------------------------------------------
