@@ -16,6 +16,7 @@ from cli import (
     campaign,
     completion,
     dead_letters,
+    declared,
     endpoints,
     firmware,
     history,
@@ -48,7 +49,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Ask something of a device": tuple(operations.COMMANDS),
     "Look at what was asked": ("operation", "operations", "why", "batch", "batches"),
     "Update firmware": ("firmware", "update", "updates", "campaign"),
-    "Administer": ("profiles", "models", "tokens", "dead-letters"),
+    "Administer": ("profiles", "models", "event-types", "log-resources", "tokens", "dead-letters"),
     "Set up": ("completion",),
 }
 """The commands as help lists them. One that is in no section comes at the end."""
@@ -115,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     batches.add_commands(commands, [output], [waiting])
     tags.add_commands(commands, [output])
     profiles.add_commands(commands, [output])
+    declared.add_commands(commands, [output])
     completion.add_commands(commands, top)
     return top
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlencode
 
 from cli.client import API, OPERATIONS, Client, ClientError
 from cli.text import print_json, printable
-from cli.waiting import NOT_CONFIRMED, POLL_INTERVAL_S, STILL_OPEN
+from cli.waiting import NOT_CONFIRMED, STILL_OPEN, agrees, follow, when_changed
 from flownexus.operations.lifecycle import Status
 
 
@@ -64,25 +65,17 @@ def described(matching: Any) -> str:
 
 def _ask(matching: Any) -> None:
     """Ask whether these devices are meant; raise ClientError where they are not."""
-    if not sys.stdin.isatty():
+    agreed = agrees(f"{described(matching)}; queue it for each?")
+    if agreed is None:
         raise ClientError(f"{described(matching)}; add --yes to queue it for each")
-    sys.stderr.write(f"{described(matching)}; queue it for each? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if not agreed:
         raise ClientError("nothing was queued")
 
 
 def _follow(client: Client, batch: Any, given: argparse.Namespace) -> int:
-    deadline = time.monotonic() + given.timeout
-    shown = None
-    while True:
-        if not given.json and batch["progress"] != shown:
-            _print(batch)
-            shown = batch["progress"]
-        if not given.wait or batch["ended"] or time.monotonic() > deadline:
-            break
-        time.sleep(POLL_INTERVAL_S)
-        batch = client.request("GET", f"{OPERATIONS}/batches/{batch['id']}")
+    url = f"{OPERATIONS}/batches/{batch['id']}"
+    show_progress = when_changed(itemgetter("progress"), _print)
+    batch = follow(given, batch, partial(client.request, "GET", url), itemgetter("ended"), show_progress)
     if given.json:
         print_json(batch)
     if not given.wait:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from cli.client import API, Client, ClientError
 from cli.firmware import package_id
 from cli.text import bar, print_json, printable
+from cli.waiting import agrees
 from flownexus.campaigns.plan import DEFAULT_WAVES, Rules
 from flownexus.campaigns.progress import Action
 
@@ -119,11 +120,7 @@ def create(client: Client, given: argparse.Namespace) -> int:
 
 
 def _agrees(given: argparse.Namespace) -> bool:
-    if given.json or not sys.stdin.isatty():
-        return False
-    sys.stdout.write("start it? [y/N] ")
-    sys.stdout.flush()
-    return sys.stdin.readline().strip().lower() == "y"
+    return not given.json and agrees("start it?") is True
 
 
 def _print_plan(plan: Any) -> None:

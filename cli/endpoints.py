@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from cli.client import API, Client
+from cli.numbers import shortest
 from cli.text import key_and_value, print_json, print_rows, printable, second
+from flownexus.lwm2m.value import DataType
 
 DEFAULT_COUNT = 20
 
@@ -162,7 +164,8 @@ def _told(event: Any) -> str:
 
 
 def _measure(value: Any) -> str:
-    return f"{value['value']} {value['units']}" if value["units"] else str(value["value"])
+    number = shortest(value["value"]) if value["type"] == DataType.FLOAT else value["value"]
+    return f"{number} {value['units']}" if value["units"] else str(number)
 
 
 def _cell(value: Any) -> str:

@@ -8,17 +8,17 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from cli.client import API, Client, ClientError
 from cli.text import bar, print_json, printable
-from cli.waiting import NOT_CONFIRMED, STILL_OPEN
+from cli.waiting import NOT_CONFIRMED, STILL_OPEN, follow
 from flownexus.firmware.package import CHUNK_BYTES, VERSION_PATH, Success
 from flownexus.firmware.update import ENDED
 
-POLL_INTERVAL_S: Final = 1.0
 BAR: Final = 24  # characters
 MAX_CHUNK_TRIES: Final = 5
 
@@ -247,23 +247,20 @@ def cancel_update(client: Client, given: argparse.Namespace) -> int:
 
 
 def _follow(client: Client, id_: int, given: argparse.Namespace) -> int:
-    deadline = time.monotonic() + given.timeout
     shown = 0
-    while True:
-        found = client.request("GET", f"{API}/updates/{id_}")
-        if not given.json:
-            for step in found["steps"][shown:]:
-                _clear_bar()
-                sys.stdout.write(
-                    printable(f"{step['time'][11:19]}  {step['state']:<11}  {step['words']}") + "\n"
-                )
-            shown = len(found["steps"])
-            if found["state"] == "DOWNLOADING" and found["percent"] is not None:
-                _bar(found["percent"] / 100, _rate(found), quiet=False)
-            sys.stdout.flush()
-        if not given.wait or found["state"] in ENDED or time.monotonic() > deadline:
-            break
-        time.sleep(POLL_INTERVAL_S)
+
+    def show_steps(found: Any) -> None:
+        nonlocal shown
+        for step in found["steps"][shown:]:
+            _clear_bar()
+            sys.stdout.write(printable(f"{step['time'][11:19]}  {step['state']:<11}  {step['words']}") + "\n")
+        shown = len(found["steps"])
+        if found["state"] == "DOWNLOADING" and found["percent"] is not None:
+            _bar(found["percent"] / 100, _rate(found), quiet=False)
+        sys.stdout.flush()
+
+    ask = partial(client.request, "GET", f"{API}/updates/{id_}")
+    found = follow(given, ask(), ask, lambda found: found["state"] in ENDED, show_steps)
     _clear_bar()
     sys.stdout.write((json.dumps(found) if given.json else printable(_update_line(found))) + "\n")
     if not given.wait or found["state"] in ("CONFIRMED", "SKIPPED"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -15,7 +15,7 @@ from cli import batches
 from cli.client import OPERATIONS, Client, ClientError
 from cli.numbers import shortest
 from cli.text import key_and_value, print_json, printable
-from cli.waiting import NOT_CONFIRMED, POLL_INTERVAL_S, STILL_OPEN
+from cli.waiting import NOT_CONFIRMED, STILL_OPEN, follow, when_changed
 from flownexus.errors import UnknownDataTypeError
 from flownexus.lwm2m.value import DataType
 from flownexus.operations.catalogue import KINDS, Known, Write, name_of
@@ -231,16 +231,9 @@ def list_(client: Client, given: argparse.Namespace) -> int:
 
 
 def _follow(client: Client, operation: Any, given: argparse.Namespace) -> int:
-    deadline = time.monotonic() + given.timeout
-    shown = None
-    while True:
-        if not given.json and operation["status"] != shown:
-            _print(operation)
-            shown = operation["status"]
-        if not given.wait or operation["status"] in ENDED or time.monotonic() > deadline:
-            break
-        time.sleep(POLL_INTERVAL_S)
-        operation = client.request("GET", f"{OPERATIONS}/{operation['id']}")
+    again = partial(client.request, "GET", f"{OPERATIONS}/{operation['id']}")
+    show_status = when_changed(itemgetter("status"), _print)
+    operation = follow(given, operation, again, lambda found: found["status"] in ENDED, show_status)
     if given.json:
         print_json(operation)
     if not given.wait or operation["status"] == "CONFIRMED":

@@ -15,9 +15,18 @@ from msgspec import NODEFAULT, Meta
 
 from flownexus.fields import Time
 from flownexus.operations.catalogue import KINDS, LEVELS, MAX_PATHS, Known, name_of, with_article
+from flownexus.operations.filter import MAX_FILTER
 from flownexus.operations.new_operation import MAX_EXPIRES_IN_S, PRIORITIES
 
 _SAID: Final[Mapping[str, Any]] = {
+    "filter": Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=MAX_FILTER,
+            description="says which endpoints: name==sim-*;tag.site==berlin, or name==* for all",
+        ),
+    ],
     "endpoint": Annotated[
         str, Meta(min_length=1, pattern=r"^[^\x00]+$", description="a device that has been seen")
     ],

@@ -25,6 +25,8 @@ class Event(NamedTuple):
     stored_at: datetime
     endpoint: str
     type: str
+    name: str | None
+    """Of the event type that it fits."""
     values: list[dict[str, str]]
 
     def as_json(self) -> dict[str, Any]:
@@ -41,7 +43,7 @@ class Event(NamedTuple):
         }
 
 
-EVENT_COLUMNS: Final = ("time", "id", "endpoint", "type", "stored_at", "values")
+EVENT_COLUMNS: Final = ("time", "id", "endpoint", "type", "name", "stored_at", "values")
 REGISTRATION_COLUMNS: Final = ("time", "endpoint", "event", "stored_at")
 
 

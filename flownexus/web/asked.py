@@ -43,6 +43,8 @@ SomeText: TypeAlias = Annotated[
     str, Meta(pattern=r"^[^\x00]+$", description="at least one character, without NUL")
 ]
 
+Flag: TypeAlias = Annotated[bool, Meta(description="true or false")]
+
 
 class OfList(msgspec.Struct, frozen=True):
     """Which page of a list by key is asked for; without `limit`, CSV and NDJSON go on to the list's end."""

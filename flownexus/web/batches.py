@@ -13,26 +13,33 @@ Its operations are GET /?batch=<id>.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from flask import Blueprint, Flask, request
+from flask import Response as Listed
 
+from flownexus.errors import ConflictError, NotAcceptableError, TooManyError, TooWideError
 from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.operations.new_operation import parse_batch
+from flownexus.operations.new_operation import NewBatch, parse_batch
+from flownexus.operations.request_types import request_type
 from flownexus.store.batch import Batch, Queued, cancel, create, list_newest, show
 from flownexus.store.pool import Pool
-from flownexus.web import paging
-from flownexus.web.asked import MAX_ROW_ID
-from flownexus.web.body import json_body
+from flownexus.web.asked import Page
+from flownexus.web.described import Body
 from flownexus.web.flask import caller
+from flownexus.web.formats import list_by_id, listed
 from flownexus.web.guard import Scope
-from flownexus.web.idempotency import idempotency_key
+from flownexus.web.idempotency import Key, idempotency_key
+from flownexus.web.openapi import shown, with_fields
 from flownexus.web.operation_queue import OPERATIONS_URL
 from flownexus.web.places import known_id
 from flownexus.web.problem import Response
 
 log = logging.getLogger(__name__)
+
+BATCH: Final = with_fields(shown(Batch), progress=dict[str, int], ended=bool)
 
 
 def add_batches(app: Flask, pool: Pool, publisher: Publisher, max_queued: int) -> None:
@@ -44,10 +51,18 @@ def add_batches(app: Flask, pool: Pool, publisher: Publisher, max_queued: int) -
         hints = [Hint(HintKind.QUEUED, endpoint) for endpoint in queued.endpoints]
         publisher.publish(hints, PUBLISH_TIMEOUT_S)
 
-    @routes.post("", scope=Scope.OPERATE)
-    def queue() -> Response:
+    @routes.post(
+        "",
+        scope=Scope.OPERATE,
+        headers={"Idempotency-Key": Key},
+        body=Body(request_type(NewBatch), parse_batch),
+        answers={201: BATCH},
+        refusals=[TooManyError, TooWideError],
+    )
+    def queue(body: NewBatch) -> Response:
+        """Queue an operation for each endpoint that fits a filter."""
         key = idempotency_key(request.headers.get("Idempotency-Key"))
-        queued = create(pool, parse_batch(json_body()), caller().name, key, max_queued)
+        queued = create(pool, body, caller().name, key, max_queued)
         batch = queued.batch
         log.info(
             "batch %d: %s queued", batch.id, batch.operation,
@@ -56,18 +71,25 @@ def add_batches(app: Flask, pool: Pool, publisher: Publisher, max_queued: int) -
         hint(queued)
         return batch.as_json(), 201, {"Location": f"{OPERATIONS_URL}/batches/{batch.id}"}
 
-    @routes.get("", scope=Scope.READ)
-    def list_() -> dict[str, Any]:
-        limit, cursor = paging.limit(), paging.number("cursor", MAX_ROW_ID)
-        found = list_newest(pool, cursor, limit + 1)
-        return paging.page("batches", found, limit, Batch.as_json)
+    @routes.get(
+        "",
+        scope=Scope.READ,
+        query=Page,
+        answers={200: listed("batches", BATCH, int)},
+        refusals=[NotAcceptableError],
+    )
+    def list_(query: Page) -> Listed:
+        """List batches, the newest first."""
+        return list_by_id("batches", BATCH, query.cursor, partial(list_newest, pool), Batch.as_json)
 
-    @routes.get("/<int:id_>", scope=Scope.READ)
+    @routes.get("/<int:id_>", scope=Scope.READ, answers={200: BATCH})
     def get(id_: int) -> dict[str, Any]:
+        """Show a batch with how many of its operations are in each status."""
         return show(pool, known_id(id_, "batch")).as_json()
 
-    @routes.delete("/<int:id_>", scope=Scope.OPERATE)
+    @routes.delete("/<int:id_>", scope=Scope.OPERATE, answers={200: BATCH}, refusals=[ConflictError])
     def delete(id_: int) -> dict[str, Any]:
+        """Cancel those of its operations that are QUEUED."""
         cancelled = cancel(pool, known_id(id_, "batch"), caller().name)
         hint(cancelled)  # those behind them need not wait any more for what they waited for
         return cancelled.batch.as_json()

@@ -43,7 +43,7 @@ from flownexus.web.described import Body
 from flownexus.web.flask import caller
 from flownexus.web.formats import Listing, listed
 from flownexus.web.guard import Scope
-from flownexus.web.openapi import shown
+from flownexus.web.openapi import shown, with_fields
 from flownexus.web.paging import Cursors, Key, LwM2mId
 from flownexus.web.places import add_converters, known_name
 from flownexus.web.problem import Response as Answer
@@ -51,19 +51,9 @@ from flownexus.web.tags import FilterText, TagKey, TagValue
 
 MAX_NEW_NAME: Final = 255  # characters
 EXPECTED: Final = shown(Expected)
-ENDPOINT: Final = msgspec.defstruct(
-    "Endpoint",
-    [("expected", EXPECTED | None)],
-    bases=(shown(Endpoint, without=("contacts",)),),
-    kw_only=True,
-    namespace={"__doc__": Endpoint.__doc__},
-)
-DETAILS: Final = msgspec.defstruct(
-    "EndpointDetails",
-    [("expected", EXPECTED | None), ("queue_mode", bool | None)],
-    bases=(shown(EndpointDetails, without=("contacts",)),),
-    kw_only=True,
-    namespace={"__doc__": EndpointDetails.__doc__},
+ENDPOINT: Final = with_fields(shown(Endpoint, without=("contacts",)), expected=EXPECTED | None)
+DETAILS: Final = with_fields(
+    shown(EndpointDetails, without=("contacts",)), expected=EXPECTED | None, queue_mode=bool | None
 )
 NewName: TypeAlias = Annotated[
     str,

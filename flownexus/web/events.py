@@ -11,10 +11,13 @@ GET /v1/registrations  ?endpoint=&event=&from=&to=&limit=50&cursor=: {"registrat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
+import msgspec
 from flask import Blueprint, Flask, Response, request
 
+from flownexus.errors import NotAcceptableError, NotFoundError, TooWideError
 from flownexus.leshan.webhook import EventType
 from flownexus.store.event_reading import (
     EVENT_COLUMNS,
@@ -25,23 +28,68 @@ from flownexus.store.event_reading import (
 )
 from flownexus.store.pool import Pool
 from flownexus.web import paging
-from flownexus.web.formats import Listing
+from flownexus.web.asked import EndpointName, OfList, TimeText
+from flownexus.web.formats import Listing, listed
 from flownexus.web.guard import Scope
+from flownexus.web.openapi import shown
 from flownexus.web.paging import Cursors, Key, Number, Time
+
+
+class Registration(msgspec.Struct):
+    """When an endpoint registered, updated or deregistered."""
+
+    time: datetime
+    endpoint: str
+    event: EventType
+    stored_at: datetime
+
+
+class _InTime(OfList, frozen=True):
+    """Of which endpoint, and from when until before when."""
+
+    endpoint: EndpointName | None = None
+    from_: TimeText | None = msgspec.field(name="from", default=None)
+    to: TimeText | None = None
+
+
+class WhichEvents(_InTime, frozen=True):
+    """Which events are listed."""
+
+    type: EventType | None = None
+
+
+class WhichRegistrations(_InTime, frozen=True):
+    """Which registrations are listed."""
+
+    event: Literal["registered", "updated", "unregistered", "heard"] | None = None
 
 
 def add_events(app: Flask, pool: Pool) -> None:
     """Add these routes to a function's app."""
     routes = Blueprint("events", __name__, url_prefix="/v1")
 
-    @routes.get("/events", scope=Scope.READ)
-    def events() -> Response:
+    @routes.get(
+        "/events",
+        scope=Scope.READ,
+        query=WhichEvents,
+        answers={200: listed("events", shown(Event))},
+        refusals=[NotFoundError, NotAcceptableError, TooWideError],
+    )
+    def events(query: WhichEvents) -> Response:  # noqa: ARG001  # _answer() reads it
+        """List values that arrived together, and what registrations were, the newest first."""
         return _answer(pool, "events", "type", tuple(EventType), Event.as_json, EVENT_COLUMNS)
 
-    @routes.get("/registrations", scope=Scope.READ)
-    def registrations() -> Response:
-        shown = Event.as_registration
-        return _answer(pool, "registrations", "event", REGISTRATION_TYPES, shown, REGISTRATION_COLUMNS)
+    @routes.get(
+        "/registrations",
+        scope=Scope.READ,
+        query=WhichRegistrations,
+        answers={200: listed("registrations", Registration)},
+        refusals=[NotFoundError, NotAcceptableError, TooWideError],
+    )
+    def registrations(query: WhichRegistrations) -> Response:  # noqa: ARG001  # likewise
+        """List when endpoints registered, updated and deregistered, the newest first."""
+        as_json = Event.as_registration
+        return _answer(pool, "registrations", "event", REGISTRATION_TYPES, as_json, REGISTRATION_COLUMNS)
 
     app.register_blueprint(routes)
 

@@ -17,13 +17,25 @@ DELETE /v1/updates/<id>             cancel it; 409 once the device was told to i
 
 from __future__ import annotations
 
-from typing import Any, Final
+from functools import partial
+from typing import Annotated, Any, Final, TypeAlias
 
+import msgspec
 from flask import Blueprint, Flask, request
+from flask import Response as Listed
+from msgspec import Meta
 
-from flownexus.errors import ValidationFailedError
-from flownexus.firmware.package import parse_package
-from flownexus.operations.why import why
+from flownexus.errors import ConflictError, NotAcceptableError, NotFoundError, ValidationFailedError
+from flownexus.firmware.package import (
+    MAX_PACKAGE_BYTES,
+    MAX_TEXT,
+    VERSION_PATH,
+    NewPackage,
+    Success,
+    parse_package,
+)
+from flownexus.firmware.update import State
+from flownexus.operations.why import Cause, why
 from flownexus.store.firmware import (
     Package,
     add_chunk,
@@ -36,85 +48,215 @@ from flownexus.store.firmware import (
 )
 from flownexus.store.operation_why import facts_of
 from flownexus.store.pool import Pool
-from flownexus.store.update import ShownUpdate, cancel_update, list_updates, show_update, start_update
-from flownexus.web import paging
-from flownexus.web.asked import MAX_ROW_ID
-from flownexus.web.body import json_body
+from flownexus.store.update import (
+    ShownStep,
+    ShownUpdate,
+    cancel_update,
+    list_updates,
+    show_update,
+    start_update,
+)
+from flownexus.web.asked import EndpointName, Flag, Page
+from flownexus.web.described import Body, Media
 from flownexus.web.flask import caller
+from flownexus.web.formats import list_by_id, listed
 from flownexus.web.guard import Scope
+from flownexus.web.openapi import shown, with_fields
 from flownexus.web.places import known_id
 from flownexus.web.problem import Response
 
 MAX_PACKAGE_ID: Final = 2**31 - 1
-_BOOLEANS: Final = {"true": True, "false": False}
+PackageId: TypeAlias = Annotated[
+    int, Meta(ge=1, le=MAX_PACKAGE_ID, description="is the id of a package, a whole number")
+]
+Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+PACKAGE: Final = with_fields(shown(Package, without=("sha256",)), sha256=str, chunk_size=int)
+FILLED: Final = with_fields(
+    PACKAGE, "PackageWithMissingChunks", missing_chunks=(list[int] | msgspec.UnsetType, msgspec.UNSET)
+)
+UPDATE: Final = with_fields(shown(ShownUpdate), percent=float | None, bytes_per_second=float | None)
+UPDATE_WITH_STEPS: Final = msgspec.defstruct(
+    "UpdateWithSteps",
+    [("steps", list[shown(ShownStep)])],  # type: ignore[misc]
+    bases=(UPDATE,),
+    kw_only=True,
+    namespace={"__doc__": "An update with its steps."},
+)
+
+
+class PackageToUpload(msgspec.Struct):
+    """A package as parse_package() takes it."""
+
+    version: Text
+    file_name: Text
+    size: Annotated[int, Meta(ge=1, le=MAX_PACKAGE_BYTES)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
+    label: Text | None = None
+    model: Text | None = None
+    version_path: Annotated[str, Meta(pattern="^/?[0-9]{1,5}(/[0-9]{1,5}){2}$")] = VERSION_PATH
+    success: Success = Success.VERSION
+    uri: Text | None = None
+
+
+class Chunk(msgspec.Struct):
+    """A chunk of a package that has come."""
+
+    id: int
+    chunk: int
+
+
+class WhichPackages(Page, frozen=True):
+    """Which packages are listed."""
+
+    cursor: PackageId | None = None
+
+
+class UpdateToStart(msgspec.Struct, frozen=True):
+    """An update of a device by a package."""
+
+    endpoint: Annotated[
+        str,
+        Meta(
+            pattern=r"^[^\x00]+$",
+            description="is the endpoint client name of a device that has been seen",
+        ),
+    ]
+    firmware: PackageId
+
+
+class WhichUpdates(Page, frozen=True):
+    """Which updates are listed: of one device, and those that have not ended, or that have."""
+
+    endpoint: EndpointName | None = None
+    open: Flag | None = None
+
+
+class ReasonOfUpdate(msgspec.Struct):
+    """Where an update stands, and what it waits for."""
+
+    id: int
+    state: State
+    failure: str | None
+    operation: int | None
+    cause: Cause | None
+    why: str
 
 
 def add_firmware(app: Flask, pool: Pool) -> None:
     """Add these routes to a function's app."""
     _add_packages(app, pool)
+    _add_uploads(app, pool)
     _add_updates(app, pool)
 
 
 def _add_packages(app: Flask, pool: Pool) -> None:
     routes = Blueprint("firmware", __name__, url_prefix="/v1/firmware")
 
-    @routes.post("", scope=Scope.ADMINISTER)
-    def announce_() -> Response:
-        package, is_new = announce(pool, parse_package(json_body()), caller().name)
-        return _with_missing(package.id), 201 if is_new else 200, {}
+    @routes.get(
+        "",
+        scope=Scope.READ,
+        query=WhichPackages,
+        answers={200: listed("firmware", PACKAGE, int)},
+        refusals=[NotAcceptableError],
+    )
+    def packages(query: WhichPackages) -> Listed:
+        """List firmware packages, the newest first."""
+        return list_by_id("firmware", PACKAGE, query.cursor, partial(list_packages, pool), Package.as_json)
 
-    @routes.get("", scope=Scope.READ)
-    def packages() -> dict[str, Any]:
-        limit, cursor = paging.limit(), paging.number("cursor", MAX_PACKAGE_ID)
-        found = list_packages(pool, cursor, limit + 1)
-        return paging.page("firmware", found, limit, Package.as_json)
-
-    @routes.get("/<int:id_>", scope=Scope.READ)
+    @routes.get("/<int:id_>", scope=Scope.READ, answers={200: FILLED})
     def package(id_: int) -> dict[str, Any]:
-        return _with_missing(_package_id(id_))
+        """Show a package; while it is uploaded with the chunks that are missing."""
+        return _with_missing(pool, _package_id(id_))
 
-    @routes.put("/<int:id_>/chunks/<int:number>", scope=Scope.ADMINISTER)
+    @routes.delete("/<int:id_>", scope=Scope.ADMINISTER, answers={200: PACKAGE}, refusals=[ConflictError])
+    def retire_(id_: int) -> dict[str, Any]:
+        """Retire a package: it is not served any more, and stays in the list."""
+        return retire(pool, _package_id(id_), caller().name).as_json()
+
+    app.register_blueprint(routes)
+
+
+def _add_uploads(app: Flask, pool: Pool) -> None:
+    routes = Blueprint("firmware_uploads", __name__, url_prefix="/v1/firmware")
+
+    @routes.post(
+        "",
+        scope=Scope.ADMINISTER,
+        body=Body(PackageToUpload, parse_package),
+        answers={200: FILLED, 201: FILLED},
+        refusals=[ConflictError],
+    )
+    def announce_(body: NewPackage) -> Response:
+        """Announce a package; the same again says which chunks are missing."""
+        package, is_new = announce(pool, body, caller().name)
+        return _with_missing(pool, package.id), 201 if is_new else 200, {}
+
+    @routes.put(
+        "/<int:id_>/chunks/<int:number>",
+        scope=Scope.ADMINISTER,
+        body=Body(Media({"application/octet-stream": bytes})),
+        answers={200: Chunk},
+        refusals=[ConflictError],
+    )
     def chunk(id_: int, number: int) -> dict[str, Any]:
+        """Upload a chunk of a package; it may be sent again, and in any order."""
         add_chunk(pool, _package_id(id_), number, request.get_data(cache=False))
         return {"id": id_, "chunk": number}
 
-    @routes.post("/<int:id_>/complete", scope=Scope.ADMINISTER)
+    @routes.post(
+        "/<int:id_>/complete",
+        scope=Scope.ADMINISTER,
+        answers={200: PACKAGE},
+        refusals=[ConflictError, ValidationFailedError],
+    )
     def complete_(id_: int) -> dict[str, Any]:
+        """Check the SHA-256 of a package, and let it be used."""
         return complete(pool, _package_id(id_)).as_json()
 
-    @routes.delete("/<int:id_>", scope=Scope.ADMINISTER)
-    def retire_(id_: int) -> dict[str, Any]:
-        return retire(pool, _package_id(id_), caller().name).as_json()
-
-    def _with_missing(id_: int) -> dict[str, Any]:
-        found = show_package(pool, id_)
-        missing = {} if found.completed_at else {"missing_chunks": missing_chunks(pool, id_)}
-        return {**found.as_json(), **missing}
-
     app.register_blueprint(routes)
+
+
+def _with_missing(pool: Pool, id_: int) -> dict[str, Any]:
+    found = show_package(pool, id_)
+    missing = {} if found.completed_at else {"missing_chunks": missing_chunks(pool, id_)}
+    return {**found.as_json(), **missing}
 
 
 def _add_updates(app: Flask, pool: Pool) -> None:
     routes = Blueprint("updates", __name__, url_prefix="/v1/updates")
 
-    @routes.post("", scope=Scope.OPERATE)
-    def start() -> Response:
-        endpoint, package = _parse_update(json_body())
-        return start_update(pool, endpoint, package, caller().name).as_json(), 201, {}
+    @routes.post(
+        "",
+        scope=Scope.OPERATE,
+        body=Body.of(UpdateToStart),
+        answers={201: UPDATE},
+        refusals=[ConflictError, NotFoundError],
+    )
+    def start(body: UpdateToStart) -> Response:
+        """Begin the update of a device by a package."""
+        return start_update(pool, body.endpoint, body.firmware, caller().name).as_json(), 201, {}
 
-    @routes.get("", scope=Scope.READ)
-    def updates() -> dict[str, Any]:
-        limit, cursor = paging.limit(), paging.number("cursor", MAX_ROW_ID)
-        found = list_updates(pool, paging.endpoint_name("endpoint"), _open(), cursor, limit + 1)
-        return paging.page("updates", found, limit, ShownUpdate.as_json)
+    @routes.get(
+        "",
+        scope=Scope.READ,
+        query=WhichUpdates,
+        answers={200: listed("updates", UPDATE, int)},
+        refusals=[NotAcceptableError],
+    )
+    def updates(query: WhichUpdates) -> Listed:
+        """List updates, the newest first."""
+        read = partial(list_updates, pool, query.endpoint, query.open)
+        return list_by_id("updates", UPDATE, query.cursor, read, ShownUpdate.as_json)
 
-    @routes.get("/<int:id_>", scope=Scope.READ)
+    @routes.get("/<int:id_>", scope=Scope.READ, answers={200: UPDATE_WITH_STEPS})
     def update(id_: int) -> dict[str, Any]:
+        """Show an update with its steps."""
         found, steps = show_update(pool, known_id(id_, "update"))
         return {**found.as_json(), "steps": [step.as_json() for step in steps]}
 
-    @routes.get("/<int:id_>/why", scope=Scope.READ)
+    @routes.get("/<int:id_>/why", scope=Scope.READ, answers={200: ReasonOfUpdate})
     def why_(id_: int) -> dict[str, Any]:
+        """Say in one sentence where an update stands, and what it waits for."""
         found, _ = show_update(pool, known_id(id_, "update"))
         waits = None if found.operation is None else why(facts_of(pool, found.operation))
         return {
@@ -126,31 +268,12 @@ def _add_updates(app: Flask, pool: Pool) -> None:
             "why": found.why(None if waits is None else waits.sentence),
         }
 
-    @routes.delete("/<int:id_>", scope=Scope.OPERATE)
+    @routes.delete("/<int:id_>", scope=Scope.OPERATE, answers={200: UPDATE}, refusals=[ConflictError])
     def cancel(id_: int) -> dict[str, Any]:
+        """Cancel an update, before the device was told to install."""
         return cancel_update(pool, known_id(id_, "update"), caller().name).as_json()
 
     app.register_blueprint(routes)
-
-
-def _parse_update(body: object) -> tuple[str, int]:
-    if not isinstance(body, dict) or set(body) != {"endpoint", "firmware"}:
-        raise ValidationFailedError('an update is {"endpoint": <name>, "firmware": <id of a package>}')
-    endpoint, package = body["endpoint"], body["firmware"]
-    if not isinstance(endpoint, str) or not endpoint or "\0" in endpoint:
-        raise ValidationFailedError("endpoint: is the endpoint client name of a device that has been seen")
-    if isinstance(package, bool) or not isinstance(package, int) or not 1 <= package <= MAX_PACKAGE_ID:
-        raise ValidationFailedError("firmware: is the id of a package, a whole number")
-    return endpoint, package
-
-
-def _open() -> bool | None:
-    text = request.args.get("open")
-    if text is None:
-        return None
-    if text not in _BOOLEANS:
-        raise ValidationFailedError("open: true, for those that have not ended, or false")
-    return _BOOLEANS[text]
 
 
 def _package_id(id_: int) -> int:

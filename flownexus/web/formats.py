@@ -12,7 +12,8 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -22,12 +23,19 @@ from flownexus.errors import NotAcceptableError
 from flownexus.web import paging
 from flownexus.web.described import Media
 from flownexus.web.openapi import page_of
-from flownexus.web.paging import Cursors, Key
+from flownexus.web.paging import Key
 
 T = TypeVar("T")
 
 ROWS_PER_READ: Final = 1000
 """How many rows of a streamed list are read, and held, at once."""
+
+
+class ListCursors(Protocol):
+    """Writes the cursor of a key."""
+
+    def write(self, key: Key) -> str | int:
+        """Return the cursor of a key."""
 
 
 class Format(StrEnum):
@@ -43,7 +51,7 @@ class Listing(Generic[T]):
     """A list: its name, how it is read by key, and what is shown of a row."""
 
     name: str
-    cursors: Cursors
+    cursors: ListCursors
     after: Key | None
     """The key behind which the request's page begins."""
     read: Callable[[Key | None, int], Sequence[T]]
@@ -88,9 +96,49 @@ class Listing(Generic[T]):
         return as_lines(wanted, self.columns, shown, head=head)
 
 
-def listed(name: str, item: type[msgspec.Struct]) -> Media:
+class _Ids:
+    """The cursors of a list by one number: the number itself."""
+
+    def write(self, key: Key) -> int:
+        number: int = key[0]
+        return number
+
+
+def list_by_id(
+    name: str,
+    kind: type[msgspec.Struct],
+    after: int | None,
+    read: Callable[[int | None, int], Sequence[T]],
+    as_json: Callable[[T], dict[str, Any]],
+    key: Callable[[T], int] = attrgetter("id"),
+) -> Response:
+    """Answer the request with a list of `kind` that a number orders, those behind `after`.
+
+    `read` returns up to so many behind such a number. Raises NotAcceptableError, and what reading raises.
+    """
+
+    def read_behind(behind: Key | None, limit: int) -> Sequence[T]:
+        return read(None if behind is None else behind[0], limit)
+
+    return Listing(
+        name,
+        _Ids(),
+        None if after is None else (after,),
+        read_behind,
+        lambda row: (key(row),),
+        as_json,
+        columns_of(kind),
+    ).answer()
+
+
+def columns_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the columns of a list as CSV: the names of the fields that its rows have as JSON."""
+    return tuple(field.encode_name for field in msgspec.structs.fields(kind))
+
+
+def listed(name: str, item: type[msgspec.Struct], cursor: type = str) -> Media:
     """Return what a list answers with, for its description."""
-    return either(page_of(name, item, str))
+    return either(page_of(name, item, cursor))
 
 
 def either(kind: Any) -> Media:
@@ -117,7 +165,7 @@ def as_lines(wanted: Format, columns: Sequence[str], rows: Sequence[dict[str, An
     writer = csv.writer(text)
     if head:
         writer.writerow(columns)
-    writer.writerows([_cell(row[column]) for column in columns] for row in rows)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
     return text.getvalue().encode()
 
 

@@ -77,6 +77,18 @@ def shown(row: type, *, either: tuple[str, ...] = (), without: tuple[str, ...] =
 
 
 @cache
+def with_fields(kind: type[msgspec.Struct], name: str = "", /, **more: Any) -> type[msgspec.Struct]:
+    """Return the type of an object that has these fields, too, each of a type, or a type and a default."""
+    return msgspec.defstruct(
+        name or kind.__name__,
+        [(field, *of) if isinstance(of, tuple) else (field, of) for field, of in more.items()],
+        bases=(kind,),
+        kw_only=True,
+        namespace={"__doc__": kind.__doc__},
+    )
+
+
+@cache
 def page_of(name: str, item: type[msgspec.Struct], cursor: type) -> type[msgspec.Struct]:
     """Return the type of a page: {<name>: [<item>, ...], "next": <cursor of the next page> | null}."""
     return msgspec.defstruct(f"PageOf{item.__name__}", [(name, list[item]), ("next", cursor | None)])  # type: ignore[valid-type]
@@ -152,7 +164,7 @@ def _operation(app: FunctionApp, rule: ScopedRule, method: str, schemas: _Schema
             "content": _content(answer, schemas),
         }
         for status, answer in described.answers.items()
-    } or {"default": {"description": "described in docs/ only"}}
+    }
     responses |= {str(status): _refusal(status, schemas) for status in sorted(_refused(rule))}
     return {
         "operationId": f"{method.lower()} {rule.endpoint}",

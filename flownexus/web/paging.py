@@ -5,18 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from flask import request
 
 from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path
-
-Row = TypeVar("Row")
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
@@ -92,24 +89,6 @@ def _members(text: str) -> list[Any]:
     if len(members) < 2 or not all(isinstance(each, str) for each in members[:2]):
         raise _bad_cursor()
     return members
-
-
-def page(
-    name: str,
-    found: Sequence[Row],
-    limit: int,
-    as_json: Callable[[Row], Any],
-    key: Callable[[Row], Any] = attrgetter("id"),
-) -> dict[str, Any]:
-    """Return a page of a list, of whose rows one more was read than it holds.
-
-    `next` is the cursor of the page that follows: the key of the last row, null where no more was read.
-    """
-    rows = found[:limit]
-    return {
-        name: [as_json(row) for row in rows],
-        "next": key(rows[-1]) if len(found) > limit else None,
-    }
 
 
 def limit() -> int:

@@ -7,6 +7,8 @@ has a device whose name ends in "/" and a number gives the path as a parameter, 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from flask import Flask
 from werkzeug.routing import BaseConverter
 
@@ -20,6 +22,7 @@ class EndpointNameConverter(BaseConverter):
 
     regex = "(?s:.+?)"
     part_isolating = False
+    schema: ClassVar = {"type": "string", "minLength": 1, "description": "percent-encoded, / as %2F"}
 
 
 class PathConverter(BaseConverter):
@@ -27,6 +30,11 @@ class PathConverter(BaseConverter):
 
     regex = r"[0-9]{1,5}(?:/[0-9]{1,5}){0,3}"
     part_isolating = False
+    schema: ClassVar = {
+        "type": "string",
+        "pattern": "^[0-9]{1,5}(/[0-9]{1,5}){0,3}$",
+        "description": "a LwM2M path, such as 3303/0/5700; its / may stand as they are",
+    }
 
 
 def add_converters(app: Flask) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 from flask import Blueprint, Flask, Response
 
 from flownexus.errors import NotAcceptableError
@@ -20,16 +19,10 @@ from flownexus.store.refusal import StoredRefusal, list_refusals
 from flownexus.web.asked import EndpointName, OfList
 from flownexus.web.formats import Listing, listed
 from flownexus.web.guard import Scope
-from flownexus.web.openapi import shown
+from flownexus.web.openapi import shown, with_fields
 from flownexus.web.paging import Cursors, Key, Number, Time
 
-REFUSAL: Final = msgspec.defstruct(
-    "Refusal",
-    [("remedy", str)],
-    bases=(shown(StoredRefusal, without=("id",)),),
-    kw_only=True,
-    namespace={"__doc__": StoredRefusal.__doc__},
-)
+REFUSAL: Final = with_fields(shown(StoredRefusal, without=("id",)), remedy=str)
 
 
 class WhichRefusals(OfList, frozen=True):

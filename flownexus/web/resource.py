@@ -17,22 +17,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from flask import Blueprint, Flask, Response, request
+from msgspec import Meta
 from werkzeug.http import parse_dict_header
 
-from flownexus.errors import BadRequestError, NotFoundError, TemporaryError, ValidationFailedError
+from flownexus.errors import (
+    BadRequestError,
+    ConflictError,
+    NotAcceptableError,
+    NotFoundError,
+    TemporaryError,
+    TooManyError,
+    ValidationFailedError,
+)
 from flownexus.operations.lifecycle import ENDED, Status
-from flownexus.operations.new_operation import parse_operation
-from flownexus.store.endpoint_values import newest_values
+from flownexus.operations.new_operation import MAX_EXPIRES_IN_S, PRIORITIES, parse_operation
+from flownexus.store.endpoint_values import Value, newest_values
 from flownexus.store.operation_requests import Operation, show
 from flownexus.store.pool import Pool
+from flownexus.web.asked import OfList, TimeText
 from flownexus.web.body import json_body
+from flownexus.web.described import JSON, Body, Media, OneOf
 from flownexus.web.endpoints import list_values
+from flownexus.web.formats import either
 from flownexus.web.guard import Scope
-from flownexus.web.idempotency import idempotency_key
+from flownexus.web.idempotency import Key, idempotency_key
+from flownexus.web.openapi import page_of, shown
 from flownexus.web.operation_queue import OperationQueue, location
 from flownexus.web.places import add_converters, known_name, path_of
 from flownexus.web.problem import Response as Answer
@@ -46,6 +59,48 @@ _POLL_INTERVALS_S: Final = (0.05, 0.05, 0.1, 0.1, 0.2)
 _NUMBERS: Final = ("priority", "expires_in")
 _TIMES: Final = ("not_before", "expires_at")
 
+OPERATION: Final = shown(Operation, either=("path", "paths"))
+Preference: TypeAlias = Annotated[
+    str, Meta(description="wait=10: wait for the end for so many seconds (RFC 7240)")
+]
+
+
+class How(msgspec.Struct, frozen=True):
+    """How an operation is queued, as its fields of the same names say it."""
+
+    priority: (
+        Annotated[
+            str,
+            Meta(
+                description="a whole number from 1 to 1000; the higher goes first",
+                extra_json_schema={"type": "integer", "minimum": PRIORITIES[0], "maximum": PRIORITIES[-1]},
+            ),
+        ]
+        | None
+    ) = None
+    not_before: TimeText | None = None
+    expires_at: TimeText | None = None
+    expires_in: (
+        Annotated[
+            str,
+            Meta(
+                description="a number of seconds",
+                extra_json_schema={"type": "number", "exclusiveMinimum": 0, "maximum": MAX_EXPIRES_IN_S},
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Execution(msgspec.Struct):
+    """What an execute is given."""
+
+    arguments: str | None = None
+    repeatable: bool = False
+
+
+EXECUTION: Final = Body(Media({JSON: Execution, "text/plain": bytes}), required=False)
+
 
 def add_resource(app: Flask, pool: Pool, queue: OperationQueue, max_wait_s: float) -> None:
     """Add these routes to a function's app; a request waits `max_wait_s` for its operation at most."""
@@ -53,8 +108,15 @@ def add_resource(app: Flask, pool: Pool, queue: OperationQueue, max_wait_s: floa
     routes = Blueprint("resource", __name__, url_prefix="/v1/endpoints")
     place = "/<endpoint_name:name>/<lwm2m_path:text>"
 
-    @routes.get(place, scope=Scope.READ)
-    def latest(name: str, text: str) -> Response | dict[str, Any]:
+    @routes.get(
+        place,
+        scope=Scope.READ,
+        query=OfList,
+        answers={200: either(OneOf((shown(Value), page_of("values", shown(Value), str))))},
+        refusals=[ValidationFailedError, NotAcceptableError],
+    )
+    def latest(name: str, text: str, query: OfList) -> Response | dict[str, Any]:  # noqa: ARG001  # list_values()
+        """Show the newest value of a resource, or those of an object or an instance."""
         path = path_of(text)
         if path.depth >= _RESOURCE_DEPTH:
             found = newest_values(pool, known_name(name), path, None, 2)
@@ -90,16 +152,26 @@ def add_resource(app: Flask, pool: Pool, queue: OperationQueue, max_wait_s: floa
             return operation_.as_json(), 200, headers
         return _not_confirmed(operation_, headers)
 
-    @routes.put(place, scope=Scope.OPERATE)
-    def write(name: str, text: str) -> Answer:
+    asks: Mapping[str, Any] = {
+        "query": How,
+        "headers": {"Idempotency-Key": Key, "Prefer": Preference},
+        "answers": {200: OPERATION, 202: OPERATION},
+        "refusals": [ConflictError, TooManyError],
+    }
+
+    @routes.put(place, scope=Scope.OPERATE, body=Body(Any), **asks)
+    def write(name: str, text: str, query: How) -> Answer:  # noqa: ARG001  # ask() reads it
+        """Write what the body says: the `value` of a write."""
         return ask(name, text, "write", value=json_body())
 
-    @routes.post(place, scope=Scope.OPERATE)
-    def execute(name: str, text: str) -> Answer:
+    @routes.post(place, scope=Scope.OPERATE, body=EXECUTION, **asks)
+    def execute(name: str, text: str, query: How) -> Answer:  # noqa: ARG001  # likewise
+        """Execute a resource with the arguments that the body says."""
         return ask(name, text, "execute", **_execution())
 
-    @routes.delete(place, scope=Scope.OPERATE)
-    def delete(name: str, text: str) -> Answer:
+    @routes.delete(place, scope=Scope.OPERATE, **asks)
+    def delete(name: str, text: str, query: How) -> Answer:  # noqa: ARG001  # likewise
+        """Delete an object instance."""
         return ask(name, text, "delete")
 
     app.register_blueprint(routes)

@@ -17,15 +17,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
+import msgspec
 from flask import Blueprint, Flask, Response, request
+from msgspec import Meta
 
-from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.path import Path
 from flownexus.store.change_feed import ChangeFeed, Follower
 from flownexus.store.changes import Change, Position
 from flownexus.web import paging
+from flownexus.web.asked import PathText
+from flownexus.web.described import Media
 from flownexus.web.guard import Scope
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -34,15 +37,36 @@ HEARTBEAT_S: Final = 5.0
 RECONNECT_MS: Final = 1000
 MAX_ENDPOINTS: Final = 100
 
+LastEventId: TypeAlias = Annotated[
+    str, Meta(description="the id of the last event that came: go on behind it")
+]
+
+
+class WhichChanges(msgspec.Struct, frozen=True):
+    """Which changes are told."""
+
+    endpoint: Annotated[
+        list[Annotated[str, Meta(pattern=r"^[^\x00]+$")]],
+        Meta(max_length=MAX_ENDPOINTS, description=f"up to {MAX_ENDPOINTS} names; none for all endpoints"),
+    ] = []
+    path: PathText | None = None
+
 
 def add_stream(app: Flask, feed: ChangeFeed, seconds: float) -> None:
     """Add this route to a function's app; a stream ends after so many seconds."""
     routes = Blueprint("stream", __name__, url_prefix="/v1/stream")
 
-    @routes.get("", scope=Scope.READ)
-    def stream() -> Response:
+    @routes.get(
+        "",
+        scope=Scope.READ,
+        query=WhichChanges,
+        headers={"Last-Event-ID": LastEventId},
+        answers={200: Media({MEDIA_TYPE: bytes})},
+    )
+    def stream(query: WhichChanges) -> Response:
+        """Tell values, presence and operations as they are written, as server-sent events."""
         ends = time.monotonic() + seconds
-        names, path, after = _endpoints(), paging.path("path"), _last_event_id()
+        names, path, after = query.endpoint or None, paging.path("path"), _last_event_id()
         events = Events(feed.follow(names, after), path, ends)
         return Response(
             events, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -92,16 +116,6 @@ def _event(change: Change) -> bytes:
         str(change.position).encode(),
         change.json,
     )
-
-
-def _endpoints() -> list[str] | None:
-    """Return the endpoints that are asked for, None where all are."""
-    names = request.args.getlist("endpoint")
-    if len(names) > MAX_ENDPOINTS:
-        raise ValidationFailedError(f"endpoint: {MAX_ENDPOINTS} at most; leave it out for all")
-    if any(not name or "\0" in name for name in names):
-        raise ValidationFailedError("endpoint: a name, without NUL characters")
-    return names or None
 
 
 def _last_event_id() -> Position | None:

@@ -10,22 +10,24 @@ DELETE /v1/tokens/<id>  revoke it, at once: the row
 from __future__ import annotations
 
 from datetime import UTC
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from flask import Blueprint, Flask
+from flask import Response as Shown
 from msgspec import Meta
 
-from flownexus.errors import ConflictError, ValidationFailedError
+from flownexus.errors import ConflictError, NotAcceptableError, ValidationFailedError
 from flownexus.fields import Time
 from flownexus.store import token as store
 from flownexus.store.pool import Pool
-from flownexus.web import paging
 from flownexus.web.asked import Page
 from flownexus.web.described import Body
 from flownexus.web.flask import caller
+from flownexus.web.formats import list_by_id, listed
 from flownexus.web.guard import Guard, Principal, Scope
-from flownexus.web.openapi import page_of, shown
+from flownexus.web.openapi import shown
 from flownexus.web.places import known_id
 from flownexus.web.problem import Response
 
@@ -130,11 +132,17 @@ def add_tokens(app: Flask, pool: Pool, guard: Guard) -> None:
         headers = {"Location": f"/function/{app.name}/v1/tokens/{made.id}", **_NO_STORE}
         return {**made.as_json(), "token": token}, 201, headers
 
-    @routes.get("", scope=Scope.ADMINISTER, query=Page, answers={200: page_of("tokens", TOKEN, int)})
-    def list_(query: Page) -> dict[str, Any]:
+    @routes.get(
+        "",
+        scope=Scope.ADMINISTER,
+        query=Page,
+        answers={200: listed("tokens", TOKEN, int)},
+        refusals=[NotAcceptableError],
+    )
+    def list_(query: Page) -> Shown:
         """List the tokens, the newest first, revoked ones too."""
-        found = store.list_tokens(pool, query.cursor, query.limit + 1)
-        return paging.page("tokens", found, query.limit, store.Token.as_json)
+        read = partial(store.list_tokens, pool)
+        return list_by_id("tokens", TOKEN, query.cursor, read, store.Token.as_json)
 
     @routes.get("/<int:id_>", scope=Scope.ADMINISTER, answers={200: TOKEN})
     def show(id_: int) -> dict[str, Any]:

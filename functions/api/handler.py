@@ -11,6 +11,7 @@
 /v1/profiles, /v1/endpoints/<name>/plan      what is observed, what became of it: flownexus.web.profiles
 /v1/models...                                object models: flownexus.web.models
 /v1/logs, /v1/endpoints/<name>/logs          devices' logs: flownexus.web.logs
+/v1/event-types, /v1/log-resources           names of events, resources that are logs: flownexus.web.declared
 /v1/firmware, /v1/updates                    firmware packages, and updates by them: flownexus.web.firmware
 /v1/campaigns                                updates of many devices: flownexus.web.campaigns
 /v1/tokens                                   tokens that administrators give out: flownexus.web.tokens
@@ -37,6 +38,7 @@ from flownexus.store.pool import Pool, open_pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.campaigns import add_campaigns
 from flownexus.web.dead_letters import add_dead_letters
+from flownexus.web.declared import add_declared
 from flownexus.web.endpoints import add_endpoints, add_new_endpoints
 from flownexus.web.events import add_events
 from flownexus.web.firmware import add_firmware
@@ -89,6 +91,7 @@ def create_app(
     add_events(app, pool)
     add_dead_letters(app, pool, deliver)
     add_refusals(app, pool)
+    add_declared(app, pool)
     add_stream(app, ChangeFeed(pool), timeouts.client_s)
     add_firmware(app, pool)
     add_campaigns(app, pool)

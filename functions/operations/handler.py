@@ -28,8 +28,9 @@ from typing import Any, Final
 
 import msgspec
 from flask import Flask, request
+from flask import Response as Listed
 
-from flownexus.errors import ConflictError, NotFoundError, TooManyError
+from flownexus.errors import ConflictError, NotAcceptableError, NotFoundError, TooManyError, TooWideError
 from flownexus.messaging.publisher import Publisher
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import NewOperation, parse_operation
@@ -44,15 +45,15 @@ from flownexus.store.operation_requests import (
 )
 from flownexus.store.operation_why import facts_of
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web import paging
 from flownexus.web.asked import EndpointName, Id, Page
 from flownexus.web.batches import add_batches
 from flownexus.web.described import Body
 from flownexus.web.endpoints import add_endpoints
 from flownexus.web.flask import FunctionApp
+from flownexus.web.formats import list_by_id, listed
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
 from flownexus.web.idempotency import Key, idempotency_key
-from flownexus.web.openapi import add_openapi, page_of, shown
+from flownexus.web.openapi import add_openapi, shown
 from flownexus.web.operation_queue import OperationQueue, location, max_queued_setting
 from flownexus.web.places import known_id
 from flownexus.web.problem import Response
@@ -105,11 +106,20 @@ def create_app(
         operation = operations.add(body, idempotency_key(request.headers.get("Idempotency-Key")))
         return operation.as_json(), 201, {"Location": location(operation)}
 
-    @app.get("/", scope=Scope.READ, query=Which, answers={200: page_of("operations", OPERATION, int)})
-    def list_(query: Which) -> dict[str, Any]:
+    @app.get(
+        "/",
+        scope=Scope.READ,
+        query=Which,
+        answers={200: listed("operations", OPERATION, int)},
+        refusals=[NotAcceptableError, TooWideError],
+    )
+    def list_(query: Which) -> Listed:
         """List operations, the newest first."""
-        found = list_newest(pool, query.endpoint, query.status, query.cursor, query.limit + 1, query.batch)
-        return paging.page("operations", found, query.limit, Operation.as_json)
+
+        def read(after: int | None, limit: int) -> list[Operation]:
+            return list_newest(pool, query.endpoint, query.status, after, limit, query.batch)
+
+        return list_by_id("operations", OPERATION, query.cursor, read, Operation.as_json)
 
     @app.get("/<int:id_>", scope=Scope.READ, answers={200: OPERATION})
     def get(id_: int) -> dict[str, Any]:

@@ -158,6 +158,36 @@ def test_endpoints_tell_how_they_can_be_reached(client: FlaskClient, world: Worl
     assert [each["name"] for each in asleep] == ["sleeper", "wakes"]
 
 
+def test_events_have_the_names_that_are_declared(client: FlaskClient, world: World) -> None:
+    node = {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": 21.5}
+    composite = {"ep": "sim-0001", "val": {"/3303/0/5700": node, "/3304/0/5700": node}}
+    store(world, composite, kind=Kind.COMPOSITE)
+    assert [each["name"] for each in client.get("/v1/events").get_json()["events"]] == [None]
+    body = {"paths": ["/3303/*/5700", "/3304"], "description": "a room's climate"}
+    assert client.put("/v1/event-types/climate", json=body).status_code == 201
+    assert client.put("/v1/event-types/climate", json=body).status_code == 200
+    [listed] = client.get("/v1/event-types").get_json()["event_types"]
+    assert (listed["paths"], listed["set_by"]) == (body["paths"], "ann")
+    assert [each["name"] for each in client.get("/v1/events").get_json()["events"]] == ["climate"]
+    assert client.delete("/v1/event-types/climate").status_code == 200
+    assert [each["name"] for each in client.get("/v1/events").get_json()["events"]] == [None]
+
+
+def test_a_resource_is_declared_a_log_by_what_is_known_of_it(client: FlaskClient, world: World) -> None:
+    assert client.put("/v1/log-resources/3303/5700", json={}).status_code == 422  # a FLOAT by OMA's model
+    assert client.put("/v1/log-resources/3/1", json={"cumulative": False}).status_code == 201  # a STRING
+    assert client.put("/v1/log-resources/32769/7", json={}).status_code == 201  # of no model
+    item = {"ep": "sim-0001", "obj_id": 32769, "inst_id": 0}
+    store(world, {**item, "val": {"kind": "singleResource", "id": 7, "type": "STRING", "value": "a\nb"}})
+    entries = client.get("/v1/logs").get_json()["entries"]
+    assert sorted(each["message"] for each in entries) == ["a", "b"]
+    listed = client.get("/v1/log-resources").get_json()["log_resources"]
+    known = [(each["object_id"], each["resource_id"]) for each in listed]
+    assert known == [(3, 1), (20, 4014), (32769, 7)]
+    assert client.delete("/v1/log-resources/32769/7").status_code == 200
+    assert client.delete("/v1/log-resources/32769/7").status_code == 404
+
+
 def test_an_endpoint_is_made_with_tags_before_it_registers(client: FlaskClient, world: World) -> None:
     new = {"name": "to/come ?", "tags": {"site": "bern"}}
     made = client.post("/v1/endpoints", json=new)

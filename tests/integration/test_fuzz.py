@@ -53,7 +53,17 @@ HOSTILE = (
     "\u202e\U0001f600\n\r\t",
     "a" * 5000,
 )
-KNOWN = {"name": "sim-0001", "id": 1, "text": "3303/0/5700"}
+KNOWN = {
+    "name": "sim-0001",
+    "id": 1,
+    "text": "3303/0/5700",
+    "key": "site",
+    "object_id": 3303,
+    "version": "1.1",
+    "resource_id": 5700,
+    "number": 0,
+    "action": "pause",
+}
 """Path parameters that there are: what is behind a 404 is reached, too."""
 
 

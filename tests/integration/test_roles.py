@@ -136,9 +136,10 @@ GRANTS = {
         "event": "SELECT",
         "event_name()": "EXECUTE",
         "event_resource": "SELECT",
-        "event_type": "SELECT",
+        "event_type": "SELECT, INSERT, UPDATE, DELETE",
         "last_contacts()": "EXECUTE",
         "log_entry": "SELECT",
+        "log_resource": "SELECT, INSERT, UPDATE, DELETE",
         "named_event": "SELECT",
         "campaign": "SELECT, INSERT (name, firmware_id, rules, seed, starts_at, ends_at, requested_by, "
         "filter, tree, model, from_versions), "

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from cli import batches, dead_letters, operations
+from cli import dead_letters, operations, waiting
 from cli.__main__ import main, parser
 from cli.history import plot
 from cli.numbers import shortest
@@ -67,7 +67,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         (tmp_path / "token").write_text("secret\n")
         monkeypatch.setenv("FLOWNEXUS_URL", f"http://127.0.0.1:{server.server_port}/function")
         monkeypatch.setenv("FLOWNEXUS_API_TOKEN_FILE", str(tmp_path / "token"))
-        monkeypatch.setattr(operations, "POLL_INTERVAL_S", 0)
+        monkeypatch.setattr(waiting, "POLL_INTERVAL_S", 0)
         yield server
         server.shutdown()
         thread.join()
@@ -381,13 +381,44 @@ def test_who_was_not_let_in_is_listed_with_what_to_do(
     assert capsys.readouterr().err == "every device that came was let in\n"
 
 
+def test_what_is_declared_is_listed_set_and_removed(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    type_ = {"name": "climate", "paths": ["/3303/*/5700", "/3304/*/5700"], "description": "both"}
+    log = {"object_id": 32769, "resource_id": 7, "cumulative": True}
+    api.answers = [
+        (200, {"event_types": [type_]}),
+        (201, type_),
+        (200, type_),
+        (200, {"log_resources": [log]}),
+        (200, log),
+        (200, log),
+    ]
+    assert run("event-types", "list") == 0
+    assert run("event-types", "set", "climate", *type_["paths"], "--description", "both") == 0
+    assert run("event-types", "remove", "climate") == 0
+    assert capsys.readouterr().out == "climate  /3303/*/5700 /3304/*/5700  both\n" * 3
+    assert run("log-resources", "list") == 0
+    assert run("log-resources", "set", "/32769/7", "--cumulative") == 0
+    assert run("log-resources", "remove", "32769/7") == 0
+    assert capsys.readouterr().out == "32769/7  cumulative\n" * 3
+    assert run("log-resources", "set", "7") == 1
+    assert capsys.readouterr().err.startswith("error: 7: write it as OBJECT/RESOURCE")
+    assert [asked[:2] for asked in api.asked if asked[0] != "GET"] == [
+        ("PUT", "/function/api/v1/event-types/climate"),
+        ("DELETE", "/function/api/v1/event-types/climate"),
+        ("PUT", "/function/api/v1/log-resources/32769/7"),
+        ("DELETE", "/function/api/v1/log-resources/32769/7"),
+    ]
+
+
 def test_without_a_device_it_is_said_so(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     api.answers = [(200, {"endpoints": [], "next": None})]
     assert run("endpoints") == 0
     assert capsys.readouterr() == ("", "no device is known yet\n")
 
 
-VALUES = [
+VALUES: list[dict[str, Any]] = [
     {
         "path": "/3/0/7/0",
         "value": "3600",
@@ -405,6 +436,17 @@ VALUES = [
         "units": None,
     },
 ]
+
+
+def test_a_number_of_32_bits_is_shown_as_the_device_sent_it(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = VALUES[0] | {"value": "20.700000762939453", "type": "FLOAT", "units": "Cel"}
+    api.answers = [(200, {"values": [value], "next": None})] * 2
+    assert run("values", "a") == 0
+    assert "20.7 Cel" in capsys.readouterr().out
+    assert run("values", "a", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [value]
 
 
 def test_a_device_s_values_are_listed(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -773,9 +815,8 @@ MATCHING = {"filter": "name==sim-*", "count": 4, "examples": ["sim-1", "sim-2", 
 
 
 def test_a_write_to_all_that_fit_a_filter_is_waited_for(
-    api: Api, run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(batches, "POLL_INTERVAL_S", 0)
     api.answers = [
         (201, batch(QUEUED=2)),
         (200, batch(QUEUED=1, CONFIRMED=1)),

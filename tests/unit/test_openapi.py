@@ -72,6 +72,23 @@ def test_every_operation_says_what_it_does_and_how_it_refuses(document: Any) -> 
             assert len(operation["security"][0]["bearer"]) == 1
 
 
+@pytest.mark.parametrize("function", DESCRIBED)
+def test_every_route_describes_itself_its_answers_and_what_it_takes(
+    start_of: Callable[[str], Start], statements: Statements, function: str
+) -> None:
+    found = start_of(function)(statements).send("GET", "/openapi.json").json()
+    for path, of_path in found["paths"].items():
+        for method, operation in of_path.items():
+            route = f"{method} {path}"
+            assert operation["summary"].endswith("."), f"{route}: its view function has no docstring"
+            answers = {status: of for status, of in operation["responses"].items() if status[0] == "2"}
+            assert answers, f"{route} declares no answers"
+            for told in answers.values():
+                assert told["content"].get("application/json", {"schema": 1})["schema"] != {}, route
+            assert all(each["schema"] for each in operation["parameters"]), route
+            assert method in ("get", "delete") or "requestBody" in operation or "/{id}/" in path, route
+
+
 def test_every_kind_of_operation_stands_in_the_description(operations: Any) -> None:
     body = operation_of(operations, "POST", "/")["requestBody"]["content"]["application/json"]["schema"]
     assert body["discriminator"]["propertyName"] == "operation"

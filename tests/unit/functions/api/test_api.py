@@ -20,6 +20,7 @@ from flownexus.operations.lifecycle import Status
 from flownexus.store import changes as kinds
 from flownexus.store.changes import Change, Position
 from flownexus.store.dead_letters import DeadLetter
+from flownexus.store.declared import EventType, LogResource
 from flownexus.store.endpoint_values import Endpoint, EndpointDetails, Value
 from flownexus.store.event_reading import Event
 from flownexus.store.history import PastValue, Point
@@ -71,9 +72,11 @@ DETAILS = EndpointDetails(
     [TIME],
 )
 REFUSAL = StoredRefusal(3, "sim-0001", "10.0.0.1", "wrong-key", None, 4, TIME, TIME)
+EVENT_TYPE = EventType("climate", ["/3303/*/5700", "/3304/*/5700"], None, "ann", TIME)
+LOG_RESOURCE = LogResource(32769, 7, False, "ann", TIME)
 POINT = Point(TIME, 1.0, 3.0, 2.0, 3.0, 2)
 PAST = PastValue(TIME, 17, TIME, 24.9, "24.9")
-EVENT = Event(TIME, 5, TIME, "sim-0001", "composite", [{"path": "/3303/0/5700", "value": "24.9"}])
+EVENT = Event(TIME, 5, TIME, "sim-0001", "composite", "climate", [{"path": "/3303/0/5700", "value": "24.9"}])
 NODE = {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": 24.9}
 ITEM = {"ep": "sim-0001", "ts": 1, "path": "/3303/0/5700", "node": NODE}
 LETTER = DeadLetter(9, "single", "no", json.dumps(ITEM), UUID(int=1), 0, 4, TIME, None, None, None)
@@ -97,6 +100,13 @@ ROWS: Mapping[str, Rows] = {
     "only_read": [()],
     "endpoints": [Endpoint("sim-0001", True, "awake", TIME, None, TIME, TIME, [TIME])],
     "refusals": [REFUSAL],
+    "event_types": [EVENT_TYPE],
+    "put_event_type": [(*EVENT_TYPE, True)],
+    "remove_event_type": [EVENT_TYPE],
+    "declared_log_resources": [LOG_RESOURCE],
+    "types_of_resource": [("STRING",)],
+    "put_log_resource": [(*LOG_RESOURCE, False)],
+    "remove_log_resource": [LOG_RESOURCE],
     "add_endpoint": lambda asked: [()] if asked["name"] != "sim-0001" else [],
     "endpoint_details": [DETAILS],
     "newest_values": [VALUE],
@@ -139,6 +149,12 @@ class TestRoutes(RouteTests):
         *FIRMWARE_REQUESTS,
         RightRequest("GET", "/v1/endpoints", Scope.READ),
         RightRequest("GET", "/v1/refusals", Scope.READ),
+        RightRequest("GET", "/v1/event-types", Scope.READ),
+        RightRequest("PUT", "/v1/event-types/climate", Scope.ADMINISTER, {"paths": ["/3303/*/5700"]}, 201),
+        RightRequest("DELETE", "/v1/event-types/climate", Scope.ADMINISTER),
+        RightRequest("GET", "/v1/log-resources", Scope.READ),
+        RightRequest("PUT", "/v1/log-resources/32769/7", Scope.ADMINISTER, {"cumulative": True}),
+        RightRequest("DELETE", "/v1/log-resources/32769/7", Scope.ADMINISTER),
         RightRequest("POST", "/v1/endpoints", Scope.OPERATE, {"name": "new", "tags": {"site": "bern"}}, 201),
         RightRequest("GET", EP, Scope.READ),
         RightRequest("GET", f"{EP}/values", Scope.READ),
@@ -989,9 +1005,9 @@ def test_what_is_no_id_of_an_event_is_refused(start: Start, statements: Statemen
 @pytest.mark.parametrize(
     ("query", "detail"),
     [
-        ("endpoint=", "endpoint: a name"),
-        ("endpoint=a%00", "endpoint: a name"),
-        ("&".join(["endpoint=a"] * 101), "endpoint: 100 at most"),
+        ("endpoint=", "endpoint: up to 100 names"),
+        ("endpoint=a%00", "endpoint: up to 100 names"),
+        ("&".join(["endpoint=a"] * 101), "endpoint: up to 100 names"),
         ("path=temperature", "path: 'temperature' is not a LwM2M path"),
     ],
 )
@@ -1001,3 +1017,98 @@ def test_a_stream_that_cannot_be_is_refused(
     answer = start(statements).send("GET", f"/v1/stream?{query}")
     assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (422, detail)
     assert statements.sent == []
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What is declared
+# ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("event-types/Climate", {"paths": ["/3"]}, "the name of an event type is 1 to 63 small letters"),
+        ("event-types/climate", {}, "paths: is missing"),
+        ("event-types/climate", {"paths": []}, "paths: a LwM2M path in which * stands for any id"),
+        ("event-types/climate", {"paths": ["/3303/*/5700/0/1"]}, "paths: a LwM2M path"),
+        ("event-types/climate", {"paths": ["/65535"]}, "paths: a LwM2M path"),
+        ("event-types/climate", {"paths": ["/3"], "description": "a\0"}, "description: a text of at most"),
+        ("log-resources/0/5", {}, "object 0 holds keys"),
+        ("log-resources/21/1", {}, "object 21 holds keys"),
+        ("log-resources/3/9", {"cumulative": 1}, "cumulative: true or false"),
+    ],
+)
+def test_what_cannot_be_declared_is_refused(
+    start: Start, statements: Statements, path: str, body: Any, detail: str
+) -> None:
+    answer = start(statements).send("PUT", f"/v1/{path}", body)
+    assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (422, detail)
+    assert statements.of("put_event_type") == statements.of("put_log_resource") == []
+
+
+def test_a_resource_that_is_no_text_is_no_log(start: Start, statements: Statements) -> None:
+    statements.rows["types_of_resource"] = [("STRING",), ("FLOAT",)]
+    answer = start(statements).send("PUT", "/v1/log-resources/3303/5700", {})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "/3303/*/5700 is FLOAT; a log is OPAQUE or STRING"
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("event-types/nothing", "there is no event type 'nothing'"),
+        ("event-types/No", "there is no event type 'No'"),
+        ("log-resources/5/1", "/5/*/1 is no log"),
+        ("log-resources/65535/1", "/65535/*/1 is no resource"),
+    ],
+)
+def test_what_is_not_declared_is_not_found(
+    start: Start, statements: Statements, path: str, detail: str
+) -> None:
+    statements.rows |= {"remove_event_type": [], "remove_log_resource": []}
+    answer = start(statements).send("DELETE", f"/v1/{path}")
+    assert (answer.status_code, answer.json()["detail"][: len(detail)]) == (404, detail)
+
+
+def test_too_much_is_not_declared(start: Start, statements: Statements) -> None:
+    statements.rows |= {"put_event_type": [], "put_log_resource": []}
+    function = start(statements)
+    for path, body in (("event-types/more", {"paths": ["/3"]}), ("log-resources/32769/7", {})):
+        answer = function.send("PUT", f"/v1/{path}", body)
+        assert (answer.status_code, "remove one" in answer.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("/v1/tokens", "tokens"),
+        ("/v1/firmware", "firmware"),
+        ("/v1/updates", "updates"),
+        ("/v1/campaigns", "campaigns"),
+        ("/v1/campaigns/5/targets", "targets"),
+        ("/v1/models", "models"),
+        ("/v1/logs", "entries"),
+    ],
+)
+def test_every_list_comes_as_a_table_and_as_lines_too(
+    start: Start, statements: Statements, url: str, name: str
+) -> None:
+    function = start(statements)
+    shown = function.send("GET", url).json()[name]
+    lines = function.send("GET", url, headers=NDJSON).text.splitlines()
+    assert list(map(json.loads, lines)) == shown
+    table = list(csv.DictReader(io.StringIO(function.send("GET", url, headers=CSV).text)))
+    assert len(table) == len(shown) > 0
+    assert set(table[0]) == set(shown[0])
+    assert function.send("GET", url, headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_a_list_by_number_goes_on_behind_the_number_that_it_told(
+    start: Start, statements: Statements
+) -> None:
+    statements.rows["tokens"] = [TOKEN, TOKEN._replace(id=6)]
+    answer = start(statements).send("GET", "/v1/tokens?limit=1")
+    assert answer.json()["next"] == 7
+    assert answer.headers["Link"] == '<?limit=1&cursor=7>; rel="next"'
+    start(statements).send("GET", "/v1/tokens?limit=1&cursor=7")
+    assert statements.of("tokens")[-1]["cursor"] == 7

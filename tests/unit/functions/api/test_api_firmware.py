@@ -96,8 +96,8 @@ def test_an_update_tells_how_far_the_download_is_and_how_fast(start: Start, stat
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        ({"endpoint": "a"}, "an update is"),
-        ({"endpoint": "a", "firmware": 5, "when": "now"}, "an update is"),
+        ({"endpoint": "a"}, "firmware: is missing; it is"),
+        ({"endpoint": "a", "firmware": 5, "when": "now"}, "when: is unknown; there is endpoint, firmware"),
         ({"endpoint": "", "firmware": 5}, "endpoint: "),
         ({"endpoint": "a", "firmware": True}, "firmware: "),
         ({"endpoint": "a", "firmware": 2**31}, "firmware: "),
