@@ -126,7 +126,8 @@ def list_endpoints(
     """
 
     def work(current: Transaction) -> list[Endpoint]:
-        queries.only_read(current.connection)
+        only_read = queries.only_read_by_filter if str(filter_) else queries.only_read
+        only_read(current.connection)
         return send_for(
             Endpoint,
             current.connection,

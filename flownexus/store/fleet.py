@@ -147,7 +147,7 @@ def find_page(pool: ConnectionPool, filter_: Filter, order: Order, place: Place 
     back = place is not None and place.back
 
     def work(current: Transaction) -> Page:
-        queries.only_read(current.connection)
+        queries.only_read_by_filter(current.connection)
         total, ids = queries.fleet_page(
             current.connection,
             filter=None if filter_ == EVERYTHING else Jsonb(filter_.as_json()),

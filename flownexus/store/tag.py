@@ -27,7 +27,7 @@ def count_matching(pool: ConnectionPool, filter_: Filter) -> Matching:
     """Count the endpoints that fit; raise TooWideError where that takes PostgreSQL too long."""
 
     def work(current: Transaction) -> Matching:
-        queries.only_read(current.connection)
+        queries.only_read_by_filter(current.connection)
         row = queries.matching_endpoints(
             current.connection, filter=Jsonb(filter_.as_json()), examples=MAX_EXAMPLES
         )

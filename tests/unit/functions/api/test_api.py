@@ -98,6 +98,7 @@ ROWS: Mapping[str, Rows] = {
     **UPLINK,
     **FIRMWARE_ROWS,
     "only_read": [()],
+    "only_read_by_filter": [()],
     "endpoints": [Endpoint("sim-0001", True, "awake", TIME, None, TIME, TIME, [TIME])],
     "refusals": [REFUSAL],
     "event_types": [EVENT_TYPE],

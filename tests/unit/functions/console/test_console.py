@@ -114,6 +114,7 @@ BATCH = Batch(
 REFUSED = StoredRefusal(1, "new-0001", "192.0.2.9:5000", "wrong-key", None, 3, NOW, NOW)
 ROWS: Mapping[str, Rows] = {
     "only_read": [()],
+    "only_read_by_filter": [()],
     "session": sessions,
     "keep_session": [()],
     "add_session": [()],

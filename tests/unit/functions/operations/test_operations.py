@@ -88,6 +88,7 @@ ROWS: Mapping[str, Rows] = {
     "lock_superseding_all": [()],
     "supersede_operations": [()],
     "only_read": [()],
+    "only_read_by_filter": [()],
     "endpoints": [Endpoint("sim-0001", True, "registered", None, None, CREATED, None, [])],
     "endpoint_details": [EndpointDetails(**_NOTHING | _ENDPOINT)],
     "endpoint_ids": [("sim-0001", 7)],
