@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MAX_REQUEST = 128 * 1024  # bytes
+MAX_REQUEST = 1024 * 1024  # bytes; the socket itself takes no more than 208 KiB, if nobody has raised it
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
@@ -72,7 +72,13 @@ def serve() -> Forked | None:
                 continue
             forked = Forked(json.loads(asked), descriptors[0], socket.socket(fileno=descriptors[1]))
             us = os.getpid()
-            if (pid := os.fork()) == 0:
+            try:
+                pid = os.fork()
+            except OSError as error:  # of memory or processes there are no more: the others live on
+                os.close(forked.output)
+                _report(forked.report, {"error": str(error)})
+                continue
+            if pid == 0:
                 _tether(us, str(forked.asked["name"]))
                 for ours in (requests, *reports.values()):
                     ours.close()
@@ -90,9 +96,14 @@ def _report_end(pidfd: int, report: socket.socket) -> None:
     assert ended is not None  # noqa: S101  # for the type checker: without WNOHANG there is one
     status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
     os.close(pidfd)
+    _report(report, {"status": status})
+
+
+def _report(report: socket.socket, what: dict[str, Any]) -> None:
+    """Report the last that there is to say of a replica."""
     with report:
         try:
-            report.send(json.dumps({"status": status}).encode())
+            report.send(json.dumps(what).encode())
         except OSError:  # nobody asks any more
             return
 

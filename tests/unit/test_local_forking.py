@@ -13,7 +13,7 @@ import pytest
 
 from local.openfaas.forking import ForkedCommand, ForkServer, imports
 from local.supervise.logfile import LogFile, read
-from local.supervise.process import Backoff, Command, Process
+from local.supervise.process import Backoff, Command, Process, ProcessError
 
 SHARED = 40_000_000  # bytes that the library of these tests holds
 INDEX = """
@@ -142,6 +142,35 @@ def test_where_the_fork_server_cannot_start_the_replica_says_so_and_tries_again(
     assert process.last_exit.startswith("broken cannot be forked: ")
     index.write_text(INDEX)
     until(lambda: process.state == "running")
+
+
+def test_where_there_is_no_room_for_one_more_process_the_others_live_on(bench: Bench) -> None:
+    full = bench.folder / "full"
+    (bench.folder / "flownexus" / "thing.py").write_text(
+        f"{THING.format('narrow')}\n"
+        "import os, pathlib\n"
+        "fork = os.fork\n"
+        "def narrow():\n"
+        f"    if pathlib.Path({str(full)!r}).exists():\n"
+        "        raise BlockingIOError('no room')\n"
+        "    return fork()\n"
+        "os.fork = narrow\n"
+    )
+    process, other = bench.start(), bench.start()
+    before = other.pid
+    full.touch()
+    process.kill()
+    until(lambda: "no room" in process.last_exit)
+    full.unlink()
+    until(lambda: process.state == "running")
+    assert (other.pid, other.exits) == (before, 0)
+
+
+def test_an_environment_that_is_too_large_is_refused_and_the_others_live_on(bench: Bench) -> None:
+    other = bench.start()
+    with pytest.raises(ProcessError, match=r"too large cannot be forked: .*too long"):
+        bench.server.start("too large", {"value": "x" * 1_000_000}, bench.folder)
+    assert other.exits == 0
 
 
 def test_a_replica_that_starts_after_a_change_of_the_library_has_the_new_code(bench: Bench) -> None:
