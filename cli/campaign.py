@@ -16,8 +16,11 @@ from cli.text import bar, print_json, printable
 from cli.waiting import agrees
 from flownexus.campaigns.plan import DEFAULT_WAVES, Rules
 from flownexus.campaigns.progress import Action
+from flownexus.firmware.window import SERVER
 
 BAR: Final = 20  # characters
+WEEK: Final = timedelta(days=6)
+"""After so long a day of the week says too little."""
 NOT_STARTED: Final = 3
 """The exit status where the plan was shown and not started."""
 HELP: Final = {
@@ -60,14 +63,7 @@ def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> No
     create_.add_argument("--seed", type=int, metavar="NUMBER", help="the same seed draws the same order")
     create_.add_argument("--starts-at", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
     create_.add_argument("--ends-at", metavar="TIME", help="from then on nothing is started")
-    for name, default in vars(Rules()).items():
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(default, bool):
-            create_.add_argument(option, action="store_true", help=FLAGS[name])
-        else:
-            create_.add_argument(
-                option, type=type(default), default=default, metavar="NUMBER", help=f"default {default:g}"
-            )
+    _add_rules(create_)
     create_.add_argument("--yes", action="store_true", help="start it without asking")
     create_.set_defaults(run=create)
     listed = several.add_parser("list", parents=output, help="list campaigns, newest first")
@@ -84,13 +80,74 @@ def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> No
         command.set_defaults(run=act)
 
 
+def _add_rules(create_: argparse.ArgumentParser) -> None:
+    for name, default in vars(Rules()).items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(default, bool):
+            create_.add_argument(option, action="store_true", help=FLAGS[name])
+        elif isinstance(default, int | float):
+            create_.add_argument(
+                option, type=type(default), default=default, metavar="NUMBER", help=f"default {default:g}"
+            )
+    create_.add_argument(
+        "--failures-of",
+        action="append",
+        metavar="KIND=PERCENT",
+        help="stop by one kind of failure alone, such as rolled-back=1; may be repeated",
+    )
+    create_.add_argument(
+        "--window",
+        action="append",
+        nargs=2,
+        metavar=("CRON", "MINUTES"),
+        help='when devices may install, such as "0 2 * * *" 120; may be repeated',
+    )
+    create_.add_argument(
+        "--time-zone",
+        default=SERVER,
+        metavar="NAME",
+        help="of the windows: server, device, Europe/Berlin, ...",
+    )
+
+
+def _rules(given: argparse.Namespace) -> dict[str, Any]:
+    rules: dict[str, Any] = {
+        name: getattr(given, name)
+        for name, default in vars(Rules()).items()
+        if isinstance(default, int | float)
+    }
+    if given.failures_of:
+        rules["failures_of"] = dict(_kind_and_share(text) for text in given.failures_of)
+    if given.window:
+        rules["windows"] = [{"cron": cron, "minutes": _minutes(text)} for cron, text in given.window]
+        rules["time_zone"] = given.time_zone
+    return rules
+
+
+def _kind_and_share(text: str) -> tuple[str, float]:
+    kind, equals, share = text.partition("=")
+    try:
+        return kind, float(share if equals else "")
+    except ValueError:
+        raise ClientError(
+            f"--failures-of {text}: a kind and a share in percent, like rolled-back=1"
+        ) from None
+
+
+def _minutes(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ClientError(f"--window: {text} are no minutes, a whole number such as 120") from None
+
+
 def create(client: Client, given: argparse.Namespace) -> int:
     """Plan a campaign, show the plan, and start it where its user agrees."""
     body: dict[str, Any] = {
         "name": given.name,
         "firmware": package_id(client, given.package),
         "waves": [wave.strip() for wave in given.waves.split(",")],
-        **{name: getattr(given, name) for name in vars(Rules())},
+        **_rules(given),
     }
     endpoints = list(given.endpoints)
     if given.endpoints_from:
@@ -125,12 +182,14 @@ def _agrees(given: argparse.Namespace) -> bool:
 
 def _print_plan(plan: Any) -> None:
     waves = ", ".join(str(wave["targets"]) for wave in plan["waves"])
-    ends = datetime.now().astimezone() + timedelta(seconds=plan["estimated_seconds"])
+    takes = timedelta(seconds=plan["estimated_seconds"])
+    ends = datetime.now().astimezone() + takes
+    when = f"{ends:%A %H:%M}" if takes < WEEK else f"{ends:%A %d %B}"
     package = plan["label"] or plan["version"]
     sys.stdout.write(
         printable(
             f"campaign {plan['id']}: {plan['targets']} devices to {package}, {len(plan['waves'])} waves "
-            f"({waves}), ends about {ends:%A %H:%M}"
+            f"({waves}), ends about {when}"
         )
         + "\n"
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
 from flownexus.errors import ValidationFailedError
+from flownexus.firmware.update import Failure
+from flownexus.firmware.window import SERVER, Schedule, Window, faults, zone_of
 from flownexus.operations.filter import BadFilterError, Filter, parse_filter
 
 MAX_NAME: Final = 255  # characters
@@ -18,6 +20,8 @@ MAX_WAVES: Final = 100
 REST: Final = "rest"
 MAX_ID: Final = 2**31 - 1
 DAY_S: Final = 86_400.0
+MAX_WINDOWS_AHEAD: Final = 100
+"""How many windows an estimate looks ahead."""
 UPDATE_S: Final = 300.0
 """What an update takes where nothing is known of it: for the estimate of a campaign's end."""
 Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -61,6 +65,12 @@ class Rules:
     starts_per_minute: int = 100
     joining: bool = False
     """Whether devices that fit later join the last wave; then only `ends_at` or a person ends it."""
+    failures_of: Mapping[str, float] = field(default_factory=dict)
+    """By kind of failure: shares as `failures`, above which that kind alone stops it."""
+    windows: tuple[Window, ...] = ()
+    """When devices may install; none: at any time. They download at any time."""
+    time_zone: str = SERVER
+    """The time zone of `windows`: server, device, or the name of one."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +116,32 @@ def wave_sizes(waves: Sequence[str], targets: int) -> list[int]:
     return [*sizes, left] if left else sizes
 
 
-def duration_s(sizes: Sequence[int], rules: Rules) -> float:
+def duration_s(sizes: Sequence[int], rules: Rules, begins: datetime) -> float:
     """Estimate how many seconds a campaign takes where no device sleeps and none fails."""
-    running = sum(
-        max(size / rules.starts_per_minute * 60, -(-size // rules.max_open) * UPDATE_S) for size in sizes
-    )
-    return running + rules.soak * max(0, len(sizes) - 1)
+    time = begins
+    for wave, size in enumerate(sizes):
+        if wave:
+            time += timedelta(seconds=rules.soak)
+        running = max(size / rules.starts_per_minute * 60, -(-size // rules.max_open) * UPDATE_S)
+        time += timedelta(seconds=running)
+        if rules.windows and size:
+            time = _installed(size, rules, time)
+    return (time - begins).total_seconds()
+
+
+def _installed(size: int, rules: Rules, downloaded: datetime) -> datetime:
+    """Estimate when a wave of so many devices has installed, in the windows after its first downloads."""
+    schedule, zone = Schedule(rules.windows, rules.time_zone), zone_of(rules.time_zone) or UTC
+    time, left = downloaded, size
+    for _ in range(MAX_WINDOWS_AHEAD):
+        span = schedule.span(time, zone)
+        time = max(time, span.opens_at)
+        rounds = max(1.0, (span.closes_at - time).total_seconds() // UPDATE_S)
+        if left <= rounds * rules.max_open:
+            return time + timedelta(seconds=-(-left // rules.max_open) * UPDATE_S)
+        left -= int(rounds * rules.max_open)
+        time = span.closes_at
+    return time
 
 
 def parse_campaign(body: object, seed: int) -> NewCampaign:
@@ -205,6 +235,19 @@ def _rules(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str
             if not _is_number(body[name], least, most, whole=name in _WHOLE):
                 wrong[name] = f"is {right}"
             yield name, body[name]
+    if "failures_of" in body:
+        if not _is_by_kind(body["failures_of"]):
+            wrong["failures_of"] = (
+                'is a share in percent by kind of failure, such as {"rolled-back": 1}; the kinds are '
+                + ", ".join(Failure)
+            )
+        yield "failures_of", body["failures_of"]
+    if "windows" in body or "time_zone" in body:
+        windows, zone = body.get("windows", []), body.get("time_zone", SERVER)
+        reasons = dict(faults(windows, zone))
+        wrong |= reasons
+        yield "time_zone", zone
+        yield "windows", () if reasons else tuple(Window(each["cron"], each["minutes"]) for each in windows)
     for name in ("approval", "joining"):
         if name in body:
             if not isinstance(body[name], bool):
@@ -229,6 +272,12 @@ def _times(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= MAX_NAME and "\0" not in value
+
+
+def _is_by_kind(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        kind in list(Failure) and _is_number(share, 0, 100, whole=False) for kind, share in value.items()
+    )
 
 
 def _is_number(value: Any, least: float, most: float, *, whole: bool) -> bool:

@@ -137,7 +137,14 @@ def decide(rules: Rules, progress: Progress) -> Move | None:
 
 def _stop(rules: Rules, progress: Progress) -> Move | None:
     ended = progress.counted_succeeded + progress.counted_failed
-    if ended < rules.min_finished or progress.counted_failed * 100 <= rules.failures * ended:
+    if ended < rules.min_finished:
+        return None
+    for kind, most in rules.failures_of.items():
+        count = progress.failures.get(kind, 0)
+        if count * 100 > most * ended:
+            words = f"{count} of {ended} updates have failed by {kind}, more than {most:g} %"
+            return Move(Status.STOPPED, progress.wave, words=words)
+    if progress.counted_failed * 100 <= rules.failures * ended:
         return None
     kinds = ", ".join(
         f"{kind} {count}" for kind, count in sorted(progress.failures.items(), key=lambda each: -each[1])

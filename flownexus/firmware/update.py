@@ -3,7 +3,8 @@
 The device's side is the state machine of OMA LwM2M Core 1.1, appendix E.6: /5/0/3 (state) goes from 0 over
 1 and 2 to 3, /5/0/5 (result) says how it ended. Ours goes
 
-    QUEUED -> ASKING -> (RESETTING ->) OFFERING -> DOWNLOADING -> INSTALLING -> (RETURNED ->) CONFIRMED
+    QUEUED -> ASKING -> (RESETTING ->) OFFERING -> DOWNLOADING -> (DOWNLOADED ->) INSTALLING
+           -> (RETURNED ->) CONFIRMED
 
 and from a failure that may pass over WAITING to ASKING again. What a device tells counts if it is newer than
 the command that it answers to; what it does not tell it is asked for. An update has no memory but its row:
@@ -14,12 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import IntEnum, StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from flownexus.firmware.package import Success, uri_for
 from flownexus.firmware.way import link_for, named
+from flownexus.firmware.window import DEVICE, SERVER, Schedule, device_zone, zone_of
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import Execute, Operation, Read, Write
 from flownexus.operations.lifecycle import Status, Verdict
@@ -28,6 +32,7 @@ FIRMWARE: Final = Path(5, 0)
 PACKAGE_URI: Final = Path(5, 0, 1)
 INSTALL: Final = Path(5, 0, 2)
 CANCEL: Final = Path(5, 0, 10)
+TIME_ZONE: Final = Path(3, 0, 15)
 MAX_TRIES: Final = 3
 """How often a package is offered to a device before the update has failed."""
 SETTLING_S: Final = 5.0
@@ -48,6 +53,8 @@ class State(StrEnum):
     OFFERING = "OFFERING"
     """The package's URI is written."""
     DOWNLOADING = "DOWNLOADING"
+    DOWNLOADED = "DOWNLOADED"
+    """The device has the package, and the install waits for its window."""
     INSTALLING = "INSTALLING"
     """The device is told to install, or does."""
     DEFERRED = "DEFERRED"
@@ -145,6 +152,8 @@ class Terms:
     links: Mapping[str, str]
     """URLs, in which TOKEN stands for the update's."""
     patience: Patience = Patience()
+    zone: tzinfo = UTC
+    """The server's time zone, for windows of installs."""
 
 
 class Update(NamedTuple):
@@ -198,6 +207,15 @@ class Update(NamedTuple):
     version_ask_answer: str | None
     version_ask_reason: str | None
     version_ask_ended_at: datetime | None
+    install_in: Mapping[str, Any] | None
+    """The schedule of its installs, as flownexus.firmware.window.Schedule; None: any time."""
+    device_zone: str | None
+    device_offset: str | None
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """Return when it may install; None: any time."""
+        return None if self.install_in is None else msgspec.convert(self.install_in, Schedule)
 
     @property
     def new_state(self) -> int | None:
@@ -271,6 +289,8 @@ class Step:
     is_try: bool = False
     wait: float | None = None
     """Seconds before which it does not go on."""
+    expires_at: datetime | None = None
+    """From then on the device is not told any more what `command` says."""
 
 
 def decide(update: Update, terms: Terms) -> Step | None:
@@ -280,7 +300,7 @@ def decide(update: Update, terms: Terms) -> Step | None:
         return None
     if update.cancelled_by is not None and state is not State.CANCELLING and state not in NOT_TAKEN_BACK:
         return _cancel(update)
-    if update.is_past(update.created_at, terms.patience.limit):
+    if _is_out_of_time(update, terms):
         return _fail(Failure.TIMED_OUT, f"it has not ended within {_span(terms.patience.limit)}")
     return _RULES[state](update, terms)
 
@@ -291,6 +311,19 @@ def reads(update: Update) -> tuple[Read, ...]:
     if update.by_version:
         asked.append(Read(path=Path.parse(update.version_path)))
     return tuple(asked)
+
+
+def zone_read(update: Update) -> Read | None:
+    """Return what a device is asked for its time zone by, where its installs have windows in that."""
+    schedule = update.schedule
+    return Read(path=TIME_ZONE) if schedule is not None and schedule.time_zone == DEVICE else None
+
+
+def _is_out_of_time(update: Update, terms: Terms) -> bool:
+    """Say whether it has taken too long; where it waits for windows, whether its last step has."""
+    if update.install_in is None:
+        return update.is_past(update.created_at, terms.patience.limit)
+    return update.state != State.DOWNLOADED and update.is_past(update.since, terms.patience.limit)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -386,7 +419,7 @@ def _downloading(update: Update, terms: Terms) -> Step | None:
     if state == Device.UPDATING:
         return Step(State.INSTALLING, "the device installs by itself")
     if state == Device.DOWNLOADED:
-        return _install("the device has downloaded the package, and is told to install it")
+        return _install(update, terms, "the device has downloaded the package")
     if result not in (None, 0, SUCCESS, DEFERRED):
         return _result(update, terms, result)
     if state == Device.IDLE and _has_settled(update):
@@ -399,15 +432,65 @@ def _downloading(update: Update, terms: Terms) -> Step | None:
     return _ask_when_due(update, terms)
 
 
-def _install(words: str) -> Step:
-    return Step(State.INSTALLING, words, Execute(path=INSTALL))
+def _install(update: Update, terms: Terms, words: str, how: str = "is told to install it") -> Step:
+    """Tell the device to install, where it has windows only in one of them."""
+    schedule = update.schedule
+    if schedule is None:
+        return Step(State.INSTALLING, f"{words}, and {how}", Execute(path=INSTALL))
+    zone, name = _zone(update, terms, schedule)
+    span = schedule.span(update.now, zone)
+    if span.is_open(update.now):
+        return Step(
+            State.INSTALLING,
+            f"{words}, and {how} before {span.closes_at.astimezone(zone):%Y-%m-%d %H:%M} ({name})",
+            Execute(path=INSTALL),
+            expires_at=span.closes_at,
+        )
+    opens = f"{span.opens_at.astimezone(zone):%A %Y-%m-%d %H:%M} ({name})"
+    return Step(
+        State.DOWNLOADED,
+        f"{words}; the install waits for its window, which opens {opens}",
+        wait=(span.opens_at - update.now).total_seconds(),
+    )
 
 
-def _install_again(update: Update, words: str) -> Step:
+def _zone(update: Update, terms: Terms, schedule: Schedule) -> tuple[tzinfo, str]:
+    """Return the time zone of an update's windows, and what it is called."""
+    if schedule.time_zone == DEVICE:
+        zone = device_zone(update.device_zone, update.device_offset)
+        if zone is not None:
+            return zone, f"the device's time, {zone}"
+        return terms.zone, f"{terms.zone}; the device tells no time zone"
+    zone = None if schedule.time_zone == SERVER else zone_of(schedule.time_zone)
+    return (terms.zone, str(terms.zone)) if zone is None else (zone, schedule.time_zone)
+
+
+def _install_again(update: Update, terms: Terms, words: str) -> Step:
     if update.tries >= MAX_TRIES:
         return _fail(Failure.INSTALL_FAILED, f"{words}; given up after {MAX_TRIES} tries")
-    again = _install(f"{words}, and is told again")
-    return replace(again, is_try=True)
+    return replace(_install(update, terms, words, "is told again"), is_try=True)
+
+
+def _downloaded(update: Update, terms: Terms) -> Step | None:
+    """Wait for the window; a device that registers anew is asked whether it still has the package."""
+    state, result = update.new_state, update.new_result
+    if update.has_new_version:
+        return _confirmed(update)
+    if state == Device.UPDATING:
+        return Step(State.INSTALLING, "the device installs by itself")
+    if result not in (None, 0, SUCCESS, DEFERRED):
+        return _result(update, terms, result)
+    if state == Device.IDLE and _has_settled(update):
+        return _retry(
+            update,
+            terms,
+            Failure.DOWNLOAD_GONE,
+            "the device is idle again: it has lost the package before it could install it",
+        )
+    if update.not_before is not None and update.now < update.not_before:
+        anew = update.registration_id != update.registration_seen and not update.ask_is_open
+        return Step(State.DOWNLOADED, asks=True) if anew else None
+    return _install(update, terms, "the device has the package")
 
 
 def _installing(update: Update, terms: Terms) -> Step | None:
@@ -424,15 +507,17 @@ def _installing(update: Update, terms: Terms) -> Step | None:
         return Step(State.INSTALLING, "the device installs what it had deferred")
     if update.command_is_open:
         return None
+    if update.command_status == Status.EXPIRED and update.install_in is not None:
+        return _install(update, terms, "the device was not reached in its window")
     if update.command_status != Status.CONFIRMED:
         if update.command_verdict in (Verdict.REFUSED, Verdict.FAILED):
             return _refused(update, terms, "to install")
         # Nobody knows whether it was told.
         if state == Device.DOWNLOADED and _is_after(update.device_state_at, update.command_ended_at):
-            return _install_again(update, "the device has not begun to install")
+            return _install_again(update, terms, "the device has not begun to install")
     elif state == Device.DOWNLOADED and result != DEFERRED and _has_settled(update):
         return _install_again(
-            update, "the device still has the package: it restarted before it had installed it"
+            update, terms, "the device still has the package: it restarted before it had installed it"
         )
     if result == SUCCESS or (state == Device.IDLE and _has_settled(update)):
         return _returned(update)
@@ -478,7 +563,7 @@ def _back(update: Update, terms: Terms) -> Step | None:
         return Step(State.INSTALLING, "the device installs")
     if update.new_state == Device.DOWNLOADED and _is_after(update.device_state_at, update.since):
         return _install_again(
-            update, "the device still has the package: it restarted before it had installed it"
+            update, terms, "the device still has the package: it restarted before it had installed it"
         )
     if not update.is_past(update.since, terms.patience.grace) or update.ask_is_open:
         return _ask_when_due(update, terms, terms.patience.grace / 4)
@@ -507,10 +592,9 @@ def _back(update: Update, terms: Terms) -> Step | None:
 
 
 def _cancel(update: Update) -> Step:
-    untold = update.command_sent_at is None or State(update.state) in (
-        State.QUEUED,
-        State.ASKING,
-        State.WAITING,
+    state = State(update.state)
+    untold = state in (State.QUEUED, State.ASKING, State.WAITING) or (
+        update.command_sent_at is None and state is not State.DOWNLOADED
     )
     if untold and (update.command_status != Status.SENDING):
         return Step(State.CANCELLED, f"cancelled by {update.cancelled_by}")
@@ -547,6 +631,7 @@ _RULES: Final = {
     State.RESETTING: _resetting,
     State.OFFERING: _offering,
     State.DOWNLOADING: _downloading,
+    State.DOWNLOADED: _downloaded,
     State.INSTALLING: _installing,
     State.DEFERRED: _installing,
     State.RETURNED: _back,

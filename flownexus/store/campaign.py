@@ -104,13 +104,15 @@ class Campaign(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it; while it is only planned with what it would take."""
-        sizes = [wave.targets for wave in self.waves]
+        sizes, row = [wave.targets for wave in self.waves], self.row
+        begins = max(row.now, row.starts_at or row.now)
+        takes = duration_s(sizes, row.its_rules, begins) + (begins - row.now).total_seconds()
         return {
             **self.row.as_json(),
             "waves": [{**wave._asdict(), "targets": wave.targets} for wave in self.waves],
             "targets": sum(sizes),
             "failures": dict(self.failures),
-            "estimated_seconds": round(duration_s(sizes, self.row.its_rules)),
+            "estimated_seconds": round(takes),
             "steps": [step.as_json() for step in self.steps],
         }
 

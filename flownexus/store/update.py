@@ -10,7 +10,17 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError
-from flownexus.firmware.update import ENDED, NOT_TAKEN_BACK, State, Step, Terms, Update, decide, reads
+from flownexus.firmware.update import (
+    ENDED,
+    NOT_TAKEN_BACK,
+    State,
+    Step,
+    Terms,
+    Update,
+    decide,
+    reads,
+    zone_read,
+)
 from flownexus.operations.catalogue import Operation
 from flownexus.operations.new_operation import NewOperation
 from flownexus.store import queries, send_for
@@ -238,8 +248,10 @@ def _take(connection: Connection, update: Update, step: Step) -> list[str]:
     if step.words is not None:  # it goes on: what it has queued before it needs no more
         queued = (update.command, update.state_ask, update.version_ask)
         queries.drop_operations(connection, ids=[id_ for id_ in queued if id_ is not None])
-    command = None if step.command is None else _queue(connection, update, step.command)
+    command = None if step.command is None else _queue(connection, update, step.command, step.expires_at)
     asks = [_queue(connection, update, read) for read in reads(update)] if step.asks else []
+    if step.state is State.ASKING and (zone := zone_read(update)) is not None:
+        _queue(connection, update, zone)  # a device that tells none is taken at the server's
     state_ask, version_ask, *_ = (*asks, None, None)
     queries.take_step(
         connection,
@@ -261,6 +273,8 @@ def _take(connection: Connection, update: Update, step: Step) -> list[str]:
     return [update.endpoint] if command is not None or asks else []
 
 
-def _queue(connection: Connection, update: Update, operation: Operation) -> int:
-    new = NewOperation(endpoint=update.endpoint, operation=operation)
+def _queue(
+    connection: Connection, update: Update, operation: Operation, expires_at: datetime | None = None
+) -> int:
+    new = NewOperation(endpoint=update.endpoint, operation=operation, expires_at=expires_at)
     return create_within(connection, new, REQUESTED_BY, max_queued=UNBOUNDED).id

@@ -16,6 +16,7 @@ from flownexus.errors import MissingSettingError
 from flownexus.firmware.package import TOKEN
 from flownexus.firmware.update import Patience, Terms
 from flownexus.firmware.way import SCHEMES
+from flownexus.firmware.window import zone_of
 from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.settings import duration_setting, secret
@@ -64,6 +65,11 @@ def terms_from_environment() -> Terms:
                 f"{MAX_LINK} characters"
             )
         links[url.scheme] = f"{text.rstrip('/')}/{TOKEN}"
+    name = os.environ.get("firmware_time_zone") or "UTC"
+    if (zone := zone_of(name)) is None:
+        raise MissingSettingError(
+            f"environment variable firmware_time_zone: {name!r} is no time zone, such as Europe/Berlin"
+        )
     usual = Patience()
     return Terms(
         links,
@@ -74,6 +80,7 @@ def terms_from_environment() -> Terms:
             retry=_positive("firmware_retry_delay", usual.retry),
             limit=_positive("firmware_time_limit", usual.limit),
         ),
+        zone,
     )
 
 

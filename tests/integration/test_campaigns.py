@@ -7,14 +7,17 @@ import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from flownexus.campaigns.plan import NewCampaign, Rules, parse_campaign
 from flownexus.campaigns.progress import Action
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.firmware.package import NewPackage
+from flownexus.firmware.update import Terms
 from flownexus.store.campaign import (
     Campaign,
     act,
@@ -25,7 +28,7 @@ from flownexus.store.campaign import (
 )
 from flownexus.store.firmware import add_chunk, announce, complete
 from flownexus.store.pool import Pool, open_pool
-from flownexus.store.update import start_update
+from flownexus.store.update import show_update, start_update, take_steps
 from tests.fixtures.world import World
 
 
@@ -401,3 +404,109 @@ def test_ten_thousand_devices_are_planned_in_under_five_seconds_and_shown_in_und
     print(f"planned and started in {planned:.2f} s; shown in {min(took) * 1000:.0f} ms")
     assert planned < 5
     assert min(took) < 0.05
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Windows
+
+
+TERMS = Terms({"http": "http://fw.example/{token}"})
+
+
+def has_downloaded(world: World, driver: Pool, package: int, **rules: Any) -> str:
+    """Start a campaign of one device, let the device download the package, and return its name."""
+    [name] = devices(world, 1)
+    started(world, package, **rules)
+    take_campaigns_on(driver)
+    for resource, kind in ((3, "INTEGER"), (5, "INTEGER")):
+        world.execute(
+            "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (5, %s, %s)", resource, kind
+        )
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, value, status, attempts,"
+        " last_attempt_at, finished_at, requested_by)"
+        " SELECT id, 'write', '/5/0/1', '{}', 'CONFIRMED', 1, now() - interval '1 min',"
+        " now() - interval '1 min', 'firmware' FROM endpoint"
+    )
+    world.execute(
+        "UPDATE firmware_update SET state = 'DOWNLOADING', tries = 1,"
+        " command = (SELECT max(id) FROM endpoint_operation)"
+    )
+    world.execute(
+        "INSERT INTO resource_latest (endpoint_id, resource_type_id, object_instance_id, time, resource_id,"
+        " integer_value) SELECT e.id, t.id, 0, now(), t.id, CASE t.resource_id WHEN 3 THEN 2 ELSE 0 END"
+        " FROM endpoint e, resource_type t WHERE t.object_id = 5"
+    )
+    return name
+
+
+def the_update(world: World) -> dict[str, Any]:
+    [row] = world.execute("SELECT * FROM firmware_update")
+    return dict(row)
+
+
+def test_a_device_with_the_package_waits_for_its_window_and_is_told_until_that_closes(
+    world: World, driver: Pool, package: int
+) -> None:
+    now = datetime.now(UTC)
+    later, current = now + timedelta(hours=2), now - timedelta(minutes=1)
+    has_downloaded(
+        world, driver, package, windows=[{"cron": f"{later:%M %H} * * *", "minutes": 30}], time_zone="UTC"
+    )
+    take_steps(driver, TERMS, 0, 10)
+    waits = the_update(world)
+    opens_at = later.replace(second=0, microsecond=0)
+    assert (waits["state"], waits["command"]) == ("DOWNLOADED", 1)
+    assert abs(waits["not_before"] - opens_at) < timedelta(seconds=1)
+    assert (
+        f"the install waits for its window, which opens {opens_at:%A %Y-%m-%d %H:%M} (UTC)" in waits["words"]
+    )
+    assert waits["words"] in show_update(world.api_pool, waits["id"])[0].why(None)
+    # The device registers anew: it is asked, and the window is not forgotten.
+    world.execute("UPDATE endpoint SET registration_id = 'another'")
+    assert take_steps(driver, TERMS, 0, 10).steps == 1
+    assert the_update(world)["not_before"] == waits["not_before"]
+    assert take_steps(driver, TERMS, 0, 10).steps == 0
+    # Its window is another one now, and open.
+    world.execute(
+        "UPDATE firmware_update SET not_before = now(), install_in = %s",
+        Jsonb({"windows": [{"cron": f"{current:%M %H} * * *", "minutes": 30}], "time_zone": "server"}),
+    )
+    take_steps(driver, TERMS, 0, 10)
+    installs = the_update(world)
+    [told] = world.execute(
+        "SELECT path, expires_at FROM endpoint_operation WHERE id = %s", installs["command"]
+    )
+    assert (installs["state"], told["path"]) == ("INSTALLING", "/5/0/2")
+    assert told["expires_at"] == current.replace(second=0, microsecond=0) + timedelta(minutes=30)
+    # The device slept for as long as that was open.
+    world.execute(
+        "UPDATE endpoint_operation SET status = 'EXPIRED', finished_at = now() WHERE id = %s",
+        installs["command"],
+    )
+    world.execute(
+        "UPDATE firmware_update SET install_in = %s",
+        Jsonb({"windows": [{"cron": f"{later:%M %H} * * *", "minutes": 30}], "time_zone": "server"}),
+    )
+    take_steps(driver, TERMS, 0, 10)
+    assert the_update(world)["state"] == "DOWNLOADED"
+    assert "was not reached in its window" in the_update(world)["words"]
+
+
+def test_a_window_in_the_device_s_time_zone_goes_by_what_the_device_tells(
+    world: World, driver: Pool, package: int
+) -> None:
+    has_downloaded(world, driver, package, windows=[{"cron": "0 2 * * *", "minutes": 1}], time_zone="device")
+    world.execute("INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (3, 15, 'STRING')")
+    world.execute(
+        "INSERT INTO resource_latest (endpoint_id, resource_type_id, object_instance_id, time, resource_id,"
+        " string_value) SELECT e.id, t.id, 0, now(), 9, 'Asia/Kathmandu' FROM endpoint e, resource_type t"
+        " WHERE t.resource_id = 15"
+    )
+    take_steps(driver, TERMS, 0, 10)
+    words = the_update(world)["words"]
+    assert words.endswith("02:00 (the device's time, Asia/Kathmandu)")
+    world.execute("UPDATE firmware_update SET state = 'QUEUED', not_before = NULL")
+    take_steps(driver, TERMS, 0, 10)
+    asked = world.execute("SELECT path FROM endpoint_operation WHERE status = 'QUEUED' ORDER BY path")
+    assert [row["path"] for row in asked] == ["/3/0/15", "/3/0/3", "/5/0"]

@@ -314,11 +314,30 @@ def test_a_campaign_that_has_stopped_fires_and_clears(
     assert fires(grafana, "flownexus-campaign-stopped") == []
 
 
+def test_downloads_of_devices_that_can_be_reached_fire_when_they_stall_and_clear(
+    owner: psycopg.Connection[dict[str, Any]], grafana: psycopg.Connection
+) -> None:
+    owner.execute(
+        "UPDATE endpoint SET registered = true, expires_at = now() + interval '1 h' WHERE name = 'sim-0003'"
+    )
+    assert fires(grafana, "flownexus-downloads-stall") == [("2.0.1", 1)]
+    owner.execute(
+        "INSERT INTO firmware_download (update_id, reached) SELECT max(id), 50 FROM firmware_update"
+    )
+    assert fires(grafana, "flownexus-downloads-stall") == []
+    owner.execute("UPDATE firmware_download SET moved_at = now() - interval '11 min'")
+    assert fires(grafana, "flownexus-downloads-stall") == [("2.0.1", 1)]
+    owner.execute("UPDATE endpoint SET registered = false")
+    assert fires(grafana, "flownexus-downloads-stall") == []
+
+
 def test_an_update_that_does_not_move_for_a_day_fires_and_clears(
     owner: psycopg.Connection[dict[str, Any]], grafana: psycopg.Connection
 ) -> None:
     [(endpoint, state, waits)] = fires(grafana, "flownexus-update-waits")
     assert (endpoint, state) == ("sim-0003", "DOWNLOADING")
     assert waits == pytest.approx(2 * 86_400, abs=60)
-    owner.execute("UPDATE firmware_update SET since = now()")
+    owner.execute("UPDATE firmware_update SET state = 'DOWNLOADED' WHERE state = 'DOWNLOADING'")
+    assert fires(grafana, "flownexus-update-waits") == []  # it waits for its window
+    owner.execute("UPDATE firmware_update SET state = 'INSTALLING', since = now() WHERE state = 'DOWNLOADED'")
     assert fires(grafana, "flownexus-update-waits") == []

@@ -36,7 +36,7 @@ WRITES_VALUES = {
 }
 UPDATE = (
     "id, endpoint_id, firmware_id, state, since, words, failure, tries, not_before, command, state_ask, "
-    "version_ask, asks, registration_seen, requested_by, cancelled_by, created_at, finished_at"
+    "version_ask, asks, registration_seen, requested_by, cancelled_by, created_at, finished_at, install_in"
 )
 """All of an update but its secret."""
 QUEUES = (
@@ -247,7 +247,7 @@ GRANTS = {
         "firmware": "SELECT",
         "firmware_download": "SELECT",
         "firmware_step": "SELECT, INSERT (update_id, number, state, words)",
-        "firmware_update": "SELECT, INSERT (endpoint_id, firmware_id, token, requested_by), "
+        "firmware_update": "SELECT, INSERT (endpoint_id, firmware_id, token, requested_by, install_in), "
         "UPDATE (state, since, words, failure, tries, not_before, command, "
         "state_ask, version_ask, asks, registration_seen, finished_at)",
         "object_model_resource": "SELECT",

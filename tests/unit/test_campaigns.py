@@ -19,6 +19,7 @@ from flownexus.campaigns.plan import (
 )
 from flownexus.campaigns.progress import ALLOWED, Action, Move, Progress, Status, Wave, decide
 from flownexus.errors import ValidationFailedError
+from flownexus.firmware.window import Window
 
 NOW = datetime(2026, 11, 22, 13, 27, 27, tzinfo=UTC)
 ASKED = {"name": "spring", "firmware": 5}
@@ -88,7 +89,7 @@ def test_every_device_is_in_one_wave_and_no_wave_is_empty(waves: list[str], targ
     sizes = wave_sizes(waves, targets)
     assert sum(sizes) == targets
     assert min(sizes) >= 1
-    assert duration_s(sizes, Rules()) > 0
+    assert duration_s(sizes, Rules(), NOW) > 0
 
 
 def test_a_campaign_is_asked_for_with_its_rules() -> None:
@@ -126,6 +127,11 @@ def test_a_campaign_is_asked_for_with_its_rules() -> None:
         ("filter", ["name==a"]),
         ("filter", "colour==red"),
         ("joining", 1),
+        ("failures_of", {"rolled-back": "1"}),
+        ("failures_of", {"bad luck": 1}),
+        ("windows", []),
+        ("windows", [{"cron": "0 25 * * *", "minutes": 5}]),
+        ("time_zone", "Mars"),
     ],
 )
 def test_what_is_not_valid_is_named(field: str, value: Any) -> None:
@@ -146,6 +152,18 @@ def test_a_campaign_chooses_by_a_filter_or_by_names_and_those_that_are_named_are
         parse_campaign({**ASKED, "filter": "name==a", "endpoints": ["a"]}, 7)
     with pytest.raises(ValidationFailedError, match="joining: is for devices that fit"):
         parse_campaign({**ASKED, "joining": True, "endpoints": ["a"]}, 7)
+
+
+def test_an_estimate_goes_by_windows_where_there_are_some() -> None:
+    nightly = Rules(soak=0, windows=(Window("0 2 * * *", 60),))
+    at_two = NOW.replace(day=23, hour=2, minute=0, second=0)
+    assert NOW + timedelta(seconds=duration_s([1], nightly, NOW)) == at_two + timedelta(minutes=5)
+    # A wave each night, since the second one is downloaded only when the first one is done.
+    many = Rules(soak=87_000, windows=(Window("0 2 * * *", 60),), max_open=1)
+    third_night = at_two + timedelta(days=2)
+    assert NOW + timedelta(seconds=duration_s([12, 1], many, NOW)) == third_night + timedelta(minutes=5)
+    never_done = Rules(windows=(Window("0 2 * * *", 1),), max_open=1)
+    assert duration_s([10_000], never_done, NOW) > 90 * DAY_S
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -223,6 +241,20 @@ def test_it_does_not_stop_before_enough_have_ended_nor_at_the_share_itself() -> 
     assert few == Move(Status.RUNNING, 1, start=5)
     just = decide(Rules(), progress(wave(1, succeeded=9, failed=1, waiting=5)))
     assert just == Move(Status.RUNNING, 1, start=5)
+
+
+def test_it_stops_by_one_kind_of_failure_alone() -> None:
+    by_kind = Rules(failures=50, failures_of={"rolled-back": 1})
+    few = progress(wave(1, succeeded=98, failed=2), failures={"rolled-back": 1, "no-space": 1})
+    assert decide(by_kind, few) == Move(Status.FINISHED, 1, words="98 have succeeded, 2 have failed")
+    many = progress(wave(1, succeeded=98, failed=2, waiting=1), failures={"rolled-back": 2})
+    assert decide(by_kind, many) == Move(
+        Status.STOPPED, 1, words="2 of 100 updates have failed by rolled-back, more than 1 %"
+    )
+    early = progress(wave(1, succeeded=1, failed=2, waiting=1), failures={"rolled-back": 2})
+    move = decide(by_kind, early)
+    assert move is not None
+    assert move.status is Status.RUNNING
 
 
 def test_the_kinds_of_failures_are_told_the_most_first() -> None:

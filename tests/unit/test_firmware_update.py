@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from flownexus.firmware.update import (
     Update,
     decide,
     reads,
+    zone_read,
 )
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import Execute, Read, Write
@@ -433,6 +435,94 @@ def test_a_version_that_was_not_answered_is_asked_for_again_and_one_that_is_refu
     assert step(update(State.RETURNED, **back, **unanswered)).asks
     found = step(update(State.RETURNED, **back, **unanswered, version_ask_answer="NOT_FOUND(404)"))
     assert (found.state, found.failure) == (State.FAILED, Failure.NO_VERSION)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Windows: NOW is 14:27:27 in Berlin
+
+
+def windows(cron: str, minutes: int = 60, time_zone: str = "Europe/Berlin") -> dict[str, Any]:
+    return {"install_in": {"windows": [{"cron": cron, "minutes": minutes}], "time_zone": time_zone}}
+
+
+READY = command(PACKAGE_URI, sent=100) | told(2, 0)
+
+
+def test_a_device_downloads_at_any_time_and_is_told_to_install_in_its_window_only() -> None:
+    found = step(update(State.DOWNLOADING, **READY, **windows("0 2 * * *")))
+    assert (found.state, found.command) == (State.DOWNLOADED, None)
+    assert found.words == (
+        "the device has downloaded the package; the install waits for its window, "
+        "which opens Monday 2026-11-23 02:00 (Europe/Berlin)"
+    )
+    assert found.wait == (datetime(2026, 11, 23, 1, tzinfo=UTC) - NOW).total_seconds()
+    at_once = step(update(State.DOWNLOADING, **READY, **windows("0 14 * * *")))
+    assert (at_once.state, at_once.command) == (State.INSTALLING, Execute(path=INSTALL))
+    assert at_once.expires_at == datetime(2026, 11, 22, 14, tzinfo=UTC)
+
+
+def test_what_waits_for_its_window_installs_when_that_opens_and_waits_on_if_it_was_missed() -> None:
+    waits = {**READY, "since": ago(3600)}
+    for_it = update(State.DOWNLOADED, **waits, **windows("0 15 * * *"), not_before=ago(-1000))
+    assert decide(for_it, TERMS) is None
+    opened = update(State.DOWNLOADED, **waits, **windows("27 14 * * *"), not_before=ago(0))
+    assert step(opened).state is State.INSTALLING
+    missed = step(update(State.DOWNLOADED, **waits, **windows("0 13 * * *"), not_before=ago(5000)))
+    assert (missed.state, missed.wait) == (State.DOWNLOADED, 22 * 3600 + 32 * 60 + 33)
+
+
+def test_a_device_that_was_asleep_for_the_whole_window_is_not_told_after_it() -> None:
+    missed = command(INSTALL, "EXPIRED", command_sent_at=None)
+    found = step(update(State.INSTALLING, **missed, **windows("0 2 * * *")))
+    assert found.state is State.DOWNLOADED
+    assert "the device was not reached in its window; the install waits" in str(found.words)
+
+
+def test_a_device_that_loses_the_package_while_it_waits_downloads_it_again() -> None:
+    waits = windows("0 2 * * *") | {"not_before": ago(-9999)}
+    idle = update(State.DOWNLOADED, **command(PACKAGE_URI, sent=100), **told(0, 0), **waits)
+    found = step(idle)
+    assert (found.state, found.failure) == (State.WAITING, Failure.DOWNLOAD_GONE)
+    anew = update(State.DOWNLOADED, **READY, **waits, registration_id="r2")
+    assert step(anew) == Step(State.DOWNLOADED, asks=True)
+    by_itself = update(State.DOWNLOADED, **command(PACKAGE_URI, sent=100), **told(3, 0), **waits)
+    assert step(by_itself).state is State.INSTALLING
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "device", "offset", "opens"),
+    [
+        ("server", "Asia/Tokyo", None, "02:00 (America/New_York)"),
+        ("device", "Asia/Tokyo", "+01:00", "02:00 (the device's time, Asia/Tokyo)"),
+        ("device", None, "+05:30", "02:00 (the device's time, UTC+05:30)"),
+        ("device", "", None, "02:00 (America/New_York; the device tells no time zone)"),
+    ],
+)
+def test_a_window_is_of_the_device_s_time_zone_or_of_the_server_s(
+    time_zone: str, device: str | None, offset: str | None, opens: str
+) -> None:
+    terms = Terms(TERMS.links, zone=ZoneInfo("America/New_York"))
+    of = windows("0 2 * * *", time_zone=time_zone) | {"device_zone": device, "device_offset": offset}
+    assert opens in str(step(update(State.DOWNLOADING, **READY, **of), terms).words)
+    asked_for = zone_read(update(State.ASKING, **of))
+    assert asked_for == (Read(path=Path(3, 0, 15)) if time_zone == "device" else None)
+
+
+def test_the_time_that_an_update_waits_for_its_window_does_not_count_against_it() -> None:
+    old = {"created_at": ago(9 * 24 * 3600), "since": ago(8 * 24 * 3600)}
+    monthly = windows("0 2 1 * *") | {"not_before": ago(-9999)}
+    assert decide(update(State.DOWNLOADED, **READY, **old, **monthly), TERMS) is None
+    found = step(update(State.DOWNLOADING, **command(PACKAGE_URI), **old, **monthly))
+    assert found.failure is Failure.TIMED_OUT
+    recent = old | {"since": ago(60)}
+    assert decide(update(State.DOWNLOADING, **command(PACKAGE_URI), **recent, **monthly), TERMS) is None
+
+
+def test_one_that_waits_for_its_window_is_taken_back_by_telling_the_device() -> None:
+    waits = windows("0 2 * * *") | {"not_before": ago(-9999), "cancelled_by": "ann"}
+    expired = command(INSTALL, "EXPIRED", command_sent_at=None)
+    for before in (READY, expired):
+        assert step(update(State.DOWNLOADED, **before, **waits)).state is State.CANCELLING
 
 
 @pytest.mark.parametrize("state", [State.INSTALLING, State.RETURNED])

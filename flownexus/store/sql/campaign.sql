@@ -137,8 +137,10 @@ WITH chosen AS (
     ORDER BY t.place
     LIMIT cardinality(:tokens::text[])
 ), begun AS (
-    INSERT INTO firmware_update (endpoint_id, firmware_id, token, requested_by)
-    SELECT chosen.endpoint_id, c.firmware_id, given.token, c.requested_by
+    INSERT INTO firmware_update (endpoint_id, firmware_id, token, requested_by, install_in)
+    SELECT chosen.endpoint_id, c.firmware_id, given.token, c.requested_by,
+           CASE WHEN jsonb_array_length(c.rules -> 'windows') > 0
+                THEN jsonb_build_object('windows', c.rules -> 'windows', 'time_zone', c.rules -> 'time_zone') END
     FROM chosen
     JOIN unnest(:tokens::text[]) WITH ORDINALITY AS given(token, place) ON given.place = chosen.place
     JOIN campaign c ON c.id = :id

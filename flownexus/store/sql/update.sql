@@ -61,7 +61,15 @@ SELECT u.id, e.name AS endpoint, u.state, u.since, u.created_at, u.tries, u.not_
        s.id AS state_ask, s.status AS state_ask_status, s.result ->> 'status' AS state_ask_answer,
        s.reason AS state_ask_reason, s.finished_at AS state_ask_ended_at,
        v.id AS version_ask, v.status AS version_ask_status, v.result ->> 'status' AS version_ask_answer,
-       v.reason AS version_ask_reason, v.finished_at AS version_ask_ended_at
+       v.reason AS version_ask_reason, v.finished_at AS version_ask_ended_at, u.install_in,
+       CASE WHEN u.install_in IS NOT NULL THEN (
+           SELECT l.string_value FROM resource_latest l JOIN resource_type t ON t.id = l.resource_type_id
+           WHERE l.endpoint_id = u.endpoint_id AND t.object_id = 3 AND t.resource_id = 15 AND l.object_instance_id = 0
+           ORDER BY l.time DESC LIMIT 1) END AS device_zone,
+       CASE WHEN u.install_in IS NOT NULL THEN (
+           SELECT l.string_value FROM resource_latest l JOIN resource_type t ON t.id = l.resource_type_id
+           WHERE l.endpoint_id = u.endpoint_id AND t.object_id = 3 AND t.resource_id = 14 AND l.object_instance_id = 0
+           ORDER BY l.time DESC LIMIT 1) END AS device_offset
 FROM (SELECT * FROM firmware_update
       WHERE finished_at IS NULL AND id > :after
       ORDER BY id
@@ -103,7 +111,9 @@ UPDATE firmware_update
 SET since = CASE WHEN state = :state AND :words::text IS NULL THEN since ELSE clock_timestamp() END,
     asks = CASE WHEN state = :state AND :words::text IS NULL THEN asks ELSE 0 END + :asked::integer,
     state = :state, words = coalesce(:words::text, words), failure = coalesce(:failure::text, failure),
-    tries = tries + :is_try::integer, not_before = clock_timestamp() + make_interval(secs => :wait::double precision),
+    tries = tries + :is_try::integer,
+    not_before = CASE WHEN state = :state AND :words::text IS NULL THEN not_before
+                      ELSE clock_timestamp() + make_interval(secs => :wait::double precision) END,
     command = coalesce(:command::bigint, command), state_ask = coalesce(:state_ask::bigint, state_ask),
     version_ask = coalesce(:version_ask::bigint, version_ask), registration_seen = :registration_id,
     finished_at = CASE WHEN :ended THEN clock_timestamp() END

@@ -90,6 +90,7 @@ def test_many_updates_are_taken_on_in_several_transactions(start: Start, stateme
         ("firmware_urls", "http://fw.example/?a=b"),
         ("firmware_urls", "http://fw.example/" + "x" * 200),
         ("firmware_grace", "0s"),
+        ("firmware_time_zone", "Mars/Base"),
         ("firmware_retry_delay", "soon"),
     ],
 )

@@ -1,0 +1,125 @@
+"""When devices may install: from a time that a cron expression names for so many minutes, in a time zone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+DEVICE: Final = "device"
+"""The time zone is that which the device tells in /3/0/15, else its offset in /3/0/14."""
+SERVER: Final = "server"
+MAX_WINDOWS: Final = 10
+MAX_MINUTES: Final = 7 * 24 * 60
+MAX_CRON: Final = 100  # characters
+_FIELDS: Final = 5
+_OFFSET: Final = re.compile(r"(?:UTC)?([+-])(\d{1,2})(?::?(\d{2}))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A time that comes again: minute, hour, day, month and weekday of its beginning, and how long it is."""
+
+    cron: str
+    minutes: int
+
+
+class Span(NamedTuple):
+    """A window at one of its times."""
+
+    opens_at: datetime
+    closes_at: datetime
+
+    def is_open(self, now: datetime) -> bool:
+        """Say whether it is open."""
+        return self.opens_at <= now < self.closes_at
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Windows, and the time zone that they are meant in: server, device, or the name of one."""
+
+    windows: tuple[Window, ...]
+    time_zone: str = SERVER
+
+    def span(self, now: datetime, zone: tzinfo) -> Span:
+        """Return the window that is open, of several the one that closes last, else the next one."""
+        return _span(self.windows, now, zone)
+
+
+@lru_cache(maxsize=1024)
+def zone_of(name: str) -> tzinfo | None:
+    """Return the time zone of a name of the tz database; None where there is none."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # what a device tells may be any text
+        return None
+
+
+def device_zone(name: str | None, offset: str | None) -> tzinfo | None:
+    """Return the time zone of what a device tells in /3/0/15 and /3/0/14; None where it tells none."""
+    found = zone_of(name) if name else None
+    if found is None and (parts := _OFFSET.fullmatch(offset or "")):
+        minutes = int(parts[2]) * 60 + int(parts[3] or 0)
+        if minutes < 24 * 60:
+            return timezone(timedelta(minutes=minutes if parts[1] == "+" else -minutes))
+    return found
+
+
+def faults(windows: Any, time_zone: Any) -> Iterator[tuple[str, str]]:
+    """Yield what of a schedule's JSON is not valid, and what would be."""
+    right = f'are 1 to {MAX_WINDOWS} of {{"cron": "0 2 * * *", "minutes": 120}}'
+    if not isinstance(windows, list) or not 1 <= len(windows) <= MAX_WINDOWS:
+        yield "windows", right
+    else:
+        for window in windows:
+            if reason := _fault(window):
+                yield "windows", f"{right}: {reason}"
+                break
+    if time_zone not in (SERVER, DEVICE) and (not isinstance(time_zone, str) or zone_of(time_zone) is None):
+        yield "time_zone", 'is "server", "device" or the name of a time zone, such as Europe/Berlin'
+
+
+def _fault(window: Any) -> str | None:
+    if not isinstance(window, Mapping) or set(window) != {"cron", "minutes"}:
+        return "each has cron and minutes"
+    cron, minutes = window["cron"], window["minutes"]
+    if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= MAX_MINUTES:
+        return f"minutes is a whole number from 1 to {MAX_MINUTES}"
+    if not isinstance(cron, str) or len(cron) > MAX_CRON or len(cron.split()) != _FIELDS:
+        return "cron has five fields: minute, hour, day, month, weekday"
+    try:
+        if next(CronSim(cron, datetime.now(UTC)), None) is None:
+            return f"{cron!r} never comes"
+    except CronSimError as error:
+        return f"{cron!r}: {error}"
+    return None
+
+
+def _span(windows: tuple[Window, ...], now: datetime, zone: tzinfo) -> Span:
+    local = now.astimezone(zone)
+    spans = [span for window in windows for span in _around(window, local)]
+    open_ = [span for span in spans if span.is_open(now)]
+    if open_:
+        return max(open_, key=lambda span: span.closes_at)
+    return min(span for span in spans if span.opens_at > now)
+
+
+def _around(window: Window, local: datetime) -> Iterator[Span]:
+    """Yield the window at its last time, if it had one, and at its next."""
+    length = timedelta(minutes=window.minutes)
+    # Backwards it begins before the minute that it is given: this minute counts as one that was.
+    minute = local.replace(second=0, microsecond=0)
+    for times in (
+        CronSim(window.cron, minute + timedelta(minutes=1), reverse=True),
+        CronSim(window.cron, local),
+    ):
+        if (begins := next(times, None)) is not None:
+            opens_at = begins.astimezone(UTC)
+            yield Span(opens_at, opens_at + length)
