@@ -31,8 +31,9 @@ from tests.fixtures.handler import load_handler
 from tests.fixtures.hints import Hints
 from tests.fixtures.world import World
 
-CASES = int(os.environ.get("FUZZ_CASES", "30"))
+CASES = int(os.environ.get("FUZZ_CASES", "10"))
 RETENTION = timedelta(days=365)
+pytestmark = pytest.mark.timeout(int(os.environ.get("FUZZ_TIMEOUT", "300")))
 WAIT_S = 0.1
 """Seconds that a stream of changes lasts, or an operation is waited for."""
 HEADERS = {"Authorization": "Bearer fuzz"}
