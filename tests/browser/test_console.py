@@ -252,7 +252,7 @@ def test_the_way_from_sign_in_to_an_answer_needs_no_mouse(nexus: Nexus, open_pag
         keys.press({"\t": "Tab", "\n": "Enter"}[text]) if text in "\t\n" else keys.type(text)
     page.get_by_role("heading", name="Fleet").wait_for()
     keys.press("?")
-    page.get_by_role("dialog", name="Keys").wait_for()
+    page.get_by_role("dialog", name="Keys", exact=True).wait_for()
     keys.press("Escape")
     page.get_by_role("dialog", name="Keys").wait_for(state="hidden")
     keys.press("/")
