@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from cli import (
+    authority,
     batches,
     campaign,
     completion,
+    credentials,
     dead_letters,
     declared,
     endpoints,
@@ -49,8 +51,10 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Ask something of a device": tuple(operations.COMMANDS),
     "Look at what was asked": ("operation", "operations", "why", "batch", "batches"),
     "Update firmware": ("firmware", "update", "updates", "campaign"),
-    "Administer": ("profiles", "models", "event-types", "log-resources", "tokens", "dead-letters"),
-    "Set up": ("completion",),
+    "Administer": (
+        *("credentials", "profiles", "models", "event-types", "log-resources", "tokens", "dead-letters"),
+    ),
+    "Set up": ("ca", "completion"),
 }
 """The commands as help lists them. One that is in no section comes at the end."""
 
@@ -113,6 +117,8 @@ def parser() -> argparse.ArgumentParser:
     )
     several.set_defaults(run=operations.list_)
     tokens.add_commands(commands, [output])
+    credentials.add_commands(commands, [output])
+    authority.add_commands(commands, [])
     batches.add_commands(commands, [output], [waiting])
     tags.add_commands(commands, [output])
     profiles.add_commands(commands, [output])

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import re
 import shlex
+import socket
 import sys
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -40,6 +41,16 @@ TOKENS = (
 )
 SESSIONS_KEY = "flownexus-leshan-sessions-key"
 """What Leshan encrypts the DTLS sessions by that it keeps from a stop to the next start."""
+
+
+CREDENTIAL_KEY = "flownexus-credential-key"
+"""What pre-shared keys are encrypted by in the database."""
+AUTHORITY = "flownexus-ca"
+"""The CA that signs certificates of devices, with its key. One given is put there before the first start."""
+AUTHORITY_CERTIFICATE = "flownexus-ca-certificate"
+"""The CA's certificate alone, for Leshan, which signs nothing."""
+SERVER_CERTIFICATE = "flownexus-leshan-certificate"
+SERVER_KEY = "flownexus-leshan-certificate-key"
 
 
 class Layout:
@@ -170,7 +181,7 @@ class Layout:
 
     def make_secrets(self) -> None:
         """Write the secrets that the parts read, those that are not there yet at random."""
-        for secret in (*TOKENS, SESSIONS_KEY):
+        for secret in (*TOKENS, SESSIONS_KEY, CREDENTIAL_KEY):
             self.secrets.random(secret)
         if "flownexus-hook-token" not in self.secrets:
             self.secrets.write("flownexus-hook-token", "off")
@@ -181,6 +192,29 @@ class Layout:
         for secret, role in ROLES.items():
             self.secrets.write(secret, _with_user(self.database_url, role, passwords[role]))
         self.secrets.write("flownexus-nats-url", self.nats_url)
+        if not {AUTHORITY, AUTHORITY_CERTIFICATE, SERVER_CERTIFICATE, SERVER_KEY} <= set(
+            self.secrets.names()
+        ):
+            self._make_certificates()
+
+    def _make_certificates(self) -> None:
+        """Make a CA, unless there is one, and Leshan's certificate of it."""
+        from flownexus.enrolment.authority import Authority, certificate_pem, now
+        from flownexus.enrolment.keys import private_pem
+
+        if AUTHORITY not in self.secrets:
+            self.secrets.write(AUTHORITY, Authority.new("Flow Nexus CA", now()).pem)
+        authority = Authority.read(self.secrets.read(AUTHORITY))
+        self.secrets.write(AUTHORITY_CERTIFICATE, certificate_pem(authority.certificate))
+        certificate, key = authority.server(self._server_names(), now())
+        self.secrets.write(SERVER_KEY, private_pem(key))
+        self.secrets.write(SERVER_CERTIFICATE, certificate_pem(certificate))
+
+    def _server_names(self) -> list[str]:
+        """Return the names and addresses in Leshan's certificate, by which devices may find it."""
+        return list(
+            dict.fromkeys([self._device_host.strip("[]"), LOOPBACK, "localhost", socket.gethostname()])
+        )
 
     def environment(self) -> dict[str, str]:
         """Return what a client of the world needs, as in the file `env`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import REPOSITORY, web
-from local.layout import SESSIONS_KEY, Layout
+from local.layout import AUTHORITY_CERTIFICATE, SERVER_CERTIFICATE, SERVER_KEY, SESSIONS_KEY, Layout
 from local.servers import java
 from local.servers.nats import Server
 from local.servers.ports import LOOPBACK
@@ -63,6 +63,7 @@ def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) ->
         "LONG_POLL_TIMEOUT": long_poll_timeout,
         "EXEC_TIMEOUT": milliseconds(layout.timeouts.execution_s),
         "LESHAN_URL": layout.leshan_url,
+        "COAPS_URL": layout.coaps_url,
         "FIRMWARE_URLS": ",".join(layout.firmware_urls),
         **layout.options.stack_environment,
         "PYTHONPATH": str(REPOSITORY),
@@ -97,6 +98,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         *("--models-url", f"{layout.gateway_url}/function/registration/models"),
         *("--webhook-token-file", str(layout.secrets.path("flownexus-webhook-token"))),
         *("--security-store", str(folder / "security.json")),
+        *_certificates(layout),
         *("--spool", str(folder / "spool.db")),
         *("--dtls-sessions", str(folder / "dtls-sessions")),
         *("--dtls-sessions-secret-file", str(layout.secrets.path(SESSIONS_KEY))),
@@ -115,6 +117,18 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         lambda: _is_healthy(layout.ports.leshan),
         on_change,
     )
+
+
+def _certificates(layout: Layout) -> tuple[str, ...]:
+    """Return the flags of Leshan's certificate and CA, unless the user's own arguments have them."""
+    if "--ca-cert" in layout.options.leshan_arguments:
+        return ()
+    files = {
+        "--server-cert": SERVER_CERTIFICATE,
+        "--server-key": SERVER_KEY,
+        "--ca-cert": AUTHORITY_CERTIFICATE,
+    }
+    return tuple(word for flag, name in files.items() for word in (flag, str(layout.secrets.path(name))))
 
 
 def leshan_jvm(heap_mb: int) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class Token:
 TOKENS = {
     "flownexus-webhook-token": Token(INGEST, LESHAN),
     "flownexus-connector-token": Token(functions("dispatch-op", "housekeeping", "firmware"), CONNECTOR),
-    "flownexus-leshan-token": Token(LESHAN, functions("dispatch-op")),
+    "flownexus-leshan-token": Token(LESHAN, functions("dispatch-op", "api", "housekeeping")),
     "flownexus-api-token": Token(functions("operations", "api")),
     "flownexus-hook-token": Token(INGEST),
 }
@@ -101,7 +101,13 @@ ROLES = {
     OWNER: ("postgres", None),
 }
 """The role of each URL, and who logs in by it; the migration Job reads all of them."""
-OURS = {*TOKENS, *ROLES, NATS_URL, BASIC_AUTH, "nats", "postgres", "leshan", "grafana"}
+OF_CREDENTIALS = {
+    "flownexus-credential-key": "",
+    "flownexus-ca": "off",
+    "flownexus-leshan-certificate": "off",
+}
+"""What credentials of devices are made by (docs/enrolment.md), and what it is at first; nothing is random."""
+OURS = {*TOKENS, *OF_CREDENTIALS, *ROLES, NATS_URL, BASIC_AUTH, "nats", "postgres", "leshan", "grafana"}
 
 
 @dataclass
@@ -268,6 +274,8 @@ def objects(cluster: Cluster, values: Values) -> dict[str, dict[str, Values]]:
     wanted[SYSTEM]["postgres"] = {"postgres-password": password_of(values[OWNER])}
     key = "flownexus-leshan-sessions-key"
     wanted[SYSTEM]["leshan"] = {key: cluster.value("leshan", key) or random_text()}
+    for name, first in OF_CREDENTIALS.items():
+        wanted[FUNCTIONS][name] = {name: cluster.value(name) or first or random_text()}
     wanted[SYSTEM]["grafana"] = {
         "flownexus-grafana-password": password_of(values["flownexus-grafana-database-url"]),
         **{

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import TemporaryError
+from flownexus.errors import MissingSettingError, TemporaryError
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
@@ -79,7 +79,11 @@ class Housekeeper:
         pool: ConnectionPool,
         publisher: Publisher,
         settings: HousekeepingSettings,
+        carry: Callable[[], int] | None = None,
     ) -> None:
+        self._carry = carry
+        self._uncarried = ""
+        """Why credentials could not be carried in the last round; empty where they were."""
         self._pool = pool
         self._publisher = publisher
         self._settings = settings
@@ -111,6 +115,8 @@ class Housekeeper:
                 ),
             ),
         }
+        if self._carry is not None:
+            summary["credentials_carried"] = self._carry_credentials(self._carry)
         if time.monotonic() - self._rolled_up_at >= ROLL_UP_PERIOD_S:
             summary["rolled_up"] = self._roll_up()
         if time.monotonic() - self._maintained_at >= MAINTENANCE_PERIOD_S:
@@ -153,6 +159,21 @@ class Housekeeper:
         )
         HOUSEKEEPING_HINTED_ENDPOINTS.inc(len(waiting) - failed)
         return {"hinted": len(waiting) - failed, "hints_failed": failed}
+
+    def _carry_credentials(self, carry: Callable[[], int]) -> int | None:
+        """Have Leshan know of credentials; return of how many endpoints, None where it is away.
+
+        What keeps them back is logged once, as long as it is the same.
+        """
+        try:
+            carried = carry()
+        except (TemporaryError, MissingSettingError) as error:
+            if str(error) != self._uncarried:
+                log.warning("credentials are not carried to Leshan: %s", error)
+            self._uncarried = str(error)
+            return None
+        self._uncarried = ""
+        return carried
 
     def _roll_up(self) -> int | None:
         """Roll up what was stored since the last time; return in how many steps, None where it was left."""

@@ -20,10 +20,12 @@ class Refusal(NamedTuple):
 
 
 REMEDIES: Final[Mapping[str, str]] = {
-    "plain-coap-not-allowed": "let the device use CoAPS (PUT /api/security/clients of Leshan), or start "
-    "Leshan with --plain-coap for its name",
-    "credentials-revoked": "PUT new credentials for the endpoint to /api/security/clients of Leshan, if it "
-    "may come again",
+    "plain-coap-not-allowed": "let the device use CoAPS (flownexus credentials add), or start Leshan with "
+    "--plain-coap for its name",
+    "credentials-revoked": "make new credentials for the endpoint (flownexus credentials add), if it may "
+    "come again",
+    "not-enrolled": "enrol the device (flownexus credentials add), or let those in that have no credentials "
+    "(flownexus credentials unenrolled admitted)",
     "wrong-credentials": "give the device the credentials of its security entry, or its own endpoint name: "
     "the identity or certificate that it used is not that of this name",
     "came-over-dtls-before": "let the device use CoAPS again; if it never will, and is the same one, "
@@ -33,10 +35,10 @@ REMEDIES: Final[Mapping[str, str]] = {
     "unsupported-version": "let the device register with lwm2m=1.1 or 1.0: Leshan speaks no other version",
     "malformed-registration": "mend the registration: the detail says what would be right",
     "wrong-key": "compare the device's pre-shared key to that of its security entry",
-    "unknown-identity": "PUT a security entry with the device's pre-shared key identity to "
-    "/api/security/clients of Leshan",
-    "handshake-failed": "see the detail; a certificate must be of the CA of --ca-cert, be valid now, and "
-    "have the endpoint name as its common name",
+    "unknown-identity": "compare the device's PSK identity to those of flownexus credentials list --valid: "
+    "it is none of them, was revoked, or is over",
+    "handshake-failed": "see the detail; a certificate must be of the CA of --ca-cert, be valid now, not "
+    "revoked, and have the endpoint name as its common name; a raw public key must be an endpoint's",
 }
 """What to do, by cause."""
 

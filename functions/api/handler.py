@@ -15,6 +15,7 @@
 /v1/firmware, /v1/updates                    firmware packages, and updates by them: flownexus.web.firmware
 /v1/campaigns                                updates of many devices: flownexus.web.campaigns
 /v1/tokens                                   tokens that administrators give out: flownexus.web.tokens
+/v1/credentials, /v1/enrolment               credentials of devices: flownexus.web.credentials
 /openapi.json                                all of these, described for programs: flownexus.web.openapi
 
 Errors are application/problem+json (RFC 9457): 400, 401, 403, 404, 405, 406, 409, 422 naming what was wrong
@@ -28,18 +29,22 @@ from typing import Final
 
 from flask import Flask
 
+from flownexus.carrying import Carrier
+from flownexus.leshan.security import SecurityClient
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.publisher import Publisher
-from flownexus.settings import Timeouts, duration_setting, secret
+from flownexus.settings import Timeouts, duration_setting, secret, text_setting, token_to_send
 from flownexus.store.change_feed import ChangeFeed
 from flownexus.store.delivery import Deliveries, DeliveryResult
 from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT
 from flownexus.store.pool import Pool, open_pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
 from flownexus.web.campaigns import add_campaigns
+from flownexus.web.credentials import add_credentials
 from flownexus.web.dead_letters import add_dead_letters
 from flownexus.web.declared import add_declared
 from flownexus.web.endpoints import add_endpoints, add_new_endpoints
+from flownexus.web.enrolling import Enroller, EnrolmentSecrets
 from flownexus.web.events import add_events
 from flownexus.web.firmware import add_firmware
 from flownexus.web.flask import FunctionApp
@@ -68,11 +73,13 @@ def create_app(
     guard: Guard,
     timeouts: Timeouts,
     max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
+    enroller: Enroller | None = None,
 ) -> Flask:
     """Make the function's app.
 
     `ingest` is a pool of the role that stores values, for dead letters that are delivered again; `guard`
-    knows the callers; `max_queued` is how many of their operations may wait for one endpoint.
+    knows the callers; `max_queued` is how many of their operations may wait for one endpoint; without an
+    `enroller` the function makes no credentials.
     """
     app = FunctionApp(NAME, guard, pool.ready)
 
@@ -96,6 +103,8 @@ def create_app(
     add_firmware(app, pool)
     add_campaigns(app, pool)
     add_tokens(app, pool, guard)
+    if enroller is not None:
+        add_credentials(app, enroller)
     add_openapi(app, NAME)
     return app
 
@@ -107,10 +116,14 @@ def app_from_environment() -> Flask:
     max_queued, timeouts = max_queued_setting(), Timeouts.from_environment()
     retention = timedelta(seconds=duration_setting("retention", "8760h"))
     ingest_url = secret("flownexus-ingest-database-url")
+    enrolment = EnrolmentSecrets.from_environment()
+    leshan = SecurityClient(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
     pool = pool_from_environment(NAME, "flownexus-api-database-url")
+    enroller = Enroller(pool, Carrier(pool, leshan, enrolment.keys).carry, enrolment)
     ingest = open_pool(ingest_url, 1, f"{NAME} replay")
     guard = guard.with_issued(IssuedTokens(pool))
-    return create_app(pool, ingest, retention, Publisher(nats_url, name=NAME), guard, timeouts, max_queued)
+    publisher = Publisher(nats_url, name=NAME)
+    return create_app(pool, ingest, retention, publisher, guard, timeouts, max_queued, enroller)
 
 
 def __getattr__(name: str) -> Flask:

@@ -5,14 +5,17 @@ POST / (empty body): 200 with what was done. May run twice at once: each step is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from flask import Flask
 
+from flownexus.carrying import Carrier
 from flownexus.housekeeping.rounds import Housekeeper
 from flownexus.housekeeping.settings import HousekeepingSettings
+from flownexus.leshan.security import SecurityClient
 from flownexus.messaging.publisher import Publisher
-from flownexus.settings import secret
+from flownexus.settings import secret, secret_lines, text_setting, token_to_send
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
@@ -25,10 +28,11 @@ def create_app(
     publisher: Publisher,
     guard: Guard,
     settings: HousekeepingSettings,
+    carry: Callable[[], int] | None = None,
 ) -> Flask:
-    """Make the function's app; `guard` knows its callers."""
+    """Make the function's app; `guard` knows its callers, `carry` has Leshan know of credentials."""
     app = FunctionApp(NAME, guard, pool.ready)
-    housekeeper = Housekeeper(pool, publisher, settings)
+    housekeeper = Housekeeper(pool, publisher, settings, carry)
 
     @app.post("/", scope=Scope.HOUSEKEEP)
     def do_round() -> dict[str, Any]:
@@ -42,8 +46,11 @@ def app_from_environment() -> Flask:
     # What may be missing comes first, then what starts threads.
     guard, nats_url = guard_from_secrets("flownexus-connector-token"), secret("flownexus-nats-url")
     settings = HousekeepingSettings.from_environment()
+    keys = secret_lines("flownexus-credential-key")
+    leshan = SecurityClient(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
     pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
-    return create_app(pool, Publisher(nats_url, name=NAME), guard, settings)
+    carrier = Carrier(pool, leshan, keys)
+    return create_app(pool, Publisher(nats_url, name=NAME), guard, settings, carrier.carry)
 
 
 def __getattr__(name: str) -> Flask:

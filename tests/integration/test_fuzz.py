@@ -25,7 +25,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from flownexus.settings import Timeouts
+from flownexus.web.enrolling import Enroller
 from flownexus.web.tokens import IssuedTokens
+from tests.fixtures.enrolment import secrets_with_authority
 from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import load_handler
 from tests.fixtures.hints import Hints
@@ -80,7 +82,11 @@ def app(request: pytest.FixtureRequest, world: World) -> Flask:
     if request.param == "operations":
         app = create_app(world.api_pool, Hints(), guard)
     else:
-        app = create_app(world.api_pool, world.ingest_pool, RETENTION, Hints(), guard, Timeouts.of(WAIT_S))
+        enroller = Enroller(world.api_pool, lambda: 0, secrets_with_authority())
+        app = create_app(
+            *(world.api_pool, world.ingest_pool, RETENTION, Hints(), guard, Timeouts.of(WAIT_S)),
+            enroller=enroller,
+        )
     return app
 
 

@@ -44,6 +44,12 @@ QUEUES = (
     "idempotency_key, request_fingerprint, paths, concerns, requested_by, expires_at, "
     "has_secret), UPDATE (status, reason, finished_at)"
 )
+ENROLS = {
+    "device_credential": "SELECT, INSERT (endpoint, mode, identity, sealed_key, public_key, fingerprint, "
+    "created_by, expires_at), UPDATE (sealed_key, expires_at, revoked_at, revoked_by)",
+    "enrolled_endpoint": "SELECT, INSERT, UPDATE (revision)",
+    "enrolment": "SELECT, UPDATE (revision, unenrolled)",
+}
 CHOOSES = {
     "awake_time()": "EXECUTE",
     "device_text()": "EXECUTE",
@@ -123,6 +129,7 @@ GRANTS = {
         "api_token": "SELECT, INSERT (name, owner, scopes, prefix, sha256, created_by, expires_at), "
         "UPDATE (last_used_at, revoked_at, revoked_by)",
         **CHOOSES,
+        **ENROLS,
         "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
         "request_fingerprint), UPDATE (endpoints, left_out, cancelled_at, cancelled_by)",
         "change_horizon()": "EXECUTE",
@@ -180,6 +187,7 @@ GRANTS = {
         "batch": "SELECT (id, created_at), DELETE",
         "dead_letter": "SELECT (id, received_at), DELETE",
         "delivery_mark": "SELECT, DELETE",
+        "device_credential": "SELECT",
         "drop_partitions()": "EXECUTE",
         "drop_partitions_of()": "EXECUTE",
         "roll_up()": "EXECUTE",
@@ -188,6 +196,8 @@ GRANTS = {
         "registration_id, requested_by), UPDATE (status, attempts, retry_after_contact, lease_expires_at, "
         "result, reason, created_at, last_attempt_at, finished_at, not_before, formats_refused, "
         "last_verdict, withdrawn)",
+        "enrolled_endpoint": "SELECT",
+        "enrolment": "SELECT",
         "forget_endpoints()": "EXECUTE",
         "forget_operations()": "EXECUTE",
         "make_partitions()": "EXECUTE",
@@ -201,6 +211,7 @@ GRANTS = {
     },
     "flownexus_console": {
         **CHOOSES,
+        **ENROLS,
         "append_audit()": "EXECUTE",
         "audit_entry": "SELECT",
         "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
@@ -349,6 +360,9 @@ EVERYBODY_ELSES = (
     "UPDATE api_token SET expires_at = NULL",
     "UPDATE batch SET filter = ''",
     "UPDATE batch SET requested_by = 'x'",
+    "UPDATE device_credential SET endpoint = 'x'",
+    "DELETE FROM device_credential",
+    "DELETE FROM enrolled_endpoint",
     "SELECT rolpassword FROM pg_authid",
     "SELECT pg_read_file('/etc/passwd')",
     "COPY endpoint FROM PROGRAM 'true'",

@@ -273,12 +273,14 @@ def test_only_functions_with_a_url_and_the_connector_reach_nats() -> None:
     assert rule["ports"] == [{"port": 4222, "protocol": "TCP"}]
 
 
-def test_only_devices_dispatch_op_the_ingress_and_prometheus_reach_leshan() -> None:
+def test_only_devices_its_functions_the_ingress_and_prometheus_reach_leshan() -> None:
     devices, rest, metrics = policies("flownexus")["leshan"]["ingress"]
     assert {port["protocol"] for port in devices["ports"]} == {"UDP"}
     function, ingress = rest["from"]
-    assert function["podSelector"]["matchLabels"] == {"faas_function": "dispatch-op"}
-    assert {name for name, each in STACK.items() if "leshan_url" in each.environment} == {"dispatch-op"}
+    [chosen] = function["podSelector"]["matchExpressions"]
+    asks_leshan = {name for name, each in STACK.items() if "leshan_url" in each.environment}
+    assert asks_leshan == {"dispatch-op", "api", "housekeeping"}
+    assert (chosen["key"], set(chosen["values"])) == ("faas_function", asks_leshan)
     assert ingress["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "traefik"}
     assert rest["ports"] == [{"port": 8090, "protocol": "TCP"}]
     assert metrics["from"] == PROMETHEUS

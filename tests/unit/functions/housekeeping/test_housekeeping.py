@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.store.credential import Enrolment
 from flownexus.web.guard import Scope
 from tests.fixtures.function import Start
 from tests.fixtures.hints import Hints
@@ -16,6 +17,7 @@ from tests.fixtures.statements import Rows, Statements
 DAY_S = 24 * 3600.0
 ROWS: Mapping[str, Rows] = {
     "try_housekeeping_lock": [(True,)],
+    "enrolment": [Enrolment("a", 0, "refused", False)],
     "set_statement_timeout": [()],
     "expired_operations": [],
     "end_expired_operations": [()],
@@ -46,6 +48,7 @@ def test_the_clock_s_call_has_a_round_done_and_told(
         "revived": 0,
         "expired": 1,
         "forgotten": 2,
+        "credentials_carried": 0,
         "renewed": 0,
         "hinted": 2,
         "hints_failed": 0,
@@ -104,8 +107,12 @@ def test_each_step_is_done_by_who_has_its_lock(start: Start, statements: Stateme
     statements.rows["try_housekeeping_lock"] = [(False,)]
     statements.sent.clear()
     answer = start(statements).send("POST", "/").json()
-    assert {name for name, done in answer.items() if done is not None} == {"hinted", "hints_failed"}
-    assert {name for name, _ in statements.sent} == {"try_housekeeping_lock", "endpoints_to_hint"}
+    assert {name for name, done in answer.items() if done is not None} == {
+        *("credentials_carried", "hinted", "hints_failed")  # they need no lock
+    }
+    assert {name for name, _ in statements.sent} == {
+        *("try_housekeeping_lock", "endpoints_to_hint", "enrolment")
+    }
 
 
 def test_hints_that_fail_are_told(start: Start, statements: Statements, hints: Hints) -> None:

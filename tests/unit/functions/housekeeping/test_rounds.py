@@ -66,9 +66,30 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
-def housekeeper_with(publisher: Any) -> Housekeeper:
+def housekeeper_with(publisher: Any, carry: Callable[[], int] | None = None) -> Housekeeper:
     pool: Any = None
-    return Housekeeper(pool, publisher, SETTINGS)
+    return Housekeeper(pool, publisher, SETTINGS, carry)
+
+
+def test_what_keeps_credentials_from_leshan_is_logged_once_and_holds_nothing_up(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcomes: list[Exception | int] = [
+        UnavailableError("away"),
+        UnavailableError("away"),
+        2,
+        UnavailableError("away"),
+    ]
+
+    def carry() -> int:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    housekeeper = housekeeper_with(Hints(), carry)
+    assert [housekeeper.do_round()["credentials_carried"] for _ in range(4)] == [None, None, 2, None]
+    assert caplog.messages.count("credentials are not carried to Leshan: away") == 2
 
 
 def test_a_round_says_what_it_did(store: Store) -> None:

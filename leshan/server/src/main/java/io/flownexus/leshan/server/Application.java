@@ -15,6 +15,7 @@ import io.flownexus.leshan.server.rest.HttpApi;
 import io.flownexus.leshan.server.rest.MetricsServer;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.DevicePolicy;
+import io.flownexus.leshan.server.security.ExpiryWatch;
 import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.security.KnownEndpoints;
 import io.flownexus.leshan.server.security.NewEndpoints;
@@ -48,6 +49,7 @@ public final class Application {
   private final Transport transport;
   private final LeshanServer lwm2m;
   private final HttpApi http;
+  private final ExpiryWatch expiry;
   private final MetricsServer metricsServer;
   private final UsersModels usersModels;
   private volatile boolean ready;
@@ -92,6 +94,7 @@ public final class Application {
     RegistrationWatch watch =
         new RegistrationWatch(
             (RegistrationServiceImpl) lwm2m.getRegistrationService(), policy, known);
+    expiry = new ExpiryWatch(security, watch);
     http =
         new HttpApi(
             settings.httpHost(),
@@ -102,7 +105,7 @@ public final class Application {
             awakeTimes,
             contacts::unanswered,
             security,
-            watch::review,
+            watch,
             metrics,
             delivery.spool(),
             delivery::saved,
@@ -168,6 +171,7 @@ public final class Application {
   /** Take nothing more from devices, post what waits, at most so long, and stop. */
   public void stop(Duration patience) {
     ready = false;
+    expiry.close();
     lwm2m.stop();
     transport.saveSessions();
     lwm2m.destroy();

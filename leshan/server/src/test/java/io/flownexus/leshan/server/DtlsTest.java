@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ch.qos.logback.classic.Level;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.HexFormat;
 import java.util.function.Predicate;
 import org.eclipse.leshan.client.object.Security;
 import org.junit.jupiter.api.AfterEach;
@@ -78,9 +79,35 @@ class DtlsTest {
 
   @Test
   void certificate_of_another_name_is_refused_and_logged() throws Exception {
+    allowX509("good");
     allowX509("other");
     refused(
         "other", x509("good"), line -> line.matches("WARN RegisterRequest by .* endpoint=other"));
+  }
+
+  @Test
+  void certificate_that_is_of_no_endpoint_is_refused_in_the_handshake() throws Exception {
+    refused("good", x509("good"), line -> line.contains("no endpoint has the certificate"));
+  }
+
+  @Test
+  void certificate_that_is_not_the_one_of_its_entry_is_refused_in_the_handshake() throws Exception {
+    allow("{\"endpoint\":\"good\",\"tls\":{\"mode\":\"x509\",\"details\":{\"sha256\":\"00\"}}}");
+    refused("good", x509("good"), line -> line.contains("was revoked or replaced"));
+  }
+
+  @Test
+  void raw_public_key_of_nobody_is_refused_in_the_handshake() throws Exception {
+    refused("good", rpk("good"), line -> line.contains("the raw public key is nobody's"));
+  }
+
+  @Test
+  void device_with_its_raw_public_key_does_all_that_others_do() throws Exception {
+    String key = HexFormat.of().formatHex(certificates.publicKey("good"));
+    allow(
+        "{\"endpoint\":\"raw\",\"tls\":{\"mode\":\"rpk\",\"details\":{\"key\":\"%s\"}}}"
+            .formatted(key));
+    doesAll("raw", rpk("good"));
   }
 
   @Test
@@ -138,6 +165,15 @@ class DtlsTest {
 
   private Security psk(String identity, byte[] key) {
     return Security.psk(uri(), 1, identity.getBytes(UTF_8), key);
+  }
+
+  private Security rpk(String alias) throws Exception {
+    return Security.rpk(
+        uri(),
+        1,
+        certificates.publicKey(alias),
+        certificates.key(alias),
+        certificates.publicKey("server"));
   }
 
   private Security x509(String alias) throws Exception {

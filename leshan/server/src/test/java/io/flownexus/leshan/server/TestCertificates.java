@@ -42,6 +42,10 @@ final class TestCertificates {
     return keys().getCertificate(alias).getEncoded();
   }
 
+  byte[] publicKey(String alias) throws IOException, GeneralSecurityException {
+    return keys().getCertificate(alias).getPublicKey().getEncoded();
+  }
+
   byte[] key(String alias) throws IOException, GeneralSecurityException {
     return keys().getKey(alias, PASSWORD.toCharArray()).getEncoded();
   }

@@ -26,8 +26,28 @@ final class ConnectionOptions {
       description = "Prefix of the PSK identity; the endpoint name follows it.")
   private String pskPrefix;
 
-  @Option(names = "--psk-key-file", description = "File with the devices' PSK, in hex.")
-  private Path pskKeyFile;
+  @Option(
+      names = "--psk-identity-file",
+      description = "File with a device's PSK identity; {ep} is replaced by the endpoint.")
+  private String pskIdentityFile;
+
+  @Option(
+      names = "--psk-key-file",
+      description = "File with a PSK, in hex; {ep} is replaced by the endpoint.")
+  private String pskKeyFile;
+
+  @Option(
+      names = "--rpk-public-key",
+      description = "The device's raw public key, PEM; {ep} is replaced by the endpoint.")
+  private String rpkPublicFile;
+
+  @Option(
+      names = "--rpk-key",
+      description = "Its private key, PEM PKCS#8; {ep} is replaced by the endpoint.")
+  private String rpkKeyFile;
+
+  @Option(names = "--server-public-key", description = "PEM file of the server's raw public key.")
+  private Path serverKeyFile;
 
   @Option(
       names = "--x509-cert",
@@ -52,15 +72,29 @@ final class ConnectionOptions {
   /** Make the devices' credentials; IOException when the options do not go together. */
   Credentials credentials() throws IOException {
     boolean x509 = certFile != null || keyFile != null;
-    if (server.startsWith("coap:") && !x509 && pskKeyFile == null) {
+    boolean rpk = rpkPublicFile != null || rpkKeyFile != null;
+    boolean psk = pskKeyFile != null;
+    if (server.startsWith("coap:") && !x509 && !rpk && !psk) {
       return new Credentials.None();
     } else if (!server.startsWith("coaps:")) {
       throw new IOException("--server must begin with coap://, or coaps:// with a key");
-    } else if (pskKeyFile != null && !x509) {
-      return Credentials.Psk.load(pskPrefix, pskKeyFile);
-    } else if (pskKeyFile != null || certFile == null || keyFile == null) {
-      throw new IOException("coaps:// needs --psk-key-file, or --x509-cert and --x509-key");
-    } else if ((caFile == null) == (serverCertFile == null)) {
+    } else if (psk && !x509 && !rpk) {
+      return new Credentials.Psk(pskPrefix, pskIdentityFile, pskKeyFile);
+    } else if (rpk && !x509 && !psk) {
+      if (rpkPublicFile == null || rpkKeyFile == null || serverKeyFile == null) {
+        throw new IOException("RPK needs --rpk-public-key, --rpk-key and --server-public-key");
+      }
+      return new Credentials.Rpk(rpkPublicFile, rpkKeyFile, serverKeyFile);
+    } else if (psk || rpk || certFile == null || keyFile == null) {
+      throw new IOException(
+          "coaps:// needs one of --psk-key-file, --rpk-public-key and --rpk-key, or --x509-cert and"
+              + " --x509-key");
+    }
+    return x509();
+  }
+
+  private Credentials x509() throws IOException {
+    if ((caFile == null) == (serverCertFile == null)) {
       throw new IOException("X.509 needs one of --ca-cert and --server-cert");
     }
     return caFile != null

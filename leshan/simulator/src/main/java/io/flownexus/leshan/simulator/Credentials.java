@@ -18,7 +18,7 @@ import org.eclipse.leshan.client.object.Security;
 import org.eclipse.leshan.client.servers.ServerInfo;
 import org.eclipse.leshan.core.CertificateUsage;
 
-/** Says how devices prove themselves to the server: not at all, by PSK or by X.509. */
+/** Says how devices prove themselves to the server: not at all, by PSK, RPK or X.509. */
 sealed interface Credentials {
   int SERVER_ID = 1;
 
@@ -36,20 +36,37 @@ sealed interface Credentials {
     }
   }
 
-  /** Has the identity prefix+endpoint and one key for all. */
-  record Psk(String prefix, byte[] key) implements Credentials {
-    static Psk load(String prefix, Path keyFile) throws IOException {
+  /**
+   * Has a key in hex, and the identity prefix+endpoint, or that of a file; "{ep}" in a file's name
+   * stands for the endpoint.
+   */
+  record Psk(String prefix, String identityFile, String keyFile) implements Credentials {
+    @Override
+    public Security security(String serverUri, String endpoint) throws IOException {
+      String identity =
+          identityFile == null
+              ? prefix + endpoint
+              : Files.readString(named(identityFile, endpoint)).strip();
+      Path file = named(keyFile, endpoint);
       try {
-        return new Psk(prefix, HexFormat.of().parseHex(Files.readString(keyFile).strip()));
+        byte[] key = HexFormat.of().parseHex(Files.readString(file).strip());
+        return Security.psk(serverUri, SERVER_ID, identity.getBytes(StandardCharsets.UTF_8), key);
       } catch (IllegalArgumentException e) {
-        throw new IOException(keyFile + " does not hold a key in hex", e);
+        throw new IOException(file + " does not hold a key in hex", e);
       }
     }
+  }
 
+  /** Has a pair of keys, and trusts the server by its public one. */
+  record Rpk(String publicFile, String keyFile, Path serverFile) implements Credentials {
     @Override
-    public Security security(String serverUri, String endpoint) {
-      byte[] identity = (prefix + endpoint).getBytes(StandardCharsets.UTF_8);
-      return Security.psk(serverUri, SERVER_ID, identity, key);
+    public Security security(String serverUri, String endpoint) throws IOException {
+      return Security.rpk(
+          serverUri,
+          SERVER_ID,
+          der(named(publicFile, endpoint), "PUBLIC KEY"),
+          privateKey(named(keyFile, endpoint)).getEncoded(),
+          der(serverFile, "PUBLIC KEY"));
     }
   }
 
@@ -80,10 +97,6 @@ sealed interface Credentials {
       info.clientCertificates = chain(named(certFile, endpoint));
     }
 
-    private static Path named(String template, String endpoint) {
-      return Path.of(template.replace("{ep}", endpoint));
-    }
-
     private static Certificate[] chain(Path file) throws IOException {
       try (InputStream pem = Files.newInputStream(file)) {
         Certificate[] chain =
@@ -98,24 +111,31 @@ sealed interface Credentials {
         throw new IOException(file + " holds no PEM certificate: " + e.getMessage(), e);
       }
     }
+  }
 
-    private static PrivateKey privateKey(Path file) throws IOException {
-      String pem = Files.readString(file);
-      int begin = pem.indexOf("-----BEGIN PRIVATE KEY-----");
-      int end = pem.indexOf("-----END PRIVATE KEY-----");
-      if (begin < 0 || end < begin) {
-        throw new IOException(file + " holds no PKCS#8 key (-----BEGIN PRIVATE KEY-----)");
-      }
-      byte[] der =
-          Base64.getMimeDecoder()
-              .decode(pem.substring(begin + "-----BEGIN PRIVATE KEY-----".length(), end));
-      try {
-        return KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(der));
-      } catch (InvalidKeySpecException e) {
-        throw new IOException(file + " holds no elliptic curve key", e);
-      } catch (GeneralSecurityException e) {
-        throw new IllegalStateException(e);
-      }
+  private static Path named(String template, String endpoint) {
+    return Path.of(template.replace("{ep}", endpoint));
+  }
+
+  private static PrivateKey privateKey(Path file) throws IOException {
+    byte[] der = der(file, "PRIVATE KEY");
+    try {
+      return KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(der));
+    } catch (InvalidKeySpecException e) {
+      throw new IOException(file + " holds no elliptic curve key", e);
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException(e);
     }
+  }
+
+  private static byte[] der(Path file, String what) throws IOException {
+    String pem = Files.readString(file);
+    String head = "-----BEGIN " + what + "-----";
+    int begin = pem.indexOf(head);
+    int end = pem.indexOf("-----END " + what + "-----");
+    if (begin < 0 || end < begin) {
+      throw new IOException(file + " holds no " + what + " in PEM (" + head + ")");
+    }
+    return Base64.getMimeDecoder().decode(pem.substring(begin + head.length(), end));
   }
 }

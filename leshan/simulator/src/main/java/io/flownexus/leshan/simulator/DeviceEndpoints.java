@@ -25,6 +25,7 @@ import org.eclipse.leshan.client.servers.ServerInfo;
 import org.eclipse.leshan.core.SecurityMode;
 import org.eclipse.leshan.core.peer.IpPeer;
 import org.eclipse.leshan.core.peer.PskIdentity;
+import org.eclipse.leshan.core.peer.RpkIdentity;
 import org.eclipse.leshan.core.peer.X509Identity;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpoint;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointFactory;
@@ -137,6 +138,8 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
   private static IpPeer peerOf(ServerInfo info) {
     if (info.secureMode == SecurityMode.PSK) {
       return new IpPeer(info.getAddress(), info.sni, new PskIdentity(info.pskId));
+    } else if (info.secureMode == SecurityMode.RPK) {
+      return new IpPeer(info.getAddress(), info.sni, new RpkIdentity(info.serverPublicKey));
     } else if (info.secureMode == SecurityMode.X509) {
       // Any name: the certificate has been verified by then.
       return new IpPeer(info.getAddress(), info.sni, new X509Identity("*"));

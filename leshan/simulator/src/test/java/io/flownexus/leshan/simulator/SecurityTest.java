@@ -46,7 +46,7 @@ class SecurityTest {
   private Credentials psk(String key) throws IOException {
     Path file = folder.resolve("psk");
     Files.writeString(file, key + "\n");
-    return Credentials.Psk.load("id-", file);
+    return new Credentials.Psk("id-", null, file.toString());
   }
 
   @Test

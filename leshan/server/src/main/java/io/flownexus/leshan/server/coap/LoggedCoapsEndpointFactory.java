@@ -1,5 +1,7 @@
 package io.flownexus.leshan.server.coap;
 
+import io.flownexus.leshan.server.security.FileSecurityStore;
+import java.net.InetSocketAddress;
 import java.util.function.Consumer;
 import org.eclipse.californium.core.network.CoapEndpoint;
 import org.eclipse.californium.core.observe.ObservationStore;
@@ -12,6 +14,7 @@ import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.endpoint.EffectiveEndpointUriProvider;
 import org.eclipse.leshan.server.observation.LwM2mNotificationReceiver;
 import org.eclipse.leshan.server.registration.RegistrationStore;
+import org.eclipse.leshan.servers.security.ServerSecurityInfo;
 import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerEndpointFactory;
 import org.eclipse.leshan.transport.californium.server.observation.LwM2mObservationStore;
 
@@ -34,6 +37,20 @@ final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
     super(uri, null, null, config -> config.setConnectionListener(log), initializer, uris);
     this.log = log;
     this.sessions = sessions;
+  }
+
+  @Override
+  protected void setUpDtlsConfig(
+      DtlsConnectorConfig.Builder builder,
+      InetSocketAddress address,
+      ServerSecurityInfo security,
+      LeshanServer server) {
+    super.setUpDtlsConfig(builder, address, security, server);
+    if (security.getTrustedCertificates() != null) {
+      builder.setCertificateVerifier(
+          new DeviceVerifier(
+              security.getTrustedCertificates(), (FileSecurityStore) server.getSecurityStore()));
+    }
   }
 
   @Override

@@ -22,6 +22,8 @@ enum ErrorCode {
   FORBIDDEN(403),
   NOT_FOUND(404),
   METHOD_NOT_ALLOWED(405),
+  /** Something else is there than the request expects. */
+  CONFLICT(409),
   TOO_LARGE(413),
   UNAVAILABLE(503),
   INTERNAL(500);

@@ -4,6 +4,7 @@ import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.presence.AwakeTimes;
 import io.flownexus.leshan.server.security.FileSecurityStore;
+import io.flownexus.leshan.server.security.RegistrationWatch;
 import io.flownexus.leshan.server.webhook.Spool;
 import jakarta.servlet.DispatcherType;
 import jakarta.servlet.Servlet;
@@ -58,7 +59,7 @@ public final class HttpApi {
       AwakeTimes awakeTimes,
       Consumer<Registration> unanswered,
       FileSecurityStore security,
-      Consumer<String> securityChanged,
+      RegistrationWatch watch,
       Metrics metrics,
       Spool spool,
       Supplier<CompletionStage<Void>> saved,
@@ -92,7 +93,7 @@ public final class HttpApi {
         context,
         "/api/clients/*",
         new ClientsServlet(lwm2m, awakeTimes, unanswered, saved, metrics));
-    add(context, "/api/security/*", new SecurityServlet(security, secretsTokens, securityChanged));
+    add(context, "/api/security/*", new SecurityServlet(security, secretsTokens, watch));
     add(context, "/api/objectspecs/*", new ObjectSpecsServlet(lwm2m));
     add(context, "/api/event", new EventServlet(lwm2m));
     add(context, "/api/set-aside", new SetAsideServlet(spool));

@@ -5,7 +5,9 @@ import io.prometheus.metrics.core.datapoints.CounterDataPoint;
 import org.eclipse.leshan.core.endpoint.EndpointUri;
 import org.eclipse.leshan.core.peer.IpPeer;
 import org.eclipse.leshan.core.peer.LwM2mPeer;
+import org.eclipse.leshan.core.request.DeregisterRequest;
 import org.eclipse.leshan.core.request.RegisterRequest;
+import org.eclipse.leshan.core.request.UpdateRequest;
 import org.eclipse.leshan.core.request.UplinkRequest;
 import org.eclipse.leshan.server.registration.Registration;
 import org.eclipse.leshan.server.security.DefaultAuthorizer;
@@ -47,16 +49,36 @@ public final class DevicePolicy extends DefaultAuthorizer {
     if (!secure && !plain.admits(endpoint)) {
       return RefusalCause.PLAIN_COAP_NOT_ALLOWED;
     }
-    if (store.isDenied(endpoint)) {
+    SecurityEntry entry = store.entry(endpoint);
+    if (entry == null) {
+      if (secure) {
+        return RefusalCause.WRONG_CREDENTIALS;
+      }
+      if (store.carried().refusesUnenrolled()) {
+        return RefusalCause.NOT_ENROLLED;
+      }
+    } else if (entry.isDenied()) {
       return RefusalCause.CREDENTIALS_REVOKED;
-    }
-    if (!checker.checkSecurityInfo(endpoint, peer, store.getByEndpoint(endpoint))) {
+    } else if (!store.has(
+        endpoint, each -> checker.checkSecurityInfo(endpoint, peer, each.info()))) {
       return RefusalCause.WRONG_CREDENTIALS;
     }
     if (!secure && known.cameSecurely(endpoint)) {
       return RefusalCause.CAME_OVER_DTLS_BEFORE;
     }
     return null;
+  }
+
+  // Of those that refusal() has judged, by any of the endpoint's credentials.
+  @Override
+  protected Authorization checkIdentity(
+      UplinkRequest<?> request, Registration registration, LwM2mPeer sender, EndpointUri uri) {
+    if (request instanceof RegisterRequest
+        || request instanceof UpdateRequest
+        || request instanceof DeregisterRequest) {
+      return Authorization.approved();
+    }
+    return super.checkIdentity(request, registration, sender, uri);
   }
 
   @Override

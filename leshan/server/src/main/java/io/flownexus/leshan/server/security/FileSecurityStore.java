@@ -6,144 +6,219 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
+import java.security.PublicKey;
+import java.time.Clock;
+import java.util.Collection;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
-import org.eclipse.leshan.servers.security.InMemorySecurityStore;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Function;
+import java.util.function.Predicate;
+import org.eclipse.leshan.core.peer.OscoreIdentity;
+import org.eclipse.leshan.servers.security.EditableSecurityStore;
 import org.eclipse.leshan.servers.security.NonUniqueSecurityInfoException;
 import org.eclipse.leshan.servers.security.SecurityInfo;
+import org.eclipse.leshan.servers.security.SecurityStoreListener;
 
 /**
- * Security entries in memory and, when there is a file, on disk: a JSON array, mode 0600.
+ * Security entries in memory and, when there is a file, on disk, mode 0600.
  *
  * <p>An endpoint whose credentials are removed stays denied until it gets new ones: else its name
- * would be free for anybody who needs none.
+ * would be free for anybody who needs none. The sessions of a credential that is removed end.
  */
-public final class FileSecurityStore extends InMemorySecurityStore {
+public final class FileSecurityStore implements EditableSecurityStore {
 
   private final Path file;
-  private final Set<String> denied = new TreeSet<>(); // guarded by the lock of the entries
+  private final Clock clock;
+  private final List<SecurityStoreListener> listeners = new CopyOnWriteArrayList<>();
+  private volatile Entries entries = new Entries(); // never changed, but replaced
 
   /** Load what the file holds; null is a store in memory only. */
   public FileSecurityStore(Path file) {
+    this(file, Clock.systemUTC());
+  }
+
+  FileSecurityStore(Path file, Clock clock) {
     this.file = file;
+    this.clock = clock;
     if (file != null && Files.exists(file)) {
       try {
-        for (SecurityEntry entry : SecurityJson.readAll(Files.readAllBytes(file))) {
-          if (entry.credentials() == null) {
-            denied.add(entry.endpoint());
-          } else {
-            super.add(entry.credentials());
-          }
-        }
-      } catch (IOException | IllegalArgumentException | NonUniqueSecurityInfoException e) {
+        entries = SecurityJson.readFile(Files.readAllBytes(file));
+      } catch (IOException | IllegalArgumentException e) {
         throw new StartupException("cannot read the security store " + file + " (" + e + ")", e);
       }
     }
   }
 
-  /** Return whether an endpoint is denied. */
-  public boolean isDenied(String endpoint) {
-    readLock.lock();
-    try {
-      return denied.contains(endpoint);
-    } finally {
-      readLock.unlock();
-    }
+  /** Return an endpoint's entry, or null. */
+  public SecurityEntry entry(String endpoint) {
+    return entries.byEndpoint.get(endpoint);
   }
 
-  /** Return all entries: those with credentials, then those denied. */
+  /** Return whether an endpoint is denied. */
+  public boolean isDenied(String endpoint) {
+    SecurityEntry entry = entry(endpoint);
+    return entry != null && entry.isDenied();
+  }
+
+  /** Return all entries, by name. */
   public List<SecurityEntry> entries() {
-    readLock.lock();
-    try {
-      List<SecurityEntry> entries = new ArrayList<>();
-      securityByEp.values().forEach(info -> entries.add(SecurityEntry.of(info)));
-      denied.forEach(endpoint -> entries.add(SecurityEntry.denied(endpoint)));
-      return entries;
-    } finally {
-      readLock.unlock();
+    return List.copyOf(entries.byEndpoint.values());
+  }
+
+  /** Return how far a database of credentials has been carried here. */
+  public Carried carried() {
+    return entries.carried;
+  }
+
+  /** Return those of an endpoint's credentials that are valid now and fit. */
+  public boolean has(String endpoint, Predicate<Credential> fits) {
+    SecurityEntry entry = entry(endpoint);
+    return entry != null
+        && entry.credentials().stream().anyMatch(each -> isValid(each) && fits.test(each));
+  }
+
+  /** Return whether a raw public key is one of any endpoint's. */
+  public boolean hasKey(PublicKey key) {
+    return entries.byEndpoint.values().stream()
+        .flatMap(entry -> entry.credentials().stream())
+        .anyMatch(each -> key.equals(each.info().getRawPublicKey()) && isValid(each));
+  }
+
+  /** Set an endpoint's entry; a PSK identity of another endpoint is refused. */
+  public void put(SecurityEntry entry) throws NonUniqueSecurityInfoException {
+    synchronized (this) {
+      String other = entries.otherWithIdentityOf(entry);
+      if (other != null) {
+        throw new NonUniqueSecurityInfoException("a PSK identity is that of " + other);
+      }
+      change(next -> next.set(entry));
     }
   }
 
   /** Let nobody use an endpoint's name any more. */
   public void deny(String endpoint) {
-    writeLock.lock();
-    try {
-      SecurityInfo removed = super.remove(endpoint, true);
-      boolean added = denied.add(endpoint);
-      try {
-        save();
-      } catch (UncheckedIOException e) {
-        if (added) {
-          denied.remove(endpoint);
-        }
-        restore(removed);
-        throw e;
-      }
-    } finally {
-      writeLock.unlock();
+    synchronized (this) {
+      SecurityEntry there = entry(endpoint);
+      SecurityEntry denied = there == null ? SecurityEntry.denied(endpoint) : there.with(List.of());
+      change(next -> next.set(denied));
     }
   }
 
-  /** Add credentials; an endpoint that was denied may come again, with these. */
+  /**
+   * Apply a part of a database of credentials; return who is concerned, or null where something
+   * else is here than it expects.
+   */
+  public Set<String> carry(Change change) {
+    Set<String> concerned = new TreeSet<>();
+    synchronized (this) {
+      Carried there = carried();
+      if (!there.source().equals(change.expectedSource())
+          || there.revision() != change.expectedRevision()) {
+        return null;
+      }
+      change(next -> next.apply(change, concerned));
+    }
+    return concerned;
+  }
+
+  /** End what is over; return who is concerned. */
+  public Set<String> expire() {
+    long now = clock.instant().getEpochSecond();
+    Set<String> concerned = new TreeSet<>();
+    synchronized (this) {
+      if (entries.byEndpoint.values().stream()
+          .flatMap(entry -> entry.credentials().stream())
+          .anyMatch(each -> each.isOver(now))) {
+        change(next -> next.expire(now, concerned));
+      }
+    }
+    return concerned;
+  }
+
+  @Override
+  public SecurityInfo getByEndpoint(String endpoint) {
+    SecurityEntry entry = entry(endpoint);
+    return entry == null
+        ? null
+        : entry.credentials().stream()
+            .filter(this::isValid)
+            .map(Credential::info)
+            .findFirst()
+            .orElse(null);
+  }
+
+  @Override
+  public SecurityInfo getByIdentity(String identity) {
+    Credential found = entries.byIdentity.get(identity);
+    return found == null || !isValid(found) ? null : found.info();
+  }
+
+  @Override
+  public SecurityInfo getByOscoreIdentity(OscoreIdentity identity) {
+    return null;
+  }
+
+  @Override
+  public Collection<SecurityInfo> getAll() {
+    return entries.byEndpoint.values().stream()
+        .flatMap(entry -> entry.credentials().stream())
+        .map(Credential::info)
+        .toList();
+  }
+
+  /** Give an endpoint this credential, in place of those that it has. */
   @Override
   public SecurityInfo add(SecurityInfo info) throws NonUniqueSecurityInfoException {
-    writeLock.lock();
-    try {
-      SecurityInfo previous = super.add(info);
-      boolean lifted = denied.remove(info.getEndpoint());
-      try {
-        save();
-      } catch (UncheckedIOException e) {
-        if (lifted) {
-          denied.add(info.getEndpoint());
-        }
-        if (previous == null) {
-          super.remove(info.getEndpoint(), false);
-        } else {
-          super.add(previous);
-        }
-        throw e;
-      }
+    synchronized (this) {
+      SecurityInfo previous = getByEndpoint(info.getEndpoint());
+      put(new SecurityEntry(info.getEndpoint(), List.of(Credential.of(info)), false));
       return previous;
-    } finally {
-      writeLock.unlock();
     }
   }
 
   /** Remove an endpoint's credentials, and deny it; null when it had none, then nothing changes. */
   @Override
   public SecurityInfo remove(String endpoint, boolean compromised) {
-    writeLock.lock();
-    try {
-      SecurityInfo credentials = getByEndpoint(endpoint);
-      if (credentials != null) {
+    synchronized (this) {
+      SecurityInfo previous = getByEndpoint(endpoint);
+      if (previous != null) {
         deny(endpoint);
       }
-      return credentials;
-    } finally {
-      writeLock.unlock();
+      return previous;
     }
   }
 
-  private void restore(SecurityInfo removed) {
-    if (removed != null) {
-      try {
-        super.add(removed);
-      } catch (NonUniqueSecurityInfoException e) {
-        throw new IllegalStateException(e); // under the lock, it was there a moment ago
-      }
-    }
+  @Override
+  public void addListener(SecurityStoreListener listener) {
+    listeners.add(listener);
   }
 
-  private void save() {
+  @Override
+  public void removeListener(SecurityStoreListener listener) {
+    listeners.remove(listener);
+  }
+
+  private boolean isValid(Credential credential) {
+    return !credential.isOver(clock.instant().getEpochSecond());
+  }
+
+  // What cannot be written has not happened.
+  private void change(Function<Entries, List<Credential>> work) {
+    Entries next = entries.copy();
+    List<Credential> lost = work.apply(next);
     if (file != null) {
       try {
-        AtomicFile.write(file, SecurityJson.write(entries()));
+        AtomicFile.write(file, SecurityJson.writeFile(next));
       } catch (IOException e) {
         throw new UncheckedIOException("cannot write the security store", e);
       }
+    }
+    entries = next;
+    if (!lost.isEmpty()) {
+      SecurityInfo[] infos = lost.stream().map(Credential::info).toArray(SecurityInfo[]::new);
+      listeners.forEach(listener -> listener.securityInfoRemoved(true, infos));
     }
   }
 }

@@ -6,6 +6,7 @@ import java.util.Locale;
 public enum RefusalCause {
   PLAIN_COAP_NOT_ALLOWED("its name is none of those that may come over plain CoAP"),
   CREDENTIALS_REVOKED("its credentials were revoked"),
+  NOT_ENROLLED("it is not enrolled, and who is not may do nothing"),
   WRONG_CREDENTIALS("its credentials are not those of its security entry"),
   CAME_OVER_DTLS_BEFORE("it came over DTLS before, and may not come over plain CoAP any more"),
   TOO_MANY_NEW_ENDPOINTS("too many new endpoints come at once"),

@@ -38,6 +38,11 @@ public final class RegistrationWatch implements RegistrationListener {
     registrations.addListener(this);
   }
 
+  /** Judge all registrations, after a rule for all has changed. */
+  public void reviewAll() {
+    registrations.getAllRegistrations().forEachRemaining(this::review);
+  }
+
   /** Judge an endpoint's registration, after its security entry has changed. */
   public void review(String endpoint) {
     Registration registration = registrations.getByEndpoint(endpoint);

@@ -1,17 +1,27 @@
 package io.flownexus.leshan.server.security;
 
-import org.eclipse.leshan.servers.security.SecurityInfo;
+import java.util.List;
 
-/** The credentials of an endpoint; null when it is denied, with whatever credentials. */
-public record SecurityEntry(String endpoint, SecurityInfo credentials) {
-
-  /** Return the entry of an endpoint that has credentials. */
-  static SecurityEntry of(SecurityInfo credentials) {
-    return new SecurityEntry(credentials.getEndpoint(), credentials);
-  }
+/**
+ * The credentials of an endpoint.
+ *
+ * @param credentials any of which will do; empty when the endpoint is denied, with whatever it has
+ * @param carried whether it is of the database of credentials, and not of who asked the REST API
+ */
+public record SecurityEntry(String endpoint, List<Credential> credentials, boolean carried) {
 
   /** Return the entry of an endpoint that nobody may use. */
   static SecurityEntry denied(String endpoint) {
-    return new SecurityEntry(endpoint, null);
+    return new SecurityEntry(endpoint, List.of(), false);
+  }
+
+  /** Return whether nobody may use the endpoint's name. */
+  boolean isDenied() {
+    return credentials.isEmpty();
+  }
+
+  /** Return the same with other credentials. */
+  SecurityEntry with(List<Credential> others) {
+    return new SecurityEntry(endpoint, List.copyOf(others), carried);
   }
 }

@@ -14,90 +14,186 @@ import java.util.List;
 import org.eclipse.leshan.core.security.util.SecurityUtil;
 import org.eclipse.leshan.servers.security.SecurityInfo;
 
-/** Security entries in the JSON of Leshan's demo server; modes psk, rpk, x509, denied. */
+/**
+ * Security entries in the JSON of Leshan's demo server; modes psk, rpk, x509, denied.
+ *
+ * <p>Beyond the demo's: {@code tls} may be an array, of which any will do, {@code until} says when
+ * one is over, and {@code sha256} names the only certificate that counts.
+ */
 public final class SecurityJson {
 
   private static final ObjectMapper MAPPER = new ObjectMapper();
   private static final HexFormat HEX = HexFormat.of();
+  private static final String REFUSED = "refused";
 
   private SecurityJson() {}
 
   /** Read one entry; any fault is an IllegalArgumentException that holds no secret. */
   public static SecurityEntry read(byte[] json) {
-    return read(parse(json));
+    return read(parse(json), false);
   }
 
-  /** Read an array of entries. */
-  public static List<SecurityEntry> readAll(byte[] json) {
+  /** Read a part of a database of credentials. */
+  public static Change readChange(byte[] json) {
     JsonNode tree = parse(json);
-    if (!tree.isArray()) {
+    JsonNode expected = tree.path("expected");
+    List<SecurityEntry> entries = new ArrayList<>();
+    tree.path("entries").forEach(entry -> entries.add(read(entry, true)));
+    return new Change(
+        expected.path("source").asText(),
+        expected.path("revision").asLong(),
+        new Carried(
+            text(tree, "source"),
+            tree.path("revision").asLong(),
+            text(tree, "unenrolled").equals(REFUSED)),
+        tree.path("begins").asBoolean(),
+        tree.path("completes").asBoolean(),
+        entries);
+  }
+
+  /** Write how far a database has been carried. */
+  public static byte[] write(Carried carried) {
+    return Json.bytes(out -> writeCarried(out, carried));
+  }
+
+  /** Read what {@link #writeFile} has written. */
+  static Entries readFile(byte[] json) {
+    JsonNode tree = parse(json);
+    JsonNode array = tree.isArray() ? tree : tree.path("entries");
+    if (!array.isArray()) {
       throw new IllegalArgumentException("an array of security entries is expected");
     }
-    List<SecurityEntry> entries = new ArrayList<>();
-    tree.forEach(entry -> entries.add(read(entry)));
+    Entries entries = new Entries();
+    for (JsonNode entry : array) {
+      entries.set(read(entry, entry.path("carried").asBoolean()));
+    }
+    JsonNode carried = tree.path("carried");
+    if (carried.isObject()) {
+      entries.carried =
+          new Carried(
+              carried.path("source").asText(),
+              carried.path("revision").asLong(),
+              text(carried, "unenrolled").equals(REFUSED));
+    }
     return entries;
   }
 
-  /** Write entries as an array, with all that {@link #readAll} needs. */
-  public static byte[] write(Collection<SecurityEntry> entries) {
-    return write(entries, true);
-  }
-
-  /** Write entries as an array, without their secret keys. */
-  public static byte[] writeOpen(Collection<SecurityEntry> entries) {
-    return write(entries, false);
-  }
-
-  private static byte[] write(Collection<SecurityEntry> entries, boolean secrets) {
+  /** Write a store's content, keys and all: an array, or an object once a database is carried. */
+  static byte[] writeFile(Entries entries) {
+    Carried carried = entries.lasting();
+    if (carried.equals(Carried.NOTHING)) {
+      return write(entries.byEndpoint.values(), true);
+    }
     return Json.bytes(
         out -> {
-          out.writeStartArray();
-          for (SecurityEntry entry : entries) {
-            write(out, entry, secrets);
-          }
-          out.writeEndArray();
+          out.writeStartObject();
+          out.writeFieldName("carried");
+          writeCarried(out, carried);
+          out.writeFieldName("entries");
+          write(out, entries.byEndpoint.values(), true);
+          out.writeEndObject();
         });
+  }
+
+  /** Write entries as an array, with their keys or without. */
+  public static byte[] write(Collection<SecurityEntry> entries, boolean secrets) {
+    return Json.bytes(out -> write(out, entries, secrets));
+  }
+
+  private static void writeCarried(JsonGenerator out, Carried carried) throws IOException {
+    out.writeStartObject();
+    out.writeStringField("source", carried.source());
+    out.writeNumberField("revision", carried.revision());
+    out.writeStringField("unenrolled", carried.refusesUnenrolled() ? REFUSED : "admitted");
+    out.writeEndObject();
+  }
+
+  private static void write(JsonGenerator out, Collection<SecurityEntry> entries, boolean secrets)
+      throws IOException {
+    out.writeStartArray();
+    for (SecurityEntry entry : entries) {
+      write(out, entry, secrets);
+    }
+    out.writeEndArray();
   }
 
   private static void write(JsonGenerator out, SecurityEntry entry, boolean secrets)
       throws IOException {
     out.writeStartObject();
     out.writeStringField("endpoint", entry.endpoint());
-    out.writeObjectFieldStart("tls");
-    writeMode(out, entry.credentials(), secrets);
-    out.writeEndObject();
+    out.writeFieldName("tls");
+    if (entry.isDenied()) {
+      out.writeStartObject();
+      out.writeStringField("mode", "denied");
+      out.writeEndObject();
+    } else if (entry.credentials().size() == 1) {
+      write(out, entry.credentials().get(0), secrets);
+    } else {
+      out.writeStartArray();
+      for (Credential credential : entry.credentials()) {
+        write(out, credential, secrets);
+      }
+      out.writeEndArray();
+    }
+    if (entry.carried()) {
+      out.writeBooleanField("carried", true);
+    }
     out.writeEndObject();
   }
 
-  private static void writeMode(JsonGenerator out, SecurityInfo entry, boolean secrets)
+  private static void write(JsonGenerator out, Credential credential, boolean secrets)
       throws IOException {
-    if (entry == null) {
-      out.writeStringField("mode", "denied");
-    } else if (entry.usePSK()) {
+    SecurityInfo info = credential.info();
+    out.writeStartObject();
+    if (info.usePSK()) {
       out.writeStringField("mode", "psk");
       out.writeObjectFieldStart("details");
-      out.writeStringField("identity", entry.getPskIdentity());
+      out.writeStringField("identity", info.getPskIdentity());
       if (secrets) {
-        out.writeStringField("key", HEX.formatHex(entry.getPreSharedKey()));
+        out.writeStringField("key", HEX.formatHex(info.getPreSharedKey()));
       }
       out.writeEndObject();
-    } else if (entry.useRPK()) {
+    } else if (info.useRPK()) {
       out.writeStringField("mode", "rpk");
       out.writeObjectFieldStart("details");
-      out.writeStringField("key", HEX.formatHex(entry.getRawPublicKey().getEncoded()));
+      out.writeStringField("key", HEX.formatHex(info.getRawPublicKey().getEncoded()));
       out.writeEndObject();
     } else {
       out.writeStringField("mode", "x509");
+      if (credential.certificate() != null) {
+        out.writeObjectFieldStart("details");
+        out.writeStringField("sha256", credential.certificate());
+        out.writeEndObject();
+      }
     }
+    if (credential.until() != Credential.FOR_EVER) {
+      out.writeNumberField("until", credential.until());
+    }
+    out.writeEndObject();
   }
 
-  private static SecurityEntry read(JsonNode json) {
+  private static SecurityEntry read(JsonNode json, boolean carried) {
     String endpoint = text(json, "endpoint");
     JsonNode tls = json.path("tls");
-    String mode = text(tls, "mode");
-    return mode.equals("denied")
-        ? SecurityEntry.denied(endpoint)
-        : SecurityEntry.of(credentials(endpoint, mode, tls.path("details")));
+    List<Credential> credentials = new ArrayList<>();
+    if (tls.isArray()) {
+      tls.forEach(each -> credentials.add(credential(endpoint, each)));
+    } else if (!text(tls, "mode").equals("denied")) {
+      credentials.add(credential(endpoint, tls));
+    }
+    return new SecurityEntry(endpoint, List.copyOf(credentials), carried);
+  }
+
+  private static Credential credential(String endpoint, JsonNode tls) {
+    JsonNode details = tls.path("details");
+    SecurityInfo info = credentials(endpoint, text(tls, "mode"), details);
+    String certificate =
+        info.useX509Cert() && details.has("sha256") ? HEX.formatHex(hex(details, "sha256")) : null;
+    JsonNode until = tls.path("until");
+    if (!until.isMissingNode() && !until.isIntegralNumber()) {
+      throw new IllegalArgumentException("until is a number of seconds since 1970");
+    }
+    return new Credential(info, certificate, until.asLong(Credential.FOR_EVER));
   }
 
   private static SecurityInfo credentials(String endpoint, String mode, JsonNode details) {

@@ -1,0 +1,247 @@
+"""Credentials of devices: make, replace, list, revoke, and enrol many from a CSV file."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from cli.client import API, Client, ClientError
+from cli.text import print_json, print_rows, printable, second
+
+PATH: Final = f"{API}/credentials"
+BATCH: Final = 250
+"""Credentials in one request: its answer, with all their files, takes well below a second."""
+COLUMNS: Final = ("endpoint", "mode", "identity", "key", "expires_at")
+LATER: Final = "Leshan does not know yet: it is away, and is told within seconds of its return\n"
+
+
+def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
+    """Add `credentials` with its actions."""
+    top = commands.add_parser("credentials", help="enrol devices: make, list, rotate and revoke credentials")
+    actions = top.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", parents=parents, help="make a credential, and write its files this once")
+    add.add_argument("endpoint", metavar="ENDPOINT", help="the device's endpoint name")
+    add.add_argument("mode", metavar="MODE", choices=("psk", "rpk", "x509"), help="psk, rpk or x509")
+    add.add_argument("--identity", metavar="TEXT", help="of psk; by default the endpoint's name")
+    _add_making(add)
+    add.set_defaults(run=make)
+    rotate = actions.add_parser("rotate", parents=parents, help="make the credential that follows one")
+    rotate.add_argument("id", type=int, metavar="ID", help="as `credentials list` shows it")
+    rotate.add_argument(
+        "--overlap", type=float, metavar="SECONDS", help="both count for so long (default 7 days)"
+    )
+    _add_making(rotate)
+    rotate.set_defaults(run=succeed)
+    several = actions.add_parser(
+        "import", parents=parents, help=f"enrol devices from a CSV file with the columns {', '.join(COLUMNS)}"
+    )
+    several.add_argument("file", type=Path, metavar="CSV", help="mode is psk where there is no such column")
+    _add_folder(several)
+    several.set_defaults(run=import_)
+    list_all = actions.add_parser("list", parents=parents, help="list credentials, the newest first")
+    list_all.add_argument("--endpoint", metavar="ENDPOINT", help="those of this device")
+    list_all.add_argument("--valid", action="store_true", help="those that are valid now")
+    list_all.set_defaults(run=list_)
+    end = actions.add_parser(
+        "revoke", parents=parents, help="revoke a credential, or all of a device, at once"
+    )
+    whose = end.add_mutually_exclusive_group(required=True)
+    whose.add_argument("id", type=int, nargs="?", metavar="ID", help="as `credentials list` shows it")
+    whose.add_argument("--endpoint", metavar="ENDPOINT", help="all of this device")
+    end.set_defaults(run=revoke)
+    rule = actions.add_parser(
+        "unenrolled",
+        parents=parents,
+        help="say what a device without credentials may do, once one is enrolled",
+    )
+    rule.add_argument("rule", choices=("refused", "admitted"), nargs="?", help="without: show it")
+    rule.set_defaults(run=unenrolled)
+
+
+def _add_making(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--csr", type=Path, metavar="FILE", help="of x509: the device's request, in PEM")
+    parser.add_argument("--public-key", type=Path, metavar="FILE", help="of rpk: the device's own, in PEM")
+    parser.add_argument("--expires-at", metavar="TIME", help="such as 2027-01-02T03:04:05Z")
+    _add_folder(parser)
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        *("--folder", "-o"),
+        type=Path,
+        default=Path("credentials"),
+        metavar="FOLDER",
+        help="the files are written to a folder of the endpoint's name in it (default: credentials)",
+    )
+
+
+def make(client: Client, given: argparse.Namespace) -> int:
+    """Make a credential, and write its files."""
+    body = {"endpoint": given.endpoint, "mode": given.mode, "identity": given.identity}
+    return _made(client.request("POST", PATH, _without_none(body | _making(given))), given)
+
+
+def succeed(client: Client, given: argparse.Namespace) -> int:
+    """Make the credential that follows one, and write its files."""
+    body = _without_none({"overlap": given.overlap} | _making(given))
+    return _made(client.request("POST", f"{PATH}/{given.id}/successor", body), given)
+
+
+def import_(client: Client, given: argparse.Namespace) -> int:
+    """Enrol the devices of a CSV file; what was done before a refusal stays."""
+    wanted = _read(given.file)
+    made: list[Any] = []
+    for at in range(0, len(wanted), BATCH):
+        part = wanted[at : at + BATCH]
+        try:
+            answer = client.request("POST", f"{PATH}/batch", {"credentials": part})["credentials"]
+        except ClientError as error:
+            raise ClientError(
+                f"rows {at + 1} to {at + len(part)} are not enrolled, and none after them: {error}; "
+                f"{at} are enrolled, with their files in {given.folder}"
+            ) from None
+        for each in answer:
+            write_files(given.folder, each)
+        made += answer
+    if given.json:
+        print_json([{name: value for name, value in each.items() if name != "files"} for each in made])
+    else:
+        sys.stdout.write(f"enrolled {len(made)} devices; their files are in {given.folder}\n")
+    _say_if_late(made)
+    return 0
+
+
+def list_(client: Client, given: argparse.Namespace) -> int:
+    """List credentials, the newest first."""
+    query = {"endpoint": given.endpoint, "valid": "true" if given.valid else None}
+    found = client.pages(PATH, "credentials", _without_none(query))
+    if given.json:
+        print_json(found)
+        return 0
+    print_rows(
+        [
+            (
+                str(each["id"]),
+                each["endpoint"],
+                each["mode"],
+                each["identity"] or f"sha256 {each['fingerprint'][:16]}",
+                _end(each),
+            )
+            for each in found
+        ]
+    )
+    return 0
+
+
+def revoke(client: Client, given: argparse.Namespace) -> int:
+    """Revoke a credential, or all that a device has."""
+    ids = [given.id]
+    if given.endpoint is not None:
+        query = urlencode({"endpoint": given.endpoint, "valid": "true", "limit": "500"})
+        ids = [each["id"] for each in client.request("GET", f"{PATH}?{query}")["credentials"]]
+        if not ids:
+            raise ClientError(f"{given.endpoint!r} has no valid credential")
+    revoked = [client.request("DELETE", f"{PATH}/{id_}") for id_ in ids]
+    if given.json:
+        print_json(revoked)
+    else:
+        for each in revoked:
+            sys.stdout.write(f"credential {each['id']} of {printable(each['endpoint'])}: {_end(each)}\n")
+    _say_if_late(revoked)
+    return 0
+
+
+def unenrolled(client: Client, given: argparse.Namespace) -> int:
+    """Show or set the rule for devices without credentials."""
+    path = f"{API}/enrolment"
+    found = (
+        client.request("GET", path)
+        if given.rule is None
+        else client.request("PUT", path, {"unenrolled": given.rule})
+    )
+    if given.json:
+        print_json(found)
+    else:
+        since = "" if found["any_enrolled"] else ", once a device is enrolled"
+        sys.stdout.write(f"devices without credentials are {found['unenrolled']}{since}\n")
+    _say_if_late([found])
+    return 0
+
+
+def write_files(folder: Path, made: Mapping[str, Any]) -> Path:
+    """Write the files of a credential, which only their owner can read; return their folder."""
+    name = quote(made["endpoint"], safe="")
+    own = folder / name
+    own.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for file, text in made["files"].items():
+        content = base64.b64decode(text) if file.endswith(".der") else text.encode()
+        path = own / Path(file).name
+        path.unlink(missing_ok=True)  # an older one may be of another mode
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(content)
+    return own
+
+
+def _made(made: Any, given: argparse.Namespace) -> int:
+    folder = write_files(given.folder, made)
+    if given.json:
+        sys.stdout.write(json.dumps(made) + "\n")
+    else:
+        files = ", ".join(sorted(made["files"]))
+        sys.stdout.write(
+            f"credential {made['id']} of {printable(made['endpoint'])}, {made['mode']}: {_end(made)}\n"
+            f"{folder}: {files}\n"
+        )
+    _say_if_late([made])
+    return 0
+
+
+def _making(given: argparse.Namespace) -> dict[str, str | None]:
+    return {
+        "csr": _text(given.csr),
+        "public_key": _text(given.public_key),
+        "expires_at": given.expires_at,
+    }
+
+
+def _text(file: Path | None) -> str | None:
+    try:
+        return None if file is None else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClientError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _read(file: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV file; raise ClientError where a column is unknown or missing."""
+    rows = list(csv.DictReader((_text(file) or "").splitlines()))
+    names = set().union(*rows) if rows else set()
+    if "endpoint" not in names or not names <= set(COLUMNS):
+        raise ClientError(
+            f"{file}: the first line names the columns: endpoint, and of {', '.join(COLUMNS[1:])} those "
+            "that there are; below it is a line for each device"
+        )
+    return [{"mode": "psk", **{name: text for name, text in row.items() if text}} for row in rows]
+
+
+def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _say_if_late(made: Sequence[Any]) -> None:
+    if made and not made[-1]["carried"]:
+        sys.stderr.write(LATER)
+
+
+def _end(row: Any) -> str:
+    """Say how long a credential is valid."""
+    if row["revoked_at"]:
+        return f"revoked {second(row['revoked_at'])}"
+    return f"until {second(row['expires_at'])}" if row["expires_at"] else "does not expire"

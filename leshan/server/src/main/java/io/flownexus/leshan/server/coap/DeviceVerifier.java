@@ -1,0 +1,98 @@
+package io.flownexus.leshan.server.coap;
+
+import io.flownexus.leshan.server.security.FileSecurityStore;
+import java.net.InetSocketAddress;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.security.PublicKey;
+import java.security.cert.Certificate;
+import java.security.cert.X509Certificate;
+import java.util.Arrays;
+import java.util.HexFormat;
+import org.eclipse.californium.elements.auth.RawPublicKeyIdentity;
+import org.eclipse.californium.scandium.dtls.AlertMessage;
+import org.eclipse.californium.scandium.dtls.AlertMessage.AlertDescription;
+import org.eclipse.californium.scandium.dtls.AlertMessage.AlertLevel;
+import org.eclipse.californium.scandium.dtls.CertificateMessage;
+import org.eclipse.californium.scandium.dtls.CertificateVerificationResult;
+import org.eclipse.californium.scandium.dtls.ConnectionId;
+import org.eclipse.californium.scandium.dtls.HandshakeException;
+import org.eclipse.californium.scandium.dtls.x509.StaticCertificateVerifier;
+import org.eclipse.californium.scandium.util.ServerNames;
+import org.eclipse.leshan.core.security.certificate.util.X509CertUtil;
+
+/**
+ * Ends a handshake by a raw public key that is nobody's, or by a certificate that is of the CA but
+ * of no endpoint, revoked or replaced.
+ */
+final class DeviceVerifier extends StaticCertificateVerifier {
+
+  private static final RawPublicKeyIdentity[] ALL_KEYS = {}; // which are looked up here
+
+  private final FileSecurityStore store;
+
+  DeviceVerifier(Certificate[] trusted, FileSecurityStore store) {
+    super(Arrays.copyOf(trusted, trusted.length, X509Certificate[].class), ALL_KEYS, null);
+    this.store = store;
+  }
+
+  @Override
+  public CertificateVerificationResult verifyCertificate(
+      ConnectionId connection,
+      ServerNames names,
+      InetSocketAddress peer,
+      boolean clientUsage,
+      boolean verifySubject,
+      boolean truncatePath,
+      CertificateMessage message) {
+    CertificateVerificationResult result =
+        super.verifyCertificate(
+            connection, names, peer, clientUsage, verifySubject, truncatePath, message);
+    if (result.getException() != null) {
+      return result;
+    }
+    HandshakeException refusal =
+        result.getPublicKey() != null
+            ? refusal(result.getPublicKey())
+            : refusal((X509Certificate) result.getCertificatePath().getCertificates().get(0));
+    return refusal == null ? result : new CertificateVerificationResult(connection, refusal);
+  }
+
+  private HandshakeException refusal(PublicKey key) {
+    return store.hasKey(key)
+        ? null
+        : refused("the raw public key is nobody's", AlertDescription.CERTIFICATE_UNKNOWN);
+  }
+
+  private HandshakeException refusal(X509Certificate certificate) {
+    String endpoint = X509CertUtil.extractCN(certificate.getSubjectX500Principal().getName());
+    String sha256 = sha256(certificate);
+    if (store.has(
+        endpoint,
+        each ->
+            each.info().useX509Cert()
+                && (each.certificate() == null || each.certificate().equals(sha256)))) {
+      return null;
+    }
+    return store.entry(endpoint) == null
+        ? refused(
+            "no endpoint has the certificate of '" + endpoint + "'",
+            AlertDescription.CERTIFICATE_UNKNOWN)
+        : refused(
+            "the certificate of '" + endpoint + "' was revoked or replaced",
+            AlertDescription.CERTIFICATE_REVOKED);
+  }
+
+  private static HandshakeException refused(String reason, AlertDescription description) {
+    return new HandshakeException(reason, new AlertMessage(AlertLevel.FATAL, description));
+  }
+
+  private static String sha256(X509Certificate certificate) {
+    try {
+      return HexFormat.of()
+          .formatHex(MessageDigest.getInstance("SHA-256").digest(certificate.getEncoded()));
+    } catch (GeneralSecurityException e) {
+      throw new IllegalStateException(e); // it was encoded when it came
+    }
+  }
+}
