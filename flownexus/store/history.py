@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -30,7 +30,7 @@ class Point:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it; times are in ISO 8601, UTC."""
-        return {**asdict(self), "time": self.time.isoformat()}
+        return {**vars(self), "time": self.time.isoformat()}
 
 
 class PastValue(NamedTuple):
