@@ -33,6 +33,11 @@ FILES: Final[Mapping[str, Mapping[str, Path]]] = {
         "dist/uPlot.min.css": VENDOR / "uplot.css",
         "LICENSE": VENDOR / "uplot-LICENSE",
     },
+    # Browsers have no SHA-256 that takes a file in parts, and none at all without TLS.
+    "@noble/hashes": {
+        **{f"{each}.js": VENDOR / "noble" / f"{each}.js" for each in ("sha2", "_md", "_u64", "utils")},
+        "LICENSE": VENDOR / "noble" / "LICENSE",
+    },
     "axe-core": {"axe.min.js": FOR_TESTS / "axe.js"},
 }
 """Which files of a package are taken, and where they go."""

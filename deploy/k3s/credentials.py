@@ -88,7 +88,7 @@ TOKENS = {
 ROLES = {
     "flownexus-ingest-database-url": (
         "flownexus_ingest",
-        Workloads(FUNCTIONS, (*INGEST.names, *functions("api").names)),
+        Workloads(FUNCTIONS, (*INGEST.names, *functions("api", "housekeeping").names)),
     ),
     "flownexus-dispatch-database-url": ("flownexus_dispatch", functions("dispatch-op")),
     "flownexus-api-database-url": ("flownexus_api", functions("operations", "api")),

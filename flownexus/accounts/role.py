@@ -16,14 +16,22 @@ class Role(StrEnum):
     VIEWER = "viewer"
     """See devices, values, operations."""
     OPERATOR = "operator"
-    """Queue and cancel operations."""
+    """Queue and cancel operations, update devices, run campaigns, have dead letters delivered again."""
     ADMIN = "admin"
-    """Invite, change and disable users; read the audit log."""
+    """Invite, change and disable users; read the audit log; change firmware, profiles, dead letters."""
 
     def includes(self, other: Role) -> bool:
         """Say whether this role may do all that the other one may."""
         order = list(Role)
         return order.index(self) >= order.index(other)
+
+
+SCOPES: Final = {
+    Role.VIEWER: ("read",),
+    Role.OPERATOR: ("read", "operate"),
+    Role.ADMIN: ("read", "operate", "administer"),
+}
+"""What tokens of the REST API may do that a user of the role makes."""
 
 
 def as_name(text: str) -> str | None:

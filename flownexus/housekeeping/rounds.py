@@ -13,6 +13,7 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import MissingSettingError, TemporaryError
+from flownexus.housekeeping.replay import Deliver, replay_asked
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
@@ -79,12 +80,14 @@ class Housekeeper:
         pool: ConnectionPool,
         publisher: Publisher,
         settings: HousekeepingSettings,
+        deliver: Deliver,
         carry: Callable[[], int] | None = None,
     ) -> None:
         self._carry = carry
         self._uncarried = ""
         """Why credentials could not be carried in the last round; empty where they were."""
         self._pool = pool
+        self._deliver = deliver
         self._publisher = publisher
         self._settings = settings
         self._maintained_at = -MAINTENANCE_PERIOD_S
@@ -124,6 +127,7 @@ class Housekeeper:
             if not {None, MAX_ROWS_PER_STEP} & set(done.values()):  # a whole batch: more of it waits
                 self._maintained_at = time.monotonic()
             summary |= done
+        summary["replayed"] = replay_asked(self._pool, self._deliver)
         return summary
 
     def _reconcile(self) -> int | None:

@@ -20,6 +20,7 @@ from flownexus.campaigns.progress import ALLOWED, Action, Progress, Status, Wave
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.firmware.update import NOT_TAKEN_BACK
 from flownexus.store import queries, send_for
+from flownexus.store.audit import note
 from flownexus.store.firmware import usable_package
 from flownexus.store.transaction import Transaction, transaction
 from flownexus.store.update import TOKEN_BYTES
@@ -102,11 +103,17 @@ class Campaign(NamedTuple):
     failures: Mapping[str, int]
     steps: list[CampaignStep]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the REST API shows it; while it is only planned with what it would take."""
+    @property
+    def estimated_s(self) -> float:
+        """Return how many seconds it takes from now on, while it is only planned."""
         sizes, row = [wave.targets for wave in self.waves], self.row
         begins = max(row.now, row.starts_at or row.now)
-        takes = duration_s(sizes, row.its_rules, begins) + (begins - row.now).total_seconds()
+        return duration_s(sizes, row.its_rules, begins) + (begins - row.now).total_seconds()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the REST API shows it; while it is only planned with what it would take."""
+        takes = self.estimated_s
+        sizes = [wave.targets for wave in self.waves]
         return {
             **self.row.as_json(),
             "waves": [{**wave._asdict(), "targets": wave.targets} for wave in self.waves],
@@ -152,6 +159,7 @@ def create_campaign(pool: ConnectionPool, new: NewCampaign, by: str) -> Campaign
         if bounds:
             queries.spread_targets(connection, campaign_id=id_, bounds=bounds, first=bounds[0])
         queries.note_campaign_step(connection, id=id_, by=by, words=f"planned for {targets} devices")
+        note(connection, by, "campaign-planned", campaign=id_, firmware=new.firmware, devices=targets)
         return _campaign(connection, id_)
 
     return transaction(pool, work)
@@ -223,6 +231,7 @@ def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool =
             )
             words = f"cancelled with {taken_back} updates that were open"
         _move(connection, row, leads_to, words, by, opens=opens)
+        note(connection, by, "campaign-changed", campaign=id_, did=str(action), words=words)
         return _campaign(connection, id_)
 
     return transaction(pool, work)

@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError
 from flownexus.store import queries, send_for
+from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, transaction
 
 
@@ -37,28 +38,42 @@ class DeadLetter(NamedTuple):
     settlement: str | None
     settled_at: datetime | None
     settled_by: str | None
+    replay_asked_by: str | None = None
+    """Who asked in the console to have it delivered again."""
+    mended_item: str | None = None
+    replay_outcome: str | None = None
+
+    @property
+    def endpoint(self) -> str | None:
+        """Return the device that its item is of, as far as it says so."""
+        item = json.loads(self.item)
+        endpoint = item.get("ep") if isinstance(item, dict) else None
+        return endpoint if isinstance(endpoint, str) else None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it: its item as JSON, times in ISO 8601, UTC."""
-        item = json.loads(self.item)
         return {
             "id": self.id,
             "kind": self.kind,
-            "endpoint": item.get("ep") if isinstance(item, dict) else None,
+            "endpoint": self.endpoint,
             "reason": self.reason,
             "received_at": self.received_at.isoformat(),
             "settlement": self.settlement,
             "settled_at": self.settled_at and self.settled_at.isoformat(),
             "settled_by": self.settled_by,
+            "replay_asked_by": self.replay_asked_by,
+            "mended_item": self.mended_item,
+            "replay_outcome": self.replay_outcome,
             "source": self.source and str(self.source),
             "lane": self.lane,
             "seq": self.seq,
-            "item": item,
+            "item": json.loads(self.item),
         }
 
 
 DEAD_LETTER_COLUMNS: Final = (
     *("id", "kind", "endpoint", "reason", "received_at", "settlement", "settled_at", "settled_by"),
+    *("replay_asked_by", "mended_item", "replay_outcome"),
     *("source", "lane", "seq", "item"),
 )
 
@@ -105,12 +120,67 @@ def settle_dead_letter(pool: ConnectionPool, id_: int, settlement: Settlement, b
     """
 
     def work(current: Transaction) -> DeadLetter:
-        queries.settle_dead_letter(current.connection, id=id_, settlement=str(settlement), settled_by=by)
+        settled = queries.settle_dead_letter(
+            current.connection, id=id_, settlement=str(settlement), settled_by=by
+        )
         found = _find(current.connection, id_)
         check_unsettled(found, settlement)
+        if settled:
+            note(current.connection, by, f"dead-letter-{settlement}", found.endpoint, dead_letter=id_)
         return found
 
     return transaction(pool, work)
+
+
+class AskedReplay(NamedTuple):
+    """A dead letter that somebody asked to have delivered again, with the item as they mended it."""
+
+    id: int
+    kind: str
+    item: str
+    asked_by: str
+
+
+def ask_for_replay(pool: ConnectionPool, id_: int, by: str, mended_item: str | None) -> DeadLetter:
+    """Ask housekeeping to deliver a dead letter again: as it came, or mended. Returns it.
+
+    Raises NotFoundError, or ConflictError where it is settled, or was asked for already.
+    """
+
+    def work(current: Transaction) -> DeadLetter:
+        asked = queries.ask_for_replay(current.connection, id=id_, asked_by=by, mended_item=mended_item)
+        found = _find(current.connection, id_)
+        if not asked:
+            done = found.settlement or "asked to be replayed"
+            raise ConflictError(
+                f"dead letter {id_} was {done} by {found.settled_by or found.replay_asked_by!r}"
+            )
+        note(
+            current.connection,
+            by,
+            "dead-letter-replayed",
+            found.endpoint,
+            dead_letter=id_,
+            mended=mended_item is not None,
+        )
+        return found
+
+    return transaction(pool, work)
+
+
+def asked_replays(pool: ConnectionPool, limit: int) -> list[AskedReplay]:
+    """Return up to `limit` dead letters that are to be delivered again, the oldest first."""
+    return transaction(
+        pool,
+        lambda current: send_for(
+            AskedReplay, current.connection, queries.asked_replays, limit=limit
+        ).fetchall(),
+    )
+
+
+def settle_replay(pool: ConnectionPool, id_: int, outcome: str) -> None:
+    """Write down that a dead letter was delivered again, and what became of it; once more changes nothing."""
+    transaction(pool, lambda current: queries.settle_replay(current.connection, id=id_, outcome=outcome))
 
 
 def check_unsettled(letter: DeadLetter, settlement: Settlement) -> None:

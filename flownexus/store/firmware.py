@@ -15,6 +15,7 @@ from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.firmware.mcuboot import HEADER_BYTES, image_header
 from flownexus.firmware.package import CHUNK_BYTES, NewPackage, chunk_bytes, chunk_count
 from flownexus.store import queries, send_for
+from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, transaction
 
 MAX_MISSING_TOLD: Final = 100
@@ -78,6 +79,7 @@ def announce(pool: ConnectionPool, new: NewPackage, by: str) -> tuple[Package, b
             uploaded_by=by,
         ).fetchone()
         if added is not None:
+            note(connection, by, "firmware-added", firmware=added.id, version=added.version)
             return added, True
         there = send_for(
             Package, connection, queries.package_of_name, version=new.version, file_name=new.file_name
@@ -201,8 +203,11 @@ def retire(pool: ConnectionPool, id_: int, by: str) -> Package:
     """Let nobody be served a package any more; raise NotFoundError."""
 
     def work(current: Transaction) -> Package:
-        queries.retire_package(current.connection, id=id_, retired_by=by)
-        return _find(current.connection, id_)
+        retired = queries.retire_package(current.connection, id=id_, retired_by=by)
+        package = _find(current.connection, id_)
+        if retired:
+            note(current.connection, by, "firmware-retired", firmware=id_, version=package.version)
+        return package
 
     return transaction(pool, work)
 

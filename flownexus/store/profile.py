@@ -16,6 +16,7 @@ from flownexus.operations.plan import Planned, planned, stored_plan
 from flownexus.operations.plan_state import PlanRow, PlanState, states
 from flownexus.operations.profile import NewProfile
 from flownexus.store import queries, send_for
+from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, transaction
 
 MAX_PROFILES: Final = 100
@@ -111,12 +112,13 @@ def put(pool: ConnectionPool, new: NewProfile, changed_by: str) -> Put:
         if stored is None:
             raise ValidationFailedError(f"there are {MAX_PROFILES} profiles, and no more may; delete one")
         queries.look_at_endpoints_of_profile(connection, id=stored.id, tree=tree)
+        note(connection, changed_by, "profile-changed", profile=new.name)
         return Put(_find(connection, new.name), stored.added)
 
     return transaction(pool, work)
 
 
-def remove(pool: ConnectionPool, name: str) -> Profile:
+def remove(pool: ConnectionPool, name: str, by: str) -> Profile:
     """Delete a profile, have its endpoints looked at, and return it as it was; raise NotFoundError."""
 
     def work(current: Transaction) -> Profile:
@@ -125,6 +127,7 @@ def remove(pool: ConnectionPool, name: str) -> Profile:
         id_, tree = queries.profile_id(connection, name=name)
         queries.look_at_endpoints_of_profile(connection, id=id_, tree=Jsonb(tree))
         queries.remove_profile(connection, name=name)
+        note(connection, by, "profile-removed", profile=name)
         return profile
 
     return transaction(pool, work)

@@ -20,6 +20,7 @@ from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError, UnauthorizedError, ValidationFailedError
 from flownexus.store import queries, send_for
+from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, TryAgainError, transaction
 
 _PREFIX_BYTES: Final = 4
@@ -107,8 +108,11 @@ def issue(
     created_by: str,
     expires_at: datetime | None = None,
     expires_in: float | None = None,
+    user_id: int | None = None,
 ) -> tuple[Token, str]:
     """Make a token; return its row and the token, which is told this once. `expires_in` is in seconds.
+
+    `user_id` is that of the console's user who makes it for themselves.
 
     Raises ConflictError where another valid one has the name, ValidationFailedError where it would be over.
     """
@@ -130,8 +134,10 @@ def issue(
             created_by=created_by,
             expires_at=expires_at,
             expires_in=expires_in,
+            user_id=user_id,
         ).fetchone()
         if made is not None:
+            note(current.connection, created_by, "token-made", token=made.id, name=name, scopes=list(scopes))
             return made, token
         taken = queries.id_of_valid_token(current.connection, name=name)
         if taken is None:
@@ -162,10 +168,34 @@ def revoke(pool: ConnectionPool, id_: int, revoked_by: str) -> Token:
     """Revoke a token, once: from the commit on nobody is let in with it. Raises NotFoundError."""
 
     def work(current: Transaction) -> Token:
-        queries.revoke_token(current.connection, id=id_, revoked_by=revoked_by)
-        return _find(current.connection, id_)
+        revoked = queries.revoke_token(current.connection, id=id_, revoked_by=revoked_by)
+        token = _find(current.connection, id_)
+        if revoked:
+            note(current.connection, revoked_by, "token-revoked", token=id_, name=token.name)
+        return token
 
     return transaction(pool, work)
+
+
+def tokens_of_user(pool: ConnectionPool, user_id: int) -> list[Token]:
+    """Return the tokens that a user of the console has made and nobody has revoked, the newest first."""
+    return transaction(
+        pool,
+        lambda current: send_for(
+            Token, current.connection, queries.tokens_of_user, user_id=user_id
+        ).fetchall(),
+    )
+
+
+def revoke_own(pool: ConnectionPool, id_: int, user_id: int, by: str) -> None:
+    """Revoke a token of a user; raise NotFoundError where they have none of this id."""
+
+    def work(current: Transaction) -> None:
+        if not queries.revoke_own_token(current.connection, id=id_, user_id=user_id, revoked_by=by):
+            raise NotFoundError(f"you have no token {id_}")
+        note(current.connection, by, "token-revoked", token=id_)
+
+    transaction(pool, work)
 
 
 def _find(connection: Connection, id_: int) -> Token:

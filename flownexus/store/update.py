@@ -24,6 +24,7 @@ from flownexus.firmware.update import (
 from flownexus.operations.catalogue import Operation
 from flownexus.operations.new_operation import NewOperation
 from flownexus.store import queries, send_for
+from flownexus.store.audit import note
 from flownexus.store.firmware import usable_package
 from flownexus.store.operation_requests import create_within
 from flownexus.store.transaction import Transaction, transaction
@@ -132,7 +133,9 @@ def start_update(pool: ConnectionPool, endpoint: str, package: int, by: str) -> 
                 f"update {queries.open_update_of(connection, endpoint=endpoint)} of {endpoint!r} is open; "
                 "a device has one update at a time: wait for its end, or cancel it"
             )
-        return _find(connection, added[0])
+        update = _find(connection, added[0])
+        note(connection, by, "update-started", endpoint, update=update.id, firmware=package)
+        return update
 
     return transaction(pool, work)
 
@@ -183,6 +186,8 @@ def cancel_update(pool: ConnectionPool, id_: int, by: str) -> ShownUpdate:
                 f"update {id_} is {update.state}"
                 + ("" if update.finished_at else ": a device that was told to install cannot be stopped")
             )
+        if asked:
+            note(current.connection, by, "update-cancelled", update.endpoint, update=id_)
         return update
 
     return transaction(pool, work)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from flownexus.accounts.role import Role
+from flownexus.accounts.role import SCOPES, Role
 from flownexus.accounts.tokens import digest, new_token
 from flownexus.errors import ConflictError, NotFoundError
 from flownexus.store import queries, send_for
@@ -106,6 +106,7 @@ def reset(pool: ConnectionPool, by: str, id_: int) -> str:
         queries.set_password_hash(connection, id=user.id, password_hash=None)
         _without_second_factor(connection, user.id)
         end_sessions(connection, user.id)
+        _revoke_tokens(connection, user.id, by)
         note(connection, by, "user-reset", user=user.name)
         return _new_link(connection, user.id)
 
@@ -117,6 +118,7 @@ def change_role(pool: ConnectionPool, by: str, id_: int, role: Role) -> None:
 
     def work(connection: Connection, user: User) -> None:
         queries.set_role(connection, id=user.id, role=str(role))
+        _revoke_tokens(connection, user.id, by, SCOPES[role])
         note(connection, by, "user-role-changed", user=user.name, role=str(role))
 
     _changing(pool, id_, work)
@@ -130,6 +132,7 @@ def set_disabled(pool: ConnectionPool, by: str, id_: int, *, disabled: bool) -> 
         if disabled:
             end_sessions(connection, user.id)
             queries.drop_links(connection, user_id=user.id)
+            _revoke_tokens(connection, user.id, by)
         note(connection, by, "user-disabled" if disabled else "user-enabled", user=user.name)
 
     _changing(pool, id_, work)
@@ -144,6 +147,11 @@ def sign_out_everywhere(pool: ConnectionPool, by: str, id_: int, except_hash: by
         note(current.connection, by, "user-signed-out", user=user.name)
 
     transaction(pool, work)
+
+
+def _revoke_tokens(connection: Connection, id_: int, by: str, left: Sequence[str] = ()) -> None:
+    """Revoke the tokens of a user that may more than what is left to them."""
+    queries.revoke_tokens_beyond(connection, user_id=id_, scopes=list(left), revoked_by=by)
 
 
 def _changing(pool: ConnectionPool, id_: int, work: Callable[[Connection, User], T]) -> T:

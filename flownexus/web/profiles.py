@@ -121,7 +121,7 @@ def add_profiles(app: Flask, pool: Pool) -> None:
     @routes.delete("/profiles/<name>", scope=Scope.ADMINISTER, answers={200: PROFILE})
     def delete_profile(name: str) -> dict[str, Any]:
         """Delete a profile; the answer is the profile as it was."""
-        removed = remove(pool, _known(name))
+        removed = remove(pool, _known(name), caller().name)
         log.info("profile deleted", extra={"profile": name})
         return removed.as_json()
 

@@ -6,10 +6,13 @@ GET  /device/log?name=       the lines of its log; GET /device/bundle?name= all 
 GET  /device/ask?name=       a form for an operation; POST queues it
 GET  /batch?filter=           a form for one operation of many devices; POST queues it: /batches/<id>
 GET  /operations, /operations/<id>; POST /operations/<id>/cancel
+GET  /firmware, /updates, /campaigns
+GET  /profiles, /dead-letters, /health
 GET  /refused                whom Leshan did not let in
 GET  /series?name=&path=     numbers of a resource over a time, as JSON or CSV
 GET  /live/...               the parts of pages that change by themselves
 GET  /users, /audit, /me     users (administrators), the audit log, one's own profile
+GET  /me/tokens              tokens of the REST API for oneself
 GET  /sign-in, /second-factor, /welcome/<token>
 
 Pages are in flownexus.web.console; templates, styles, scripts and words are beside this file. Who calls is
@@ -18,8 +21,10 @@ known by a session's cookie, not by a bearer token, and each route declares for 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from flownexus.accounts.passwords import PasswordHashes
 from flownexus.errors import MissingSettingError
@@ -32,13 +37,20 @@ from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, 
 from flownexus.web.console.asking import add_asking
 from flownexus.web.console.batches import add_batches
 from flownexus.web.console.bundle import add_bundle
+from flownexus.web.console.campaigns import add_campaigns
 from flownexus.web.console.charts import add_charts, asked_charts
+from flownexus.web.console.dead_letters import add_dead_letters
 from flownexus.web.console.devices import add_devices
+from flownexus.web.console.firmware import add_firmware
 from flownexus.web.console.fleet import add_fleet
+from flownexus.web.console.health import add_health
 from flownexus.web.console.logs import add_logs
 from flownexus.web.console.menu import add_menu
 from flownexus.web.console.people import add_people
+from flownexus.web.console.profiles import add_profiles
 from flownexus.web.console.sign_in import add_sign_in
+from flownexus.web.console.tokens import add_tokens
+from flownexus.web.console.updates import add_updates
 
 FOLDER: Final = Path(__file__).resolve().parent
 
@@ -51,8 +63,12 @@ def create_app(
     max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
     idle_s: float = SESSION_IDLE_S,
     lifetime_s: float = SESSION_LIFETIME_S,
+    grafana_url: str | None = None,
 ) -> ConsoleApp:
-    """Make the function's app; a session ends `idle_s` seconds after its last use, and after `lifetime_s`."""
+    """Make the function's app; a session ends `idle_s` seconds after its last use, and after `lifetime_s`.
+
+    `grafana_url` is where people find dashboards.
+    """
     app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s)
 
     def hint(*endpoints: str) -> None:
@@ -68,7 +84,14 @@ def create_app(
     add_bundle(app)
     add_asking(app, hint, max_queued)
     add_batches(app, hint, max_queued)
+    add_firmware(app)
+    add_updates(app)
+    add_campaigns(app)
+    add_profiles(app)
+    add_dead_letters(app)
+    add_health(app, grafana_url)
     add_people(app)
+    add_tokens(app)
     return app
 
 
@@ -81,6 +104,9 @@ def app_from_environment() -> ConsoleApp:
         raise MissingSettingError("environment variable max_queued_operations: at least 1")
     if not 60 <= idle_s <= lifetime_s:
         raise MissingSettingError("environment variable session_idle: from 1m to session_lifetime")
+    grafana_url = os.environ.get("grafana_url") or None
+    if grafana_url is not None and urlsplit(grafana_url).scheme not in ("http", "https"):
+        raise MissingSettingError("environment variable grafana_url: a URL, such as https://grafana.example")
     pool = pool_from_environment(NAME, "flownexus-console-database-url")
     return create_app(
         pool,
@@ -88,6 +114,7 @@ def app_from_environment() -> ConsoleApp:
         max_queued=max_queued,
         idle_s=idle_s,
         lifetime_s=lifetime_s,
+        grafana_url=grafana_url,
     )
 
 

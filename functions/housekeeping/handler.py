@@ -6,17 +6,22 @@ POST / (empty body): 200 with what was done. May run twice at once: each step is
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
 from flask import Flask
 
 from flownexus.carrying import Carrier
+from flownexus.housekeeping.replay import Deliver
 from flownexus.housekeeping.rounds import Housekeeper
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.leshan.security import SecurityClient
+from flownexus.leshan.webhook import Kind
 from flownexus.messaging.publisher import Publisher
 from flownexus.settings import secret, secret_lines, text_setting, token_to_send
-from flownexus.store.pool import Pool, pool_from_environment
+from flownexus.store.delivery import Deliveries, DeliveryResult
+from flownexus.store.pool import Pool, open_pool, pool_from_environment
+from flownexus.store.telemetry import Telemetry
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
 
@@ -28,17 +33,31 @@ def create_app(
     publisher: Publisher,
     guard: Guard,
     settings: HousekeepingSettings,
+    deliver: Deliver,
     carry: Callable[[], int] | None = None,
 ) -> Flask:
-    """Make the function's app; `guard` knows its callers, `carry` has Leshan know of credentials."""
+    """Make the function's app; `guard` knows its callers.
+
+    `deliver` stores what is delivered again, `carry` has Leshan know of credentials.
+    """
     app = FunctionApp(NAME, guard, pool.ready)
-    housekeeper = Housekeeper(pool, publisher, settings, carry)
+    housekeeper = Housekeeper(pool, publisher, settings, deliver, carry)
 
     @app.post("/", scope=Scope.HOUSEKEEP)
     def do_round() -> dict[str, Any]:
         return housekeeper.do_round()
 
     return app
+
+
+def deliver_by(ingest_url: str, retention: timedelta) -> Deliver:
+    """Return what stores a body as ingest does, by its role, on a connection for that alone."""
+
+    def deliver(kind: Kind, body: bytes) -> DeliveryResult:
+        with open_pool(ingest_url, 1, f"{NAME} replay") as ingest:
+            return Deliveries(ingest, Telemetry(retention), kind).deliver(body)
+
+    return deliver
 
 
 def app_from_environment() -> Flask:
@@ -48,9 +67,10 @@ def app_from_environment() -> Flask:
     settings = HousekeepingSettings.from_environment()
     keys = secret_lines("flownexus-credential-key")
     leshan = SecurityClient(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
+    deliver = deliver_by(secret("flownexus-ingest-database-url"), timedelta(seconds=settings.retention))
     pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
     carrier = Carrier(pool, leshan, keys)
-    return create_app(pool, Publisher(nats_url, name=NAME), guard, settings, carrier.carry)
+    return create_app(pool, Publisher(nats_url, name=NAME), guard, settings, deliver, carrier.carry)
 
 
 def __getattr__(name: str) -> Flask:

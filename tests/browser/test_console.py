@@ -5,10 +5,12 @@ It needs Debian's chromium and the group `browser` of pyproject.toml; `make brow
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyotp
@@ -222,6 +224,35 @@ def test_what_is_asked_of_all_that_fit_is_undone_before_it_begins(nexus: Nexus, 
     assert rows == [{"status": "CANCELLED", "attempts": 0}] * 2
 
 
+def test_a_package_is_uploaded_and_a_campaign_watched_to_its_end(
+    nexus: Nexus, open_page: Open, tmp_path: Path
+) -> None:
+    file = tmp_path / "demo.bin"
+    file.write_bytes(b"version=2.0.1\n\n" + bytes(600_000))  # two chunks
+    page = open_page("/firmware")
+    sign_in(page)
+    page.get_by_role("link", name="Upload a package").first.click()
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_label("Version", exact=True).fill("2.0.1")
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_text("Ready").wait_for()
+    [package] = nexus.sql("SELECT size_bytes, encode(sha256, 'hex') AS sha256 FROM firmware")
+    assert package == {
+        "size_bytes": file.stat().st_size,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+    page.get_by_role("link", name="Update many devices").click()
+    page.get_by_label("Name").fill("spring")
+    page.get_by_label("Wait between waves").fill("1s")
+    page.get_by_role("button", name="Show the plan").click()
+    page.get_by_text("2 devices to 2.0.1, in 2 waves.").wait_for()
+    page.get_by_role("button", name="Start").click()
+    page.evaluate("window.notReloaded = true")
+    page.get_by_text("Finished").wait_for(timeout=60_000)
+    assert page.evaluate("window.notReloaded")
+    assert page.get_by_role("img", name="1 updated, 0 under way, 0 failed").count() == 2
+
+
 def test_a_chart_draws_as_many_points_as_there_are(nexus: Nexus, open_page: Open) -> None:
     page = open_page("/device?name=sim-0001&chart=/3303/0/5700&span=5m")
     with page.expect_response(re.compile("/series")) as answer:
@@ -334,6 +365,8 @@ def test_every_page_is_usable_by_everybody_and_on_a_phone(
             "/audit",
             "/me",
         ),
+        *("/firmware", "/firmware/new", "/firmware/1", "/updates", "/updates/new", "/updates/1"),
+        *("/campaigns", "/campaigns/new", "/campaigns/1", "/campaigns/1/end"),
         *("/me/second-factor", "/device/ask?name=sim-0001&operation=write&path=/3/0/15", "/elsewhere"),
         f"/operations/{operation['id']}",
     ):

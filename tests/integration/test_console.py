@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,15 +22,20 @@ from flownexus.accounts.passwords import PasswordHashes
 from flownexus.accounts.role import Role
 from flownexus.accounts.throttle import OF_ACCOUNT
 from flownexus.accounts.tokens import digest
-from flownexus.errors import ConflictError, NotFoundError
+from flownexus.errors import ConflictError, NotFoundError, UnauthorizedError
+from flownexus.firmware.package import CHUNK_BYTES, NewPackage
+from flownexus.housekeeping.replay import replay_asked
 from flownexus.lwm2m.path import Path
 from flownexus.operations.filter import EVERYTHING, parse_filter
 from flownexus.store import audit, fleet
 from flownexus.store import session as sessions
 from flownexus.store import user as users
 from flownexus.store.activity import activity_of
+from flownexus.store.firmware import add_chunk, announce, complete, retire
 from flownexus.store.pool import Pool, open_pool
+from flownexus.store.token import holder_of
 from flownexus.store.transaction import Transaction, transaction
+from flownexus.store.update import start_update
 from flownexus.web.console.app import URL, ConsoleApp
 from flownexus.web.console.fleet import filter_of
 from tests.fixtures.handler import load_handler
@@ -75,6 +82,12 @@ class Browser:
         else:
             self.page = answer
         return answer
+
+    def send(self, path: str, content: bytes | Mapping[str, str] = b"") -> Any:
+        """Send bytes or fields as a script of the page at hand does, which stays; return the answer."""
+        [token, *_] = re.findall(r'name="form_token" value="([^"]+)"', self.text)
+        head = {"X-Form-Token": token, "HX-Request": "true"}
+        return self._client.post(path, data=content, headers=head, base_url=SITE)
 
     def sign_in(self, name: str, password: str = PASSWORD) -> TestResponse:
         self.get("/sign-in")
@@ -627,6 +640,124 @@ def test_an_operation_for_many_is_queued_for_later_and_undone(
     rows = world.execute("SELECT status, requested_by FROM endpoint_operation")
     assert rows == [{"status": "CANCELLED", "requested_by": "ann"}] * 2
     assert actions(pool)[-2:] == [("ann", "batch-queued"), ("ann", "batch-cancelled")]
+
+
+def test_a_package_is_uploaded_and_devices_are_updated_by_the_grants_of_the_console_alone(
+    admin: Browser, world: World
+) -> None:
+    for name in ("sim-0001", "sim-0002", "sim-0003"):
+        world.endpoint(name)
+    world.execute("UPDATE endpoint SET objects = '{/3/0,/5/0}'")
+    content = b"version=2\n\n" + bytes(CHUNK_BYTES)
+    admin.get("/firmware/new")
+    announced = {
+        "version": "2", "file_name": "app.bin", "size": str(len(content)),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }  # fmt: skip
+    begun = admin.send("/firmware", announced).json
+    assert begun["missing"] == [0, 1]
+    assert admin.send(begun["chunks"].removeprefix(URL) + "1", content[CHUNK_BYTES:]).status_code == 204
+    again = admin.send("/firmware", announced).json
+    assert again["missing"] == [0], "what was interrupted goes on where it was"
+    assert admin.send(begun["complete"].removeprefix(URL)).status_code == 409
+    admin.send(begun["chunks"].removeprefix(URL) + "0", content[:CHUNK_BYTES])
+    assert admin.send(begun["complete"].removeprefix(URL)).json == {"page": f"{URL}/firmware/1"}
+    admin.get("/updates/new")
+    admin.post("/updates", device="sim-0001", firmware="1")
+    assert "update 1 of sim-0001 is QUEUED" in admin.text
+    admin.post("/updates/1/cancel")
+    admin.get("/campaigns/new?firmware=1")
+    admin.post("/campaigns", name="spring", firmware="1", waves="1, rest")
+    assert "3 devices to 2, in 2 waves." in admin.text
+    for action in ("start", "pause", "resume", "next-wave", "cancel"):
+        assert admin.post("/campaigns/1/act", action=action, hard="true").status_code == 303, action
+    for path in (
+        *("/firmware", "/firmware/1", "/updates?which=open", "/live/updates/1", "/campaigns"),
+        *("/live/campaigns/1?state=LEFT_OUT", "/campaigns/1/end", "/live/campaigns", "/live/updates"),
+    ):
+        assert admin.get(path).status_code == 200, path
+    admin.get("/firmware/1")
+    admin.post("/firmware/1/retire")
+    assert "Retired" in admin.text
+
+
+def test_a_dead_letter_is_mended_in_the_console_and_delivered_by_housekeeping(
+    admin: Browser, world: World, database: Database
+) -> None:
+    world.endpoint()
+    item = {"ep": "sim-0001", "ts": 1767225600000, "path": "/3303/0/5700"}
+    wrong = {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": "warm"}
+    for _ in range(2):
+        world.execute(
+            "INSERT INTO dead_letter (kind, reason, item) VALUES ('single', 'no number', %s)",
+            json.dumps({**item, "node": wrong}),
+        )
+    admin.get("/dead-letters/1")
+    mended = json.dumps({**item, "node": {**wrong, "value": 24.5}})
+    assert admin.post("/dead-letters/1/mend", item=mended).status_code == 303
+    assert "ann asked to have it delivered again" in admin.text
+    assert admin.post("/dead-letters/1/discard").status_code == 303, (
+        "until it is delivered it can be taken back"
+    )
+    admin.get("/dead-letters/2")
+    assert admin.post("/dead-letters/2/mend", item=mended).status_code == 303
+    deliver = load_handler("housekeeping").deliver_by(database.ingest, timedelta(days=3650))
+    with open_pool(database.housekeeping, 1, "test") as housekeeping:
+        assert replay_asked(housekeeping, deliver) == 1
+        assert replay_asked(housekeeping, deliver) == 0
+    assert "stored" in admin.get("/live/dead-letters/2").text
+    assert world.execute("SELECT value FROM telemetry_latest") == [{"value": "24.5"}]
+    [row] = world.execute("SELECT settlement, settled_by, item FROM dead_letter WHERE id = 2")
+    assert (row["settlement"], row["settled_by"], "warm" in row["item"]) == ("replayed", "ann", True)
+
+
+def test_profiles_tokens_and_health_work_by_the_grants_of_the_console_alone(
+    admin: Browser, app: ConsoleApp, world: World
+) -> None:
+    world.endpoint()
+    admin.get("/profiles/new")
+    plan = '[{"operation": "read", "paths": ["/3"]}]'
+    assert admin.post("/profiles", name="trackers", filter="name==sim-*", plan=plan).status_code == 303
+    assert "trackers" in admin.text
+    assert admin.get("/profiles/trackers").status_code == 200
+    assert admin.post("/profiles/trackers/remove").status_code == 303
+    assert admin.get("/health").status_code == 200
+    bob = invited(admin, app, "bob", "operator")
+    bob.get("/me/tokens")
+    bob.post("/me/tokens", name="laptop", scope="operate", days="30", current=PASSWORD)
+    [token] = re.findall(r'id="token">(fnx_\w+)<', bob.text)
+    assert holder_of(world.api_pool, token).scopes == ["operate"]
+    admin.get("/users")
+    admin.post("/users/2/role", role="viewer")
+    with pytest.raises(UnauthorizedError, match="revoked"):
+        holder_of(world.api_pool, token)
+    bob.get("/me/tokens")
+    bob.post("/me/tokens", name="laptop", scope="read", days="30", current=PASSWORD)
+    [token] = re.findall(r'id="token">(fnx_\w+)<', bob.text)
+    assert bob.post("/me/tokens/2/revoke").status_code == 303
+    with pytest.raises(UnauthorizedError, match="revoked"):
+        holder_of(world.api_pool, token)
+
+
+def test_what_is_changed_by_rest_is_in_the_audit_log_under_the_role_of_the_api(
+    pool: Pool, world: World
+) -> None:
+    world.endpoint()
+    package, _ = announce(world.api_pool, NewPackage("2", "app.bin", 1, hashlib.sha256(b"x").digest()), "ann")
+    add_chunk(world.api_pool, package.id, 0, b"x")
+    complete(world.api_pool, package.id)
+    start_update(world.api_pool, "sim-0001", package.id, "ann")
+    retire(world.api_pool, package.id, "ann")
+    retire(world.api_pool, package.id, "bob")  # it is retired already: nothing was done
+    rows = world.execute(
+        "SELECT entry ->> 'role' AS role, entry ->> 'action' AS action, endpoint FROM audit_entry"
+    )
+    assert [(row["role"], row["action"], row["endpoint"]) for row in rows] == [
+        ("flownexus_api", "firmware-added", None),
+        ("flownexus_api", "update-started", "sim-0001"),
+        ("flownexus_api", "firmware-retired", None),
+    ]
+    assert audit.check(pool).broken_at is None
 
 
 def test_fifty_rows_of_ten_thousand_are_a_small_page_and_quick_to_find(

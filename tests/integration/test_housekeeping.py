@@ -29,6 +29,7 @@ from local.servers.ports import free_port
 from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import load_handler
 from tests.fixtures.hints import Hints
+from tests.fixtures.replay import deliver_nothing
 from tests.fixtures.world import World
 
 HEADERS = {"Authorization": "Bearer connector"}
@@ -44,7 +45,7 @@ def pool(world: World) -> Iterator[Pool]:
 def client(pool: Pool, hints: Hints) -> Any:
     return (
         load_handler("housekeeping")
-        .create_app(pool, hints, guard_of("connector"), HousekeepingSettings())
+        .create_app(pool, hints, guard_of("connector"), HousekeepingSettings(), deliver_nothing)
         .test_client()
     )
 
@@ -290,7 +291,7 @@ def test_a_mark_outlives_values_that_are_kept_for_a_day(pool: Pool, hints: Hints
     )
     make = load_handler("housekeeping").create_app
     client = make(
-        pool, hints, guard_of("connector"), HousekeepingSettings(retention=24 * 3600.0)
+        pool, hints, guard_of("connector"), HousekeepingSettings(retention=24 * 3600.0), deliver_nothing
     ).test_client()
     assert do_round(client)["marks_forgotten"] == 0
     assert world.execute("SELECT mark FROM delivery_mark") == [{"mark": 1}]
@@ -451,7 +452,7 @@ def test_two_rounds_at_once_do_each_thing_once(pool: Pool, world: World) -> None
 
     def round_() -> int:
         app = load_handler("housekeeping").create_app(
-            pool, Hints(), guard_of("connector"), HousekeepingSettings()
+            pool, Hints(), guard_of("connector"), HousekeepingSettings(), deliver_nothing
         )
         client = app.test_client()
         start.wait()
@@ -473,7 +474,7 @@ def test_what_was_queued_while_nats_was_away_gets_a_hint(
         assert publisher.wait_connected(5)
         client = (
             load_handler("housekeeping")
-            .create_app(pool, publisher, guard_of("connector"), HousekeepingSettings())
+            .create_app(pool, publisher, guard_of("connector"), HousekeepingSettings(), deliver_nothing)
             .test_client()
         )
         nats_server.kill()
@@ -492,7 +493,7 @@ def test_without_postgresql_the_caller_is_asked_to_come_again(hints: Hints) -> N
     with open_pool(f"postgresql://nobody@127.0.0.1:{free_port()}/x", 2, "test") as pool:
         client = (
             load_handler("housekeeping")
-            .create_app(pool, hints, guard_of("connector"), HousekeepingSettings())
+            .create_app(pool, hints, guard_of("connector"), HousekeepingSettings(), deliver_nothing)
             .test_client()
         )
         assert client.post("/", headers=HEADERS).status_code == 503

@@ -24,6 +24,7 @@ from flownexus.store.telemetry import Telemetry
 from flownexus.web.ingest import create_app
 from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import load_handler
+from tests.fixtures.replay import deliver_nothing
 from tests.fixtures.world import World
 
 TEMPERATURE = "/3303/0/5700"
@@ -41,7 +42,7 @@ class Fleet:
         self._registration = self._app(Kind.REGISTRATION, telemetry)
         self._single = self._app(Kind.SINGLE, telemetry)
         app = load_handler("housekeeping").create_app(
-            housekeeping, self, guard_of("connector"), HousekeepingSettings(refresh=REFRESH)
+            housekeeping, self, guard_of("connector"), HousekeepingSettings(refresh=REFRESH), deliver_nothing
         )
         self._housekeeping = app.test_client()
 
@@ -474,11 +475,11 @@ def test_the_profile_with_the_highest_priority_that_fits_applies(fleet: Fleet) -
         "berlin", "default",
     )  # fmt: skip
     assert sorted(fleet.queued()) == [("cancel-observe", TEMPERATURE)]
-    remove(fleet.world.api_pool, "berlin")
+    remove(fleet.world.api_pool, "berlin", "ann")
     fleet.confirm()
     assert fleet.round()["renewed"] == 1
     assert fleet.queued() == [("observe", TEMPERATURE)]
-    remove(fleet.world.api_pool, "default")
+    remove(fleet.world.api_pool, "default", "ann")
     fleet.confirm()
     fleet.round()
     assert sorted(fleet.queued()) == [("cancel-observe", TEMPERATURE), ("cancel-observe", "/3304/0/5700")]

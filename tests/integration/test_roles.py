@@ -128,6 +128,7 @@ GRANTS = {
     "flownexus_api": {
         "api_token": "SELECT, INSERT (name, owner, scopes, prefix, sha256, created_by, expires_at), "
         "UPDATE (last_used_at, revoked_at, revoked_by)",
+        "append_audit()": "EXECUTE",
         **CHOOSES,
         **ENROLS,
         "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
@@ -185,7 +186,8 @@ GRANTS = {
     "flownexus_housekeeping": {
         **CHOOSES,
         "batch": "SELECT (id, created_at), DELETE",
-        "dead_letter": "SELECT (id, received_at), DELETE",
+        "dead_letter": "SELECT (id, kind, item, received_at, settlement, replay_asked_by, "
+        "replay_asked_at, mended_item), UPDATE (settlement, settled_by, settled_at, replay_outcome), DELETE",
         "delivery_mark": "SELECT, DELETE",
         "device_credential": "SELECT",
         "drop_partitions()": "EXECUTE",
@@ -216,6 +218,15 @@ GRANTS = {
         "audit_entry": "SELECT",
         "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
         "request_fingerprint), UPDATE (endpoints, left_out, cancelled_at, cancelled_by)",
+        "api_token": "SELECT (id, name, owner, scopes, prefix, created_at, created_by, expires_at, "
+        "last_used_at, revoked_at, revoked_by, user_id), INSERT (name, owner, scopes, prefix, sha256, "
+        "created_by, expires_at, user_id), UPDATE (revoked_at, revoked_by)",
+        "campaign": "SELECT, INSERT (name, firmware_id, rules, seed, starts_at, ends_at, requested_by, "
+        "filter, tree, model, from_versions), "
+        "UPDATE (status, words, wave, wave_opened_at, wave_succeeded_at, counted_from)",
+        "campaign_step": "SELECT, INSERT (campaign_id, number, by, words)",
+        "campaign_target": "SELECT, INSERT (campaign_id, endpoint_id, wave, place, left_out, joined_at), "
+        "UPDATE (wave, update_id, left_out)",
         "console_attempt": "SELECT, INSERT, UPDATE, DELETE",
         "console_browser": "SELECT, INSERT, UPDATE (seen_at), DELETE",
         "console_link": "SELECT, INSERT, DELETE",
@@ -223,7 +234,10 @@ GRANTS = {
         "console_session": "SELECT, INSERT, UPDATE (active_at), DELETE",
         "console_user": "SELECT, INSERT (name, role), UPDATE (role, password_hash, totp_secret, totp_step, "
         "is_disabled, signed_in_at)",
-        "endpoint": "SELECT",
+        "dead_letter": "SELECT, UPDATE (settlement, settled_by, settled_at, replay_asked_by, "
+        "replay_asked_at, mended_item)",
+        "delivery_mark": "SELECT (gaps, moved_at)",
+        "endpoint": "SELECT, UPDATE (reconcile_at)",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
         "requested_by, expires_at, has_secret, batch_id), "
@@ -231,10 +245,18 @@ GRANTS = {
         "event": "SELECT (time, endpoint_id, event_type)",
         "last_contacts()": "EXECUTE",
         "log_entry": "SELECT",
+        "firmware": "SELECT, INSERT (version, file_name, download_url, size_bytes, sha256, label, model, "
+        "version_path, success, uploaded_by), UPDATE (mcuboot, completed_at, retired_at, retired_by)",
+        "firmware_chunk": "SELECT, INSERT",
+        "firmware_download": "SELECT",
+        "firmware_step": "SELECT",
+        "firmware_update": f"SELECT ({UPDATE}), INSERT (endpoint_id, firmware_id, token, requested_by), "
+        "UPDATE (cancelled_by)",
         "next_operation()": "EXECUTE",
         "object_model_resource": "SELECT",
         "offline_since()": "EXECUTE",
         "operation_secret": "INSERT",
+        "profile": "SELECT, INSERT, UPDATE, DELETE",
         "registration_refusal": "SELECT",
         "resource": "SELECT",
         "resource_hourly": "SELECT",
@@ -517,9 +539,15 @@ REFUSED = {
         "UPDATE resource_latest SET float_value = 0",
     ),
     "console": (
-        *TOKENS,
+        "SELECT sha256 FROM api_token",
+        "UPDATE api_token SET scopes = '{administer}'",
+        "UPDATE api_token SET user_id = 1",
         "SELECT * FROM operation_secret",
-        *FIRMWARE,
+        "SELECT token FROM firmware_update",
+        "UPDATE firmware_update SET state = 'CONFIRMED'",
+        "UPDATE firmware SET sha256 = ''",
+        "DELETE FROM firmware_chunk",
+        "UPDATE campaign SET requested_by = 'x'",
         *HOUSEKEEPING_S,
         *CLAIMS,
         *(
@@ -539,7 +567,8 @@ REFUSED = {
         "SELECT id FROM event",
         "SELECT * FROM telemetry",
         "SELECT * FROM delivery_mark",
-        "SELECT item FROM dead_letter",
+        "UPDATE dead_letter SET item = ''",
+        "UPDATE dead_letter SET replay_outcome = 'x'",
         "UPDATE endpoint_operation SET result = '{}'",
         "INSERT INTO endpoint_operation (registration_id) VALUES ('x')",
     ),

@@ -248,7 +248,7 @@ def test_a_role_s_password_is_set_in_the_database_first_and_never_as_it_is(clust
     assert after["flownexus"][name] == after["openfaas-fn"][name] != before["flownexus"][name]
     assert [line.split()[2] for line in cluster.calls("rollout restart")] == [
         *("deployment/ingest-single", "deployment/ingest-composite", "deployment/registration"),
-        "deployment/api",
+        *("deployment/api", "deployment/housekeeping"),
     ]
 
 

@@ -12,10 +12,10 @@ WHERE id = (SELECT id FROM api_token
             WHERE id = :id AND coalesce(last_used_at <= clock_timestamp() - interval '1 minute', true)
             FOR NO KEY UPDATE SKIP LOCKED);
 
--- name: add_token(name, owner, scopes, prefix, sha256, created_by, expires_at, expires_in)^
+-- name: add_token(name, owner, scopes, prefix, sha256, created_by, expires_at, expires_in, user_id)^
 -- None where the name or the prefix is taken.
-INSERT INTO api_token (name, owner, scopes, prefix, sha256, created_by, expires_at)
-VALUES (:name, :owner, :scopes::text[], :prefix, :sha256::bytea, :created_by,
+INSERT INTO api_token (name, owner, scopes, prefix, sha256, created_by, user_id, expires_at)
+VALUES (:name, :owner, :scopes::text[], :prefix, :sha256::bytea, :created_by, :user_id::integer,
         coalesce(:expires_at::timestamptz, clock_timestamp() + make_interval(secs => :expires_in::double precision)))
 ON CONFLICT DO NOTHING
 RETURNING id, name, owner, scopes, prefix, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by;
@@ -38,3 +38,19 @@ LIMIT :limit;
 
 -- name: revoke_token(id, revoked_by)!
 UPDATE api_token SET revoked_at = clock_timestamp(), revoked_by = :revoked_by WHERE id = :id AND revoked_at IS NULL;
+
+-- name: tokens_of_user(user_id)
+-- Those that are not revoked, the newest first.
+SELECT id, name, owner, scopes, prefix, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by
+FROM api_token
+WHERE user_id = :user_id AND revoked_at IS NULL
+ORDER BY id DESC;
+
+-- name: revoke_own_token(id, user_id, revoked_by)!
+UPDATE api_token SET revoked_at = clock_timestamp(), revoked_by = :revoked_by
+WHERE id = :id AND user_id = :user_id AND revoked_at IS NULL;
+
+-- name: revoke_tokens_beyond(user_id, scopes, revoked_by)!
+-- Those of a user that may more than these scopes.
+UPDATE api_token SET revoked_at = clock_timestamp(), revoked_by = :revoked_by
+WHERE user_id = :user_id AND revoked_at IS NULL AND NOT scopes <@ :scopes::text[];

@@ -284,7 +284,9 @@ def _check_form() -> None:
         raise ForgedFormError
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise ForgedFormError
-    if g.token is None or not is_form_token(request.form.get("form_token", ""), g.token):
+    # A header where the body is no form: no other site can set one.
+    token = request.headers.get("X-Form-Token") or request.form.get("form_token", "")
+    if g.token is None or not is_form_token(token, g.token):
         raise ForgedFormError
 
 

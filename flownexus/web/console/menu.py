@@ -16,8 +16,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "system": ("dead_letters", "health", "list_users", "audit_log"),
 }
 """The view functions of pages, by group. Words are menu.<group> and menu.<page> of the words' file."""
-PLACES: Final = {"device": "", "refused": "", "batch": "", "batches": "operations"}
-"""First segments of paths whose pages belong to another one's; "" is the fleet's."""
+PLACES: Final = {"device": "", "refused": "", "batch": "", "batches": "operations", "updates": "firmware"}
+"""First segments of paths whose pages belong to another page of the menu; "" is the fleet's."""
 
 
 class Item(NamedTuple):

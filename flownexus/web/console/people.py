@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import segno
@@ -184,13 +184,20 @@ def _add_profile(app: ConsoleApp) -> None:
 def _confirmed(app: ConsoleApp, password: str) -> tuple[User, Response | None]:
     """Return who is signed in, and the refusal where this is not their password."""
     user = users.user_of_id(app.pool, me().user_id)
+    return user, refusal_of(app, user, password, "me.html", _shown(app, user))
+
+
+def refusal_of(
+    app: ConsoleApp, user: User, password: str, template: str, shown: Mapping[str, object]
+) -> Response | None:
+    """Return this page with the refusal where this is not the password of who is signed in; else None."""
     account = of_account(app, user.name)
     if wait := wait_for(app, account):
-        return user, too_soon(app, "me.html", wait, **_shown(app, user))
+        return too_soon(app, template, wait, **shown)
     if not app.hashes.fits(password, user.password_hash):
-        return user, _profile(app, 422, problem=app.words["me"]["wrong_password"])
+        return page(template, 422, **{**shown, "problem": app.words["me"]["wrong_password"]})
     sessions.forgive(app.pool, account, of_address())
-    return user, None
+    return None
 
 
 def _profile(app: ConsoleApp, status: int = 200, **values: str) -> Response:

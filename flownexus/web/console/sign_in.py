@@ -78,7 +78,9 @@ def static(app: ConsoleApp, name: str) -> Response:
         raise NotFoundError(f"there is no file {name!r}")
     mimetype = _MIMETYPES.get(there[name].suffix, "text/plain")
     response = Response(there[name].read_bytes(), mimetype=mimetype)
-    response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    # What a script imports has no version in its URL.
+    lasts = "max-age=31536000, immutable" if "v" in request.args else "max-age=300"
+    response.headers["Cache-Control"] = f"public, {lasts}"
     return response
 
 

@@ -38,6 +38,8 @@ from flownexus.web.console.devices import tree_of
 from flownexus.web.console.fleet import filter_of, short, strip_of, tag_filter
 from flownexus.web.console.kept import Kept
 from flownexus.web.console.timeline import once
+from tests.fixtures.administration import ADMINISTRATION, administration_pages
+from tests.fixtures.firmware_rows import FIRMWARE_PAGES, FIRMWARE_ROWS
 from tests.fixtures.function import Start
 from tests.fixtures.hints import Hints
 from tests.fixtures.pages import COOKIE, TOKENS, PageTests, RightPage, ask, new_cookies, sessions
@@ -113,6 +115,8 @@ BATCH = Batch(
 )
 REFUSED = StoredRefusal(1, "new-0001", "192.0.2.9:5000", "wrong-key", None, 3, NOW, NOW)
 ROWS: Mapping[str, Rows] = {
+    **FIRMWARE_ROWS,
+    **ADMINISTRATION,
     "only_read": [()],
     "only_read_by_filter": [()],
     "session": sessions,
@@ -247,6 +251,8 @@ class TestPages(PageTests):
         RightPage("GET", "/batches/5", Access.VIEWER),
         RightPage("GET", "/live/batches/5", Access.VIEWER),
         RightPage("POST", "/batches/5/cancel", Access.OPERATOR, status=303),
+        *FIRMWARE_PAGES,
+        *administration_pages(PASSWORD),
         RightPage("GET", "/users", Access.ADMIN),
         RightPage("POST", "/users", Access.ADMIN, {"name": "bob", "role": "viewer"}),
         RightPage("POST", "/users/7/reset", Access.ADMIN),

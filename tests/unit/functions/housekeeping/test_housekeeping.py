@@ -33,6 +33,7 @@ ROWS: Mapping[str, Rows] = {
     "drop_partitions_of": [(2,)],
     "roll_up": [(False,)],
     "forget_batches": [(), ()],
+    "asked_replays": [],
 }
 
 
@@ -62,6 +63,7 @@ def test_the_clock_s_call_has_a_round_done_and_told(
         "logs_dropped": 2,
         "rolled_up": 1,
         "batches_forgotten": 2,
+        "replayed": 0,
     }
     assert hints.published == [Hint(HintKind.QUEUED, "sim-0001"), Hint(HintKind.QUEUED, "sim-0002")]
 
@@ -108,10 +110,10 @@ def test_each_step_is_done_by_who_has_its_lock(start: Start, statements: Stateme
     statements.sent.clear()
     answer = start(statements).send("POST", "/").json()
     assert {name for name, done in answer.items() if done is not None} == {
-        *("credentials_carried", "hinted", "hints_failed")  # they need no lock
+        *("credentials_carried", "hinted", "hints_failed", "replayed")  # they need no lock
     }
     assert {name for name, _ in statements.sent} == {
-        *("try_housekeeping_lock", "endpoints_to_hint", "enrolment")
+        *("try_housekeeping_lock", "endpoints_to_hint", "enrolment", "asked_replays")
     }
 
 

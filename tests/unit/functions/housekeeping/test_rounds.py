@@ -14,6 +14,7 @@ from flownexus.housekeeping.rounds import Housekeeper
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.messaging.subjects import Hint, HintKind
 from tests.fixtures.hints import Hints
+from tests.fixtures.replay import deliver_nothing
 
 SETTINGS = HousekeepingSettings()
 
@@ -40,6 +41,7 @@ class Store:
             "roll_up": False,
             "drop_logs": 9,
             "forget_batches": 8,
+            "replay_asked": 1,
         }
 
     def function(self, name: str) -> Callable[..., Any]:
@@ -68,7 +70,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def housekeeper_with(publisher: Any, carry: Callable[[], int] | None = None) -> Housekeeper:
     pool: Any = None
-    return Housekeeper(pool, publisher, SETTINGS, carry)
+    return Housekeeper(pool, publisher, SETTINGS, deliver_nothing, carry)
 
 
 def test_what_keeps_credentials_from_leshan_is_logged_once_and_holds_nothing_up(
@@ -111,6 +113,7 @@ def test_a_round_says_what_it_did(store: Store) -> None:
         "logs_dropped": 9,
         "rolled_up": 1,
         "batches_forgotten": 8,
+        "replayed": 1,
     }
     assert publisher.published == [Hint(HintKind.QUEUED, each) for each in "dac"]
 
@@ -139,8 +142,8 @@ def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(store: S
         "drop_logs",
         "forget_batches",
     ]
-    assert store.asked[:first] == [*often, *seldom]
-    assert store.asked[first:] == often
+    assert store.asked[:first] == [*often, *seldom, "replay_asked"]
+    assert store.asked[first:] == [*often, "replay_asked"]
 
 
 def test_maintenance_that_was_left_is_tried_again(store: Store) -> None:
@@ -177,7 +180,7 @@ def test_what_another_round_is_at_is_left_to_it(store: Store) -> None:
     store.locked = True
     summary = housekeeper_with(Hints()).do_round()
     assert (summary["revived"], summary["forgotten"], summary["marks_forgotten"]) == (None, None, None)
-    assert store.asked == ["endpoints_to_hint"]
+    assert store.asked == ["endpoints_to_hint", "replay_asked"]
 
 
 def test_a_retention_below_a_day_is_a_refusal_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
