@@ -31,6 +31,7 @@ GROUPS = (
 )
 NEXUS = {
     "stack_environment": {"FIRMWARE_ASK_AFTER": "20s"},
+    "long_poll_timeout": 30.0 if IS_FULL else 3.0,  # so many devices are busy for longer
     "simulator_arguments": ("--max-package-bytes", str(2 * MEGABYTE)),
 }
 

@@ -9,6 +9,7 @@ import io.flownexus.leshan.server.coap.Transport;
 import io.flownexus.leshan.server.codec.Codecs;
 import io.flownexus.leshan.server.codec.Links;
 import io.flownexus.leshan.server.firmware.PackageSource;
+import io.flownexus.leshan.server.firmware.Pushes;
 import io.flownexus.leshan.server.presence.AwakeTimes;
 import io.flownexus.leshan.server.presence.Contacts;
 import io.flownexus.leshan.server.rest.HttpApi;
@@ -73,6 +74,8 @@ public final class Application {
     policy.tell(refusals);
     awakeTimes = new AwakeTimes(settings.clientAwakeTime());
     Contacts contacts = new Contacts(awakeTimes, settings.followAddress());
+    PackageSource packages =
+        settings.firmware() == null ? null : new PackageSource(settings.firmware());
     transport =
         Transport.create(
             coap,
@@ -83,7 +86,7 @@ public final class Application {
             contacts,
             settings.dtlsSessions(),
             refusals,
-            settings.firmware() == null ? null : new PackageSource(settings.firmware()),
+            packages,
             metrics);
     lwm2m = build(models, security, policy);
     // First of the listeners: the data of devices before all else.
@@ -104,6 +107,7 @@ public final class Application {
             lwm2m,
             awakeTimes,
             contacts::unanswered,
+            packages == null ? null : new Pushes(lwm2m, packages),
             security,
             watch,
             metrics,

@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
@@ -49,6 +50,12 @@ final class RawDevice implements AutoCloseable {
   private volatile byte[] answerPayload = {'1', '.', '5'};
   private volatile boolean ignoring;
   private volatile boolean answeringTwice;
+
+  /** What came of writes in blocks: that of the last one. */
+  final ByteArrayOutputStream written = new ByteArrayOutputStream();
+
+  private volatile int blockExponent = 6;
+  private volatile ResponseCode refusal;
 
   RawDevice(String endpoint, int port) throws IOException {
     this.endpoint = endpoint;
@@ -164,6 +171,12 @@ final class RawDevice implements AutoCloseable {
     ignoring = all;
   }
 
+  /** Take blocks of at most this size (RFC 7959, 2.2), or refuse each with this code. */
+  void takeBlocks(int exponent, ResponseCode refusing) {
+    blockExponent = exponent;
+    refusal = refusing;
+  }
+
   /** Answer requests with this from now on; a number below 0 is no Observe option. */
   void answerWith(int number, int format, byte[] payload) {
     answerNumber = number;
@@ -232,6 +245,12 @@ final class RawDevice implements AutoCloseable {
     if (ignoring) {
       return;
     }
+    if (request.getOptions().hasBlock1()) {
+      Response taken = take(request, request.getOptions().getBlock1());
+      taken.setType(Type.ACK);
+      send(taken, request.getMID(), request.getToken());
+      return;
+    }
     if (request.getCode() != Code.GET) {
       Response changed = new Response(ResponseCode.CHANGED);
       changed.setType(Type.ACK);
@@ -254,6 +273,28 @@ final class RawDevice implements AutoCloseable {
       Thread.sleep(100);
       send(response, request.getMID(), request.getToken());
     }
+  }
+
+  private Response take(Request request, BlockOption block) {
+    if (refusal != null) {
+      return new Response(refusal);
+    }
+    int exponent = Math.min(block.getSzx(), blockExponent);
+    if (block.getNum() == 0) {
+      written.reset();
+      if (exponent < block.getSzx()) {
+        Response tooLarge = new Response(ResponseCode.REQUEST_ENTITY_TOO_LARGE);
+        tooLarge.getOptions().setBlock1(exponent, false, 0);
+        return tooLarge;
+      }
+    }
+    if (block.getOffset() != written.size()) {
+      return new Response(ResponseCode.REQUEST_ENTITY_INCOMPLETE);
+    }
+    written.writeBytes(request.getPayload());
+    Response taken = new Response(block.isM() ? ResponseCode.CONTINUE : ResponseCode.CHANGED);
+    taken.getOptions().setBlock1(exponent, block.isM(), block.getNum());
+    return taken;
   }
 
   private void send(Message message, int mid, Token token) throws IOException {

@@ -37,6 +37,7 @@ final class CommitStack extends BaseCoapStack {
           new ExchangeCleanupLayer(config),
           new ObserveLayer(config),
           new BlockwiseLayer(tag, false, forResponses(config), matcher),
+          new PushLayer(),
           new UploadLayer(registered),
           new DownloadLayer(packages, registered),
           new RefusalLayer(refusals),

@@ -4,6 +4,8 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import io.flownexus.leshan.server.base.CorrelationId;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Metrics.Gauge;
+import io.flownexus.leshan.server.firmware.Pushes;
+import io.flownexus.leshan.server.firmware.Pushes.Standing;
 import io.flownexus.leshan.server.json.RegistrationWriter;
 import io.flownexus.leshan.server.presence.AwakeTimes;
 import jakarta.servlet.http.HttpServlet;
@@ -14,7 +16,9 @@ import java.time.Duration;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
@@ -47,6 +51,7 @@ final class ClientsServlet extends HttpServlet {
   private final transient LeshanServer server;
   private final transient AwakeTimes awakeTimes;
   private final transient Consumer<Registration> unanswered;
+  private final transient Pushes pushes;
   private final transient Supplier<CompletionStage<Void>> saved;
   private final transient Metrics metrics;
   private final transient AtomicLong open = new AtomicLong();
@@ -55,11 +60,13 @@ final class ClientsServlet extends HttpServlet {
       LeshanServer server,
       AwakeTimes awakeTimes,
       Consumer<Registration> unanswered,
+      Pushes pushes,
       Supplier<CompletionStage<Void>> saved,
       Metrics metrics) {
     this.server = server;
     this.awakeTimes = awakeTimes;
     this.unanswered = unanswered;
+    this.pushes = pushes;
     this.saved = saved;
     this.metrics = metrics;
     metrics.show(Gauge.OPEN_REQUESTS, open::get);
@@ -90,6 +97,9 @@ final class ClientsServlet extends HttpServlet {
         answer(httpResponse, log, observations(registration));
       } else if (request.method().equals("DELETE") && DeviceRequests.isObservation(request)) {
         cancel(registration, request, httpRequest, log);
+      } else if (DeviceRequests.isPush(request)) {
+        tellAwakeTime(registration, request);
+        push(registration, request, httpRequest, log);
       } else {
         tellAwakeTime(registration, request);
         DownlinkDeviceManagementRequest<?> lwm2m = DeviceRequests.of(request);
@@ -143,6 +153,42 @@ final class ClientsServlet extends HttpServlet {
     } catch (RuntimeException e) {
       waiting.fail(e);
     }
+  }
+
+  private void push(
+      Registration registration,
+      ApiRequest request,
+      HttpServletRequest httpRequest,
+      RequestLog log) {
+    if (pushes == null) {
+      throw new HttpError(ErrorCode.BAD_REQUEST, "No packages are served: see --firmware-url");
+    }
+    LwM2mPath path = new LwM2mPath(request.path(1, 4));
+    String token = request.query().get("token");
+    if (token == null) {
+      throw new HttpError(ErrorCode.BAD_REQUEST, "parameter token is missing");
+    }
+    long timeout = timeout(request);
+    OpenRequest waiting = open(httpRequest, log, timeout + GRACE_MILLIS);
+    Standing begun = pushes.ask(registration, path, token);
+    begun
+        .end()
+        .copy()
+        .completeOnTimeout(null, timeout, TimeUnit.MILLISECONDS)
+        .whenComplete(
+            (response, error) -> {
+              if (error == null && response == null) {
+                Standing now = pushes.look(registration, path, token);
+                waiting.end(HttpAnswer.underWay(now.sent(), now.size()));
+                return;
+              }
+              pushes.told(registration, begun);
+              if (error == null) {
+                waiting.end(HttpAnswer.answered(response));
+              } else {
+                waiting.fail(error instanceof CompletionException ? error.getCause() : error);
+              }
+            });
   }
 
   // What was answered must not be forgotten by a restart.

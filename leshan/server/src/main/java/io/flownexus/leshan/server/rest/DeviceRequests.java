@@ -54,6 +54,13 @@ final class DeviceRequests {
     };
   }
 
+  /** Return whether the request is for a package to be pushed to a resource. */
+  static boolean isPush(ApiRequest request) {
+    return request.method().equals("PUT")
+        && request.segments().size() == 5
+        && last(request).equals("push");
+  }
+
   /** Return whether the request is about a composite observation. */
   static boolean isCompositeObservation(ApiRequest request) {
     List<String> segments = request.segments();

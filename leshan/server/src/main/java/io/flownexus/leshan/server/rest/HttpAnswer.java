@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.rest;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import io.flownexus.leshan.server.firmware.PackageSource;
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.json.ResponseWriter;
 import io.flownexus.leshan.server.webhook.Receipt;
@@ -53,6 +54,21 @@ record HttpAnswer(int status, String contentType, byte[] body, boolean unsent, S
     return new HttpAnswer(ErrorCode.ASLEEP.status(), JSON, body, true, ErrorCode.ASLEEP.label());
   }
 
+  /** A push is under way: the device has taken so many bytes of so many. */
+  static HttpAnswer underWay(long sent, long size) {
+    byte[] body =
+        Json.bytes(
+            out -> {
+              out.writeStartObject();
+              out.writeStringField("status", "CONTINUE(231)");
+              out.writeBooleanField("success", true);
+              out.writeNumberField("sent", sent);
+              out.writeNumberField("size", size);
+              out.writeEndObject();
+            });
+    return new HttpAnswer(200, JSON, body, false);
+  }
+
   static HttpAnswer json(Json.Content content) {
     return new HttpAnswer(200, JSON, Json.bytes(content), true);
   }
@@ -90,6 +106,9 @@ record HttpAnswer(int status, String contentType, byte[] body, boolean unsent, S
     }
     if (error instanceof ClientSleepingException) {
       return asleep(endpoint);
+    }
+    if (error instanceof PackageSource.NoPackage) {
+      return error(ErrorCode.NOT_FOUND, "There is no package, or not any more", false);
     }
     if (error instanceof TimeoutException) {
       return timeout();

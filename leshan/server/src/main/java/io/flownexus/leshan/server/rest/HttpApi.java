@@ -2,6 +2,7 @@ package io.flownexus.leshan.server.rest;
 
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.firmware.Pushes;
 import io.flownexus.leshan.server.presence.AwakeTimes;
 import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.security.RegistrationWatch;
@@ -48,7 +49,8 @@ public final class HttpApi {
    * Set up, without opening the port.
    *
    * <p>secretsTokens is null where nobody may read keys; saved tells when observations made so far
-   * are safe; unanswered is told of devices that did not answer.
+   * are safe; unanswered is told of devices that did not answer; pushes is null where no packages
+   * are served.
    */
   public HttpApi(
       String host,
@@ -58,6 +60,7 @@ public final class HttpApi {
       LeshanServer lwm2m,
       AwakeTimes awakeTimes,
       Consumer<Registration> unanswered,
+      Pushes pushes,
       FileSecurityStore security,
       RegistrationWatch watch,
       Metrics metrics,
@@ -92,7 +95,7 @@ public final class HttpApi {
     add(
         context,
         "/api/clients/*",
-        new ClientsServlet(lwm2m, awakeTimes, unanswered, saved, metrics));
+        new ClientsServlet(lwm2m, awakeTimes, unanswered, pushes, saved, metrics));
     add(context, "/api/security/*", new SecurityServlet(security, secretsTokens, watch));
     add(context, "/api/objectspecs/*", new ObjectSpecsServlet(lwm2m));
     add(context, "/api/event", new EventServlet(lwm2m));
