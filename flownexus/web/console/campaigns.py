@@ -66,7 +66,7 @@ def add_campaigns(app: ConsoleApp) -> None:
 
     @app.get("/campaigns/new", access=Access.OPERATOR)
     def new_campaign() -> Response:
-        given = {**DEFAULTS, "firmware": request.args.get("firmware", "")}
+        given = {**DEFAULTS, **{name: request.args.get(name, "") for name in ("firmware", "filter")}}
         return page("new_campaign.html", given=given, packages=usable(app), problem="")
 
     @app.post("/campaigns", access=Access.OPERATOR)

@@ -1096,6 +1096,20 @@ def test_before_many_are_asked_their_number_and_three_of_them_are_shown(
     assert "Queue it" not in none
 
 
+def test_those_that_fit_are_updated_by_a_campaign_of_the_same_filter(
+    start: Start, statements: Statements
+) -> None:
+    function = start(statements)
+    shown = ask(function, "GET", "/?filter=sim", of=Access.OPERATOR).text
+    [path] = re.findall(r'id="update-all" href="[^"]*/console([^"]*)"', shown)
+    form = unescape(ask(function, "GET", unescape(path), of=Access.OPERATOR).text)
+    assert 'name="filter" type="text" value="name==*sim*"' in form
+    assert 'id="update-all"' not in ask(function, "GET", "/", of=Access.VIEWER).text
+    device = ask(function, "GET", "/device?name=sim-0001", of=Access.VIEWER).text
+    assert "/updates?device=sim-0001" in device
+    assert "/updates/new" not in device
+
+
 def test_what_is_asked_of_many_begins_in_five_seconds_is_noted_and_hinted(
     start: Start, statements: Statements, hints: Hints
 ) -> None:
