@@ -250,8 +250,8 @@ GRANTS = {
         "firmware_chunk": "SELECT, INSERT",
         "firmware_download": "SELECT",
         "firmware_step": "SELECT",
-        "firmware_update": f"SELECT ({UPDATE}), INSERT (endpoint_id, firmware_id, token, requested_by), "
-        "UPDATE (cancelled_by)",
+        "firmware_update": f"SELECT ({UPDATE.removesuffix(', install_in')}), "
+        "INSERT (endpoint_id, firmware_id, token, requested_by), UPDATE (cancelled_by)",
         "next_operation()": "EXECUTE",
         "object_model_resource": "SELECT",
         "offline_since()": "EXECUTE",
@@ -528,7 +528,9 @@ REFUSED = {
         "SELECT * FROM operation_secret",
         *FIRMWARE,
         *CLAIMS,
-        *READ_BACK,
+        *(statement for statement in READ_BACK if "dead_letter" not in statement),
+        "SELECT reason FROM dead_letter",
+        "UPDATE dead_letter SET mended_item = 'x'",
         "SELECT * FROM telemetry_latest",
         "SELECT float_value FROM resource_latest",
         "INSERT INTO endpoint (name) VALUES ('x')",
@@ -553,7 +555,9 @@ REFUSED = {
         *(
             statement
             for statement in WRITES
-            if "endpoint_operation" not in statement and statement != "UPDATE batch SET endpoints = 0"
+            if "endpoint_operation" not in statement
+            and " profile" not in statement
+            and statement != "UPDATE batch SET endpoints = 0"
         ),
         "INSERT INTO audit_entry (id) VALUES (1)",
         "UPDATE audit_entry SET entry = '{}'",
