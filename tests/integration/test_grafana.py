@@ -318,7 +318,8 @@ def test_downloads_of_devices_that_can_be_reached_fire_when_they_stall_and_clear
     owner: psycopg.Connection[dict[str, Any]], grafana: psycopg.Connection
 ) -> None:
     owner.execute(
-        "UPDATE endpoint SET registered = true, expires_at = now() + interval '1 h' WHERE name = 'sim-0003'"
+        "UPDATE endpoint SET registered = true, binding = 'U', expires_at = now() + interval '1 h'"
+        " WHERE name = 'sim-0003'"
     )
     assert fires(grafana, "flownexus-downloads-stall") == [("2.0.1", 1)]
     owner.execute(
