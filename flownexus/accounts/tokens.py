@@ -44,7 +44,8 @@ def is_form_token(presented: str, session: str) -> bool:
 
 
 def _of_session(session: str) -> bytes:
-    return hmac.digest(session.encode("utf-8", "surrogateescape"), b"form", "sha256")
+    # By its hash: HMAC pads a short key, so that "" and "\0" would be one session (RFC 2104, section 2).
+    return hmac.digest(digest(session), b"form", "sha256")
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
