@@ -12,7 +12,7 @@ SELECT statement_timestamp() AS now,
         WHERE o.status = 'QUEUED' AND e.registered) AS oldest_waiting_at,
        (SELECT count(*) FROM endpoint_operation
         WHERE finished_at > statement_timestamp() - interval '1 hour' AND status = 'FAILED') AS failed,
-       (SELECT count(*) FROM (SELECT FROM dead_letter WHERE settlement IS NULL LIMIT 1000) AS some) AS dead_letters,
+       (SELECT count(*) FROM (SELECT FROM dead_letter WHERE settlement IS NULL LIMIT 1000) AS newest) AS dead_letters,
        (SELECT count(*) FROM firmware_update WHERE finished_at IS NULL) AS updates
 FROM (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS median,
              percentile_cont(0.99) WITHIN GROUP (ORDER BY seconds) AS high, count(*) AS count
