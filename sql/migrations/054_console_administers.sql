@@ -25,6 +25,7 @@ COMMENT ON COLUMN api_token.user_id IS 'The user who made it in the console; rev
 GRANT SELECT (id, name, owner, scopes, prefix, created_at, created_by, expires_at, last_used_at, revoked_at, revoked_by, user_id),
     INSERT (name, owner, scopes, prefix, sha256, created_by, expires_at, user_id),
     UPDATE (revoked_at, revoked_by) ON api_token TO flownexus_console;
+GRANT INSERT (user_id) ON api_token TO flownexus_api; -- always null there
 
 -- Its page of the system's health: when a batch came last, and what was missing.
 GRANT SELECT (gaps, moved_at) ON delivery_mark TO flownexus_console;

@@ -126,7 +126,7 @@ GRANTS = {
         "profile": "SELECT",
     },
     "flownexus_api": {
-        "api_token": "SELECT, INSERT (name, owner, scopes, prefix, sha256, created_by, expires_at), "
+        "api_token": "SELECT, INSERT (name, owner, scopes, prefix, sha256, created_by, expires_at, user_id), "
         "UPDATE (last_used_at, revoked_at, revoked_by)",
         "append_audit()": "EXECUTE",
         **CHOOSES,
@@ -365,9 +365,7 @@ EVERYBODY_ELSES = (
     "DELETE FROM object_model_resource",
     "UPDATE catalog_generation SET generation = 0",
     "UPDATE roll_up_state SET rolled_until = now()",
-    "INSERT INTO log_resource (object_id, resource_id) VALUES (3, 0)",
     "DELETE FROM device_log",
-    "INSERT INTO event_type (name, paths) VALUES ('x', '{/3}')",
     "UPDATE device_log SET message = 'x'",
     "INSERT INTO resource_hourly (time) VALUES (now())",
     "DELETE FROM resource_hourly",
@@ -420,6 +418,11 @@ TOKENS = (
     "UPDATE api_token SET revoked_at = NULL",
 )
 """What only the REST API may do."""
+DECLARED = (
+    "INSERT INTO log_resource (object_id, resource_id) VALUES (3, 0)",
+    "INSERT INTO event_type (name, paths) VALUES ('x', '{/3}')",
+)
+"""What is declared by REST alone."""
 HOUSEKEEPING_S = (
     "DELETE FROM dead_letter",
     "DELETE FROM delivery_mark",
@@ -461,6 +464,7 @@ SECRET = (
 """What opens a package, and packages."""
 REFUSED = {
     "ingest": (
+        *DECLARED,
         *TOKENS,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
@@ -485,6 +489,7 @@ REFUSED = {
         "UPDATE resource_type SET name = 'x'",
     ),
     "dispatch": (
+        *DECLARED,
         *TOKENS,
         *HOUSEKEEPING_S,
         *FIRMWARE,
@@ -508,7 +513,8 @@ REFUSED = {
         *(
             statement
             for statement in WRITES
-            if "endpoint_operation" not in statement
+            if not statement.startswith("INSERT INTO endpoint ")
+            and "endpoint_operation" not in statement
             and "endpoint_tag" not in statement
             and " profile" not in statement
             and statement != "UPDATE batch SET endpoints = 0"
@@ -524,6 +530,7 @@ REFUSED = {
         "UPDATE endpoint SET registered = true",
     ),
     "housekeeping": (
+        *DECLARED,
         *TOKENS,
         "SELECT * FROM operation_secret",
         *FIRMWARE,
@@ -541,6 +548,7 @@ REFUSED = {
         "UPDATE resource_latest SET float_value = 0",
     ),
     "console": (
+        *DECLARED,
         "SELECT sha256 FROM api_token",
         "UPDATE api_token SET scopes = '{administer}'",
         "UPDATE api_token SET user_id = 1",
@@ -577,6 +585,7 @@ REFUSED = {
         "INSERT INTO endpoint_operation (registration_id) VALUES ('x')",
     ),
     "grafana": (
+        *DECLARED,
         *TOKENS,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
@@ -586,6 +595,7 @@ REFUSED = {
         "SELECT * FROM next_operation(1)",
     ),
     "reader": (
+        *DECLARED,
         *TOKENS,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
@@ -595,6 +605,7 @@ REFUSED = {
         "SELECT * FROM next_operation(1)",
     ),
     "firmware": (
+        *DECLARED,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
@@ -609,6 +620,7 @@ REFUSED = {
         "DELETE FROM firmware_step",
     ),
     "download": (
+        *DECLARED,
         "SELECT * FROM operation_secret",
         *HOUSEKEEPING_S,
         *CLAIMS,
