@@ -89,7 +89,7 @@ integration: $(STAMP) ## run the tests with real PostgreSQL, NATS and functions
 	$(RUN) -m pytest -n 2 --dist loadfile tests/integration
 
 acceptance: $(STAMP) assets ## run the tests of the whole world
-	$(RUN) -m pytest tests/acceptance
+	$(RUN) -m pytest -n 2 --dist loadfile tests/acceptance
 
 browser: $(UV) assets ## try the console in a browser: Debian's chromium
 	TMPDIR="$(CURDIR)/$(TOOLS)" UV_PROJECT_ENVIRONMENT=$(TOOLS)/browser UV_PYTHON_DOWNLOADS=never \
