@@ -17,6 +17,7 @@ from urllib.parse import quote
 import psycopg
 
 from benchmarks.results import Result
+from flownexus.operations.why import MAX_CONTACTS
 from flownexus.store import queries
 from local import web
 from local.world import World
@@ -90,7 +91,10 @@ def assert_by_index(dsn: str) -> None:
     resource = {"object_id": 3303, "object_instance_id": 0, "resource_id": 5700, "resource_instance_id": None}
     span = {"start": now - timedelta(days=365), "end": now}
     asked: Sequence[tuple[Any, dict[str, Any]]] = (
-        (queries.endpoints, {"part": None, "cursor": None, "limit": 51}),
+        (
+            queries.endpoints,
+            {"part": None, "filter": None, "cursor": None, "max_contacts": MAX_CONTACTS, "limit": 51},
+        ),
         (
             queries.newest_values,
             {"endpoint": "sim-0100", "limit": 51, **dict.fromkeys(resource)}
