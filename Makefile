@@ -91,9 +91,14 @@ integration: $(STAMP) ## run the tests with real PostgreSQL, NATS and functions
 acceptance: $(STAMP) assets ## run the tests of the whole world
 	$(RUN) -m pytest -n 2 --dist loadfile tests/acceptance
 
+IN_BROWSER := TMPDIR="$(CURDIR)/$(TOOLS)" UV_PROJECT_ENVIRONMENT=$(TOOLS)/browser UV_PYTHON_DOWNLOADS=never \
+	$(UV) run -q --locked --group browser --python $(TOOLS)/uv/bin/python python
 browser: $(UV) assets ## try the console in a browser: Debian's chromium
-	TMPDIR="$(CURDIR)/$(TOOLS)" UV_PROJECT_ENVIRONMENT=$(TOOLS)/browser UV_PYTHON_DOWNLOADS=never \
-		$(UV) run -q --locked --group browser --python $(TOOLS)/uv/bin/python python -m pytest tests/browser
+	$(IN_BROWSER) -m pytest tests/browser
+
+screenshots: $(UV) assets ## take the screenshots of docs/images, of a world of its own with Debian's chromium
+	$(IN_BROWSER) -m tests.browser.screenshots
+.PHONY: screenshots
 
 java-test: ## run the Java tests and checks
 	mvn -B -T 2 -f leshan/pom.xml verify

@@ -7,84 +7,52 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyotp
 import pytest
 
+from tests.fixtures.browser import (
+    CHROMIUM,
+    NARROW,
+    PASSWORD,
+    PATIENCE_MS,
+    WIDE,
+    Open,
+    Page,
+    choose_password,
+    chromium,
+    dead_letter,
+    first_link,
+    pages,
+    sign_in,
+)
 from tests.fixtures.nexus import Nexus
-from tools.assets import FOR_TESTS, fetch
+from tools.assets import FOR_TESTS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make browser")
-CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("Debian's package chromium is not installed", allow_module_level=True)
 
 GROUPS = ("prefix=sim-,count=2,notify=1s,lifetime=300,update=30s",)
-PASSWORD = "seven green llamas at noon"
 OTHER = "eleven purple kettles sing"
-PATIENCE_MS = 15_000
-NARROW = {"width": 360, "height": 740}
-WIDE = {"width": 1280, "height": 860}
 SERIOUS = {"serious", "critical"}
 TEMPERATURE = "#v-3303-0-5700 .reading"
-
-Page = Any
-"""A page of the browser: playwright may be missing where types are checked."""
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    fetch()
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
 def open_page(browser: Any, nexus: Nexus) -> Iterator[Open]:
-    """Open a page in a browser without cookies; at the end nothing in it may have been refused or broken."""
-    contexts, wrong = [], []
-
-    def open_page(path: str = "/", viewport: dict[str, int] = WIDE, **more: Any) -> Page:
-        context = browser.new_context(viewport=viewport, **more)
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if is_bad(message) else None)
-        page.goto(nexus.world.console_url + path)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-def is_bad(message: Any) -> bool:
-    """Say whether the browser complains of more than an answer that a test has asked for."""
-    return message.type == "error" and "Failed to load resource" not in message.text
-
-
-def sign_in(page: Page, name: str = "ann", password: str = PASSWORD) -> None:
-    page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def choose_password(page: Page, name: str | None = None) -> None:
-    if name is not None:
-        page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("Password, once more").fill(PASSWORD)
-    page.get_by_role("button", name="Save and sign in").click()
+    with pages(browser, nexus.world.console_url) as open_page:
+        yield open_page
 
 
 def invite(page: Page, name: str, role: str) -> str:
@@ -98,14 +66,14 @@ def invite(page: Page, name: str, role: str) -> str:
 
 
 def test_the_first_administrator_is_made_by_the_link_of_make_up(nexus: Nexus, open_page: Open) -> None:
-    link = (nexus.world.home / "console-link").read_text().strip()
-    page = open_page(link.removeprefix(nexus.world.console_url))
+    link = first_link(nexus)
+    page = open_page(link)
     choose_password(page, "ann")
     page.get_by_role("heading", name="Fleet").wait_for()
     assert page.get_by_role("link", name="sim-0001").is_visible()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("heading", name="Sign in").wait_for()
-    page.goto(link)
+    page.goto(nexus.world.console_url + link)
     assert page.get_by_role("heading", name="This link cannot be used").is_visible()
 
 
@@ -350,6 +318,7 @@ def test_every_page_is_usable_by_everybody_and_on_a_phone(
     sign_in(page)
     page.get_by_role("heading", name="Fleet").wait_for()
     [operation] = nexus.sql("SELECT max(id) AS id FROM endpoint_operation")
+    letter = dead_letter(nexus, "sim-0001")
     for path in (
         *(
             "/",
@@ -364,6 +333,16 @@ def test_every_page_is_usable_by_everybody_and_on_a_phone(
             "/users",
             "/audit",
             "/me",
+            "/me/tokens",
+            "/refused",
+            "/health",
+        ),
+        *(
+            "/profiles",
+            "/profiles/new",
+            "/profiles/default",
+            "/dead-letters",
+            f"/dead-letters/{letter}",
         ),
         *("/firmware", "/firmware/new", "/firmware/1", "/updates", "/updates/new", "/updates/1"),
         *("/campaigns", "/campaigns/new", "/campaigns/1", "/campaigns/1/end"),
