@@ -38,15 +38,23 @@ customElements.define("command-palette", class extends HTMLElement {
     this.find();
   }
 
-  async find() {
+  find() {
+    this.found = this.search();
+  }
+
+  // Says whether the options are those of what is typed by now.
+  async search() {
     const text = this.input.value.trim();
     const asked = ++this.asked;
     let devices = "";
     if (text) {
       const answer = await fetch(`${this.getAttribute("src")}?q=${encodeURIComponent(text)}`, {headers: {"HX-Request": "true"}})
         .catch(() => null);
-      if (asked !== this.asked) return;
-      if (answer?.headers.has("HX-Redirect")) return location.assign(answer.headers.get("HX-Redirect"));
+      if (asked !== this.asked) return false;
+      if (answer?.headers.has("HX-Redirect")) {
+        location.assign(answer.headers.get("HX-Redirect"));
+        return false;
+      }
       if (answer?.ok) devices = await answer.text();
     }
     this.list.innerHTML = devices;
@@ -55,6 +63,7 @@ customElements.define("command-palette", class extends HTMLElement {
     this.options.forEach((each, number) => { each.id = `palette-${number}`; });
     this.querySelector("[role=status]").hidden = this.options.length > 0;
     this.choose(0);
+    return true;
   }
 
   // What has a name and can be pressed on this page, as far as it has each word.
@@ -86,7 +95,8 @@ customElements.define("command-palette", class extends HTMLElement {
   move(event) {
     const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
     if (step) this.choose(this.at + step);
-    else if (event.key === "Enter") this.go(this.options?.[this.at]);
+    // Whoever types fast means what they typed, not what was listed before it.
+    else if (event.key === "Enter") this.found.then((isNew) => isNew && this.finder.open && this.go(this.options[this.at]));
     else return;
     event.preventDefault();
   }
