@@ -187,6 +187,6 @@ def test_faas_cli_generate_makes_a_valid_object_of_every_function() -> None:
 
 
 def test_every_secret_that_a_generated_function_asks_for_is_made() -> None:
-    made = {*credentials.TOKENS, *credentials.ROLES, credentials.NATS_URL}
+    made = {*credentials.TOKENS, *credentials.OF_CREDENTIALS, *credentials.ROLES, credentials.NATS_URL}
     for found in run("faas-cli", "generate", "-f", "stack.yml"):
         assert set(found["spec"]["secrets"]) <= made
