@@ -6,6 +6,7 @@ where it has something to do at its end. Rows come by the names of their columns
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,3 +28,11 @@ def send(connection: Connection, query: Any, **parameters: Any) -> Cursor:
 def send_for(row: type[T], connection: Connection, query: Any, **parameters: Any) -> Cursor[T]:
     """Send a named query whose rows are made `row`s by the names of their columns."""
     return connection.cursor(row_factory=class_row(row)).execute(query.sql, parameters)
+
+
+def as_json(row: Any) -> dict[str, Any]:
+    """Return a row, a named tuple, as the REST API shows it: by name, times in ISO 8601."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in row._asdict().items()
+    }

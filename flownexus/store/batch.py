@@ -20,7 +20,7 @@ from flownexus.errors import (
 )
 from flownexus.operations.lifecycle import ENDED, Status
 from flownexus.operations.new_operation import NewBatch
-from flownexus.store import queries, send_for
+from flownexus.store import as_json, queries, send_for
 from flownexus.store.operation_requests import (
     MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
     SUPERSEDING_LOCK,
@@ -54,10 +54,10 @@ class Batch(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """Return the batch as the REST API shows it; times are in ISO 8601, UTC."""
         counts = self.progress or {}
-        return {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in self._asdict().items()
-        } | {"progress": {status: counts.get(status, 0) for status in Status}, "ended": self.has_ended}
+        return as_json(self) | {
+            "progress": {status: counts.get(status, 0) for status in Status},
+            "ended": self.has_ended,
+        }
 
 
 class Queued(NamedTuple):

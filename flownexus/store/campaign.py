@@ -19,7 +19,7 @@ from flownexus.campaigns.plan import NewCampaign, Rules, duration_s, wave_sizes
 from flownexus.campaigns.progress import ALLOWED, Action, Progress, Status, Wave, decide
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.firmware.update import NOT_TAKEN_BACK
-from flownexus.store import queries, send_for
+from flownexus.store import as_json, queries, send_for
 from flownexus.store.audit import note
 from flownexus.store.firmware import usable_package
 from flownexus.store.transaction import Transaction, transaction
@@ -63,10 +63,7 @@ class CampaignRow(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it in a list; times are in ISO 8601, UTC."""
-        shown = {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in self._asdict().items()
-        }
+        shown = as_json(self)
         del shown["now"], shown["started_lately"], shown["joined_at"]
         return shown
 

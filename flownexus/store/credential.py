@@ -15,7 +15,7 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
-from flownexus.store import queries, send_for
+from flownexus.store import as_json, queries, send_for
 from flownexus.store.transaction import Transaction, transaction
 
 MAX_IDENTITY_BYTES: Final = 128
@@ -38,10 +38,7 @@ class Credential(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it; times are in ISO 8601, UTC."""
-        return {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in self._asdict().items()
-        }
+        return as_json(self)
 
 
 class NewCredential(NamedTuple):

@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.firmware.mcuboot import HEADER_BYTES, image_header
 from flownexus.firmware.package import CHUNK_BYTES, NewPackage, chunk_bytes, chunk_count
-from flownexus.store import queries, send_for
+from flownexus.store import as_json, queries, send_for
 from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, transaction
 
@@ -44,10 +44,7 @@ class Package(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it; times are in ISO 8601, UTC."""
-        shown = {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in self._asdict().items()
-        }
+        shown = as_json(self)
         return {**shown, "sha256": self.sha256.hex(), "chunk_size": CHUNK_BYTES}
 
     def is_announced_by(self, new: NewPackage) -> bool:

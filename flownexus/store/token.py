@@ -19,7 +19,7 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError, UnauthorizedError, ValidationFailedError
-from flownexus.store import queries, send_for
+from flownexus.store import as_json, queries, send_for
 from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, TryAgainError, transaction
 
@@ -45,10 +45,7 @@ class Token(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it; times are in ISO 8601, UTC."""
-        return {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in self._asdict().items()
-        }
+        return as_json(self)
 
 
 class Holder(NamedTuple):

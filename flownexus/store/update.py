@@ -23,7 +23,7 @@ from flownexus.firmware.update import (
 )
 from flownexus.operations.catalogue import Operation
 from flownexus.operations.new_operation import NewOperation
-from flownexus.store import queries, send_for
+from flownexus.store import as_json, queries, send_for
 from flownexus.store.audit import note
 from flownexus.store.firmware import usable_package
 from flownexus.store.operation_requests import create_within
@@ -102,10 +102,7 @@ class ShownUpdate(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it; times are in ISO 8601, UTC."""
-        shown = {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in self._asdict().items()
-        }
+        shown = as_json(self)
         return {**shown, "percent": self.percent, "bytes_per_second": self.bytes_per_second}
 
 
