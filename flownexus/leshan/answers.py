@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -13,7 +13,7 @@ import msgspec
 
 from flownexus.leshan.nodes import Readings, Rejection, readings, readings_by_path
 from flownexus.operations.catalogue import OnePath, Operation
-from flownexus.operations.lifecycle import Outcome, Verdict
+from flownexus.operations.lifecycle import Earlier, Outcome, Verdict
 
 
 @dataclass(frozen=True)
@@ -210,12 +210,15 @@ def _judge_answer(body: Any) -> Outcome:
 def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:
     if code.startswith("2"):
         # The values' own time, where the device says it; else when Leshan received them.
-        times = (body.get("timestamp"), body.get("time"))
-        time_ms = next((each for each in times if type(each) is int), None)
+        time_ms = next(
+            (each for key in ("timestamp", "time") if (each := _time(body, key)) is not None), None
+        )
+        content = _content(body)
+        history = () if content is None else _history(body)
         if body.get("observed") is False:
             # The answer to a plain read (RFC 7641, 4.1): its value counts all the same.
-            return Outcome(Verdict.REFUSED, NOT_OBSERVED, status, _content(body), time_ms)
-        return Outcome(Verdict.CONFIRMED, None, status, _content(body), time_ms)
+            return Outcome(Verdict.REFUSED, NOT_OBSERVED, status, content, time_ms, history)
+        return Outcome(Verdict.CONFIRMED, None, status, content, time_ms, history)
     message = body.get("errormessage")
     reason = f"the device answered {code} {status.partition('(')[0]}"
     if isinstance(message, str) and message:
@@ -235,6 +238,21 @@ def readings_of(operation: Operation, content: Any) -> Readings:
             return readings_by_path(content)
         case _:
             return Readings([], [Rejection("", "the answer is not values by their paths", content)])
+
+
+def _time(body: Mapping[str, Any], key: str) -> int | None:
+    time_ms = body.get(key)
+    return time_ms if type(time_ms) is int else None
+
+
+def _history(body: Mapping[str, Any]) -> Sequence[Earlier]:
+    """Return what the answer has of earlier times; what is no such thing is an answer without it."""
+    told = body.get("history")
+    return tuple(
+        Earlier(entry["content"], _time(entry, "timestamp"))
+        for entry in (told if isinstance(told, list) else ())
+        if isinstance(entry, Mapping) and "content" in entry
+    )
 
 
 def _content(body: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flownexus.operations.write_format import WriteFormat
 
@@ -61,12 +61,19 @@ ANSWERED: Final = frozenset({Verdict.CONFIRMED, Verdict.REFUSED, Verdict.FAILED}
 """Verdicts by which the device was heard."""
 
 
+class Earlier(NamedTuple):
+    """What an answer has of a time before its newest: the content, and its time where the device says it."""
+
+    content: Any
+    time_ms: int | None
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A verdict, why, the CoAP status as Leshan writes it, and the content the device sent.
 
     `time_ms` is the time of the content, in epoch milliseconds: the device's own, or when Leshan received the
-    answer, where it tells one of them.
+    answer, where it tells one of them. `history` is what the answer has of earlier times, oldest first.
     """
 
     verdict: Verdict
@@ -74,6 +81,7 @@ class Outcome:
     coap_status: str | None = None
     content: Any = None
     time_ms: int | None = None
+    history: Sequence[Earlier] = ()
 
 
 class Wait(StrEnum):
@@ -105,6 +113,7 @@ class Settlement:
     reason: str | None = None
     result: dict[str, Any] | None = None
     content: Any = None
+    history: Sequence[Earlier] = ()
     attempt_counts: bool = True
     wait: Wait = Wait.NOTHING
     refused_format: WriteFormat | None = None
@@ -133,13 +142,15 @@ def _settle(attempt: Attempt, outcome: Outcome) -> Settlement:
     result: dict[str, Any] | None = {"status": outcome.coap_status} if outcome.coap_status else None
     if result is not None and outcome.content is not None:
         result["content"] = outcome.content
+        if outcome.history:
+            result["history"] = history_json(outcome.history)
     match outcome.verdict:
         case Verdict.CONFIRMED:
-            return Settlement(Status.CONFIRMED, None, result, outcome.content)
+            return Settlement(Status.CONFIRMED, None, result, outcome.content, outcome.history)
         case Verdict.REFUSED if len(attempt.formats) > 1 and (outcome.coap_status or "").endswith("(415)"):
             return Settlement(Status.QUEUED, reason, result, refused_format=attempt.formats[0])
         case Verdict.REFUSED:
-            return Settlement(Status.FAILED, reason, result, outcome.content)
+            return Settlement(Status.FAILED, reason, result, outcome.content, outcome.history)
         case Verdict.INVALID:
             return Settlement(Status.FAILED, reason, attempt_counts=False)
         case Verdict.ABSENT:
@@ -165,6 +176,14 @@ def _settle(attempt: Attempt, outcome: Outcome) -> Settlement:
             interrupted = outcome.verdict is Verdict.INTERRUPTED
             wait = Wait.NEWER_THAN_CLAIM if interrupted else Wait.NEWER_THAN_NOW
             return Settlement(Status.QUEUED, reason, result, wait=wait)
+
+
+def history_json(history: Sequence[Earlier]) -> list[dict[str, Any]]:
+    """Return what an answer has of earlier times as the result of an operation tells it."""
+    return [
+        {"content": content} if time_ms is None else {"timestamp": time_ms, "content": content}
+        for content, time_ms in history
+    ]
 
 
 def settle_unanswered() -> Settlement:

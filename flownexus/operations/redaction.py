@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ import msgspec
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.secret import SECRET_OBJECTS
 from flownexus.operations.catalogue import OnePath, Operation, WriteComposite
-from flownexus.operations.lifecycle import Settlement
+from flownexus.operations.lifecycle import Earlier, Settlement, history_json
 
 T = TypeVar("T", bound=Operation)
 
@@ -45,11 +45,26 @@ def without_secrets(operation: Operation, settlement: Settlement) -> Settlement:
     secret = [path for path in operation.targets if path.object_id in SECRET_OBJECTS]
     if not secret or not operation.brings_values or settlement.content is None:
         return settlement
-    content: Any = None
-    if not isinstance(operation, OnePath) and isinstance(settlement.content, Mapping):
+    if isinstance(operation, OnePath) or not isinstance(settlement.content, Mapping):
+        content: Any = None
+        history: Sequence[Earlier] = ()
+    else:
         named = {str(path) for path in secret}
-        content = {path: None if path in named else node for path, node in settlement.content.items()}
-    result = None if settlement.result is None else {**settlement.result, "content": content}
-    if result is not None and content is None:
-        del result["content"]
-    return replace(settlement, content=content, result=result)
+        content = _without(named, settlement.content)
+        history = [
+            earlier._replace(content=_without(named, earlier.content))
+            for earlier in settlement.history
+            if isinstance(earlier.content, Mapping)
+        ]
+    result = settlement.result
+    if result is not None:
+        result = {key: each for key, each in result.items() if key not in ("content", "history")}
+        if content is not None:
+            result["content"] = content
+        if history:
+            result["history"] = history_json(history)
+    return replace(settlement, content=content, history=history, result=result)
+
+
+def _without(paths: Collection[str], nodes: Mapping[str, Any]) -> dict[str, Any]:
+    return {path: None if path in paths else node for path, node in nodes.items()}

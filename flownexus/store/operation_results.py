@@ -16,7 +16,7 @@ from psycopg_pool import ConnectionPool
 from flownexus.leshan.answers import readings_of
 from flownexus.leshan.nodes import hidden
 from flownexus.leshan.webhook import EventType, Item
-from flownexus.operations.lifecycle import ANSWERED, Settlement, Status
+from flownexus.operations.lifecycle import ANSWERED, Earlier, Settlement, Status
 from flownexus.operations.redaction import without_secrets
 from flownexus.store import queries, send
 from flownexus.store.operation_claims import Claim
@@ -112,7 +112,8 @@ def _recorded(settled: int, more: tuple[bool] | None) -> Recorded:
 def _end_without_values(connection: Connection, end: End) -> list[Recorded]:
     recorded = _end(connection, [end._replace(settlement=replace(end.settlement, result=None))])
     if recorded[0] in _STORED:
-        _reject(connection, end.claim, "PostgreSQL refuses the values", end.settlement.content)
+        for content, _ in _answered(end):
+            _reject(connection, end.claim, "PostgreSQL refuses the values", content)
     return recorded
 
 
@@ -120,22 +121,35 @@ def _store_values(current: Transaction, telemetry: Telemetry, ends: Iterable[End
     connection = current.connection
     items: list[Item] = []
     claims: list[Claim] = []
-    for claim_, settlement, received in ends:
-        found = readings_of(claim_.operation, settlement.content)
-        for rejection in map(hidden, found.rejected):
-            _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
-        if found.good:
-            # The answer's own time: what ended at other times is stored together. A notification of the same
-            # millisecond is newer than the answer that it follows, and is stored before it.
-            time_ms = round(received.timestamp() * 1000) - claim_.operation.observes
-            items.append(Item(claim_.endpoint, time_ms, EventType.READ, found.good))
-            claims.append(claim_)
+    for end in ends:
+        claim_ = end.claim
+        for content, time_ms in _answered(end):
+            found = readings_of(claim_.operation, content)
+            for rejection in map(hidden, found.rejected):
+                _reject(connection, claim_, f"{rejection.path}: {rejection.reason}", rejection.node)
+            if found.good:
+                items.append(Item(claim_.endpoint, time_ms, EventType.READ, found.good))
+                claims.append(claim_)
     if not items:
         return
     stored = telemetry.store(current, items)
     for place, told in stored.rejected:
         rejection = hidden(told)
         _reject(connection, claims[place], f"{rejection.path}: {rejection.reason}", rejection.node)
+
+
+def _answered(end: End) -> list[Earlier]:
+    """Return what the device answered, each with its own time, oldest first.
+
+    What ended at other times is stored together. A notification of the same millisecond is newer than the
+    answer that it follows, and is stored before it. A history's values without a time are of the receipt.
+    """
+    received_ms = round(end.received.timestamp() * 1000) - end.claim.operation.observes
+    earlier = [
+        each if each.time_ms is not None else each._replace(time_ms=received_ms)
+        for each in end.settlement.history
+    ]
+    return [*earlier, Earlier(end.settlement.content, received_ms)]
 
 
 def _reject(connection: Connection, claim_: Claim, reason: str, node: Any) -> None:

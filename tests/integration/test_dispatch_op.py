@@ -231,6 +231,27 @@ async def test_a_notification_that_followed_an_answer_stays_the_latest(
     assert world.execute("SELECT number FROM telemetry_latest") == [{"number": 22.5}]
 
 
+async def test_an_answer_that_is_a_history_keeps_every_value_with_its_time(
+    post: Post, world: World, leshan: LeshanDouble
+) -> None:
+    world.endpoint()
+    told = round(time.time() * 1000) - 3_600_000
+    older = [
+        {"timestamp": told + place, "content": {**TEMPERATURE, "value": str(place)}} for place in range(3)
+    ]
+    more: dict[str, Any] = {"time": told + 60_000, "timestamp": told + 3, "observed": True, "history": older}
+    leshan.default = answer("CONTENT(205)", TEMPERATURE, **more)
+    id_ = world.queue(operation="observe")
+    assert (await dispatched(await post()))["status"] == "CONFIRMED"
+    assert world.operation(id_)["result"] == {
+        "status": "CONTENT(205)", "content": TEMPERATURE, "history": older,
+    }  # fmt: skip
+    rows = world.execute("SELECT number, time FROM telemetry ORDER BY time")
+    assert [row["number"] for row in rows] == [0, 1, 2, 21.5]
+    assert rows[0]["time"] == datetime.fromtimestamp(told / 1000, UTC)
+    assert world.execute("SELECT number FROM telemetry_latest") == [{"number": 21.5}]
+
+
 async def test_an_observe_that_only_brought_the_value_fails_and_keeps_it(
     post: Post, world: World, leshan: LeshanDouble
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from flownexus.leshan.requests import call_of
 from flownexus.leshan.webhook import Kind
 from flownexus.operations.catalogue import Write
-from flownexus.operations.lifecycle import Outcome, Verdict, settle
+from flownexus.operations.lifecycle import Earlier, Outcome, Verdict, settle
 from flownexus.operations.new_operation import parse_operation
 from flownexus.store.operation_claims import Claim, claim
 from flownexus.store.operation_requests import cancel, create, list_newest, show
@@ -132,15 +132,19 @@ def test_what_a_device_answers_of_keys_is_kept_nowhere(world: World) -> None:
     node = {"kind": "singleResource", "id": 5, "type": "OPAQUE", "value": KEY}
     other = {"kind": "singleResource", "id": 15, "type": "STRING", "value": "Europe/Berlin"}
     first = queue(world, {"operation": "read", "path": "/0/0/5"})
-    end(world, take(world), Outcome(Verdict.CONFIRMED, None, "CONTENT(205)", node))
+    end(world, take(world), Outcome(Verdict.CONFIRMED, None, "CONTENT(205)", node, None, [Earlier(node, 1)]))
     body = {"endpoint": "sim-0001", "operation": "read-composite", "paths": ["/0/0/5", "/3/0/15"]}
     second = create(world.api_pool, parse_operation(body), "ann").id
     content = {"/0/0/5": node, "/3/0/15": other}
-    end(world, take(world), Outcome(Verdict.CONFIRMED, None, "CONTENT(205)", content))
+    history = [Earlier(content, 1), Earlier("?", 2)]
+    end(world, take(world), Outcome(Verdict.CONFIRMED, None, "CONTENT(205)", content, None, history))
     assert found_in(world, KEY) == set()
     assert world.operation(first)["result"] == {"status": "CONTENT(205)"}
     assert world.operation(second)["result"]["content"] == {"/0/0/5": None, "/3/0/15": other}
-    assert [row["path"] for row in world.execute("SELECT path FROM telemetry")] == ["/3/0/15"]
+    assert [each["content"] for each in world.operation(second)["result"]["history"]] == [
+        {"/0/0/5": None, "/3/0/15": other}
+    ]
+    assert {row["path"] for row in world.execute("SELECT path FROM telemetry")} == {"/3/0/15"}
 
 
 @pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.COMPOSITE])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownexus.leshan.answers import NOT_OBSERVED, Answered, Code, Exchange, Lost, answered, judge, storable
-from flownexus.operations.lifecycle import Attempt, Outcome, Status, Verdict, settle
+from flownexus.operations.lifecycle import Attempt, Earlier, Outcome, Status, Verdict, settle
 
 
 def success(status: str = "CONTENT(205)", **more: Any) -> Answered:
@@ -39,6 +39,16 @@ class TestJudge:
     def test_values_have_the_device_s_own_time_where_it_says_one(self) -> None:
         assert judge(success(time=1795344335807, timestamp=1795344000000)).time_ms == 1795344000000
         assert judge(success(time=1795344335807, timestamp="soon")).time_ms == 1795344335807
+
+    def test_a_history_comes_with_its_times(self) -> None:
+        outcome = judge(success(content=3, history=[{"timestamp": 1, "content": 1}, {"content": 2}]))
+        assert outcome.history == (Earlier(1, 1), Earlier(2, None))
+        result = settle(Attempt(True, 1), outcome).result or {}
+        assert result["history"] == [{"timestamp": 1, "content": 1}, {"content": 2}]
+
+    @pytest.mark.parametrize("told", [None, "old", {"content": 1}, [1, {"timestamp": 1}]])
+    def test_what_is_no_history_leaves_the_answer(self, told: Any) -> None:
+        assert judge(success(content=3, history=told)) == judge(success(content=3))
 
     def test_an_observe_without_the_observe_option_is_refused_and_has_its_content(self) -> None:
         outcome = judge(success(content={"id": 1}, observed=False, time=7))

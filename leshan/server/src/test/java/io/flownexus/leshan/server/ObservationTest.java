@@ -17,6 +17,10 @@ class ObservationTest extends RawDeviceFixture {
 
   private static final String OBSERVE = "/api/clients/raw/3303/0/5700/observe?format=TEXT";
   private static final int TEXT = 0;
+  private static final int SENML_JSON = 110;
+  private static final String HISTORY =
+      "[{\"bn\":\"/3303/0/5700\",\"bt\":1700000000.5,\"v\":21.5},"
+          + "{\"t\":1,\"v\":22.5},{\"t\":2,\"v\":23.5}]";
 
   @BeforeEach
   void start() throws Exception {
@@ -58,6 +62,35 @@ class ObservationTest extends RawDeviceFixture {
     assertEquals("2.5", answer.at("/content/value").asText());
     assertEquals(
         404, server.call("DELETE", "/api/clients/raw/3303/0/5700/observe?active").statusCode());
+  }
+
+  @Test
+  void answer_that_is_a_history_keeps_every_value_and_the_device_notifies() throws Exception {
+    device.answerWith(0, SENML_JSON, HISTORY.getBytes(StandardCharsets.UTF_8));
+    JsonNode answer = server.json("POST", "/api/clients/raw/3303/0/5700/observe?format=SENML_JSON");
+    assertTrue(answer.path("observed").asBoolean(), answer::toString);
+    assertEquals("23.5", answer.at("/content/value").asText());
+    assertEquals(1_700_000_002_500L, answer.path("timestamp").asLong());
+    assertEquals(2, answer.path("history").size(), answer::toString);
+    assertEquals("21.5", answer.at("/history/0/content/value").asText());
+    assertEquals(1_700_000_000_500L, answer.at("/history/0/timestamp").asLong());
+    assertEquals("22.5", answer.at("/history/1/content/value").asText());
+    device.notify(2, 1, SENML_JSON, HISTORY.getBytes(StandardCharsets.UTF_8));
+    assertEquals(Type.ACK, device.answer(2, 5000).getType());
+    WebhookReceiver.await(() -> server.webhooks.items("/single").size() == 3);
+    device.answerWith(-1, SENML_JSON, HISTORY.getBytes(StandardCharsets.UTF_8));
+    JsonNode read = server.json("GET", "/api/clients/raw/3303/0/5700?format=SENML_JSON");
+    assertEquals(2, read.path("history").size(), read::toString);
+  }
+
+  @Test
+  void composite_answer_that_is_a_history_keeps_every_value() throws Exception {
+    device.answerWith(0, SENML_JSON, HISTORY.getBytes(StandardCharsets.UTF_8));
+    String composite = "composite?paths=/3303/0/5700&pathformat=SENML_JSON&nodeformat=SENML_JSON";
+    JsonNode read = server.json("GET", "/api/clients/raw/" + composite);
+    assertEquals("23.5", read.at("/content/~13303~10~15700/value").asText(), read::toString);
+    assertEquals("21.5", read.at("/history/0/content/~13303~10~15700/value").asText());
+    assertEquals(1_700_000_001_500L, read.at("/history/1/timestamp").asLong());
   }
 
   @Test

@@ -251,7 +251,7 @@ final class RawDevice implements AutoCloseable {
       send(taken, request.getMID(), request.getToken());
       return;
     }
-    if (request.getCode() != Code.GET) {
+    if (request.getCode() != Code.GET && request.getCode() != Code.FETCH) {
       Response changed = new Response(ResponseCode.CHANGED);
       changed.setType(Type.ACK);
       send(changed, request.getMID(), request.getToken());

@@ -18,6 +18,8 @@ import org.eclipse.leshan.core.request.ContentFormat;
 /**
  * Reads notifications and Sends as Leshan does, and where that fails, record by record.
  *
+ * <p>An answer that brings a history is read to {@link AnswerHistory}.
+ *
  * <p>Then it throws an {@link UnreadableException} with the nodes that can be read and the parts
  * that cannot. What can be read as a whole is read as before, and costs nothing more.
  */
@@ -35,7 +37,8 @@ final class TolerantDecoder extends DefaultLwM2mDecoder {
       byte[] content, ContentFormat format, String rootPath, LwM2mPath path, LwM2mModel model) {
     try {
       check(content, format);
-      return super.decodeTimestampedData(content, format, rootPath, path, model);
+      return AnswerHistory.newest(
+          content, super.decodeTimestampedData(content, format, rootPath, path, model));
     } catch (RuntimeException e) {
       throw salvage(content, format, rootPath, List.of(path), model, e);
     }
@@ -50,7 +53,8 @@ final class TolerantDecoder extends DefaultLwM2mDecoder {
       LwM2mModel model) {
     try {
       check(content, format);
-      return super.decodeTimestampedNodes(content, format, rootPath, paths, model);
+      return AnswerHistory.newest(
+          content, super.decodeTimestampedNodes(content, format, rootPath, paths, model));
     } catch (RuntimeException e) {
       UnreadableException unreadable = salvage(content, format, rootPath, paths, model, e);
       boolean send = paths == null;

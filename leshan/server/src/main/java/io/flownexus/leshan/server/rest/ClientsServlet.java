@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import io.flownexus.leshan.server.base.CorrelationId;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Metrics.Gauge;
+import io.flownexus.leshan.server.codec.AnswerHistory;
 import io.flownexus.leshan.server.firmware.Pushes;
 import io.flownexus.leshan.server.firmware.Pushes.Standing;
 import io.flownexus.leshan.server.json.RegistrationWriter;
@@ -23,7 +24,9 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
+import org.eclipse.californium.core.coap.MessageObserverAdapter;
 import org.eclipse.californium.core.coap.Request;
+import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.coap.Token;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.observation.CompositeObservation;
@@ -125,6 +128,7 @@ final class ClientsServlet extends HttpServlet {
       Consumer<LwM2mResponse> then) {
     OpenRequest waiting = open(httpRequest, log, timeout + GRACE_MILLIS);
     WatchedEndPoint.watch(httpRequest, timeout + 2 * GRACE_MILLIS, waiting::abandon);
+    AnswerHistory history = new AnswerHistory();
     try {
       server.send(
           registration,
@@ -132,16 +136,18 @@ final class ClientsServlet extends HttpServlet {
           lower -> {
             if (lower instanceof Request coap) {
               takeOverToken(registration, request, coap);
+              keepHistory(coap, history);
             }
             waiting.sending(lower);
           },
           timeout,
           response -> {
             then.accept(response);
+            HttpAnswer answer = HttpAnswer.answered(response, history.older());
             if (observes(request)) {
-              endSaved(waiting, HttpAnswer.answered(response));
+              endSaved(waiting, answer);
             } else {
-              waiting.end(HttpAnswer.answered(response));
+              waiting.end(answer);
             }
           },
           error -> {
@@ -153,6 +159,17 @@ final class ClientsServlet extends HttpServlet {
     } catch (RuntimeException e) {
       waiting.fail(e);
     }
+  }
+
+  // Leshan's own observer, which decodes the answer on the same thread, comes after this one.
+  private static void keepHistory(Request coap, AnswerHistory history) {
+    coap.addMessageObserver(
+        new MessageObserverAdapter() {
+          @Override
+          public void onResponse(Response response) {
+            history.expect(response.getPayload());
+          }
+        });
   }
 
   private void push(

@@ -1,12 +1,14 @@
 package io.flownexus.leshan.server.rest;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import io.flownexus.leshan.server.codec.AnswerHistory;
 import io.flownexus.leshan.server.firmware.PackageSource;
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.json.ResponseWriter;
 import io.flownexus.leshan.server.webhook.Receipt;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import org.eclipse.leshan.core.node.InvalidLwM2mPathException;
 import org.eclipse.leshan.core.node.codec.CodecException;
 import org.eclipse.leshan.core.request.exception.ClientSleepingException;
@@ -35,9 +37,14 @@ record HttpAnswer(int status, String contentType, byte[] body, boolean unsent, S
 
   /** The device answered, an error of its own too. */
   static HttpAnswer answered(LwM2mResponse response) {
+    return answered(response, List.of());
+  }
+
+  /** The device answered, with values of older times. */
+  static HttpAnswer answered(LwM2mResponse response, List<AnswerHistory.Entry> older) {
     long time = Receipt.millis(response.getCoapResponse());
     return new HttpAnswer(
-        200, JSON, Json.bytes(out -> ResponseWriter.write(out, response, time)), false);
+        200, JSON, Json.bytes(out -> ResponseWriter.write(out, response, time, older)), false);
   }
 
   /** The device sleeps: nothing was sent, and nothing is queued here. */

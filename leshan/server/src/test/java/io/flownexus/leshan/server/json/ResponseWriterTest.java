@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.time.Instant;
+import java.util.List;
 import java.util.Map;
 import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mPath;
@@ -50,6 +51,6 @@ class ResponseWriterTest {
 
   private static JsonNode written(LwM2mResponse response) throws IOException {
     return new ObjectMapper()
-        .readTree(Json.bytes(out -> ResponseWriter.write(out, response, RECEIVED)));
+        .readTree(Json.bytes(out -> ResponseWriter.write(out, response, RECEIVED, List.of())));
   }
 }
