@@ -37,6 +37,11 @@ def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
     newest.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     newest.add_argument("path", metavar="PATH", nargs="?", help="list only the values at or below this path")
     newest.set_defaults(run=values)
+    observed = commands.add_parser(
+        "observations", parents=[output], help="say what Leshan observes of a device now"
+    )
+    observed.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+    observed.set_defaults(run=observations)
     for name, run, what in (
         ("events", events, "list values that arrived together, the newest first"),
         ("registrations", registrations, "list when devices registered, updated and deregistered"),
@@ -128,6 +133,22 @@ def values(client: Client, given: argparse.Namespace) -> int:
     if not found:
         sys.stderr.write("no value has been seen yet\n")
     print_rows([(each["path"], _measure(each), second(each["time"]), each["name"] or "") for each in found])
+    return 0
+
+
+def observations(client: Client, given: argparse.Namespace) -> int:
+    """Say what Leshan observes of a device now."""
+    found = client.request("GET", endpoint_url(given.endpoint, "/observations"))
+    if given.json:
+        print_json(found)
+        return 0
+    if not found["registered"]:
+        sys.stderr.write("it is not registered, so nothing is observed\n")
+    elif not found["observations"]:
+        sys.stderr.write("nothing is observed\n")
+    for each in found["observations"]:
+        kind = "composite" if each["composite"] else "single"
+        sys.stdout.write(printable(f"{kind:9}  {' '.join(each['paths'])}") + "\n")
     return 0
 
 

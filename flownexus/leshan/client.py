@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from types import TracebackType
 from typing import Final
-from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from yarl import URL
 
 from flownexus.leshan.answers import Exchange, Lost, NotSent, answered
-from flownexus.leshan.requests import Call
+from flownexus.leshan.requests import Call, segment
 from flownexus.logs import CORRELATION_ID, current_id
 from flownexus.settings import Timeouts
 
@@ -82,7 +81,7 @@ class Leshan:
         if awake_s is not None:
             query["awake"] = str(awake_s)
         text = "&".join(name if value is None else f"{name}={value}" for name, value in query.items())
-        url = URL(f"{self._url}/api/clients/{_segment(endpoint)}{call.path}?{text}", encoded=True)
+        url = URL(f"{self._url}/api/clients/{segment(endpoint)}{call.path}?{text}", encoded=True)
         headers = {} if (id_ := current_id()) is None else {CORRELATION_ID: id_}
         data = None
         if call.json is not None:
@@ -103,11 +102,6 @@ class Leshan:
         if raw is None:
             return Lost(f"Leshan's answer is longer than {MAX_ANSWER} bytes")
         return answered(response.status, raw, unsent=response.headers.get(UNSENT) == "true")
-
-
-def _segment(endpoint: str) -> str:
-    """Write an endpoint name as one segment of a path, also one that paths know as a step up."""
-    return quote(endpoint, safe="") if endpoint not in (".", "..") else endpoint.replace(".", "%2E")
 
 
 def _name(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from flownexus.leshan.nodes import instance_node, multiple_node, resource_node
 from flownexus.lwm2m.attributes import in_query
@@ -42,6 +43,11 @@ class Call:
     """None is the value of a parameter that stands alone."""
     json: Mapping[str, Any] | None = None
     text: str | None = None
+
+
+def segment(endpoint: str) -> str:
+    """Write an endpoint name as one segment of a path, also one that paths know as a step up."""
+    return quote(endpoint, safe="") if endpoint not in (".", "..") else endpoint.replace(".", "%2E")
 
 
 def call_of(

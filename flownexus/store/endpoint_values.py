@@ -206,6 +206,11 @@ def newest_values(
     return transaction(pool, work)
 
 
+def known_endpoint(pool: ConnectionPool, name: str) -> int:
+    """Return the id of an endpoint; raise NotFoundError where it was never seen."""
+    return transaction(pool, lambda current: endpoint_id(current.connection, name))
+
+
 def endpoint_id(connection: Connection, name: str) -> int:
     """Return the id of an endpoint; raise NotFoundError where it was never seen."""
     for _, id_ in queries.endpoint_ids(connection, names=[name]):

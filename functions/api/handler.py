@@ -9,6 +9,7 @@
 /v1/stream                                   live updates: flownexus.web.stream
 /v1/endpoints/<name>/tags, /v1/matching      tags, and which endpoints fit a filter: flownexus.web.tags
 /v1/profiles, /v1/endpoints/<name>/plan      what is observed, what became of it: flownexus.web.profiles
+/v1/endpoints/<name>/observations            what Leshan observes now: flownexus.web.observations
 /v1/models...                                object models: flownexus.web.models
 /v1/logs, /v1/endpoints/<name>/logs          devices' logs: flownexus.web.logs
 /v1/event-types, /v1/log-resources           names of events, resources that are logs: flownexus.web.declared
@@ -30,6 +31,8 @@ from typing import Final
 from flask import Flask
 
 from flownexus.carrying import Carrier
+from flownexus.leshan.asking import LeshanQueries
+from flownexus.leshan.observations import Ask
 from flownexus.leshan.security import SecurityClient
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.publisher import Publisher
@@ -52,6 +55,7 @@ from flownexus.web.guard import Guard, guard_from_secrets
 from flownexus.web.history import add_history
 from flownexus.web.logs import add_logs
 from flownexus.web.models import add_model_routes
+from flownexus.web.observations import add_observations
 from flownexus.web.openapi import add_openapi
 from flownexus.web.operation_queue import OperationQueue, max_queued_setting
 from flownexus.web.profiles import add_profiles
@@ -74,12 +78,13 @@ def create_app(
     timeouts: Timeouts,
     max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
     enroller: Enroller | None = None,
+    ask_leshan: Ask | None = None,
 ) -> Flask:
     """Make the function's app.
 
     `ingest` is a pool of the role that stores values, for dead letters that are delivered again; `guard`
     knows the callers; `max_queued` is how many of their operations may wait for one endpoint; without an
-    `enroller` the function makes no credentials.
+    `enroller` the function makes no credentials, and without `ask_leshan` does not say what is observed.
     """
     app = FunctionApp(NAME, guard, pool.ready)
 
@@ -105,6 +110,8 @@ def create_app(
     add_tokens(app, pool, guard)
     if enroller is not None:
         add_credentials(app, enroller)
+    if ask_leshan is not None:
+        add_observations(app, pool, ask_leshan)
     add_openapi(app, NAME)
     return app
 
@@ -117,13 +124,13 @@ def app_from_environment() -> Flask:
     retention = timedelta(seconds=duration_setting("retention", "8760h"))
     ingest_url = secret("flownexus-ingest-database-url")
     enrolment = EnrolmentSecrets.from_environment()
-    leshan = SecurityClient(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
+    leshan = LeshanQueries(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
     pool = pool_from_environment(NAME, "flownexus-api-database-url")
-    enroller = Enroller(pool, Carrier(pool, leshan, enrolment.keys).carry, enrolment)
+    enroller = Enroller(pool, Carrier(pool, SecurityClient(leshan), enrolment.keys).carry, enrolment)
     ingest = open_pool(ingest_url, 1, f"{NAME} replay")
     guard = guard.with_issued(IssuedTokens(pool))
     publisher = Publisher(nats_url, name=NAME)
-    return create_app(pool, ingest, retention, publisher, guard, timeouts, max_queued, enroller)
+    return create_app(pool, ingest, retention, publisher, guard, timeouts, max_queued, enroller, leshan.ask)
 
 
 def __getattr__(name: str) -> Flask:

@@ -15,6 +15,7 @@ from flownexus.carrying import Carrier
 from flownexus.housekeeping.replay import Deliver
 from flownexus.housekeeping.rounds import Housekeeper
 from flownexus.housekeeping.settings import HousekeepingSettings
+from flownexus.leshan.asking import LeshanQueries
 from flownexus.leshan.security import SecurityClient
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.publisher import Publisher
@@ -66,10 +67,10 @@ def app_from_environment() -> Flask:
     guard, nats_url = guard_from_secrets("flownexus-connector-token"), secret("flownexus-nats-url")
     settings = HousekeepingSettings.from_environment()
     keys = secret_lines("flownexus-credential-key")
-    leshan = SecurityClient(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
+    leshan = LeshanQueries(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
     deliver = deliver_by(secret("flownexus-ingest-database-url"), timedelta(seconds=settings.retention))
     pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
-    carrier = Carrier(pool, leshan, keys)
+    carrier = Carrier(pool, SecurityClient(leshan), keys)
     return create_app(pool, Publisher(nats_url, name=NAME), guard, settings, deliver, carrier.carry)
 
 

@@ -964,3 +964,20 @@ def test_what_became_of_a_device_s_plan_is_shown(
         "observed      observe /3303/0/5700\n"
         "refused       observe-composite /3 /5: no room\n"
     )
+
+
+def test_what_is_observed_of_a_device_now_is_listed(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = [
+        {"composite": False, "paths": ["/3303/0/5700"]},
+        {"composite": True, "paths": ["/3/0/9", "/5/0/3"]},
+    ]
+    api.answers = [
+        (200, {"registered": True, "observations": told}),
+        (200, {"registered": False, "observations": []}),
+    ]
+    assert run("observations", "sim-1") == 0
+    assert capsys.readouterr().out == "single     /3303/0/5700\ncomposite  /3/0/9 /5/0/3\n"
+    assert run("observations", "sim-1") == 0
+    assert capsys.readouterr().err == "it is not registered, so nothing is observed\n"
