@@ -16,7 +16,7 @@ import psycopg
 from chaos import evidence
 from chaos.audit import Finding
 from flownexus.firmware.package import VERSION_PATH
-from flownexus.firmware.update import ENDED
+from flownexus.firmware.state import ENDED
 from local import REPOSITORY
 from local.world import World
 

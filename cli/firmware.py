@@ -17,7 +17,7 @@ from cli.client import API, Client, ClientError
 from cli.text import bar, print_json, printable
 from cli.waiting import NOT_CONFIRMED, STILL_OPEN, follow
 from flownexus.firmware.package import CHUNK_BYTES, VERSION_PATH, Success
-from flownexus.firmware.update import ENDED
+from flownexus.firmware.state import ENDED
 
 BAR: Final = 24  # characters
 MAX_CHUNK_TRIES: Final = 5

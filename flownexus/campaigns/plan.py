@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import msgspec
 
 from flownexus.errors import ValidationFailedError
-from flownexus.firmware.update import Failure
+from flownexus.firmware.state import Failure
 from flownexus.firmware.window import SERVER, Schedule, Window, faults, zone_of
 from flownexus.operations.filter import BadFilterError, Filter, parse_filter
 

@@ -4,121 +4,37 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-import msgspec
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from flownexus.campaigns.plan import NewCampaign, Rules, duration_s, wave_sizes
-from flownexus.campaigns.progress import ALLOWED, Action, Progress, Status, Wave, decide
+from flownexus.campaigns.plan import NewCampaign, wave_sizes
+from flownexus.campaigns.progress import ALLOWED, Action, Progress, Status, decide
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
-from flownexus.firmware.update import NOT_TAKEN_BACK
-from flownexus.store import as_json, queries, send_for
+from flownexus.firmware.state import NOT_TAKEN_BACK
+from flownexus.store import queries, send_for
 from flownexus.store.audit import note
+from flownexus.store.campaign_rows import (
+    Campaign,
+    CampaignRow,
+    Target,
+    campaign_of,
+    ends_of,
+    row_of,
+    rows_of,
+    waves_of,
+)
 from flownexus.store.firmware import usable_package
 from flownexus.store.transaction import Transaction, transaction
 from flownexus.store.update import TOKEN_BYTES
 
 LOOK_FOR_JOINING_S: Final = 30.0
 """Seconds between two looks at whether further devices fit a campaign that they may join."""
-
-
-class CampaignRow(NamedTuple):
-    """A campaign's own row, at `now`."""
-
-    id: int
-    name: str
-    firmware: int
-    version: str
-    label: str | None
-    status: str
-    words: str
-    rules: dict[str, Any]
-    seed: int
-    wave: int
-    wave_opened_at: datetime | None
-    wave_succeeded_at: datetime | None
-    starts_at: datetime | None
-    ends_at: datetime | None
-    filter: str | None
-    model: str | None
-    from_versions: list[str] | None
-    requested_by: str
-    created_at: datetime
-    joined_at: datetime
-    now: datetime
-    left_out: int
-    started_lately: int
-
-    @property
-    def its_rules(self) -> Rules:
-        """Return its rules; those of a later version that it does not know have their defaults."""
-        return msgspec.convert(self.rules, Rules)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the REST API shows it in a list; times are in ISO 8601, UTC."""
-        shown = as_json(self)
-        del shown["now"], shown["started_lately"], shown["joined_at"]
-        return shown
-
-
-class CampaignStep(NamedTuple):
-    """What somebody did with a campaign, or it by itself."""
-
-    time: datetime
-    by: str | None
-    words: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the REST API shows it."""
-        return {**self._asdict(), "time": self.time.isoformat()}
-
-
-class Target(NamedTuple):
-    """A device of a campaign."""
-
-    place: int
-    endpoint: str
-    wave: int
-    state: str
-    words: str | None
-    failure: str | None
-    update: int | None
-
-
-class Campaign(NamedTuple):
-    """A campaign with how far it is."""
-
-    row: CampaignRow
-    waves: list[Wave]
-    failures: Mapping[str, int]
-    steps: list[CampaignStep]
-
-    @property
-    def estimated_s(self) -> float:
-        """Return how many seconds it takes from now on, while it is only planned."""
-        sizes, row = [wave.targets for wave in self.waves], self.row
-        begins = max(row.now, row.starts_at or row.now)
-        return duration_s(sizes, row.its_rules, begins) + (begins - row.now).total_seconds()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the REST API shows it; while it is only planned with what it would take."""
-        takes = self.estimated_s
-        sizes = [wave.targets for wave in self.waves]
-        return {
-            **self.row.as_json(),
-            "waves": [{**wave._asdict(), "targets": wave.targets} for wave in self.waves],
-            "targets": sum(sizes),
-            "failures": dict(self.failures),
-            "estimated_seconds": round(takes),
-            "steps": [step.as_json() for step in self.steps],
-        }
 
 
 def create_campaign(pool: ConnectionPool, new: NewCampaign, by: str) -> Campaign:
@@ -149,7 +65,7 @@ def create_campaign(pool: ConnectionPool, new: NewCampaign, by: str) -> Campaign
             requested_by=by,
         )
         queries.add_targets(connection, campaign_id=id_, names=names, joining=False)
-        targets = sum(wave.targets for wave in _waves(connection, id_))
+        targets = sum(wave.targets for wave in waves_of(connection, id_))
         if targets == 0 and not new.rules.joining:
             raise ValidationFailedError("no device fits: look at endpoints, filter, model and from_versions")
         bounds = list(itertools.accumulate(wave_sizes(new.waves, targets)))[:-1]
@@ -157,19 +73,19 @@ def create_campaign(pool: ConnectionPool, new: NewCampaign, by: str) -> Campaign
             queries.spread_targets(connection, campaign_id=id_, bounds=bounds, first=bounds[0])
         queries.note_campaign_step(connection, id=id_, by=by, words=f"planned for {targets} devices")
         note(connection, by, "campaign-planned", campaign=id_, firmware=new.firmware, devices=targets)
-        return _campaign(connection, id_)
+        return campaign_of(connection, id_)
 
     return transaction(pool, work)
 
 
 def show_campaign(pool: ConnectionPool, id_: int) -> Campaign:
     """Return a campaign with how far it is; raise NotFoundError."""
-    return transaction(pool, lambda current: _campaign(current.connection, id_))
+    return transaction(pool, lambda current: campaign_of(current.connection, id_))
 
 
 def list_campaigns(pool: ConnectionPool, cursor: int | None, limit: int) -> list[CampaignRow]:
     """Return up to `limit` campaigns, the newest first, with ids below `cursor`."""
-    return transaction(pool, lambda current: _rows(current.connection, None, cursor, limit))
+    return transaction(pool, lambda current: rows_of(current.connection, None, cursor, limit))
 
 
 def list_targets(
@@ -178,7 +94,7 @@ def list_targets(
     """Return up to `limit` devices of a campaign by their place, after the cursor; raise NotFoundError."""
 
     def work(current: Transaction) -> list[Target]:
-        _row(current.connection, id_)
+        row_of(current.connection, id_)
         return send_for(
             Target,
             current.connection,
@@ -208,10 +124,10 @@ def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool =
             raise ConflictError(
                 f"campaign {id_} is {status}; {action} is possible where it is {', '.join(sorted(possible))}"
             )
-        row = _row(connection, id_)
+        row = row_of(connection, id_)
         words, opens = _DONE[action], action is Action.START
         if action is Action.NEXT_WAVE:
-            waves = _waves(connection, id_)
+            waves = waves_of(connection, id_)
             if row.wave >= len(waves):
                 raise ConflictError(f"wave {row.wave} of campaign {id_} is the last one")
             row, opens = row._replace(wave=row.wave + 1), True
@@ -229,7 +145,7 @@ def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool =
             words = f"cancelled with {taken_back} updates that were open"
         _move(connection, row, leads_to, words, by, opens=opens)
         note(connection, by, "campaign-changed", campaign=id_, did=str(action), words=words)
-        return _campaign(connection, id_)
+        return campaign_of(connection, id_)
 
     return transaction(pool, work)
 
@@ -258,7 +174,7 @@ def _take_on(id_: int, current: Transaction) -> int:
     connection = current.connection
     if queries.lock_campaign(connection, id=id_) != Status.RUNNING:
         return 0
-    row = _row(connection, id_)
+    row = row_of(connection, id_)
     rules = row.its_rules
     if rules.joining and row.now - row.joined_at >= timedelta(seconds=LOOK_FOR_JOINING_S):
         _let_join(connection, id_)
@@ -312,7 +228,7 @@ def _move(
 
 
 def _progress(connection: Connection, row: CampaignRow) -> Progress:
-    succeeded, failures = _ends(connection, row.id)
+    succeeded, failures = ends_of(connection, row.id)
     return Progress(
         status=Status(row.status),
         wave=row.wave,
@@ -321,45 +237,9 @@ def _progress(connection: Connection, row: CampaignRow) -> Progress:
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         now=row.now,
-        waves=_waves(connection, row.id),
+        waves=waves_of(connection, row.id),
         started_lately=row.started_lately,
         counted_succeeded=succeeded,
         counted_failed=sum(failures.values()),
         failures=failures,
     )
-
-
-def _ends(connection: Connection, id_: int) -> tuple[int, dict[str, int]]:
-    """Return how many updates succeeded, and how many failed by their kind."""
-    succeeded, failures = 0, dict[str, int]()
-    for state, failure, count in queries.ends_of_campaign(connection, id=id_):
-        if state == "FAILED":
-            failures[failure or "unknown"] = count
-        else:
-            succeeded += count
-    return succeeded, failures
-
-
-def _campaign(connection: Connection, id_: int) -> Campaign:
-    _, failures = _ends(connection, id_)
-    steps = send_for(CampaignStep, connection, queries.steps_of_campaign, id=id_).fetchall()
-    return Campaign(_row(connection, id_), _waves(connection, id_), failures, steps)
-
-
-def _waves(connection: Connection, id_: int) -> list[Wave]:
-    """Return its waves in order; one that has no device left is there, too."""
-    found = {
-        wave.wave: wave for wave in send_for(Wave, connection, queries.waves_of_campaign, id=id_).fetchall()
-    }
-    return [found.get(wave, Wave(wave, 0, 0, 0, 0, 0)) for wave in range(1, max(found, default=0) + 1)]
-
-
-def _row(connection: Connection, id_: int) -> CampaignRow:
-    found = _rows(connection, id_, None, 1)
-    if not found:
-        raise NotFoundError(f"there is no campaign {id_}")
-    return found[0]
-
-
-def _rows(connection: Connection, id_: int | None, cursor: int | None, limit: int) -> list[CampaignRow]:
-    return send_for(CampaignRow, connection, queries.campaigns, id=id_, cursor=cursor, limit=limit).fetchall()

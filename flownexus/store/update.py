@@ -10,17 +10,9 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError
-from flownexus.firmware.update import (
-    ENDED,
-    NOT_TAKEN_BACK,
-    State,
-    Step,
-    Terms,
-    Update,
-    decide,
-    reads,
-    zone_read,
-)
+from flownexus.firmware.decision import decide, reads, zone_read
+from flownexus.firmware.state import ENDED, NOT_TAKEN_BACK, State
+from flownexus.firmware.update import Step, Terms, Update
 from flownexus.operations.catalogue import Operation
 from flownexus.operations.new_operation import NewOperation
 from flownexus.store import as_json, queries, send_for

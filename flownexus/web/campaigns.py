@@ -26,17 +26,15 @@ from msgspec import Meta
 from flownexus.campaigns.plan import NewCampaign, Rules, parse_campaign
 from flownexus.campaigns.progress import Action, Wave
 from flownexus.errors import ConflictError, NotAcceptableError, NotFoundError
-from flownexus.firmware.update import State
+from flownexus.firmware.state import State
 from flownexus.store.campaign import (
-    CampaignRow,
-    CampaignStep,
-    Target,
     act,
     create_campaign,
     list_campaigns,
     list_targets,
     show_campaign,
 )
+from flownexus.store.campaign_rows import CampaignRow, CampaignStep, Target
 from flownexus.store.pool import Pool
 from flownexus.web.asked import Flag, Page
 from flownexus.web.body import json_body

@@ -34,7 +34,7 @@ from flownexus.firmware.package import (
     Success,
     parse_package,
 )
-from flownexus.firmware.update import State
+from flownexus.firmware.state import State
 from flownexus.operations.why import Cause, why
 from flownexus.store.firmware import (
     Package,

@@ -19,13 +19,13 @@ from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.firmware.package import NewPackage
 from flownexus.firmware.update import Terms
 from flownexus.store.campaign import (
-    Campaign,
     act,
     create_campaign,
     list_targets,
     show_campaign,
     take_campaigns_on,
 )
+from flownexus.store.campaign_rows import Campaign
 from flownexus.store.firmware import add_chunk, announce, complete
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.update import show_update, start_update, take_steps

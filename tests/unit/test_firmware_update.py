@@ -10,22 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flownexus.firmware.update import (
-    CANCEL,
-    ENDED,
-    INSTALL,
-    MAX_TRIES,
-    PACKAGE_URI,
-    Failure,
-    Patience,
-    State,
-    Step,
-    Terms,
-    Update,
-    decide,
-    reads,
-    zone_read,
-)
+from flownexus.firmware.decision import decide, reads, zone_read
+from flownexus.firmware.device import CANCEL, INSTALL, PACKAGE_URI
+from flownexus.firmware.state import ENDED, Failure, State
+from flownexus.firmware.steps import MAX_TRIES
+from flownexus.firmware.update import Patience, Step, Terms, Update
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import Execute, Read, Write
 

@@ -21,13 +21,13 @@ from flownexus.errors import (
 )
 from flownexus.settings import duration
 from flownexus.store.campaign import (
-    Campaign,
     act,
     create_campaign,
     list_campaigns,
     list_targets,
     show_campaign,
 )
+from flownexus.store.campaign_rows import Campaign
 from flownexus.store.firmware import show_package
 from flownexus.web import paging
 from flownexus.web.asked import MAX_ROW_ID

@@ -7,7 +7,7 @@ from typing import Any, Final
 from flask import Response, make_response, redirect, request, url_for
 
 from flownexus.errors import ValidationFailedError
-from flownexus.firmware.update import NOT_TAKEN_BACK
+from flownexus.firmware.state import NOT_TAKEN_BACK
 from flownexus.operations.why import why
 from flownexus.store.firmware import list_packages, show_package
 from flownexus.store.operation_why import facts_of

@@ -1,0 +1,102 @@
+"""The steps of an update until its device has the package's URI."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flownexus.firmware.device import DELIVERY_PUSH_ONLY, PACKAGE_URI, Device
+from flownexus.firmware.package import uri_for
+from flownexus.firmware.state import Failure, State
+from flownexus.firmware.steps import MAX_TRIES, ask_when_due, failed, refused, retry
+from flownexus.firmware.update import Step, Terms, Update
+from flownexus.firmware.way import link_for, named
+from flownexus.operations.catalogue import Write
+from flownexus.operations.lifecycle import Status
+
+_NOT_FOUND: Final = "(404)"
+
+
+def begin(update: Update, _: Terms) -> Step | None:
+    """Ask the device where it stands, once that is due."""
+    if update.not_before is not None and update.now < update.not_before:
+        return None
+    return Step(
+        State.ASKING, "the device is asked for its version and the state of its firmware object", asks=True
+    )
+
+
+def answered(update: Update, terms: Terms) -> Step | None:
+    """Go by where the device says that it stands: offer it the package, or have it forget another."""
+    if update.ask_is_open:
+        return None
+    if update.state_ask_status != Status.CONFIRMED:
+        return _unanswered(update, terms, update.state_ask_answer, update.state_ask_reason)
+    if update.by_version and update.version_ask_status != Status.CONFIRMED:
+        if (update.version_ask_answer or "").endswith(_NOT_FOUND):
+            return failed(
+                Failure.NO_VERSION,
+                f"the device has no {update.version_path}, and reports no version there: upload the package "
+                "with another version_path, or with success=result",
+            )
+        return _unanswered(update, terms, None, update.version_ask_reason)
+    if update.by_version and update.device_version == update.version:
+        return Step(State.SKIPPED, f"the device already has version {update.version}")
+    if update.device_state is None:
+        return failed(Failure.NO_FIRMWARE_OBJECT, "the device's firmware object has no state (/5/0/3)")
+    if update.device_state == Device.IDLE:
+        return _offer(update, terms)
+    if update.device_state == Device.UPDATING:
+        return ask_when_due(update, terms)  # it installs something else: that ends
+    return Step(
+        State.RESETTING,
+        "the device has a package of before, and is told to forget it",
+        Write(path=PACKAGE_URI, value={"type": "STRING", "value": ""}),
+    )
+
+
+def _unanswered(update: Update, terms: Terms, answer: str | None, reason: str | None) -> Step:
+    if (answer or "").endswith(_NOT_FOUND):
+        return failed(Failure.NO_FIRMWARE_OBJECT, "the device has no firmware object (/5/0)")
+    return retry(update, terms, Failure.NO_ANSWER, f"the device did not say where it stands: {reason}")
+
+
+def forgotten(update: Update, terms: Terms) -> Step | None:
+    """Offer the package to a device that has forgotten another."""
+    if update.command_is_open:
+        return None
+    if update.command_status == Status.CONFIRMED:
+        return _offer(update, terms)
+    return refused(update, terms, "to forget its package of before")
+
+
+def _offer(update: Update, terms: Terms) -> Step:
+    if update.retired:
+        return failed(Failure.RETIRED, "the package was retired")
+    if update.delivery == DELIVERY_PUSH_ONLY:
+        return failed(Failure.PUSH_ONLY, "the device takes a package by push only (/5/0/9 is 1)")
+    link = update.uri or link_for(update.protocols, update.secure, terms.links)
+    if link is None:
+        return failed(
+            Failure.UNSUPPORTED_PROTOCOL,
+            f"packages are served by {', '.join(terms.links)}; the device takes "
+            f"{named(update.protocols)} (/5/0/8)",
+        )
+    return Step(
+        State.OFFERING,
+        f"the package's URI is written to {PACKAGE_URI}, try {update.tries + 1} of {MAX_TRIES}",
+        Write(path=PACKAGE_URI, value={"type": "STRING", "value": uri_for(link, update.token)}),
+        is_try=True,
+    )
+
+
+def offered(update: Update, terms: Terms) -> Step | None:
+    """Wait for the device to take the URI; one whose answer was lost shows it by what it does."""
+    if update.command_status == Status.CONFIRMED or update.new_state in (
+        Device.DOWNLOADING,
+        Device.DOWNLOADED,
+        Device.UPDATING,
+    ):
+        return Step(State.DOWNLOADING, "the device has the URI, and downloads")
+    if update.command_is_open:
+        return None
+    return refused(update, terms, "the package's URI")

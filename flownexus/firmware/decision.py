@@ -1,0 +1,73 @@
+"""The update of one device: which step follows from what the device and its operations told.
+
+The device's side is the state machine of OMA LwM2M Core 1.1, appendix E.6: /5/0/3 (state) goes from 0 over
+1 and 2 to 3, /5/0/5 (result) says how it ended. Ours goes
+
+    QUEUED -> ASKING -> (RESETTING ->) OFFERING -> DOWNLOADING -> (DOWNLOADED ->) INSTALLING
+           -> (RETURNED ->) CONFIRMED
+
+and from a failure that may pass over WAITING to ASKING again. What a device tells counts if it is newer than
+the command that it answers to; what it does not tell it is asked for. An update has no memory but its row:
+whoever looks at it next, decide() says the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flownexus.firmware import asking, cancelling, downloading, installing
+from flownexus.firmware.device import FIRMWARE, TIME_ZONE
+from flownexus.firmware.state import ENDED, NOT_TAKEN_BACK, Failure, State
+from flownexus.firmware.steps import failed, span_in_words
+from flownexus.firmware.update import Step, Terms, Update
+from flownexus.firmware.window import DEVICE
+from flownexus.lwm2m.path import Path
+from flownexus.operations.catalogue import Read
+
+
+def decide(update: Update, terms: Terms) -> Step | None:
+    """Return the next step of an update; None where it waits."""
+    state = State(update.state)
+    if state in ENDED:
+        return None
+    if update.cancelled_by is not None and state is not State.CANCELLING and state not in NOT_TAKEN_BACK:
+        return cancelling.cancel(update)
+    if _is_out_of_time(update, terms):
+        return failed(Failure.TIMED_OUT, f"it has not ended within {span_in_words(terms.patience.limit)}")
+    return _RULES[state](update, terms)
+
+
+def reads(update: Update) -> tuple[Read, ...]:
+    """Return what a device is asked by: its firmware object, and its version where that decides."""
+    asked = [Read(path=FIRMWARE)]
+    if update.by_version:
+        asked.append(Read(path=Path.parse(update.version_path)))
+    return tuple(asked)
+
+
+def zone_read(update: Update) -> Read | None:
+    """Return what a device is asked for its time zone by, where its installs have windows in that."""
+    schedule = update.schedule
+    return Read(path=TIME_ZONE) if schedule is not None and schedule.time_zone == DEVICE else None
+
+
+def _is_out_of_time(update: Update, terms: Terms) -> bool:
+    """Say whether it has taken too long; where it waits for windows, whether its last step has."""
+    if update.install_in is None:
+        return update.is_past(update.created_at, terms.patience.limit)
+    return update.state != State.DOWNLOADED and update.is_past(update.since, terms.patience.limit)
+
+
+_RULES: Final = {
+    State.QUEUED: asking.begin,
+    State.WAITING: asking.begin,
+    State.ASKING: asking.answered,
+    State.RESETTING: asking.forgotten,
+    State.OFFERING: asking.offered,
+    State.DOWNLOADING: downloading.downloading,
+    State.DOWNLOADED: downloading.downloaded,
+    State.INSTALLING: installing.told,
+    State.DEFERRED: installing.told,
+    State.RETURNED: installing.returned,
+    State.CANCELLING: cancelling.told_to_forget,
+}

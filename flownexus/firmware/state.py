@@ -1,0 +1,66 @@
+"""Where an update stands, and the kinds of its failures."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Where an update stands; those in ENDED are final."""
+
+    QUEUED = "QUEUED"
+    ASKING = "ASKING"
+    """The device is asked for its version and for the state of its firmware object."""
+    RESETTING = "RESETTING"
+    """The device still has a package of before, and is told to forget it."""
+    OFFERING = "OFFERING"
+    """The package's URI is written."""
+    DOWNLOADING = "DOWNLOADING"
+    DOWNLOADED = "DOWNLOADED"
+    """The device has the package, and the install waits for its window."""
+    INSTALLING = "INSTALLING"
+    """The device is told to install, or does."""
+    DEFERRED = "DEFERRED"
+    """The device has put the install off by itself (result 11)."""
+    RETURNED = "RETURNED"
+    """The device is idle again, and does not report the new version yet."""
+    WAITING = "WAITING"
+    """A try has failed; the next one comes."""
+    CANCELLING = "CANCELLING"
+    CONFIRMED = "CONFIRMED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    SKIPPED = "SKIPPED"
+    """The device had the version already."""
+
+
+ENDED: Final = frozenset({State.CONFIRMED, State.FAILED, State.CANCELLED, State.SKIPPED})
+NOT_TAKEN_BACK: Final = frozenset({State.INSTALLING, State.RETURNED})
+"""A device that has been told to install cannot be stopped any more."""
+
+
+class Failure(StrEnum):
+    """The kinds of failures, for people to count and for a campaign to stop by."""
+
+    NO_SPACE = "no-space"
+    NO_MEMORY = "no-memory"
+    CONNECTION_LOST = "connection-lost"
+    BAD_CHECKSUM = "bad-checksum"
+    UNSUPPORTED_PACKAGE = "unsupported-package"
+    INVALID_URI = "invalid-uri"
+    INSTALL_FAILED = "install-failed"
+    UNSUPPORTED_PROTOCOL = "unsupported-protocol"
+    GIVEN_UP = "given-up"
+    """The device has cancelled by itself (result 10), or reports a result of its own."""
+    DOWNLOAD_GONE = "download-gone"
+    NO_FIRMWARE_OBJECT = "no-firmware-object"
+    NO_VERSION = "no-version"
+    NO_ANSWER = "no-answer"
+    REFUSED = "refused"
+    RETIRED = "retired"
+    PUSH_ONLY = "push-only"
+    WRONG_VERSION = "wrong-version"
+    ROLLED_BACK = "rolled-back"
+    NO_RETURN = "no-return"
+    TIMED_OUT = "timed-out"
