@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import base64
-import csv
 import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from cli.client import API, Client, ClientError
 from cli.text import print_json, print_rows, printable, second
+from flownexus.enrolment.archive import content_of, folder_of
+from flownexus.enrolment.roster import COLUMNS, read_roster
+from flownexus.errors import ValidationFailedError
 
 PATH: Final = f"{API}/credentials"
 BATCH: Final = 250
 """Credentials in one request: its answer, with all their files, takes well below a second."""
-COLUMNS: Final = ("endpoint", "mode", "identity", "key", "expires_at")
 LATER: Final = "Leshan does not know yet: it is away, and is told within seconds of its return\n"
 
 
@@ -178,11 +178,10 @@ def unenrolled(client: Client, given: argparse.Namespace) -> int:
 
 def write_files(folder: Path, made: Mapping[str, Any]) -> Path:
     """Write the files of a credential, which only their owner can read; return their folder."""
-    name = quote(made["endpoint"], safe="")
-    own = folder / name
+    own = folder / folder_of(made["endpoint"])
     own.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file, text in made["files"].items():
-        content = base64.b64decode(text) if file.endswith(".der") else text.encode()
+        content = content_of(file, text)
         path = own / Path(file).name
         path.unlink(missing_ok=True)  # an older one may be of another mode
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
@@ -221,14 +220,10 @@ def _text(file: Path | None) -> str | None:
 
 def _read(file: Path) -> list[dict[str, str]]:
     """Read the rows of a CSV file; raise ClientError where a column is unknown or missing."""
-    rows = list(csv.DictReader((_text(file) or "").splitlines()))
-    names = set().union(*rows) if rows else set()
-    if "endpoint" not in names or not names <= set(COLUMNS):
-        raise ClientError(
-            f"{file}: the first line names the columns: endpoint, and of {', '.join(COLUMNS[1:])} those "
-            "that there are; below it is a line for each device"
-        )
-    return [{"mode": "psk", **{name: text for name, text in row.items() if text}} for row in rows]
+    try:
+        return read_roster(_text(file) or "")
+    except ValidationFailedError as error:
+        raise ClientError(f"{file}: {error.detail}") from None
 
 
 def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Token:
 TOKENS = {
     "flownexus-webhook-token": Token(INGEST, LESHAN),
     "flownexus-connector-token": Token(functions("dispatch-op", "housekeeping", "firmware"), CONNECTOR),
-    "flownexus-leshan-token": Token(LESHAN, functions("dispatch-op", "api", "housekeeping")),
+    "flownexus-leshan-token": Token(LESHAN, functions("dispatch-op", "api", "housekeeping", "console")),
     "flownexus-api-token": Token(functions("operations", "api")),
     "flownexus-hook-token": Token(INGEST),
 }

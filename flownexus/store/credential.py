@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.store import as_json, queries, send_for
+from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, transaction
 
 MAX_IDENTITY_BYTES: Final = 128
@@ -92,7 +93,14 @@ class Part(NamedTuple):
 
 def add(pool: ConnectionPool, new: Sequence[NewCredential], by: str) -> list[Credential]:
     """Keep new credentials, all or none; raise ConflictError where an identity or key is another's."""
-    return transaction(pool, lambda current: _add(current.connection, new, by))
+
+    def work(current: Transaction) -> list[Credential]:
+        made = _add(current.connection, new, by)
+        for each in made:
+            _note(current.connection, by, "credential-made", each)
+        return made
+
+    return transaction(pool, work)
 
 
 def replace(
@@ -109,6 +117,7 @@ def replace(
             raise ConflictError(f"credential {id_} is revoked; make a new one for {old.endpoint!r}")
         [made] = _add(current.connection, [new], by)
         queries.end_credential(current.connection, id=id_, after_s=overlap_s)
+        _note(current.connection, by, "credential-replaced", made, replaces=id_)
         return made, _find(current.connection, id_)
 
     return transaction(pool, work)
@@ -121,9 +130,12 @@ def revoke(pool: ConnectionPool, ids: Sequence[int], by: str) -> list[Credential
         connection = current.connection
         concerned = {_find(connection, id_).endpoint for id_ in ids}
         _touch(connection, sorted(concerned))
-        for id_ in ids:
-            queries.revoke_credential(connection, id=id_, revoked_by=by)
-        return [_find(connection, id_) for id_ in ids]
+        ended = [id_ for id_ in ids if queries.revoke_credential(connection, id=id_, revoked_by=by)]
+        revoked = [_find(connection, id_) for id_ in ids]
+        for each in revoked:
+            if each.id in ended:
+                _note(connection, by, "credential-revoked", each)
+        return revoked
 
     return transaction(pool, work)
 
@@ -162,11 +174,12 @@ def enrolment(pool: ConnectionPool) -> Enrolment:
     return transaction(pool, lambda current: _enrolment(current.connection))
 
 
-def set_unenrolled(pool: ConnectionPool, unenrolled: str) -> Enrolment:
+def set_unenrolled(pool: ConnectionPool, unenrolled: str, by: str) -> Enrolment:
     """Set the rule for who has no credentials: refused or admitted."""
 
     def work(current: Transaction) -> Enrolment:
-        queries.set_unenrolled(current.connection, unenrolled=unenrolled)
+        if queries.set_unenrolled(current.connection, unenrolled=unenrolled):
+            note(current.connection, by, "unenrolled-changed", unenrolled=unenrolled)
         return _enrolment(current.connection)
 
     return transaction(pool, work)
@@ -187,6 +200,10 @@ def part(pool: ConnectionPool, after: int, limit: int) -> Part:
         return Part(now, max(now.revision, reached) if is_last else reached, kept, is_last)
 
     return transaction(pool, work)
+
+
+def _note(connection: Connection, by: str, action: str, credential: Credential, **more: int) -> None:
+    note(connection, by, action, credential.endpoint, credential=credential.id, mode=credential.mode, **more)
 
 
 def _enrolment(connection: Connection) -> Enrolment:

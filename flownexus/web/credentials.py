@@ -22,11 +22,10 @@ from flask import Response as Shown
 from msgspec import Meta
 
 from flownexus.errors import ConflictError, NotAcceptableError
-from flownexus.fields import Time
 from flownexus.store import credential as store
 from flownexus.web.asked import EndpointName, Page
 from flownexus.web.described import Body
-from flownexus.web.enrolling import MAX_EXPIRES_IN_S, MAX_PEM, Enroller, Made, Wanted
+from flownexus.web.enrolling import Enroller, Made, Succession, Wanted
 from flownexus.web.flask import caller
 from flownexus.web.formats import list_by_id, listed
 from flownexus.web.guard import Scope
@@ -35,7 +34,6 @@ from flownexus.web.places import known_id
 from flownexus.web.problem import Response
 
 MAX_BATCH: Final = 500
-DEFAULT_OVERLAP_S: Final = 7 * 24 * 3600
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 """Of an answer with a key."""
 
@@ -46,22 +44,6 @@ class Batch(msgspec.Struct, frozen=True):
     credentials: Annotated[
         list[Wanted], Meta(min_length=1, max_length=MAX_BATCH, description=f"1 to {MAX_BATCH} of them")
     ]
-
-
-class Succession(msgspec.Struct, frozen=True):
-    """What is to follow a credential, and for how long both count."""
-
-    overlap: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=MAX_EXPIRES_IN_S,
-            description=f"a number of seconds from 0 to {MAX_EXPIRES_IN_S}; by default {DEFAULT_OVERLAP_S}",
-        ),
-    ] = DEFAULT_OVERLAP_S
-    public_key: Annotated[str, Meta(max_length=MAX_PEM, description="as of a new one")] | None = None
-    csr: Annotated[str, Meta(max_length=MAX_PEM, description="as of a new one")] | None = None
-    expires_at: Time | None = None
 
 
 class Listed(Page, frozen=True):
@@ -153,9 +135,7 @@ def add_credentials(app: Flask, enroller: Enroller) -> None:
     )
     def succeed(id_: int, body: Succession) -> Response:
         """Make the credential that follows this one; this one ends when the overlap is over."""
-        old = store.show(pool, known_id(id_, "credential"))
-        wanted = Wanted(old.endpoint, old.mode, None, None, body.public_key, body.csr, body.expires_at)  # type: ignore[arg-type]
-        made = enroller.replace(id_, wanted, body.overlap, caller().name)
+        made = enroller.succeed(known_id(id_, "credential"), body, caller().name)
         return _shown(app, made, carried=enroller.carried())
 
     @routes.get("/enrolment", scope=Scope.ADMINISTER, answers={200: RULE})
@@ -166,7 +146,7 @@ def add_credentials(app: Flask, enroller: Enroller) -> None:
     @routes.put("/enrolment", scope=Scope.ADMINISTER, body=Body.of(Rule), answers={200: RULE})
     def set_rule(body: Rule) -> dict[str, Any]:
         """Say what a device without credentials may do, once one is enrolled."""
-        return _rule(store.set_unenrolled(pool, body.unenrolled), carried=enroller.carried())
+        return _rule(store.set_unenrolled(pool, body.unenrolled, caller().name), carried=enroller.carried())
 
     app.register_blueprint(routes)
 

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 MAX_EXPIRES_IN_S: Final = 25 * 366 * 24 * 3600
 MAX_PEM: Final = 8192  # characters
+DEFAULT_OVERLAP_S: Final = 7 * 24 * 3600
 _OFF: Final = ("off",)
 _OF_MODE: Final = {"psk": ("identity", "key"), "rpk": ("public_key",), "x509": ("csr",)}
 
@@ -97,6 +98,22 @@ class Wanted(msgspec.Struct, frozen=True):
     ) = None
 
 
+class Succession(msgspec.Struct, frozen=True):
+    """What is to follow a credential, and for how long both count."""
+
+    overlap: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=MAX_EXPIRES_IN_S,
+            description=f"a number of seconds from 0 to {MAX_EXPIRES_IN_S}; by default {DEFAULT_OVERLAP_S}",
+        ),
+    ] = DEFAULT_OVERLAP_S
+    public_key: Annotated[str, Meta(max_length=MAX_PEM, description="as of a new one")] | None = None
+    csr: Annotated[str, Meta(max_length=MAX_PEM, description="as of a new one")] | None = None
+    expires_at: Time | None = None
+
+
 class Made(NamedTuple):
     """A credential that was made, and the files for its device, which are shown this once."""
 
@@ -140,10 +157,15 @@ class Enroller:
         rows = store.add(self.pool, [draft.new for draft in drafts], by)
         return [Made(row, draft.files(row)) for row, draft in zip(rows, drafts, strict=True)]
 
-    def replace(self, id_: int, wanted: Wanted, overlap_s: float, by: str) -> Made:
-        """Make a credential in place of another, which ends in so many seconds."""
+    def succeed(self, id_: int, asked: Succession, by: str) -> Made:
+        """Make the credential that follows another, which ends when the overlap is over.
+
+        Raises NotFoundError, ValidationFailedError, and ConflictError where the other one is revoked.
+        """
+        old = store.show(self.pool, id_)
+        wanted = Wanted(old.endpoint, old.mode, None, None, asked.public_key, asked.csr, asked.expires_at)  # type: ignore[arg-type]
         draft = self._draft(wanted)
-        row, _ = store.replace(self.pool, id_, draft.new, overlap_s, by)
+        row, _ = store.replace(self.pool, id_, draft.new, asked.overlap, by)
         return Made(row, draft.files(row))
 
     def carried(self) -> bool:

@@ -8,6 +8,7 @@ GET  /batch?filter=           a form for one operation of many devices; POST que
 GET  /operations, /operations/<id>; POST /operations/<id>/cancel
 GET  /firmware, /updates, /campaigns
 GET  /profiles, /dead-letters, /health
+GET  /credentials             of devices: enrol, replace, revoke
 GET  /refused                whom Leshan did not let in
 GET  /series?name=&path=     numbers of a resource over a time, as JSON or CSV
 GET  /live/...               the parts of pages that change by themselves
@@ -27,10 +28,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from flownexus.accounts.passwords import PasswordHashes
+from flownexus.carrying import Carrier
 from flownexus.errors import MissingSettingError
+from flownexus.leshan.asking import LeshanQueries
+from flownexus.leshan.security import SecurityClient
 from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.settings import duration_setting, integer_setting, secret
+from flownexus.settings import duration_setting, integer_setting, secret, text_setting, token_to_send
 from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, ConsoleApp
@@ -39,6 +43,7 @@ from flownexus.web.console.batches import add_batches
 from flownexus.web.console.bundle import add_bundle
 from flownexus.web.console.campaigns import add_campaigns
 from flownexus.web.console.charts import add_charts, asked_charts
+from flownexus.web.console.credentials import add_credentials
 from flownexus.web.console.dead_letters import add_dead_letters
 from flownexus.web.console.devices import add_devices
 from flownexus.web.console.firmware import add_firmware
@@ -51,6 +56,7 @@ from flownexus.web.console.profiles import add_profiles
 from flownexus.web.console.sign_in import add_sign_in
 from flownexus.web.console.tokens import add_tokens
 from flownexus.web.console.updates import add_updates
+from flownexus.web.enrolling import Enroller, EnrolmentSecrets
 
 FOLDER: Final = Path(__file__).resolve().parent
 
@@ -58,6 +64,7 @@ FOLDER: Final = Path(__file__).resolve().parent
 def create_app(
     pool: Pool,
     publisher: Publisher,
+    enroller: Enroller,
     *,
     hashes: PasswordHashes | None = None,
     max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
@@ -89,6 +96,7 @@ def create_app(
     add_campaigns(app)
     add_profiles(app)
     add_dead_letters(app)
+    add_credentials(app, enroller)
     add_health(app, grafana_url)
     add_people(app)
     add_tokens(app)
@@ -107,10 +115,13 @@ def app_from_environment() -> ConsoleApp:
     grafana_url = os.environ.get("grafana_url") or None
     if grafana_url is not None and urlsplit(grafana_url).scheme not in ("http", "https"):
         raise MissingSettingError("environment variable grafana_url: a URL, such as https://grafana.example")
+    enrolment = EnrolmentSecrets.from_environment()
+    leshan = LeshanQueries(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
     pool = pool_from_environment(NAME, "flownexus-console-database-url")
     return create_app(
         pool,
         Publisher(nats_url, name=NAME),
+        Enroller(pool, Carrier(pool, SecurityClient(leshan), enrolment.keys).carry, enrolment),
         max_queued=max_queued,
         idle_s=idle_s,
         lifetime_s=lifetime_s,

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.credentials import MODES, arguments
 from flownexus.enrolment import files
 from flownexus.enrolment.authority import Authority, now
 from flownexus.enrolment.files import Server
@@ -26,18 +27,12 @@ from tests.fixtures.firmware import cli
 from tests.fixtures.nexus import Nexus, running, wait_for
 from tests.fixtures.simulator import simulator
 
-MODES = ("psk", "rpk", "x509")
 CASES = ("right", "wrong", "expired", "revoked", "other")
 MANY = 1000
 MANY_S = 60.0
 SOON_S = 1.0
 RECONCILED_S = 15.0
 """Within which housekeeping, every five seconds, has a new Leshan know all."""
-FILES = {
-    "psk": ("--psk-identity-file", "psk-identity.txt", "--psk-key-file", "psk-key.hex"),
-    "rpk": ("--rpk-public-key", "public.pem", "--rpk-key", "key.pem"),
-    "x509": ("--x509-cert", "certificate.pem", "--x509-key", "key.pem"),
-}
 BEHAVES = "count=1,notify=0,lifetime=300"
 
 
@@ -70,18 +65,11 @@ class Enrolled:
 
     def devices(self, mode: str, *prefixes: str) -> contextlib.AbstractContextManager[None]:
         """Run a device of each prefix, with the files of its name."""
-        arguments = [
-            word if word.startswith("--") else str(self.folder / "{ep}" / word) for word in FILES[mode]
-        ]
-        if mode != "psk":
-            name = {"rpk": "server-public.pem", "x509": "ca.pem"}[mode]
-            flag = {"rpk": "--server-public-key", "x509": "--ca-cert"}[mode]
-            arguments += [flag, str(self.folder / f"{prefixes[0]}0001" / name)]
         return simulator(
             self.nexus.world,
             self.nexus.world.coaps_url,
             *(f"prefix={prefix},{BEHAVES}" for prefix in prefixes),
-            arguments=tuple(arguments),
+            arguments=tuple(arguments(mode, self.folder, f"{prefixes[0]}0001")),
             folder=self.simulator(mode, prefixes[0]),
         )
 
@@ -131,7 +119,7 @@ def test_a_thousand_devices_are_enrolled_from_a_file_in_less_than_a_minute(enrol
     with file.open("w", newline="") as out:
         rows = csv.writer(out)
         rows.writerow(["endpoint", "mode"])
-        rows.writerows((f"many-{i:04d}", MODES[i % 3]) for i in range(MANY))
+        rows.writerows((f"many-{i:04d}", list(MODES)[i % 3]) for i in range(MANY))
     began = time.monotonic()
     done = cli(enrolled.nexus, "credentials", "import", str(file), "-o", str(enrolled.folder))
     took = time.monotonic() - began

@@ -38,6 +38,8 @@ from flownexus.store.transaction import Transaction, transaction
 from flownexus.store.update import start_update
 from flownexus.web.console.app import URL, ConsoleApp
 from flownexus.web.console.fleet import filter_of
+from flownexus.web.enrolling import Enroller
+from tests.fixtures.enrolment import secrets_with_authority
 from tests.fixtures.handler import load_handler
 from tests.fixtures.hints import Hints
 from tests.fixtures.postgres import Database
@@ -57,7 +59,8 @@ def pool(database: Database) -> Iterator[Pool]:
 
 @pytest.fixture
 def app(pool: Pool, hints: Hints) -> ConsoleApp:
-    made: ConsoleApp = load_handler("console").create_app(pool, hints, hashes=HASHES)
+    enroller = Enroller(pool, lambda: 0, secrets_with_authority())
+    made: ConsoleApp = load_handler("console").create_app(pool, hints, enroller, hashes=HASHES)
     return made
 
 

@@ -16,9 +16,12 @@ from flownexus.carrying import Carrier
 from flownexus.enrolment.sealing import Sealer
 from flownexus.errors import UnavailableError
 from flownexus.leshan.security import Carried
+from flownexus.store import audit
+from flownexus.store import credential as store
+from flownexus.store.activity import activity_of
 from flownexus.store.pool import open_pool
 from flownexus.web.credentials import add_credentials
-from flownexus.web.enrolling import Enroller
+from flownexus.web.enrolling import Enroller, Succession, Wanted
 from flownexus.web.flask import FunctionApp
 from tests.fixtures.enrolment import KEY, secrets_with_authority
 from tests.fixtures.guard import guard_of
@@ -270,6 +273,32 @@ def test_who_is_not_enrolled_is_refused_from_the_first_enrolment_on_unless_a_set
     assert client.put("/v1/enrolment", json={"unenrolled": "admitted"}).get_json()["carried"]
     assert copy.unenrolled == "admitted"
     assert client.put("/v1/enrolment", json={"unenrolled": "perhaps"}).status_code == 422
+
+
+def test_the_console_s_role_enrols_replaces_and_revokes_and_each_change_says_who(
+    database: Database, copy: Copy
+) -> None:
+    with open_pool(database.console, 2, "test console") as pool:
+        carrier = Carrier(pool, copy, SECRETS.keys)  # type: ignore[arg-type]
+        enroller = Enroller(pool, carrier.carry, SECRETS)
+        [made] = enroller.make([Wanted("a", "x509")], "ann")
+        next_ = enroller.succeed(made.credential.id, Succession(overlap=60), "bob")
+        assert enroller.carried()
+        assert len(copy.entries["a"]) == 2
+        for _ in range(2):
+            store.revoke(pool, [made.credential.id, next_.credential.id], "cleo")
+            store.set_unenrolled(pool, "admitted", "cleo")
+        assert enroller.carried()
+        assert (copy.entries["a"], copy.unenrolled) == ({"mode": "denied"}, "admitted")
+        told = [(each.kind, each.what, each.by) for each in activity_of(pool, "a", 10)]
+        assert told == [
+            ("audit", "credential-revoked", "cleo"),
+            ("audit", "credential-revoked", "cleo"),
+            ("audit", "credential-replaced", "bob"),
+            ("audit", "credential-made", "ann"),
+        ]
+        chain = audit.check(pool)
+        assert (chain.length, chain.broken_at) == (5, None)
 
 
 def test_the_roles_of_what_devices_send_read_no_credential(database: Database) -> None:

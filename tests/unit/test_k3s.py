@@ -279,7 +279,7 @@ def test_only_devices_its_functions_the_ingress_and_prometheus_reach_leshan() ->
     function, ingress = rest["from"]
     [chosen] = function["podSelector"]["matchExpressions"]
     asks_leshan = {name for name, each in STACK.items() if "leshan_url" in each.environment}
-    assert asks_leshan == {"dispatch-op", "api", "housekeeping"}
+    assert asks_leshan == {"dispatch-op", "api", "housekeeping", "console"}
     assert (chosen["key"], set(chosen["values"])) == ("faas_function", asks_leshan)
     assert ingress["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "traefik"}
     assert rest["ports"] == [{"port": 8090, "protocol": "TCP"}]

@@ -14,16 +14,20 @@ from typing import Any, Final, NamedTuple
 
 from flask import Response, g, make_response, render_template, request
 
+from flownexus.accounts.role import Role
 from flownexus.errors import NotFoundError
 from flownexus.leshan.refusals import remedy
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
+from flownexus.store.credential import list_credentials
 from flownexus.store.endpoint_values import Value, newest_values
 from flownexus.store.fleet import Device, find_device
 from flownexus.store.refusal import list_refusals
-from flownexus.web.console.app import Access, ConsoleApp, page
+from flownexus.web.console.app import Access, ConsoleApp, may, page
 from flownexus.web.console.timeline import timeline
 
+CREDENTIALS: Final = 10
+"""How many valid ones of a device its page shows."""
 REFUSALS: Final = 50
 MAX_VALUES: Final = 500
 """How many values of a device a page shows."""
@@ -50,7 +54,12 @@ def add_devices(app: ConsoleApp, charts: Callable[[], dict[str, Any]]) -> None:
 
     @app.get("/device", access=Access.VIEWER)
     def device() -> Response:
-        return page("device.html", **_device(app), **charts())
+        shown = _device(app)
+        name = shown["device"].name
+        credentials = (
+            list_credentials(app.pool, None, CREDENTIALS, name, valid=True) if may(Role.ADMIN) else []
+        )
+        return page("device.html", credentials=credentials, **shown, **charts())
 
     @app.get("/live/device", access=Access.VIEWER, live=True)
     def live_device() -> Response:

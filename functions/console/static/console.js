@@ -42,15 +42,6 @@ customElements.define("copy-text", class extends HTMLElement {
   }
 });
 
-// A key that nobody else has seen, put where [data-key] is.
-customElements.define("fresh-key", class extends HTMLElement {
-  connectedCallback() {
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-    const key = [...bytes].map((each) => each.toString(16).padStart(2, "0")).join("");
-    this.querySelectorAll("[data-key]").forEach((each) => { each.textContent = key; });
-  }
-});
-
 // A page that nobody looks at asks for nothing.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const {elt} = event.detail;

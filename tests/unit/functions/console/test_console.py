@@ -39,6 +39,7 @@ from flownexus.web.console.fleet import filter_of, short, strip_of, tag_filter
 from flownexus.web.console.kept import Kept
 from flownexus.web.console.timeline import once
 from tests.fixtures.administration import ADMINISTRATION, administration_pages
+from tests.fixtures.enrolment import CREDENTIAL_PAGES, ENROLMENT_ROWS
 from tests.fixtures.firmware_rows import FIRMWARE_PAGES, FIRMWARE_ROWS
 from tests.fixtures.function import Start
 from tests.fixtures.hints import Hints
@@ -117,6 +118,7 @@ REFUSED = StoredRefusal(1, "new-0001", "192.0.2.9:5000", "wrong-key", None, 3, N
 ROWS: Mapping[str, Rows] = {
     **FIRMWARE_ROWS,
     **ADMINISTRATION,
+    **ENROLMENT_ROWS,
     "only_read": [()],
     "only_read_by_filter": [()],
     "session": sessions,
@@ -253,6 +255,7 @@ class TestPages(PageTests):
         RightPage("POST", "/batches/5/cancel", Access.OPERATOR, status=303),
         *FIRMWARE_PAGES,
         *administration_pages(PASSWORD),
+        *CREDENTIAL_PAGES,
         RightPage("GET", "/users", Access.ADMIN),
         RightPage("POST", "/users", Access.ADMIN, {"name": "bob", "role": "viewer"}),
         RightPage("POST", "/users/7/reset", Access.ADMIN),
@@ -688,7 +691,8 @@ def test_a_fleet_without_devices_teaches_how_to_connect_one(start: Start, statem
     assert "Connect your first device" in first
     assert "coaps://function:5684" in first
     assert "CONFIG_LWM2M_DTLS_SUPPORT=y" in first
-    assert first.count("<span data-key>") == 2, "the key is made in the browser"
+    assert "/credentials/new" not in first
+    assert "/credentials/new" in ask(function, "GET", "/", of=Access.ADMIN).text
     assert "new-0001" in first, "and whom Leshan did not let in"
     assert "No device fits" in ask(function, "GET", "/?filter=x", of=Access.VIEWER).text
 
