@@ -10,6 +10,7 @@ from pathlib import Path
 
 from local import REPOSITORY, web
 from local.layout import AUTHORITY_CERTIFICATE, SERVER_CERTIFICATE, SERVER_KEY, SESSIONS_KEY, Layout
+from local.openfaas.functions import STOP_TIMEOUT_S
 from local.servers import java
 from local.servers.nats import Server
 from local.servers.ports import LOOPBACK
@@ -74,7 +75,7 @@ def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) ->
         lambda: _command(layout, arguments, environment),
         answers,
         on_change,
-        stop_timeout=max(layout.timeouts.execution_s, 20.0) + 15,
+        stop_timeout=STOP_TIMEOUT_S + 6,  # of its functions, all at once
     )
 
 

@@ -26,7 +26,15 @@ from flownexus.metrics import (
     DISPATCH_LONG_POLL_SECONDS,
     DISPATCH_OPEN_OPERATIONS,
 )
-from flownexus.operations.lifecycle import Outcome, Verdict, settle, settle_unanswered
+from flownexus.operations.lifecycle import (
+    Outcome,
+    Settlement,
+    Verdict,
+    settle,
+    settle_stopped,
+    settle_unanswered,
+    settle_unsent,
+)
 from flownexus.settings import Timeouts
 from flownexus.store.group_commit import AsyncGroupCommit
 from flownexus.store.operation_claims import Claim, Held, UnansweredClaimError, claim, concerns_all, renew
@@ -75,6 +83,9 @@ class Dispatcher:
         self._leases = Leases(timeouts.lease_term_s, timeouts.lease_s, self._renew)
         self._leshan_is_away = False
         self._under_way: set[asyncio.Task[dict[str, Any]]] = set()
+        self._sending: set[asyncio.Task[Any]] = set()
+        """Those of them that wait for their device."""
+        self._is_stopped = False
 
     async def dispatch(self, endpoint: str) -> dict[str, Any]:
         """Do one operation of the endpoint; it is done to its end also when the caller goes away."""
@@ -82,6 +93,17 @@ class Dispatcher:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
+
+    def drain(self, within_s: float) -> None:
+        """Wait so many seconds more for devices; then record that those left have not answered."""
+        asyncio.get_running_loop().call_later(within_s, self._give_up)
+
+    def _give_up(self) -> None:
+        self._is_stopped = True
+        if self._sending:
+            log.warning("stopped before %d devices have answered", len(self._sending))
+        for task in self._sending:
+            task.cancel()
 
     async def close(self) -> None:
         """Wait for the operations under way."""
@@ -102,13 +124,7 @@ class Dispatcher:
 
     async def _end(self, claimed: Claim, lease: Lease) -> dict[str, Any]:
         """Take what was claimed to its end."""
-        log.debug("sending", extra={"endpoint": claimed.endpoint, "attempt": claimed.attempts})
-        with DISPATCH_OPEN_OPERATIONS.track_inprogress(), DISPATCH_LONG_POLL_SECONDS.time():
-            outcome = await self._send(claimed)
-        received = time_of(outcome.time_ms, datetime.now(UTC), self._telemetry.retention)
-        DISPATCH_ATTEMPTS.labels(outcome.verdict).inc()
-        settlement = settle(claimed.attempt, outcome)
-        self._tell_of_leshan(outcome)
+        settlement, received = await self._attempt(claimed)
         recorded = await self._record(End(claimed, settlement, received), lease)
         if recorded is Recorded.LATE:
             DISPATCH_LATE_RESULTS.inc()
@@ -117,7 +133,10 @@ class Dispatcher:
         log.log(
             logging.DEBUG if settlement.leshan_is_away else logging.INFO,
             "%s", settlement.status,
-            extra={"verdict": outcome.verdict, "coap_status": outcome.coap_status},
+            extra={
+                "verdict": settlement.verdict,
+                "coap_status": (settlement.result or {}).get("status"),
+            },
         )  # fmt: skip
         if recorded is Recorded.MORE and not settlement.leshan_is_away:
             # Where this fails, or Leshan is away, housekeeping's rounds are soon enough.
@@ -131,6 +150,27 @@ class Dispatcher:
                 "reason": settlement.reason,
             }
         }
+
+    async def _attempt(self, claimed: Claim) -> tuple[Settlement, datetime]:
+        """Send it once; return what becomes of it, and the time of what its device answered."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # for the type checker
+        if self._is_stopped:
+            return settle_unsent(), datetime.now(UTC)
+        log.debug("sending", extra={"endpoint": claimed.endpoint, "attempt": claimed.attempts})
+        self._sending.add(task)
+        try:
+            with DISPATCH_OPEN_OPERATIONS.track_inprogress(), DISPATCH_LONG_POLL_SECONDS.time():
+                outcome = await self._send(claimed)
+        except asyncio.CancelledError:
+            task.uncancel()  # _give_up() has done it: nobody else has this task
+            return settle_stopped(claimed.attempt), datetime.now(UTC)
+        finally:
+            self._sending.discard(task)
+        DISPATCH_ATTEMPTS.labels(outcome.verdict).inc()
+        self._tell_of_leshan(outcome)
+        received = time_of(outcome.time_ms, datetime.now(UTC), self._telemetry.retention)
+        return settle(claimed.attempt, outcome), received
 
     def _tell_of_leshan(self, outcome: Outcome) -> None:
         """Log that Leshan went away, and that it came back, once: thousands of operations may find out."""

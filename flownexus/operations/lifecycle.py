@@ -195,13 +195,27 @@ def settle_unanswered() -> Settlement:
     return Settlement(Status.QUEUED, reason, attempt_counts=False)
 
 
+def settle_unsent() -> Settlement:
+    """Decide what becomes of an operation that was claimed by a worker that sends nothing any more."""
+    return Settlement(Status.QUEUED, "the worker was stopped before it was sent", attempt_counts=False)
+
+
+def settle_stopped(attempt: Attempt) -> Settlement:
+    """Decide what becomes of an operation whose worker was stopped before its device answered."""
+    return _settle_abandoned(attempt, "the worker was stopped before the device answered")
+
+
 def settle_expired(attempt: Attempt) -> Settlement:
-    """Decide what becomes of an operation whose worker never came back: its lease is over.
+    """Decide what becomes of an operation whose worker never came back: its lease is over."""
+    return _settle_abandoned(attempt, "the worker that sent it did not come back")
+
+
+def _settle_abandoned(attempt: Attempt, reason: str) -> Settlement:
+    """Decide what becomes of an operation that its worker left.
 
     The attempt counts, since the request may have left. It goes out again without waiting for the device: the
     failure was not the device's.
     """
-    reason = "the worker that sent it did not come back"
     if not attempt.may_repeat:
         return Settlement(Status.FAILED, f"outcome unknown: {reason}")
     if attempt.attempts >= MAX_ATTEMPTS:

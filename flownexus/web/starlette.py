@@ -56,11 +56,17 @@ class FunctionApp(Starlette):
     """A Starlette app with what the function's server asks of it, and whose routes declare their scope.
 
     `lifespan` is entered before the first request and left after the last. `ready` says whether the function
-    has what it needs, and may block.
+    has what it needs, and may block. `drain` is told, when the function is stopped, in how many seconds what
+    is under way should have ended.
     """
 
     def __init__(
-        self, routes: Sequence[BaseRoute], lifespan: Lifespan, guard: Guard, ready: Callable[[], bool]
+        self,
+        routes: Sequence[BaseRoute],
+        lifespan: Lifespan,
+        guard: Guard,
+        ready: Callable[[], bool],
+        drain: Callable[[float], None] = lambda within: None,  # noqa: ARG005  # all of it is short
     ) -> None:
         for route in routes:
             if not isinstance(route, ScopedRoute):
@@ -68,6 +74,7 @@ class FunctionApp(Starlette):
         add_correlation_ids()
         super().__init__(routes=routes, exception_handlers={HTTPException: _http_problem}, lifespan=lifespan)
         self.ready = ready
+        self.drain = drain
         self._guard = guard
 
     def guard(

@@ -85,7 +85,7 @@ def create_app(
             return body
 
     routes = [ScopedRoute("/", dispatch, methods=["POST"], scope=Scope.DISPATCH)]
-    return FunctionApp(routes, lifespan, guard, pool.ready)
+    return FunctionApp(routes, lifespan, guard, pool.ready, dispatcher.drain)
 
 
 def app_from_environment() -> Starlette:

@@ -23,6 +23,10 @@ from local.supervise.process import MARK, Command, Process
 MAX_REPLICAS = 5  # as OpenFaaS Community Edition has it
 NAMESPACE = "openfaas-fn"
 PROBE_INTERVAL = 0.05
+DRAIN_S = 6.0
+"""How long a replica that is stopped may take to end what it has begun, in seconds."""
+STOP_TIMEOUT_S = DRAIN_S + 3
+"""Seconds after which it is killed: it records and answers what it has ended by then."""
 RESERVED_SECRETS = "basic-auth-"
 
 
@@ -44,8 +48,6 @@ class InstanceContext:
     secrets: SecretFolder
     environment: Mapping[str, str]
     runner: Runner
-    stop_timeout: float
-    """Seconds in which a function finishes what it has begun."""
 
 
 class Replica:
@@ -66,7 +68,7 @@ class Replica:
             self.name,
             self._command,
             LogFile(self.log_path),
-            stop_timeout=context.stop_timeout,
+            stop_timeout=STOP_TIMEOUT_S,
             on_change=self._tell,
         )
 
@@ -102,6 +104,7 @@ class Replica:
             "host": LOOPBACK,
             "port": str(self.port),
             "metrics_port": str(self.metrics_port),
+            "drain_timeout": f"{DRAIN_S:g}s",
             "OPENFAAS_NAME": self.function.name,
             "OPENFAAS_NAMESPACE": NAMESPACE,
         }

@@ -46,7 +46,6 @@ from local.servers.ports import LOOPBACK
 from local.supervise.logfile import Entry, Follower, read
 
 FOLLOW_INTERVAL = 0.25
-MINIMUM_GRACE = 20.0  # seconds: the ingest functions' exec_timeout does not follow from the long poll's
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger("local.openfaas.provider")
@@ -334,7 +333,6 @@ async def run(arguments: argparse.Namespace, make: Callable[[InstanceContext], F
             secrets=secrets,
             environment=os.environ,
             runner=process_runner(stack, os.environ),
-            stop_timeout=max(timeouts.execution_s, MINIMUM_GRACE) + 5,
         )
     )
     proxy = Proxy(functions, timeouts.upstream_s)
@@ -355,7 +353,7 @@ async def run(arguments: argparse.Namespace, make: Callable[[InstanceContext], F
         await stop.wait()
         listener.close()
     finally:
-        await functions.stop()  # each finishes what it has begun
+        await functions.stop()  # each finishes what it has begun, within its bound
         await proxy.stop()
         await runner.cleanup()
 

@@ -1,6 +1,6 @@
 """Serve the function's `handler.app`, a WSGI (Flask) or ASGI (Starlette) application.
 
-An application may have two attributes more.
+An application may have three attributes more.
 
 `app.guard(method, path, headers)` is asked once, on a request's head, before its body is read, and must not
 block; the headers' names are in lower case. It returns (who, None) to let a request in; (None, (JSON, status,
@@ -9,8 +9,11 @@ scope, as "function_server.principal".
 
 `app.ready()` is asked for /_/ready, in a thread: whether the function has what it needs.
 
+`app.drain(within)` is called at SIGTERM: what would take longer than so many seconds is best ended by the
+application itself, which knows how.
+
 The environment holds the settings, see function_server/settings.py. On SIGTERM no connection is taken any
-more, requests under way are finished, and the process ends with status 0.
+more, requests under way are finished within drain_timeout, and the process ends with status 0.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ import contextlib
 import importlib
 import inspect
 import logging
+import math
 import os
 import resource
 import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import prometheus_client
@@ -48,7 +52,16 @@ _log = logging.getLogger("index")
 
 
 class Server(uvicorn.Server):
-    """A server for which SIGTERM is an ordinary end."""
+    """A server for which SIGTERM is an ordinary end; `drain` is called when it begins."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way, within its bound."""
+        self._drain()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -96,7 +109,11 @@ def serve(application: Any, settings: FunctionServerSettings) -> None:
         adapt(application, settings),
         settings,
         stopping=lambda: server.should_exit,
-        **{hook: getattr(application, hook) for hook in ("ready", "guard") if hasattr(application, hook)},
+        **{
+            hook: getattr(application, hook)
+            for hook in ("ready", "guard", "drain")
+            if hasattr(application, hook)
+        },
     )
     server = Server(
         uvicorn.Config(
@@ -111,11 +128,18 @@ def serve(application: Any, settings: FunctionServerSettings) -> None:
             # Longer than any proxy keeps a connection that it does not use: the proxy closes it, not we
             # in the moment in which it sends the next request.
             timeout_keep_alive=180,
-        )
+            # A client that does not take its answer is not waited for either.
+            timeout_graceful_shutdown=math.ceil(settings.drain_timeout) + 1
+            if settings.drain_timeout
+            else None,
+        ),
+        edge.drain,
     )
     _log.info("listening on %s:%d", settings.host, settings.port)
     server.run(sockets=[listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))])
     _log.info("stopped")
+    if edge.broke_off:
+        os._exit(0)  # a thread of a WSGI application ends with the process, and else would be waited for
 
 
 def _serve_metrics(settings: FunctionServerSettings) -> None:

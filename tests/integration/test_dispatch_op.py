@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -715,12 +716,13 @@ def serve_dispatch(serve: Serve, world: World, leshan: LeshanDouble, tmp_path: P
     }.items():
         (secrets / name).write_text(value + "\n")
 
-    def start(*, ready: bool = True) -> Served:
+    def start(*, ready: bool = True, **settings: str) -> Served:
         environment = {
             "secret_mount_path": str(secrets),
             "leshan_url": leshan.url,
             "long_poll_timeout": "3s",
             "database_pool_size": "4",
+            **settings,
         }
         source = (FUNCTIONS / "dispatch-op" / "handler.py").read_text()
         return serve(source, ready=ready, **environment)
@@ -770,6 +772,37 @@ async def test_sigterm_lets_operations_end(
     assert await asyncio.to_thread(served.terminate) == 0
     assert (await call)[0] == 200
     assert world.status(id_) == ("CONFIRMED", 1)
+
+
+async def test_sigterm_ends_five_hundred_operations_whose_devices_do_not_answer(
+    world: World, leshan: LeshanDouble, serve_dispatch: Callable[..., Served]
+) -> None:
+    leshan.default = never
+    names = [f"slow-{number:04}" for number in range(500)]
+    world.execute(
+        "INSERT INTO endpoint (name, registered, contact_count) SELECT unnest(%s::text[]), true, 1", names
+    )
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path)"
+        " SELECT id, CASE WHEN id %% 2 = 0 THEN 'read' ELSE 'execute' END, '/3/0/4' FROM endpoint"
+    )
+    served = serve_dispatch(long_poll_timeout="60s", drain_timeout="3s")
+    hints = [json.dumps([{"ep": name} for name in names[first : first + 50]]) for first in range(0, 500, 50)]
+    with ThreadPoolExecutor(len(hints)) as callers:
+        calls = [callers.submit(served.request, "POST", "/", hint.encode(), HEADERS) for hint in hints]
+        await until(lambda: len(leshan.seen) == 500)
+        began = time.monotonic()
+        assert await asyncio.to_thread(served.terminate) == 0
+        assert time.monotonic() - began < 8
+    answers = [each for call in calls for each in json.loads(call.result()[1])]
+    assert {(each["status"], each["operation"]["attempts"]) for each in answers} == {(200, 1)}
+    ended = "SELECT operation_type, status, attempts, lease_expires_at, count(*) FROM endpoint_operation"
+    assert world.execute(f"{ended} GROUP BY 1, 2, 3, 4 ORDER BY 1") == [
+        {"operation_type": kind, "status": status, "attempts": 1, "lease_expires_at": None, "count": 250}
+        for kind, status in (("execute", "FAILED"), ("read", "QUEUED"))
+    ]
+    await until(lambda: len(leshan.abandoned) == 500)
+    assert "stopped before 500 devices have answered" in served.log.read_text()
 
 
 def test_a_missing_secret_is_a_refusal_to_start(

@@ -185,6 +185,58 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         gateway.process.wait()
 
 
+STUCK = """
+    import time
+    from flask import Flask
+    app = Flask(__name__)
+
+    @app.route("/")
+    def answer():
+        time.sleep(300)
+"""
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Iterator[Gateway]:
+    """A provider of a function that never answers."""
+    (tmp_path / "functions" / "stuck").mkdir(parents=True)
+    (tmp_path / "functions" / "stuck" / "handler.py").write_text(textwrap.dedent(STUCK))
+    (tmp_path / "stack.yml").write_text(
+        "{version: 1.0, provider: {name: openfaas}, functions: {stuck: {lang: python3-flownexus,"
+        " handler: ./functions/stuck, image: stuck, environment: {exec_timeout: 300s}}}}"
+    )
+    (tmp_path / "secrets").mkdir()
+    for name, value in {"basic-auth-user": "admin", "basic-auth-password": "right"}.items():
+        (tmp_path / "secrets" / name).write_text(value)
+    gateway = Gateway(tmp_path)
+    gateway.start()
+    try:
+        gateway.await_ready("stuck")
+        yield gateway
+    finally:
+        gateway.process.kill()
+        gateway.process.wait()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_provider_that_is_stopped_or_killed_leaves_no_replica_that_waits_for_an_answer(
+    stuck: Gateway, how: signal.Signals
+) -> None:
+    [replica] = stuck.replicas("stuck")
+    server = int(Path(f"/proc/{replica['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+    with ThreadPoolExecutor(20) as callers:
+        calls = [callers.submit(stuck.call, "GET", "/function/stuck") for _ in range(20)]
+        until(lambda: stuck.replicas("stuck")[0]["inflight"] == 20)
+        began = time.monotonic()
+        stuck.process.send_signal(how)
+        stuck.process.wait(15)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (replica["pid"], server)), 15)
+        assert time.monotonic() - began < 10
+    if how is signal.SIGTERM:
+        assert stuck.process.returncode == 0
+        assert {call.result()[0] for call in calls} == {503}
+
+
 def gateway_ready(gateway: Gateway) -> None:
     gateway.await_ready("ingest-single")
     gateway.await_ready("sleeper")

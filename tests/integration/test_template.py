@@ -7,6 +7,7 @@ import http.client
 import json
 import select
 import socket
+import textwrap
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -121,6 +122,42 @@ def test_at_sigterm_a_request_under_way_is_finished_and_a_new_connection_refused
         assert not answer.done()
         assert served.process.wait(10) == 0
     assert answer.result()[0] == 200
+
+
+@both_kinds
+def test_a_request_that_is_not_finished_in_drain_timeout_is_answered_503_and_the_process_ends(
+    serve: Serve, source: str
+) -> None:
+    served = serve(source, drain_timeout="1s")
+    with in_flight(served, "/?sleep=60", 1) as [answer]:
+        started = time.monotonic()
+        assert served.terminate() == 0
+        assert 1 < time.monotonic() - started < 5
+    status, body, headers = answer.result()
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert json.loads(body)["title"] == "The function is being stopped"
+
+
+def test_a_body_that_does_not_come_and_an_answer_that_nobody_reads_do_not_hold_up_the_end(
+    serve: Serve,
+) -> None:
+    served = serve(STREAM, drain_timeout="1s", read_timeout="60s", write_timeout="60s")
+    with served.connect() as sending, served.connect() as reading:
+        sending.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+        reading.sendall(b"GET /pieces/100000/0.0 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert reading.recv(1)
+        wait_for(lambda: "http_bodies_under_way 1.0" in served.metrics(), 10, "the body to begin")
+        started = time.monotonic()
+        assert served.terminate() == 0
+        assert time.monotonic() - started < 6
+        assert status_of(sending) == 503
+
+
+def test_an_application_is_told_at_sigterm_how_long_it_has(serve: Serve) -> None:
+    told_of_it = "\napp.drain = lambda within: print(f'within {within:g}', file=__import__('sys').stderr)\n"
+    served = serve(textwrap.dedent(STARLETTE) + told_of_it, drain_timeout="10s")
+    assert served.terminate() == 0
+    assert "within 8\n" in served.log.read_text()
 
 
 def test_an_idle_connection_does_not_hold_up_the_end(serve: Serve) -> None:
@@ -403,6 +440,14 @@ def test_a_stream_is_broken_off_at_exec_timeout(serve: Serve) -> None:
     with pytest.raises(http.client.IncompleteRead):
         served.request("GET", "/pieces/1000/0.1")
     wait_for(lambda: len(told(served)["closed"]) == 1, 5, "the stream to end")  # type: ignore[arg-type]
+
+
+def test_a_stream_is_broken_off_at_drain_timeout(serve: Serve) -> None:
+    served = serve(STREAM, drain_timeout="1s")
+    with in_flight(served, "/pieces/1000/0.1", 1) as [answer]:
+        assert served.terminate(5) == 0
+    with pytest.raises(http.client.IncompleteRead):
+        answer.result()
 
 
 def test_a_hundred_streams_leave_threads_for_others(serve: Serve) -> None:

@@ -22,7 +22,9 @@ from flownexus.operations.lifecycle import (
     Wait,
     settle,
     settle_expired,
+    settle_stopped,
     settle_unanswered,
+    settle_unsent,
 )
 
 READ = Read(path=Path(3, 0, 0))
@@ -131,6 +133,21 @@ class TestSettle:
         settled = settle_expired(Attempt(WRITE.may_repeat, attempts=1))
         assert (settled.status, settled.wait, settled.attempt_counts) == (Status.QUEUED, Wait.NOTHING, True)
         assert settle_expired(Attempt(WRITE.may_repeat, attempts=3)).status is Status.FAILED
+
+    def test_what_a_worker_that_is_stopped_has_sent_goes_out_again_without_waiting_for_the_device(
+        self,
+    ) -> None:
+        settled = settle_stopped(Attempt(WRITE.may_repeat, attempts=1))
+        assert (settled.status, settled.wait, settled.attempt_counts) == (Status.QUEUED, Wait.NOTHING, True)
+        executed = settle_stopped(Attempt(EXECUTE.may_repeat, attempts=1))
+        assert (executed.status, executed.reason) == (
+            Status.FAILED,
+            "outcome unknown: the worker was stopped before the device answered",
+        )
+
+    def test_what_a_worker_that_is_stopped_has_not_sent_goes_out_as_if_it_had_not_been_claimed(self) -> None:
+        settled = settle_unsent()
+        assert (settled.status, settled.wait, settled.attempt_counts) == (Status.QUEUED, Wait.NOTHING, False)
 
     def test_an_expired_lease_of_an_execute_ends_it(self) -> None:
         settled = settle_expired(Attempt(EXECUTE.may_repeat, attempts=1))

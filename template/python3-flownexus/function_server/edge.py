@@ -34,6 +34,9 @@ _DISCARD_BYTES = 64 * 1024 * 1024
 # Who is refused on the head has so many seconds to send what they are sending, as long as they are few.
 _LINGER = 2.0
 _MAX_LINGERING = 128
+# At SIGTERM an application has this part of drain_timeout to end by itself what would take longer; the rest
+# is for its answers.
+_APPLICATION_SHARE = 0.8
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +119,8 @@ class Edge:
 
     The guarded application sees a request only once its body has arrived whole, in one message.
     `guard` is asked on a request's head, before its body is read; only whole requests count in max_inflight.
-    `ready` is asked, in a thread, whether the application has what it needs.
+    `ready` is asked, in a thread, whether the application has what it needs. `drain` is told, when the
+    function is stopped, in how many seconds the application should have ended what is under way.
     """
 
     def __init__(
@@ -126,15 +130,20 @@ class Edge:
         stopping: Callable[[], bool],
         ready: Callable[[], bool] = lambda: True,
         guard: Guard = lambda method, path, headers: (None, None),  # noqa: ARG005 - it lets everybody in
+        drain: Callable[[float], None] = lambda within: None,  # noqa: ARG005 - it waits for all that it does
     ) -> None:
         self._application = application
         self._settings = settings
         self._stopping = stopping
         self._ready = ready
         self._guard = guard
+        self._drain = drain
+        self._under_way: set[asyncio.Timeout] = set()
         self._bodies = _Bodies(settings.max_bodies, settings.max_bodies_bytes)
         self._lingering = 0
         self.inflight = 0
+        self.broke_off = False
+        """Whether requests were under way when drain_timeout was over."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a probe, refuse a request or let the application answer it."""
@@ -146,6 +155,16 @@ class Edge:
             await self._probe("" if _came_through_a_gateway(scope) else scope["path"], send)
         else:
             await self._request(scope, receive, send)
+
+    def drain(self) -> None:
+        """Bound what is under way by drain_timeout; nothing new comes any more."""
+        within = self._settings.drain_timeout
+        if within is None:
+            return
+        self._drain(within * _APPLICATION_SHARE)
+        ends = asyncio.get_running_loop().time() + within
+        for bound in self._under_way:
+            bound.reschedule(ends)
 
     def _full(self) -> bool:
         return 0 < self._settings.max_inflight <= self.inflight
@@ -169,21 +188,35 @@ class Edge:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         answer = _Answer(send)
+        bound = asyncio.timeout(None)
         try:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            scope[PRINCIPAL], refusal = self._guard(scope["method"], scope["path"], headers)
-            if refusal is not None:
-                await self._turn_away(refusal, headers, receive, answer)
-                return
-            body = await self._read(headers, receive)
-            await self._work(scope, _replay(body, receive), answer)
+            async with bound:
+                self._under_way.add(bound)
+                await self._serve(scope, receive, answer)
         except _GoneError:
             return
         except _RefusedError as refused:
             await answer.refuse(refused)
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            self.broke_off = True
+            if not answer.status:  # else half of it is out: the server closes the connection
+                stopping = _RefusedError(503, "The function is being stopped", (b"retry-after", b"1"))
+                await answer.refuse(stopping)
         finally:
+            self._under_way.discard(bound)
             _DURATION.observe(time.perf_counter() - started)
             _REQUESTS.labels(answer.status).inc()
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        scope[PRINCIPAL], refusal = self._guard(scope["method"], scope["path"], headers)
+        if refusal is not None:
+            await self._turn_away(refusal, headers, receive, answer)
+            return
+        body = await self._read(headers, receive)
+        await self._work(scope, _replay(body, receive), answer)
 
     async def _turn_away(
         self, refusal: Refusal, headers: Mapping[str, str], receive: Receive, answer: _Answer

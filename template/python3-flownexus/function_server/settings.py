@@ -29,6 +29,7 @@ class FunctionServerSettings:
     read_timeout: float | None = 30.0  # for a request's head, then for its whole body
     write_timeout: float | None = 30.0  # for a client that does not read what it asked for
     exec_timeout: float | None = None  # for the application to answer
+    drain_timeout: float | None = 30.0  # for what is under way at SIGTERM; unless set, write_timeout
     max_inflight: int = 0  # whole requests at once, 0 for no bound
     max_bodies: int = 256  # bodies under way at once, or max_inflight if that is more
     max_bodies_bytes: int = 64 * 1024 * 1024  # of all bodies under way
@@ -41,6 +42,7 @@ class FunctionServerSettings:
         """Read the settings; raise SettingError, naming the variable, if one makes no sense."""
         read = _Reader(environment)
         max_inflight = read.integer("max_inflight", cls.max_inflight)
+        write_timeout = read.duration("write_timeout", cls.write_timeout)
         return cls(
             host=environment.get("host", cls.host),
             port=read.integer("port", cls.port),
@@ -49,8 +51,9 @@ class FunctionServerSettings:
             log_level=read.level("log_level", cls.log_level),
             log_format=read.word("log_format", cls.log_format, ("json", "text")),
             read_timeout=read.duration("read_timeout", cls.read_timeout),
-            write_timeout=read.duration("write_timeout", cls.write_timeout),
+            write_timeout=write_timeout,
             exec_timeout=read.duration("exec_timeout", cls.exec_timeout),
+            drain_timeout=read.duration("drain_timeout", write_timeout),
             max_inflight=max_inflight,
             max_bodies=max(read.integer("max_bodies", cls.max_bodies), max_inflight, 1),
             max_bodies_bytes=read.integer("max_bodies_bytes", cls.max_bodies_bytes),
