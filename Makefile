@@ -174,7 +174,7 @@ requirements: $(STAMP) ## write the images' requirements.txt from uv.lock
 	$(UV) export -q --locked --no-default-groups --no-emit-project --no-header --no-annotate \
 		-o template/python3-flownexus/requirements.txt
 	$(UV) export -q --locked --only-group connector --no-emit-project --no-header --no-annotate \
-		-o deploy/images/connector/requirements.txt
+		-o deploy/images/connector-requirements.txt
 .PHONY: requirements
 
 schema: $(STAMP) ## draw docs/schema.md from the migrations

@@ -27,6 +27,7 @@ def build(engine: Engine, wanted: list[Image], arguments: argparse.Namespace) ->
             image.containerfile,
             {"BASE": base} if base else {},
             shlex.split(arguments.flags),
+            image.stage,
         )
         say(f"{image.reference} built in {time.monotonic() - began:.1f} s")
         if arguments.archives:

@@ -17,6 +17,9 @@ from local.servers import java
 TEMPLATE = REPOSITORY / "template" / LANGUAGE
 BUILD = REPOSITORY / "build"
 """Where contexts are laid out, a folder each: faas-cli's own place."""
+HERE = REPOSITORY / "deploy" / "images"
+STAGES = ("connector", "downloads", "migrate")
+"""What is an image of its own of the Python parts that are no functions."""
 SHRINKWRAP_TIMEOUT_S = 120
 
 _IGNORED = shutil.ignore_patterns("__pycache__", ".mypy_cache")
@@ -31,16 +34,14 @@ class Image:
     """An image to build."""
 
     name: str
-    """As the folder of its context is called."""
     reference: str
     """Registry, repository and tag."""
     containerfile: Path
+    context: Path
+    """The folder that it is built from."""
+    stage: str = ""
+    """The stage of its Containerfile that it is, where that has several."""
     is_java: bool = False
-
-    @property
-    def context(self) -> Path:
-        """Return the folder that it is built from."""
-        return BUILD / self.name
 
 
 def images(environment: Mapping[str, str]) -> list[Image]:
@@ -50,16 +51,19 @@ def images(environment: Mapping[str, str]) -> list[Image]:
     """
     functions = read_stack(REPOSITORY / "stack.yml", environment).values()
     some = next(iter(functions))
-    others = [
-        Image(
-            name,
-            some.image.replace(f"flownexus-{some.name}:", f"flownexus-{name}:"),
-            REPOSITORY / "deploy" / "images" / name / "Containerfile",
-            is_java=name == "leshan",
-        )
-        for name in _CONTENT
+
+    def reference(name: str) -> str:
+        return some.image.replace(f"flownexus-{some.name}:", f"flownexus-{name}:")
+
+    java_file = HERE / "leshan" / "Containerfile"
+    return [
+        *(Image(each.name, each.image, TEMPLATE / "Dockerfile", BUILD / each.name) for each in functions),
+        *(
+            Image(name, reference(name), HERE / "Containerfile", BUILD / "python", stage=name)
+            for name in STAGES
+        ),
+        Image("leshan", reference("leshan"), java_file, BUILD / "leshan", is_java=True),
     ]
-    return [Image(each.name, each.image, TEMPLATE / "Dockerfile") for each in functions] + others
 
 
 def lay_out(wanted: Sequence[Image], environment: Mapping[str, str], progress: Callable[[str], None]) -> None:
@@ -75,8 +79,9 @@ def lay_out(wanted: Sequence[Image], environment: Mapping[str, str], progress: C
                 copy_function(function, BUILD / name)
     if any(image.is_java for image in wanted):
         java.build(BUILD / "maven.log", progress)
-    for name in names & _CONTENT.keys():
-        _copy(_CONTENT[name], BUILD / name)
+    for context in {image.context for image in wanted}:
+        if context.name in _CONTENT:
+            _copy(_CONTENT[context.name], context)
 
 
 def copy_function(function: Function, target: Path) -> None:
@@ -128,21 +133,10 @@ def _copy(content: Mapping[str, Path], target: Path, without: Path | None = None
 
 
 _CONTENT: dict[str, dict[str, Path]] = {
-    "connector": {
+    "python": {
         "requirements.txt": TEMPLATE / "requirements.txt",
-        "connector-requirements.txt": REPOSITORY / "deploy" / "images" / "connector" / "requirements.txt",
-        "flownexus": REPOSITORY / "flownexus",
-        "connector": REPOSITORY / "connector",
-    },
-    "downloads": {
-        "requirements.txt": TEMPLATE / "requirements.txt",
-        "flownexus": REPOSITORY / "flownexus",
-        "downloads": REPOSITORY / "downloads",
-    },
-    "migrate": {
-        "requirements.txt": TEMPLATE / "requirements.txt",
-        "flownexus": REPOSITORY / "flownexus",
-        "sql": REPOSITORY / "sql",
+        "connector-requirements.txt": HERE / "connector-requirements.txt",
+        **{name: REPOSITORY / name for name in ("flownexus", "connector", "downloads", "sql")},
     },
     "leshan": {"leshan-server.jar": java.SERVER_JAR},
 }

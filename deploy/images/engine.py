@@ -46,12 +46,14 @@ class Engine:
         containerfile: Path,
         arguments: Mapping[str, str],
         flags: Sequence[str] = (),
+        stage: str = "",
     ) -> None:
         """Build an image and name it; `arguments` are the Containerfile's, `flags` the engine's."""
         self._run(
             *(("build",) if self.name == "docker" else ("build", "--layers")),
             *("--tag", reference, "--file", str(containerfile)),
             *(word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")),
+            *(("--target", stage) if stage else ()),
             *flags,
             str(context),
             timeout=BUILD_TIMEOUT_S,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.images.contexts import Image, copy_function, images
+from deploy.images.contexts import copy_function, images
 from deploy.images.engine import Engine, EngineError
 from local import REPOSITORY
 from local.openfaas.stack import read_stack
@@ -40,20 +40,25 @@ def test_without_a_choice_images_are_called_as_stack_yml_deploys_them() -> None:
 def test_a_base_is_an_argument_and_pinned_by_its_digest(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     assert re.fullmatch(r"ARG BASE=docker\.io/library/[a-z-]+:\d+\.\d+[\w.-]+@sha256:[0-9a-f]{64}", lines[0])
-    assert lines[1] == "FROM ${BASE}"
+    assert re.fullmatch(r"FROM \$\{BASE\}( AS packages)?", lines[1])
 
 
 @pytest.mark.parametrize("path", CONTAINERFILES, ids=name_of)
 def test_an_image_runs_as_a_user_who_is_not_root_by_number(path: Path) -> None:
-    assert re.findall(r"^USER (.*)$", path.read_text(), re.MULTILINE) == ["10001:10001"]
+    stages = re.split(r"^FROM packages AS ", path.read_text(), flags=re.MULTILINE)
+    for image in stages[1:] or stages:
+        assert re.findall(r"^USER (.*)$", image, re.MULTILINE) == ["10001:10001"]
 
 
-@pytest.mark.parametrize("name", ["connector", "downloads", "migrate"])
-def test_the_python_images_begin_alike_so_that_they_share_the_layer_of_packages(name: str) -> None:
-    [image] = [image for image in IMAGES if image.name == name]
-    head, mark, _ = image.containerfile.read_text().partition(f"\n# {SHARED}")
-    assert mark
-    assert (REPOSITORY / "template/python3-flownexus/Dockerfile").read_text().startswith(head)
+def test_the_python_images_begin_alike_so_that_they_share_the_layer_of_packages() -> None:
+    parts = [image for image in IMAGES if image.stage]
+    assert {image.name for image in parts} == {"connector", "downloads", "migrate"}
+    for image in parts:
+        head, mark, stages = image.containerfile.read_text().partition(f"\n# {SHARED}")
+        assert mark
+        assert f"\nFROM packages AS {image.stage}\n" in stages
+        template = (REPOSITORY / "template/python3-flownexus/Dockerfile").read_text()
+        assert template.startswith(head.replace("FROM ${BASE} AS packages\n", "FROM ${BASE}\n"))
 
 
 def test_leshan_has_the_same_java_options_as_without_a_container() -> None:
@@ -108,5 +113,7 @@ def test_a_single_flag_of_the_engine_is_passed_on() -> None:
     assert '--flags="--tls-verify=false"' in printed
 
 
-def test_an_image_s_context_is_where_faas_cli_lays_it_out() -> None:
-    assert Image("x", "r", Path("f")).context == REPOSITORY / "build" / "x"
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_s_context_is_where_faas_cli_lays_it_out(name: str) -> None:
+    [image] = [image for image in IMAGES if image.name == name]
+    assert image.context == REPOSITORY / "build" / name

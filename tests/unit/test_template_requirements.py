@@ -9,7 +9,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 REQUIREMENTS = REPOSITORY / "template" / "python3-flownexus" / "requirements.txt"
-CONNECTOR = REPOSITORY / "deploy" / "images" / "connector" / "requirements.txt"
+CONNECTOR = REPOSITORY / "deploy" / "images" / "connector-requirements.txt"
 REFRESH = "run: make requirements"
 
 Pins = dict[tuple[str, str], frozenset[str]]
