@@ -12,7 +12,7 @@ from typing import Any, Final
 import psycopg
 
 from chaos import audit, evidence, firmware
-from chaos.audit import Asked, Finding, Lane
+from chaos.audit import Asked, Finding, Lane, Telemetry
 from local import web
 from local.layout import Layout
 from local.world import World, WorldError
@@ -23,6 +23,8 @@ DRAIN: Final = 30.0
 """Seconds beyond a lease in which everything must be done after the last disturbance."""
 PREPARATION: Final = 300.0
 FLUSH: Final = 1.5  # seconds after which the devices' files have what happened
+GIVEN_UP: Final = 100.0
+"""Seconds after which a device has given up what was not acknowledged: CoAP's MAX_TRANSMIT_WAIT is 93."""
 FULL: Final = 2  # SQLite's synchronous
 ADDRESS: Final = re.compile(r"coaps?://\S+")
 """What differs in reasons that are alike."""
@@ -150,19 +152,35 @@ def _registrations(world: World) -> Finding:
 def silence(world: World, say: Say) -> None:
     """Let the devices rest until their files are written, and Leshan hand in what it has and stop.
 
-    Devices go on updating their registrations: only a spool that is closed can be compared to the marks.
+    What was stored and not acknowledged, since Leshan ended in between, is repeated by its device, and in no
+    file until that has given it up. Devices go on updating their registrations: only a spool that is closed
+    can be compared to the marks.
     """
     notify(world, "0")
     time.sleep(FLUSH)
+    with psycopg.connect(world.database_url, autocommit=True) as connection:
+        until = time.monotonic() + GIVEN_UP
+        while time.monotonic() < until and any(t.unexplained for t in _telemetry(world, connection)):
+            time.sleep(FLUSH)
     world.stop_part("leshan")
     say("the devices rest, and Leshan is closed: the audit begins")
 
 
+def _telemetry(world: World, connection: psycopg.Connection[Any]) -> tuple[Telemetry, Telemetry]:
+    """Return what devices notified of, and what they sent unasked."""
+
+    def rows() -> list[evidence.Reading]:
+        return connection.execute(evidence.TEMPERATURES.encode(), [PREFIX]).fetchall()
+
+    return (
+        evidence.temperatures(world, rows, PREFIX),
+        evidence.temperatures(world, rows, PREFIX, sent=True),
+    )
+
+
 def audit_uplink(world: World, connection: psycopg.Connection[Any], figures: dict[str, str]) -> list[Finding]:
     """Return what must not be among the values that devices sent, and note how many there were."""
-    rows = connection.execute(evidence.TEMPERATURES.encode(), [PREFIX]).fetchall()
-    notified = evidence.temperatures(world, lambda: rows, PREFIX)
-    sent = evidence.temperatures(world, lambda: rows, PREFIX, sent=True)
+    notified, sent = _telemetry(world, connection)
     lanes = evidence.lanes(world)
     for name, telemetry in (("notifications", notified), ("Sends", sent)):
         figures[f"{name} acknowledged"] = f"{len(telemetry.acknowledged):,}"
