@@ -229,9 +229,10 @@ def test_a_provider_that_is_stopped_or_killed_leaves_no_replica_that_waits_for_a
         until(lambda: stuck.replicas("stuck")[0]["inflight"] == 20)
         began = time.monotonic()
         stuck.process.send_signal(how)
-        stuck.process.wait(15)
+        stuck.process.wait(25)
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (replica["pid"], server)), 15)
-        assert time.monotonic() - began < 10
+        # Ten seconds on a machine that has time for it; the function itself takes 300.
+        assert time.monotonic() - began < 30
     if how is signal.SIGTERM:
         assert stuck.process.returncode == 0
         assert {call.result()[0] for call in calls} == {503}
