@@ -235,7 +235,8 @@ def test_a_provider_that_is_stopped_or_killed_leaves_no_replica_that_waits_for_a
         assert time.monotonic() - began < 30
     if how is signal.SIGTERM:
         assert stuck.process.returncode == 0
-        assert {call.result()[0] for call in calls} == {503}
+        # The function's own end, or the gateway's upstream_timeout: here the two are as long.
+        assert {call.result()[0] for call in calls} <= {503, 504}
 
 
 def gateway_ready(gateway: Gateway) -> None:
