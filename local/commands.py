@@ -169,10 +169,15 @@ def _first_admin_link(home: Path) -> str:
     """Return the link that makes the console's first administrator, as long as it can be used."""
     try:
         link = (home / CONSOLE_LINK_FILE).read_text(encoding="utf-8").strip()
-        place = urlsplit(link)
-        return link if web.request(place.port or 0, "GET", place.path, timeout=5)[0] == 200 else ""
-    except OSError:
+        found, _ = web.request(_gateway_port(home), "GET", urlsplit(link).path, timeout=5)
+    except (OSError, ValueError):
         return ""
+    return link if found == 200 else ""
+
+
+def _gateway_port(home: Path) -> int:
+    """Return where the gateway of a world listens; raise ValueError where it never ran."""
+    return int(read_environment_file(home).get("FLOWNEXUS_GATEWAY", "").rpartition(":")[2])
 
 
 def _table(*titles: str) -> Table:
@@ -242,11 +247,9 @@ def _unreachable(home: Path) -> set[str]:
 def _replicas(home: Path) -> list[dict[str, Any]]:
     """Return the functions' processes, nothing if the gateway does not answer."""
     secrets = SecretFolder(home / "secrets")
-    gateway = read_environment_file(home).get("FLOWNEXUS_GATEWAY", "")
     try:
         login = web.basic(secrets.read("basic-auth-user"), secrets.read("basic-auth-password"))
-        port = int(gateway.rpartition(":")[2])
-        code, text = web.request(port, "GET", "/system/replicas", headers=login, timeout=5)
+        code, text = web.request(_gateway_port(home), "GET", "/system/replicas", headers=login, timeout=5)
     except (OSError, ValueError):
         return []
     found: list[dict[str, Any]] = json.loads(text) if code == 200 else []

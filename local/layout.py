@@ -70,9 +70,15 @@ class Layout:
         return f"http://{LOOPBACK}:{self.ports.gateway}"
 
     @property
+    def site_url(self) -> str:
+        """Return scheme, host and port of the console for browsers: no passkey is bound to an address."""
+        given = self.options.stack_environment.get("CONSOLE_URL", "").rstrip("/")
+        return given or f"http://localhost:{self.ports.gateway}"
+
+    @property
     def console_url(self) -> str:
         """Return the URL of the console's pages."""
-        return f"{self.gateway_url}/function/console"
+        return f"{self.site_url}/function/console"
 
     @property
     def leshan_url(self) -> str:

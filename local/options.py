@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from flownexus.accounts.place import place_of
 from flownexus.errors import MissingSettingError
 from flownexus.settings import duration
 from local import REPOSITORY
@@ -47,6 +48,7 @@ STACK_SETTINGS = (
     "COAPS_URL",
     "FIRMWARE_URLS",
     "GRAFANA_URL",
+    "CONSOLE_URL",
     "FIRMWARE_ASK_AFTER",
     "FIRMWARE_GRACE",
     "FIRMWARE_ABSENCE",
@@ -181,6 +183,11 @@ class Options:
         _number(environment, "MAX_QUEUED_OPERATIONS", 1000, 1_000_000)
         _duration(environment, "SESSION_IDLE", "1h", "1m", "24h")
         _duration(environment, "SESSION_LIFETIME", "24h", "1m", "720h")
+        if environment.get("CONSOLE_URL"):
+            try:
+                place_of(environment["CONSOLE_URL"])
+            except MissingSettingError as error:
+                raise OptionError(f"CONSOLE_URL: {error}") from None
         if environment.get("LOG_LEVEL") and environment["LOG_LEVEL"] not in LOG_LEVELS:
             raise OptionError(
                 f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {environment['LOG_LEVEL']!r}"

@@ -65,6 +65,7 @@ def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) ->
         "EXEC_TIMEOUT": milliseconds(layout.timeouts.execution_s),
         "LESHAN_URL": layout.leshan_url,
         "COAPS_URL": layout.coaps_url,
+        "CONSOLE_URL": layout.site_url,
         "FIRMWARE_URLS": ",".join(layout.firmware_urls),
         **layout.options.stack_environment,
         "PYTHONPATH": str(REPOSITORY),

@@ -32,6 +32,12 @@ class User(NamedTuple):
     totp_secret: str | None
     totp_step: int | None
     is_disabled: bool
+    passkeys: int
+
+    @property
+    def has_second_factor(self) -> bool:
+        """Say whether a password alone does not let this user in."""
+        return self.totp_secret is not None or self.passkeys > 0
 
 
 class Listed(NamedTuple):
@@ -64,10 +70,11 @@ def user_of_name(pool: ConnectionPool, name: str) -> User | None:
 
 def user_of_id(pool: ConnectionPool, id_: int) -> User:
     """Return a user; raise NotFoundError where there is none of this id."""
-    return transaction(pool, lambda current: _find(current.connection, id_))
+    return transaction(pool, lambda current: find_user(current.connection, id_))
 
 
-def _find(connection: Connection, id_: int) -> User:
+def find_user(connection: Connection, id_: int) -> User:
+    """Return a user within a transaction; raise NotFoundError where there is none of this id."""
     found = send_for(User, connection, queries.user_of_id, id=id_).fetchone()
     if found is None:
         raise NotFoundError(f"there is no user {id_}")
@@ -100,11 +107,11 @@ def invite(pool: ConnectionPool, by: str, name: str, role: Role) -> str:
 
 
 def reset(pool: ConnectionPool, by: str, id_: int) -> str:
-    """Take a user's password, second factor and sessions; return the token of a link for a new password."""
+    """Take a user's password, second factors and sessions; return the token of a link for a new password."""
 
     def work(connection: Connection, user: User) -> str:
         queries.set_password_hash(connection, id=user.id, password_hash=None)
-        _without_second_factor(connection, user.id)
+        _without_second_factors(connection, user.id)
         end_sessions(connection, user.id)
         _revoke_tokens(connection, user.id, by)
         note(connection, by, "user-reset", user=user.name)
@@ -142,7 +149,7 @@ def sign_out_everywhere(pool: ConnectionPool, by: str, id_: int, except_hash: by
     """End all sessions of a user, but for one where that is named."""
 
     def work(current: Transaction) -> None:
-        user = _find(current.connection, id_)
+        user = find_user(current.connection, id_)
         end_sessions(current.connection, id_, except_hash)
         note(current.connection, by, "user-signed-out", user=user.name)
 
@@ -159,7 +166,7 @@ def _changing(pool: ConnectionPool, id_: int, work: Callable[[Connection, User],
 
     def changed(current: Transaction) -> T:
         queries.lock_users(current.connection)
-        result = work(current.connection, _find(current.connection, id_))
+        result = work(current.connection, find_user(current.connection, id_))
         if not queries.has_admin(current.connection, except_id=None):
             raise ConflictError("this is the last administrator who can sign in; make another one first")
         return result
@@ -221,7 +228,7 @@ def use_link(pool: ConnectionPool, token: str, name: str | None, password_hash: 
             id_ = _first_admin(connection, str(name))
         queries.set_password_hash(connection, id=id_, password_hash=password_hash)
         end_sessions(connection, id_)
-        user = _find(connection, id_)
+        user = find_user(connection, id_)
         note(connection, user.name, "password-chosen", user=user.name, role=user.role)
         return user
 
@@ -237,7 +244,7 @@ def _first_admin(connection: Connection, name: str) -> int:
     assert found is not None  # noqa: S101  # the name is taken
     queries.set_role(connection, id=found.id, role=str(Role.ADMIN))
     queries.set_disabled(connection, id=found.id, is_disabled=False)
-    _without_second_factor(connection, found.id)
+    _without_second_factors(connection, found.id)
     return found.id
 
 
@@ -268,29 +275,42 @@ def renew_hash(pool: ConnectionPool, id_: int, password_hash: str) -> None:
 def set_second_factor(
     pool: ConnectionPool, user: User, secret: str, step: int, hashes: Sequence[bytes]
 ) -> None:
-    """Give a user a second factor with these recovery codes; `step` is that of the code just used."""
+    """Give a user codes by the clock with these recovery codes; `step` is that of the code just used."""
 
     def work(current: Transaction) -> None:
-        _without_second_factor(current.connection, user.id)
         queries.set_second_factor(current.connection, id=user.id, secret=secret, step=step)
-        queries.add_recovery_codes(current.connection, id=user.id, hashes=list(hashes))
+        renew_recovery_codes(current.connection, user.id, hashes)
         note(current.connection, user.name, "second-factor-added", user=user.name)
 
     transaction(pool, work)
 
 
 def remove_second_factor(pool: ConnectionPool, user: User) -> None:
-    """Take a user's second factor."""
+    """Take a user's codes by the clock; recovery codes stay with who has a passkey."""
 
     def work(current: Transaction) -> None:
-        _without_second_factor(current.connection, user.id)
+        queries.set_second_factor(current.connection, id=user.id, secret=None, step=None)
+        drop_needless_codes(current.connection, user.id)
         note(current.connection, user.name, "second-factor-removed", user=user.name)
 
     transaction(pool, work)
 
 
-def _without_second_factor(connection: Connection, id_: int) -> None:
+def renew_recovery_codes(connection: Connection, id_: int, hashes: Sequence[bytes]) -> None:
+    """Give a user these recovery codes in place of those before."""
+    queries.drop_recovery_codes(connection, id=id_)
+    queries.add_recovery_codes(connection, id=id_, hashes=list(hashes))
+
+
+def drop_needless_codes(connection: Connection, id_: int) -> None:
+    """Take the recovery codes of who has no second factor that they could stand for."""
+    if not find_user(connection, id_).has_second_factor:
+        queries.drop_recovery_codes(connection, id=id_)
+
+
+def _without_second_factors(connection: Connection, id_: int) -> None:
     queries.set_second_factor(connection, id=id_, secret=None, step=None)
+    queries.drop_passkeys(connection, user_id=id_)
     queries.drop_recovery_codes(connection, id=id_)
 
 

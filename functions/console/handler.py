@@ -13,7 +13,7 @@ GET  /refused                whom Leshan did not let in
 GET  /series?name=&path=     numbers of a resource over a time, as JSON or CSV
 GET  /live/...               the parts of pages that change by themselves
 GET  /users, /audit, /me     users (administrators), the audit log, one's own profile
-GET  /me/tokens              tokens of the REST API for oneself
+GET  /me/passkeys            passkeys, a second factor; /me/tokens: tokens of the REST API for oneself
 GET  /sign-in, /second-factor, /welcome/<token>
 
 Pages are in flownexus.web.console; templates, styles, scripts and words are beside this file. Who calls is
@@ -28,6 +28,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from flownexus.accounts.passwords import PasswordHashes
+from flownexus.accounts.place import Place, place_of
 from flownexus.carrying import Carrier
 from flownexus.errors import MissingSettingError
 from flownexus.leshan.asking import LeshanQueries
@@ -51,6 +52,7 @@ from flownexus.web.console.fleet import add_fleet
 from flownexus.web.console.health import add_health
 from flownexus.web.console.logs import add_logs
 from flownexus.web.console.menu import add_menu
+from flownexus.web.console.passkeys import add_passkeys
 from flownexus.web.console.people import add_people
 from flownexus.web.console.profiles import add_profiles
 from flownexus.web.console.sign_in import add_sign_in
@@ -71,12 +73,13 @@ def create_app(
     idle_s: float = SESSION_IDLE_S,
     lifetime_s: float = SESSION_LIFETIME_S,
     grafana_url: str | None = None,
+    place: Place | None = None,
 ) -> ConsoleApp:
     """Make the function's app; a session ends `idle_s` seconds after its last use, and after `lifetime_s`.
 
-    `grafana_url` is where people find dashboards.
+    `grafana_url` is where people find dashboards, `place` where passkeys hold: nowhere without one.
     """
-    app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s)
+    app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s, place=place)
 
     def hint(*endpoints: str) -> None:
         # What fails here is repaired as a lost hint.
@@ -99,6 +102,7 @@ def create_app(
     add_credentials(app, enroller)
     add_health(app, grafana_url)
     add_people(app)
+    add_passkeys(app)
     add_tokens(app)
     return app
 
@@ -117,6 +121,12 @@ def app_from_environment() -> ConsoleApp:
         raise MissingSettingError("environment variable grafana_url: a URL, such as https://grafana.example")
     enrolment = EnrolmentSecrets.from_environment()
     leshan = LeshanQueries(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
+    place = None
+    if console_url := os.environ.get("console_url"):
+        try:
+            place = place_of(console_url)
+        except MissingSettingError as error:
+            raise MissingSettingError(f"environment variable console_url: {error}") from None
     pool = pool_from_environment(NAME, "flownexus-console-database-url")
     return create_app(
         pool,
@@ -126,6 +136,7 @@ def app_from_environment() -> ConsoleApp:
         idle_s=idle_s,
         lifetime_s=lifetime_s,
         grafana_url=grafana_url,
+        place=place,
     )
 
 

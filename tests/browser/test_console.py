@@ -136,6 +136,58 @@ def test_a_second_factor_is_added_asked_for_and_removed_with_sessions_everywhere
     phone.get_by_role("heading", name="Sign in").wait_for()  # by itself: the page asks for what changed
 
 
+def passkeys_of(page: Page) -> tuple[Any, str]:
+    """Give a page a device that keeps passkeys and knows its user; return how to steer it."""
+    steered = page.context.new_cdp_session(page)
+    steered.send("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True}
+    verifies = {"hasUserVerification": True, "isUserVerified": True}
+    made = steered.send("WebAuthn.addVirtualAuthenticator", {"options": options | verifies})
+    return steered, made["authenticatorId"]
+
+
+def test_a_passkey_is_added_used_to_sign_in_and_removed(nexus: Nexus, open_page: Open) -> None:
+    page = open_page()
+    sign_in(page)
+    user = open_page(invite(page, "pia", "Viewer"))
+    choose_password(user)
+    steered, device = passkeys_of(user)
+    user.get_by_role("link", name="pia").click()
+    user.get_by_role("link", name="Manage passkeys").click()
+    add = user.get_by_role("button", name="Add a passkey")
+    user.get_by_label("Name", exact=True).fill("my laptop")
+    user.get_by_label("Current password").fill(OTHER)
+    add.click()
+    user.get_by_role("alert").get_by_text("The current password is not right").wait_for()
+    user.get_by_label("Current password").fill(PASSWORD)
+    add.click()
+    user.get_by_role("heading", name="Your recovery codes").wait_for()
+    [code, *_] = user.locator(".codes").inner_text().split()
+    user.get_by_role("button", name="Sign out").click()
+
+    sign_in(user, "pia")
+    steered.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": False})
+    user.get_by_role("button", name="Use a passkey").click()
+    user.get_by_role("alert").get_by_text("The browser made or found no passkey").wait_for()
+    steered.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": True})
+    user.get_by_role("button", name="Use a passkey").click()
+    user.get_by_role("heading", name="Fleet").wait_for()
+    [row] = nexus.sql("SELECT name, sign_count, used_at IS NOT NULL AS used FROM console_passkey")
+    assert (row["name"], row["sign_count"] > 0, row["used"]) == ("my laptop", True, True)
+
+    phone = open_page()
+    sign_in(phone, "pia")
+    phone.get_by_label("Recovery code").fill(code)
+    phone.get_by_role("button", name="Continue").click()
+    phone.get_by_role("link", name="pia").click()
+    phone.get_by_role("link", name="Manage passkeys").click()
+    phone.get_by_label("Remove: my laptop").click()
+    phone.get_by_role("row").get_by_label("Current password").fill(PASSWORD)
+    phone.get_by_role("button", name="Remove").click()
+    phone.get_by_text("The passkey is removed").wait_for()
+    assert nexus.sql("SELECT id FROM console_passkey") == []
+
+
 def test_a_new_value_and_a_presence_are_seen_without_reloading(nexus: Nexus, open_page: Open) -> None:
     page = open_page()
     sign_in(page)
@@ -343,7 +395,12 @@ def test_every_page_is_usable_by_everybody_and_on_a_phone(
         ),
         *("/firmware", "/firmware/new", "/firmware/1", "/updates", "/updates/new", "/updates/1"),
         *("/campaigns", "/campaigns/new", "/campaigns/1", "/campaigns/1/end"),
-        *("/me/second-factor", "/device/ask?name=sim-0001&operation=write&path=/3/0/15", "/elsewhere"),
+        *(
+            "/me/second-factor",
+            "/me/passkeys",
+            "/device/ask?name=sim-0001&operation=write&path=/3/0/15",
+            "/elsewhere",
+        ),
         f"/operations/{operation['id']}",
     ):
         page.goto(nexus.world.console_url + path)

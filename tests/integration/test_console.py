@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,10 +15,8 @@ from typing import Any
 import psycopg
 import pyotp
 import pytest
-from argon2 import PasswordHasher
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client
 
-from flownexus.accounts.passwords import PasswordHashes
 from flownexus.accounts.role import Role
 from flownexus.accounts.throttle import OF_ACCOUNT
 from flownexus.accounts.tokens import digest
@@ -38,17 +36,13 @@ from flownexus.store.transaction import Transaction, transaction
 from flownexus.store.update import start_update
 from flownexus.web.console.app import URL, ConsoleApp
 from flownexus.web.console.fleet import filter_of
-from flownexus.web.enrolling import Enroller
-from tests.fixtures.enrolment import secrets_with_authority
+from tests.fixtures.console import PASSWORD, SITE, Browser, actions, console, first_admin, invited
 from tests.fixtures.handler import load_handler
 from tests.fixtures.hints import Hints
 from tests.fixtures.postgres import Database
 from tests.fixtures.world import World
 
-PASSWORD = "seven green llamas at noon"
 OTHER = "eleven purple kettles sing"
-SITE = f"http://localhost{URL}/"
-HASHES = PasswordHashes(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture
@@ -59,78 +53,12 @@ def pool(database: Database) -> Iterator[Pool]:
 
 @pytest.fixture
 def app(pool: Pool, hints: Hints) -> ConsoleApp:
-    enroller = Enroller(pool, lambda: 0, secrets_with_authority())
-    made: ConsoleApp = load_handler("console").create_app(pool, hints, enroller, hashes=HASHES)
-    return made
-
-
-class Browser:
-    """A browser without scripts: it keeps cookies, and fills in the forms of the page that it has."""
-
-    def __init__(self, app: ConsoleApp) -> None:
-        self._client = Client(app)
-        self.page: TestResponse | None = None
-
-    def get(self, path: str, **headers: str) -> TestResponse:
-        self.page = self._client.get(path, headers=headers, base_url=SITE)
-        return self.page
-
-    def post(self, path: str, /, **fields: str) -> TestResponse:
-        """Send a form of the page at hand, whose token it has."""
-        assert self.page is not None
-        [token, *_] = re.findall(r'name="form_token" value="([^"]+)"', self.page.text) or [""]
-        answer = self._client.post(path, data={"form_token": token, **fields}, base_url=SITE)
-        if answer.status_code == 303:
-            self.get(answer.headers["Location"].removeprefix(URL) or "/")
-        else:
-            self.page = answer
-        return answer
-
-    def send(self, path: str, content: bytes | Mapping[str, str] = b"") -> Any:
-        """Send bytes or fields as a script of the page at hand does, which stays; return the answer."""
-        [token, *_] = re.findall(r'name="form_token" value="([^"]+)"', self.text)
-        head = {"X-Form-Token": token, "HX-Request": "true"}
-        return self._client.post(path, data=content, headers=head, base_url=SITE)
-
-    def sign_in(self, name: str, password: str = PASSWORD) -> TestResponse:
-        self.get("/sign-in")
-        return self.post("/sign-in", name=name, password=password)
-
-    def cookie(self) -> str:
-        found = self._client.get_cookie("flownexus-session", path=URL)
-        return found.value if found else ""
-
-    @property
-    def text(self) -> str:
-        assert self.page is not None
-        return self.page.text
+    return console(pool, hints)
 
 
 @pytest.fixture
 def admin(app: ConsoleApp, world: World) -> Browser:
-    """The browser of the first administrator, ann."""
-    [row] = world.execute("SELECT first_admin_link() AS token")
-    browser = Browser(app)
-    browser.get(f"/welcome/{row['token']}")
-    assert (
-        browser.post(f"/welcome/{row['token']}", name="ann", password=PASSWORD, again=PASSWORD).status_code
-        == 303
-    )
-    return browser
-
-
-def invited(admin: Browser, app: ConsoleApp, name: str, role: str) -> Browser:
-    admin.get("/users")
-    admin.post("/users", name=name, role=role)
-    [token] = re.findall(r"/welcome/([\w-]{43})", admin.text)
-    browser = Browser(app)
-    browser.get(f"/welcome/{token}")
-    assert browser.post(f"/welcome/{token}", password=PASSWORD, again=PASSWORD).status_code == 303
-    return browser
-
-
-def actions(pool: Pool) -> list[tuple[str, str]]:
-    return [(each.by, each.action) for each in reversed(audit.list_entries(pool, None, None, 100))]
+    return first_admin(app, world)
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -229,7 +229,9 @@ GRANTS = {
         "UPDATE (wave, update_id, left_out)",
         "console_attempt": "SELECT, INSERT, UPDATE, DELETE",
         "console_browser": "SELECT, INSERT, UPDATE (seen_at), DELETE",
+        "console_challenge": "SELECT, INSERT, UPDATE (challenge, expires_at), DELETE",
         "console_link": "SELECT, INSERT, DELETE",
+        "console_passkey": "SELECT, INSERT, UPDATE (sign_count, used_at), DELETE",
         "console_recovery_code": "SELECT, INSERT, DELETE",
         "console_session": "SELECT, INSERT, UPDATE (active_at), DELETE",
         "console_user": "SELECT, INSERT (name, role), UPDATE (role, password_hash, totp_secret, totp_step, "

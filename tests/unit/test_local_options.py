@@ -61,6 +61,7 @@ def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> 
         ("OPERATION_RETENTION", "1h"),
         ("MAX_QUEUED_OPERATIONS", "many"),
         ("MODELS", "/no/such/folder"),
+        ("CONSOLE_URL", "http://192.0.2.10:8080"),
         ("FLOWNEXUS_DATABASE_URL", "host=127.0.0.1"),
     ],
 )

@@ -1,12 +1,19 @@
 -- name: user_of_name(name)^
-SELECT id, name, role, password_hash, totp_secret, totp_step, is_disabled FROM console_user WHERE name = :name;
+SELECT u.id, u.name, u.role, u.password_hash, u.totp_secret, u.totp_step, u.is_disabled,
+       (SELECT count(*) FROM console_passkey p WHERE p.user_id = u.id) AS passkeys
+FROM console_user u
+WHERE u.name = :name;
 
 -- name: user_of_id(id)^
-SELECT id, name, role, password_hash, totp_secret, totp_step, is_disabled FROM console_user WHERE id = :id;
+SELECT u.id, u.name, u.role, u.password_hash, u.totp_secret, u.totp_step, u.is_disabled,
+       (SELECT count(*) FROM console_passkey p WHERE p.user_id = u.id) AS passkeys
+FROM console_user u
+WHERE u.id = :id;
 
 -- name: users()
 SELECT u.id, u.name, u.role, u.is_disabled, u.password_hash IS NOT NULL AS has_password,
-       u.totp_secret IS NOT NULL AS has_second_factor, u.signed_in_at,
+       u.totp_secret IS NOT NULL
+         OR EXISTS (SELECT FROM console_passkey p WHERE p.user_id = u.id) AS has_second_factor, u.signed_in_at,
        (SELECT max(l.expires_at) FROM console_link l
         WHERE l.user_id = u.id AND l.expires_at > statement_timestamp()) AS link_until,
        (SELECT count(*) FROM console_session s

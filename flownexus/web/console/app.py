@@ -25,6 +25,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
 from flownexus.accounts.passwords import PasswordHashes
+from flownexus.accounts.place import Place
 from flownexus.accounts.role import Role
 from flownexus.accounts.tokens import form_token, is_form_token, new_token
 from flownexus.errors import FlowNexusError
@@ -106,7 +107,7 @@ class _SignInError(Exception):
 
 
 class ConsoleApp(Flask):
-    """The application; `folder` has its templates, static files and words."""
+    """The application; `folder` has its templates, static files and words; `place` is where passkeys hold."""
 
     url_rule_class: type[Rule] = AccessRule
 
@@ -118,6 +119,7 @@ class ConsoleApp(Flask):
         idle_s: float = SESSION_IDLE_S,
         lifetime_s: float = SESSION_LIFETIME_S,
         clock: Callable[[], float] = time.time,
+        place: Place | None = None,
     ) -> None:
         super().__init__(NAME, static_folder=None, template_folder=str(folder / "templates"))
         add_correlation_ids()
@@ -128,6 +130,7 @@ class ConsoleApp(Flask):
         self.ready = pool.ready
         self.hashes = hashes or PasswordHashes()
         self.idle_s, self.lifetime_s, self.clock = idle_s, lifetime_s, clock
+        self.place = place
         self.static = folder / "static"
         self.words: dict[str, Any] = tomllib.loads((folder / "words" / "en-GB.toml").read_text("utf-8"))
         self._versions: dict[str, str] = {}

@@ -46,7 +46,8 @@ def add_sign_in(app: ConsoleApp) -> None:
 
     @app.get("/second-factor", access=Access.HALF)
     def second_factor() -> Response:
-        return page("second_factor.html", next=request.args.get("next", "/"), problem="")
+        user = users.user_of_id(app.pool, me().user_id)
+        return second_factor_page(app, user, request.args.get("next", "/"))
 
     @app.post("/second-factor", access=Access.HALF)
     def second_factor_given() -> Response:
@@ -130,7 +131,7 @@ def _signed_in(app: ConsoleApp) -> Response:
     sessions.forgive(app.pool, account, of_address())
     if app.hashes.is_weaker(kept):
         users.renew_hash(app.pool, user.id, app.hashes.of(given["password"]))
-    if user.totp_secret is None:
+    if not user.has_second_factor:
         return enter(app, user, given["next"])
     edge.begin(
         sessions.begin_session(
@@ -152,19 +153,41 @@ def _second_factor_given(app: ConsoleApp) -> Response:
     user = users.user_of_id(app.pool, me().user_id)
     bucket = f"second {user.id}"
     if wait := wait_for(app, bucket):
-        return too_soon(app, "second_factor.html", wait, next=given["next"])
+        return too_soon(app, "second_factor.html", wait, **second_factor_shown(app, user, given["next"]))
     if not is_second_factor(app, user, given["code"]):
-        problem = app.words["second_factor"]["wrong"]
-        return page("second_factor.html", 422, next=given["next"], problem=problem)
+        problem = app.words["second_factor"]["wrong" if user.totp_secret else "wrong_recovery"]
+        return second_factor_page(app, user, given["next"], 422, problem)
     sessions.forgive(app.pool, bucket, of_address())
     return enter(app, user, given["next"])
 
 
+def second_factor_page(
+    app: ConsoleApp, user: User, back: str, status: int = 200, problem: str = ""
+) -> Response:
+    """Ask for the second factor that the user has."""
+    return page("second_factor.html", status, problem=problem, **second_factor_shown(app, user, back))
+
+
+def second_factor_shown(app: ConsoleApp, user: User, back: str) -> dict[str, object]:
+    """Return what the page shows that asks for the second factor."""
+    return {"next": back, "user": user, "trouble": trouble_of(app)}
+
+
+def trouble_of(app: ConsoleApp) -> str:
+    """Say why no passkey can be used on the page at hand, and what would help; nothing where one can."""
+    if app.place is None:
+        return str(app.words["passkeys"]["no_place"])
+    if edge.site() != app.place.origin:
+        return str(app.words["passkeys"]["elsewhere"].format(origin=app.place.origin))
+    return ""
+
+
 def is_second_factor(app: ConsoleApp, user: User, code: str) -> bool:
     """Take a code by the clock or a recovery code; say whether it was right, and not used before."""
-    step = step_of_code(user.totp_secret or "", code, app.clock(), user.totp_step)
-    if step is not None:
-        return users.use_code(app.pool, user.id, step)
+    if user.totp_secret is not None:
+        step = step_of_code(user.totp_secret, code, app.clock(), user.totp_step)
+        if step is not None:
+            return users.use_code(app.pool, user.id, step)
     return users.use_recovery_code(app.pool, user, recovery_digest(code))
 
 

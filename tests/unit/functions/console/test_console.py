@@ -28,6 +28,7 @@ from flownexus.store.device_log import LogEntry
 from flownexus.store.endpoint_values import EndpointDetails, Value
 from flownexus.store.fleet import Bucket, Cell, Contacts, Device, Found, Row
 from flownexus.store.operation_requests import Operation
+from flownexus.store.passkey import Passkey, _Challenge
 from flownexus.store.refusal import StoredRefusal
 from flownexus.store.session import Listed as SessionListed
 from flownexus.store.session import _Attempts
@@ -63,6 +64,7 @@ def user(id_: int = 4, name: str = "some-admin", **more: Any) -> User:
         "totp_secret": None,
         "totp_step": None,
         "is_disabled": False,
+        "passkeys": 0,
     }
     return User(**columns | more)
 
@@ -155,6 +157,11 @@ ROWS: Mapping[str, Rows] = {
     "add_recovery_codes": [()],
     "use_recovery_code": lambda asked: [()] if asked["code_hash"] == recovery_digest("abcd") else [],
     "recovery_codes_left": [(9,)],
+    "keep_challenge": [()],
+    "take_challenge": [_Challenge(b"c" * 32, True)],
+    "passkeys_of": [Passkey(3, b"i", b"k", ["usb"], "my key", NOW, None)],
+    "drop_passkey": [("my key",)],
+    "drop_passkeys": [()],
     "add_link": [()],
     "drop_links": [()],
     "link": [Link(4, "some-admin")],
@@ -222,6 +229,8 @@ class TestPages(PageTests):
         ),
         RightPage("GET", "/second-factor", Access.HALF),
         RightPage("POST", "/second-factor", Access.HALF, {"code": "abcd", "next": "/"}, 303),
+        RightPage("POST", "/second-factor/passkey/options", Access.HALF),
+        RightPage("POST", "/second-factor/passkey", Access.HALF, {"credential": "{}", "next": "/"}, 422),
         RightPage("POST", "/sign-out", Access.VIEWER, status=303),
         RightPage("GET", "/welcome/some-token", Access.ANYBODY),
         RightPage("POST", "/welcome/some-token", Access.ANYBODY, new_password(), 303),
@@ -275,6 +284,10 @@ class TestPages(PageTests):
             422,
         ),
         RightPage("POST", "/me/second-factor/remove", Access.VIEWER, {"current": PASSWORD}),
+        RightPage("GET", "/me/passkeys", Access.VIEWER),
+        RightPage("POST", "/me/passkeys/options", Access.VIEWER, {"name": "my key", "current": PASSWORD}),
+        RightPage("POST", "/me/passkeys", Access.VIEWER, {"name": "my key", "credential": "{}"}, 422),
+        RightPage("POST", "/me/passkeys/3/remove", Access.VIEWER, {"current": PASSWORD}),
         RightPage("POST", "/me/sign-out-everywhere", Access.VIEWER, status=303),
     )
 
@@ -550,6 +563,8 @@ def test_the_last_administrator_stays_one(start: Start, statements: Statements, 
         ("/me/password", new_password()),
         ("/me/second-factor", {"secret": SECRET, "code": "000000"}),
         ("/me/second-factor/remove", {}),
+        ("/me/passkeys/options", {"name": "my key"}),
+        ("/me/passkeys/3/remove", {}),
     ],
 )
 def test_what_protects_an_account_is_changed_by_who_knows_its_password(
@@ -559,6 +574,7 @@ def test_what_protects_an_account_is_changed_by_who_knows_its_password(
     assert answer.status_code == 422
     assert "The current password is not right" in answer.text
     assert statements.of("set_password_hash") == statements.of("set_second_factor") == []
+    assert statements.of("keep_challenge") == statements.of("drop_passkey") == []
 
 
 def test_a_second_factor_is_added_once_its_code_was_right_and_recovery_codes_are_shown_once(
@@ -623,6 +639,7 @@ def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, stat
         "refusals": [replace(REFUSED, endpoint=SCRIPT, detail=SCRIPT)],
         "users": [Listed(4, SCRIPT, "admin", False, True, False, NOW, None, 1)],
         "sessions_of": [SessionListed(b"", NOW, NOW, SCRIPT, SCRIPT)],
+        "passkeys_of": [Passkey(3, b"i", b"k", [], SCRIPT, NOW, None)],
     }
     function = start(statements)
     for path in (
@@ -645,7 +662,7 @@ def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, stat
             f"/audit?device={SCRIPT}",
         ),
         *("/device/log?name=x", "/live/device/log?name=x", f"/device?name=x&chart=/3303/0/5700&x={SCRIPT}"),
-        *("/palette?q=x", "/batch", "/batches/5", "/live/batches/5"),
+        *("/palette?q=x", "/batch", "/batches/5", "/live/batches/5", "/me/passkeys"),
         *("/device/ask?name=x&operation=write&path=/3/0/0", f"/device/ask?name={SCRIPT}"),
     ):
         answer = ask(function, "GET", path, of=Access.ADMIN)

@@ -33,7 +33,9 @@ ROWS: Mapping[str, Rows] = {
     **ADMINISTRATION,
     "session": sessions,
     "keep_session": [()],
-    "user_of_id": lambda asked: [User(asked["id"], "ann", "viewer", CHEAP.hash(PASSWORD), None, None, False)],
+    "user_of_id": lambda asked: [
+        User(asked["id"], "ann", "viewer", CHEAP.hash(PASSWORD), None, None, False, 0)
+    ],
     "begin_attempts": [()],
     "lock_attempts": lambda asked: [_Attempts(each, 0, 0.0, None) for each in asked["buckets"]],
     "note_attempt": [()],
