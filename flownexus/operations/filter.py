@@ -4,13 +4,14 @@
     all        = term *( ";" term )                each of these
     term       = "(" filter ")" / comparison
     comparison = field operator value / field ( "=in=" / "=out=" ) "(" value *( "," value ) ")"
-    operator   = "==" / "!=" / "<" / "<=" / ">" / ">=" / "=lt=" / "=le=" / "=gt=" / "=ge="
+    operator   = "==" / "!=" / "<" / "<=" / ">" / ">=" / "=lt=" / "=le=" / "=gt=" / "=ge=" / "=has="
     value      = 1*( any character but a space, a quote, a backslash and ( ) , ; = ! < > ) / quoted
     quoted     = in ' or ", in which a backslash stands before a quote, a backslash or a literal *
 
 It is RSQL's, which follows FIQL (draft-nottingham-atompub-fiql-00). `*` stands for any text. `!=` is the
-opposite of `==`: it also fits an endpoint of which the field is not known. The text is parsed to a tree, and
-the tree goes to PostgreSQL as one parameter, JSON, which the function endpoint_matches() there reads.
+opposite of `==`: it also fits an endpoint of which the field is not known. `=has=` fits a name that has the
+value in it, whether in small letters or capitals. The text is parsed to a tree, and the tree goes to
+PostgreSQL as one parameter, JSON, which the function endpoint_matches() there reads.
 """
 
 from __future__ import annotations
@@ -72,15 +73,23 @@ class Presence(StrEnum):
 
 
 _SHOWN_FIELDS: Final = ", ".join("tag.KEY" if each is Field.TAG else each for each in Field)
+_ALLOWED: Final[Mapping[Field, tuple[str, ...]]] = {
+    Field.NAME: ("==", "!=", "=in=", "=out=", "=has="),
+    Field.LAST_SEEN: ("<", "<=", ">", ">="),
+}
+"""The operators of fields that have others than most."""
 _UNITS_S: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _AGO: Final = re.compile(r"-(\d{1,10})([smhd])", re.ASCII)
 _MAX_AGO_S: Final = 100 * 366 * 86_400
-_OPERATORS: Final = ("==", "!=", "<=", "<", ">=", ">", "=lt=", "=le=", "=gt=", "=ge=", "=in=", "=out=")
+_OPERATORS: Final = (
+    *("==", "!=", "<=", "<", ">=", ">"),
+    *("=lt=", "=le=", "=gt=", "=ge=", "=in=", "=out=", "=has="),
+)
 _SPELLED: Final[Mapping[str, str]] = {"=lt=": "<", "=le=": "<=", "=gt=": ">", "=ge=": ">="}
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _BARE: Final = re.compile(r"""[^\s'"\\(),;=!<>]+""")
 _QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
-_OPERATOR: Final = re.compile(r"=(?:lt|le|gt|ge|in|out)=|[=!<>]=|[<>]")
+_OPERATOR: Final = re.compile(r"=(?:lt|le|gt|ge|in|out|has)=|[=!<>]=|[<>]")
 _SPACE: Final = re.compile(r"\s*")
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -111,7 +120,7 @@ Value: TypeAlias = Pattern | Presence | bool | int | datetime | timedelta
 
 @dataclass(frozen=True)
 class Comparison:
-    """One field compared with one value; `key` is that of a tag. `operator` is ==, !=, <, <=, > or >=."""
+    """One field compared with one value, by ==, !=, <, <=, >, >= or =has=; `key` is that of a tag."""
 
     field: Field
     operator: str
@@ -131,6 +140,8 @@ class Comparison:
         shown: dict[str, Any] = {"field": str(self.field)} | ({} if self.key is None else {"key": self.key})
         match self.value:
             case Pattern():
+                if self.operator == "=has=":
+                    return shown | {"like": f"%{self.value.like}%", "any_case": True}
                 return shown | {"like": self.value.like}
             case datetime():
                 return shown | {"operator": self.operator, "time": self.value.isoformat()}
@@ -264,7 +275,7 @@ class _Parser:
         operator_at, operator = self._at, _SPELLED.get(found[0], found[0])
         self._at = found.end()
         self._skip()
-        allowed = ("<", "<=", ">", ">=") if field is Field.LAST_SEEN else ("==", "!=", "=in=", "=out=")
+        allowed = _ALLOWED.get(field, ("==", "!=", "=in=", "=out="))
         if operator not in allowed:
             raise BadFilterError(operator_at + 1, f"{field} is compared by {' '.join(allowed)}")
         if operator not in ("=in=", "=out="):

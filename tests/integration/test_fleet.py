@@ -116,6 +116,8 @@ def is_fit(name: str, has: Mapping[Any, Any], tree: Filter) -> bool:
             if operator == "!=":
                 return not is_fit(name, has, Comparison(field, "==", value, key))
             match value:
+                case Pattern(parts) if operator == "=has=":
+                    return like(name.lower(), Pattern(("", *(part.lower() for part in parts), "")))
                 case Pattern():
                     text = name if field is Field.NAME else has.get(field if key is None else key)
                     return text is not None and like(text, value)
@@ -145,6 +147,7 @@ WORDS = st.sampled_from(
     [
         "",
         "sim-",
+        "SIM",
         "0001",
         "raw",
         "_",
@@ -166,6 +169,7 @@ PATTERNS = st.lists(WORDS, min_size=1, max_size=3).map(tuple).map(Pattern)
 EQUAL = st.sampled_from(["==", "!="])
 COMPARISONS = st.one_of(
     st.builds(Comparison, st.sampled_from([Field.NAME, *DEVICE_RESOURCES]), EQUAL, PATTERNS),
+    st.builds(Comparison, st.just(Field.NAME), st.just("=has="), PATTERNS),
     st.builds(Comparison, st.just(Field.TAG), EQUAL, PATTERNS, st.sampled_from(["site", "floor", "none"])),
     st.builds(Comparison, st.just(Field.PRESENCE), EQUAL, st.sampled_from(Presence)),
     st.builds(Comparison, st.just(Field.REGISTERED), EQUAL, st.booleans()),

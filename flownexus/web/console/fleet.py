@@ -177,9 +177,9 @@ def asked_view() -> View:
 
 
 def filter_of(text: str) -> Filter:
-    """Return the filter that somebody typed: a text without an operator is a part of a name."""
+    """Return the filter that somebody typed: a text without an operator is a part of a name, in any case."""
     if text and not _OPERATOR.search(text):
-        text = str(Comparison(Field.NAME, "==", Pattern(("", *text.split("*"), ""))))
+        text = str(Comparison(Field.NAME, "=has=", Pattern(tuple(text.split("*")))))
     return parse_filter(text)
 
 

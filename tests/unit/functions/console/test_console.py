@@ -718,9 +718,9 @@ def test_a_fleet_without_devices_teaches_how_to_connect_one(start: Start, statem
     ("typed", "filter_"),
     [
         ("", ""),
-        ("sim", "name==*sim*"),
-        ("50% of_", 'name=="*50% of_*"'),
-        ("si*1", "name==*si*1*"),
+        ("sim", "name=has=sim"),
+        ("50% of_", 'name=has="50% of_"'),
+        ("si*1", "name=has=si*1"),
         ("presence==asleep;tag.site==berlin", "presence==asleep;tag.site==berlin"),
     ],
 )
@@ -1108,7 +1108,7 @@ def test_before_many_are_asked_their_number_and_three_of_them_are_shown(
     assert re.findall(r"name=(sim-\d+)", answer.text) == ["sim-0001", "sim-0002", "sim-0003"]
     assert "and 1,231 others" in answer.text
     assert "Queue it for 1,234 devices" in answer.text
-    assert 'name="filter" value="name==*sim*"' in answer.text
+    assert 'name="filter" value="name=has=sim"' in answer.text
     everything = ask(start(statements), "GET", "/batch", of=Access.OPERATOR).text
     assert 'name="filter" value="name==*"' in everything
     statements.rows["matching_endpoints"] = [(0, [])]
@@ -1124,7 +1124,7 @@ def test_those_that_fit_are_updated_by_a_campaign_of_the_same_filter(
     shown = ask(function, "GET", "/?filter=sim", of=Access.OPERATOR).text
     [path] = re.findall(r'id="update-all" href="[^"]*/console([^"]*)"', shown)
     form = unescape(ask(function, "GET", unescape(path), of=Access.OPERATOR).text)
-    assert 'name="filter" type="text" value="name==*sim*"' in form
+    assert 'name="filter" type="text" value="name=has=sim"' in form
     assert 'id="update-all"' not in ask(function, "GET", "/", of=Access.VIEWER).text
     device = ask(function, "GET", "/device?name=sim-0001", of=Access.VIEWER).text
     assert "/updates?device=sim-0001" in device
