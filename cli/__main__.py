@@ -14,6 +14,7 @@ from typing import Final
 from cli import (
     authority,
     batches,
+    bootstrap,
     campaign,
     completion,
     credentials,
@@ -52,7 +53,16 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Look at what was asked": ("operation", "operations", "why", "batch", "batches"),
     "Update firmware": ("firmware", "update", "updates", "campaign"),
     "Administer": (
-        *("credentials", "profiles", "models", "event-types", "log-resources", "tokens", "dead-letters"),
+        *(
+            "credentials",
+            "bootstrap",
+            "profiles",
+            "models",
+            "event-types",
+            "log-resources",
+            "tokens",
+            "dead-letters",
+        ),
     ),
     "Set up": ("ca", "completion"),
 }
@@ -118,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     several.set_defaults(run=operations.list_)
     tokens.add_commands(commands, [output])
     credentials.add_commands(commands, [output])
+    bootstrap.add_commands(commands, [output])
     authority.add_commands(commands, [])
     batches.add_commands(commands, [output], [waiting])
     tags.add_commands(commands, [output])

@@ -86,18 +86,18 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 def make(client: Client, given: argparse.Namespace) -> int:
     """Make a credential, and write its files."""
     body = {"endpoint": given.endpoint, "mode": given.mode, "identity": given.identity}
-    return _made(client.request("POST", PATH, _without_none(body | _making(given))), given)
+    return _made(client.request("POST", PATH, without_none(body | _making(given))), given)
 
 
 def succeed(client: Client, given: argparse.Namespace) -> int:
     """Make the credential that follows one, and write its files."""
-    body = _without_none({"overlap": given.overlap} | _making(given))
+    body = without_none({"overlap": given.overlap} | _making(given))
     return _made(client.request("POST", f"{PATH}/{given.id}/successor", body), given)
 
 
 def import_(client: Client, given: argparse.Namespace) -> int:
     """Enrol the devices of a CSV file; what was done before a refusal stays."""
-    wanted = _read(given.file)
+    wanted = read_csv(given.file)
     made: list[Any] = []
     for at in range(0, len(wanted), BATCH):
         part = wanted[at : at + BATCH]
@@ -122,7 +122,7 @@ def import_(client: Client, given: argparse.Namespace) -> int:
 def list_(client: Client, given: argparse.Namespace) -> int:
     """List credentials, the newest first."""
     query = {"endpoint": given.endpoint, "valid": "true" if given.valid else None}
-    found = client.pages(PATH, "credentials", _without_none(query))
+    found = client.pages(PATH, "credentials", without_none(query))
     if given.json:
         print_json(found)
         return 0
@@ -218,15 +218,16 @@ def _text(file: Path | None) -> str | None:
         raise ClientError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _read(file: Path) -> list[dict[str, str]]:
+def read_csv(file: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, str]]:
     """Read the rows of a CSV file; raise ClientError where a column is unknown or missing."""
     try:
-        return read_roster(_text(file) or "")
+        return read_roster(_text(file) or "", columns)
     except ValidationFailedError as error:
         raise ClientError(f"{file}: {error.detail}") from None
 
 
-def _without_none(body: Mapping[str, Any]) -> dict[str, Any]:
+def without_none(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what was not given."""
     return {name: value for name, value in body.items() if value is not None}
 
 

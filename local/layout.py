@@ -38,6 +38,7 @@ TOKENS = (
     "flownexus-connector-token",
     "flownexus-api-token",
     "flownexus-leshan-token",
+    "flownexus-bootstrap-token",
 )
 SESSIONS_KEY = "flownexus-leshan-sessions-key"
 """What Leshan encrypts the DTLS sessions by that it keeps from a stop to the next start."""

@@ -83,6 +83,7 @@ TOKENS = {
     "flownexus-connector-token": Token(functions("dispatch-op", "housekeeping", "firmware"), CONNECTOR),
     "flownexus-leshan-token": Token(LESHAN, functions("dispatch-op", "api", "housekeeping", "console")),
     "flownexus-api-token": Token(functions("operations", "api")),
+    "flownexus-bootstrap-token": Token(functions("api"), LESHAN),
     "flownexus-hook-token": Token(INGEST),
 }
 ROLES = {

@@ -95,9 +95,9 @@ def add(pool: ConnectionPool, new: Sequence[NewCredential], by: str) -> list[Cre
     """Keep new credentials, all or none; raise ConflictError where an identity or key is another's."""
 
     def work(current: Transaction) -> list[Credential]:
-        made = _add(current.connection, new, by)
+        made = add_within(current.connection, new, by)
         for each in made:
-            _note(current.connection, by, "credential-made", each)
+            note_credential(current.connection, by, "credential-made", each)
         return made
 
     return transaction(pool, work)
@@ -115,9 +115,9 @@ def replace(
         old = _find(current.connection, id_)
         if old.revoked_at is not None:
             raise ConflictError(f"credential {id_} is revoked; make a new one for {old.endpoint!r}")
-        [made] = _add(current.connection, [new], by)
+        [made] = add_within(current.connection, [new], by)
         queries.end_credential(current.connection, id=id_, after_s=overlap_s)
-        _note(current.connection, by, "credential-replaced", made, replaces=id_)
+        note_credential(current.connection, by, "credential-replaced", made, replaces=id_)
         return made, _find(current.connection, id_)
 
     return transaction(pool, work)
@@ -125,19 +125,19 @@ def replace(
 
 def revoke(pool: ConnectionPool, ids: Sequence[int], by: str) -> list[Credential]:
     """Revoke credentials, once each, and forget their keys; raise NotFoundError where one is none."""
+    return transaction(pool, lambda current: revoke_within(current.connection, ids, by))
 
-    def work(current: Transaction) -> list[Credential]:
-        connection = current.connection
-        concerned = {_find(connection, id_).endpoint for id_ in ids}
-        _touch(connection, sorted(concerned))
-        ended = [id_ for id_ in ids if queries.revoke_credential(connection, id=id_, revoked_by=by)]
-        revoked = [_find(connection, id_) for id_ in ids]
-        for each in revoked:
-            if each.id in ended:
-                _note(connection, by, "credential-revoked", each)
-        return revoked
 
-    return transaction(pool, work)
+def revoke_within(connection: Connection, ids: Sequence[int], by: str) -> list[Credential]:
+    """Revoke credentials as a part of a transaction; raise NotFoundError where one is none."""
+    concerned = {_find(connection, id_).endpoint for id_ in ids}
+    _touch(connection, sorted(concerned))
+    ended = [id_ for id_ in ids if queries.revoke_credential(connection, id=id_, revoked_by=by)]
+    revoked = [_find(connection, id_) for id_ in ids]
+    for each in revoked:
+        if each.id in ended:
+            note_credential(connection, by, "credential-revoked", each)
+    return revoked
 
 
 def show(pool: ConnectionPool, id_: int) -> Credential:
@@ -202,7 +202,10 @@ def part(pool: ConnectionPool, after: int, limit: int) -> Part:
     return transaction(pool, work)
 
 
-def _note(connection: Connection, by: str, action: str, credential: Credential, **more: int) -> None:
+def note_credential(
+    connection: Connection, by: str, action: str, credential: Credential, **more: int
+) -> None:
+    """Tell the audit log of a credential; put it last."""
     note(connection, by, action, credential.endpoint, credential=credential.id, mode=credential.mode, **more)
 
 
@@ -219,7 +222,8 @@ def _touch(connection: Connection, names: Sequence[str]) -> None:
     queries.enrol_endpoints(connection, names=list(names), after=after)
 
 
-def _add(connection: Connection, new: Sequence[NewCredential], by: str) -> list[Credential]:
+def add_within(connection: Connection, new: Sequence[NewCredential], by: str) -> list[Credential]:
+    """Keep new credentials as a part of a transaction, which the audit log is not told; as `add` does."""
     _touch(connection, sorted({each.endpoint for each in new}))
     wanted = [each.identity or _short(each.endpoint) for each in new if each.mode == "psk"]
     taken = dict(queries.taken_identities(connection, identities=wanted))

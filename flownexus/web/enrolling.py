@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -36,37 +36,36 @@ _OFF: Final = ("off",)
 _OF_MODE: Final = {"psk": ("identity", "key"), "rpk": ("public_key",), "x509": ("csr",)}
 
 
+DeviceName: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!\.\.?$)[^\x00-\x1f\x7f-\x9f\ufffd]{1,255}$(?!\n)",
+        description="the endpoint's name: 1 to 255 characters, no control characters, not . or ..",
+    ),
+]
+PskIdentity: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}$(?!\n)",
+        description="of psk: 1 to 128 bytes on one line; by default the endpoint's name",
+    ),
+]
+PskKey: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9A-Fa-f]{2}){16,64}$(?!\n)",
+        description="of psk: 16 to 64 bytes in hex that the device has already; by default a new one",
+    ),
+]
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """A credential that is to be made."""
 
-    endpoint: Annotated[
-        str,
-        Meta(
-            pattern=r"^(?!\.\.?$)[^\x00-\x1f\x7f-\x9f\ufffd]{1,255}$(?!\n)",
-            description="the endpoint's name: 1 to 255 characters, no control characters, not . or ..",
-        ),
-    ]
+    endpoint: DeviceName
     mode: Annotated[Literal["psk", "rpk", "x509"], Meta(description="psk, rpk or x509")]
-    identity: (
-        Annotated[
-            str,
-            Meta(
-                pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,128}$(?!\n)",
-                description="of psk: 1 to 128 bytes on one line; by default the endpoint's name",
-            ),
-        ]
-        | None
-    ) = None
-    key: (
-        Annotated[
-            str,
-            Meta(
-                pattern=r"^([0-9A-Fa-f]{2}){16,64}$(?!\n)",
-                description="of psk: 16 to 64 bytes in hex that the device has already; by default a new one",
-            ),
-        ]
-        | None
-    ) = None
+    identity: PskIdentity | None = None
+    key: PskKey | None = None
     public_key: (
         Annotated[
             str,
@@ -149,7 +148,7 @@ class Enroller:
     def __init__(self, pool: Pool, carry: Callable[[], int], secrets: EnrolmentSecrets) -> None:
         self.pool = pool
         self._carry = carry
-        self._secrets = secrets
+        self.secrets = secrets
 
     def make(self, wanted: Sequence[Wanted], by: str) -> list[Made]:
         """Make credentials, all or none; raise ValidationFailedError or ConflictError."""
@@ -192,7 +191,7 @@ class Enroller:
         from flownexus.enrolment.sealing import Sealer
 
         key = bytes.fromhex(wanted.key) if wanted.key else new_psk()
-        sealed = Sealer(self._secrets.keys).seal(key, wanted.endpoint)
+        sealed = Sealer(self.secrets.keys).seal(key, wanted.endpoint)
         new = NewCredential(wanted.endpoint, "psk", wanted.identity, sealed, expires_at=end)
         server = self._server()
         return _Draft(new, lambda row: files.of_psk(server, row.endpoint, row.identity or "", key))
@@ -238,7 +237,7 @@ class Enroller:
     def _authority(self) -> Authority | None:
         from flownexus.enrolment.authority import Authority
 
-        return None if self._secrets.authority == _OFF else Authority.read("\n".join(self._secrets.authority))
+        return None if self.secrets.authority == _OFF else Authority.read("\n".join(self.secrets.authority))
 
     def _server(self) -> Server:
         from cryptography import x509
@@ -249,7 +248,7 @@ class Enroller:
             return None if lines == _OFF else x509.load_pem_x509_certificate("\n".join(lines).encode())
 
         return Server(
-            self._secrets.coaps_url, certificate(self._secrets.server), certificate(self._secrets.authority)
+            self.secrets.coaps_url, certificate(self.secrets.server), certificate(self.secrets.authority)
         )
 
 

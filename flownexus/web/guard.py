@@ -37,6 +37,8 @@ class Scope(StrEnum):
     """See operations, and endpoints with their values."""
     ADMINISTER = "administer"
     """Change tokens, profiles, models, firmware packages."""
+    BOOTSTRAP = "bootstrap"
+    """Ask what devices are handed out, and tell what became of it."""
 
 
 class UndeclaredScopeError(FlowNexusError):
@@ -156,18 +158,19 @@ _CALLERS: Final = {
     "flownexus-webhook-token": Principal("webhook", frozenset({Scope.INGEST})),
     "flownexus-hook-token": Principal("hook", frozenset({Scope.INGEST})),
     "flownexus-connector-token": Principal("connector", frozenset({Scope.DISPATCH, Scope.HOUSEKEEP})),
+    "flownexus-bootstrap-token": Principal("leshan", frozenset({Scope.BOOTSTRAP})),
     "flownexus-api-token": Principal("api", frozenset({Scope.ADMINISTER, Scope.OPERATE, Scope.READ})),
 }
 """Whom a token of each secret stands for, unless its line says otherwise."""
 
 
-def guard_from_secrets(bearers: str, hooks: str | None = None) -> Guard:
-    """Make a guard of the tokens in the secret `bearers`, and in `hooks` where that is there.
+def guard_from_secrets(*bearers: str, hooks: str | None = None) -> Guard:
+    """Make a guard of the tokens in the secrets `bearers`, and in `hooks` where that is there.
 
     Raises MissingSettingError, which names the secret and the line, and no token.
     """
     of_hooks = _credentials(hooks, optional_secret_lines(hooks)) if hooks else ()
-    return Guard(_credentials(bearers, secret_lines(bearers)), of_hooks)
+    return Guard([each for name in bearers for each in _credentials(name, secret_lines(name))], of_hooks)
 
 
 def _credentials(secret: str, lines: Iterable[str]) -> list[Credential]:

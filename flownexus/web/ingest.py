@@ -44,7 +44,7 @@ def app_from_environment(kind: Kind) -> FunctionApp:
     """
     # What may be missing comes first, then what starts threads.
     name = f"ingest-{kind}" if kind in DOCUMENTED_PATHS else str(kind)
-    guard = guard_from_secrets("flownexus-webhook-token", "flownexus-hook-token")
+    guard = guard_from_secrets("flownexus-webhook-token", hooks="flownexus-hook-token")
     telemetry = Telemetry(timedelta(seconds=duration_setting("retention", "8760h")))
     nats_url = secret("flownexus-nats-url")
     pool = pool_from_environment(name, "flownexus-ingest-database-url")

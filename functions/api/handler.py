@@ -17,6 +17,7 @@
 /v1/campaigns                                updates of many devices: flownexus.web.campaigns
 /v1/tokens                                   tokens that administrators give out: flownexus.web.tokens
 /v1/credentials, /v1/enrolment               credentials of devices: flownexus.web.credentials
+/v1/bootstrap...                             factory keys and bootstrap sessions: flownexus.web.bootstrap
 /openapi.json                                all of these, described for programs: flownexus.web.openapi
 
 Errors are application/problem+json (RFC 9457): 400, 401, 403, 404, 405, 406, 409, 422 naming what was wrong
@@ -42,6 +43,8 @@ from flownexus.store.delivery import Deliveries, DeliveryResult
 from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT
 from flownexus.store.pool import Pool, open_pool, pool_from_environment
 from flownexus.store.telemetry import Telemetry
+from flownexus.web.bootstrap import add_bootstrap
+from flownexus.web.bootstrapping import Bootstrapper
 from flownexus.web.campaigns import add_campaigns
 from flownexus.web.credentials import add_credentials
 from flownexus.web.dead_letters import add_dead_letters
@@ -110,6 +113,7 @@ def create_app(
     add_tokens(app, pool, guard)
     if enroller is not None:
         add_credentials(app, enroller)
+        add_bootstrap(app, Bootstrapper(enroller))
     if ask_leshan is not None:
         add_observations(app, pool, ask_leshan)
     add_openapi(app, NAME)
@@ -119,7 +123,8 @@ def create_app(
 def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
-    guard, nats_url = guard_from_secrets("flownexus-api-token"), secret("flownexus-nats-url")
+    guard = guard_from_secrets("flownexus-api-token", "flownexus-bootstrap-token")
+    nats_url = secret("flownexus-nats-url")
     max_queued, timeouts = max_queued_setting(), Timeouts.from_environment()
     retention = timedelta(seconds=duration_setting("retention", "8760h"))
     ingest_url = secret("flownexus-ingest-database-url")

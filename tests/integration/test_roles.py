@@ -44,6 +44,15 @@ QUEUES = (
     "idempotency_key, request_fingerprint, paths, concerns, requested_by, expires_at, "
     "has_secret), UPDATE (status, reason, finished_at)"
 )
+BOOTSTRAPS = {
+    "bootstrap_profile": "SELECT, INSERT, UPDATE (server_uri, short_server_id, lifetime, binding, "
+    "min_period, max_period, disable_timeout, store_notifications, objects, changed_by, changed_at), DELETE",
+    "bootstrap_session": "SELECT, INSERT (endpoint, factory_credential_id, credential_id, address, state, "
+    "detail, ended_at), UPDATE (state, detail, times, ended_at), DELETE",
+    "factory_credential": "SELECT, INSERT (endpoint, identity, sealed_key, profile, created_by), UPDATE "
+    "(sealed_key, profile, handed_id, handed_at, given_id, used_at, revoked_at, revoked_by)",
+    "factory_used_at()": "EXECUTE",
+}
 ENROLS = {
     "device_credential": "SELECT, INSERT (endpoint, mode, identity, sealed_key, public_key, fingerprint, "
     "created_by, expires_at), UPDATE (sealed_key, expires_at, revoked_at, revoked_by)",
@@ -131,6 +140,7 @@ GRANTS = {
         "append_audit()": "EXECUTE",
         **CHOOSES,
         **ENROLS,
+        **BOOTSTRAPS,
         "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
         "request_fingerprint), UPDATE (endpoints, left_out, cancelled_at, cancelled_by)",
         "change_horizon()": "EXECUTE",
@@ -215,6 +225,7 @@ GRANTS = {
         **CHOOSES,
         **ENROLS,
         "append_audit()": "EXECUTE",
+        "bootstrap_session": "SELECT",
         "audit_entry": "SELECT",
         "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
         "request_fingerprint), UPDATE (endpoints, left_out, cancelled_at, cancelled_by)",
@@ -384,6 +395,8 @@ EVERYBODY_ELSES = (
     "UPDATE batch SET requested_by = 'x'",
     "UPDATE device_credential SET endpoint = 'x'",
     "DELETE FROM device_credential",
+    "DELETE FROM factory_credential",
+    "UPDATE factory_credential SET endpoint = 'x'",
     "DELETE FROM enrolled_endpoint",
     "SELECT rolpassword FROM pg_authid",
     "SELECT pg_read_file('/etc/passwd')",

@@ -236,7 +236,7 @@ def test_a_line_of_a_secret_may_give_its_token_a_name_and_fewer_scopes(secrets: 
 def test_each_secret_has_a_name_and_scopes_of_its_own(secrets: Path) -> None:
     for name in ("webhook", "hook", "connector"):
         (secrets / f"flownexus-{name}-token").write_text(name)
-    guard = guard_from_secrets("flownexus-webhook-token", "flownexus-hook-token")
+    guard = guard_from_secrets("flownexus-webhook-token", hooks="flownexus-hook-token")
     assert guard.principal("/", "Bearer webhook") == Principal("webhook", frozenset({Scope.INGEST}))
     assert guard.principal("/hook/hook/x", None) == Principal("hook", frozenset({Scope.INGEST}))
     assert guard_from_secrets("flownexus-connector-token").principal("/", "Bearer connector").scopes == {

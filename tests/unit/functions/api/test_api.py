@@ -31,6 +31,7 @@ from flownexus.store.token import Token
 from flownexus.web.formats import ROWS_PER_READ
 from flownexus.web.guard import Scope
 from flownexus.web.resource import preferred_wait_s
+from tests.fixtures.bootstrap import BOOTSTRAP_REQUESTS, BOOTSTRAP_ROWS
 from tests.fixtures.enrolment import ENROLMENT_REQUESTS, ENROLMENT_ROWS
 from tests.fixtures.firmware_rows import FIRMWARE_REQUESTS, FIRMWARE_ROWS
 from tests.fixtures.fleet import FLEET, FLEET_REQUESTS
@@ -132,6 +133,7 @@ ROWS: Mapping[str, Rows] = {
     "token": [TOKEN],
     "revoke_token": [()],
     **ENROLMENT_ROWS,
+    **BOOTSTRAP_ROWS,
 }
 
 
@@ -151,6 +153,7 @@ class TestRoutes(RouteTests):
         RightRequest("DELETE", "/v1/tokens/7", Scope.ADMINISTER),
         *FIRMWARE_REQUESTS,
         *ENROLMENT_REQUESTS,
+        *BOOTSTRAP_REQUESTS,
         RightRequest("GET", "/v1/endpoints", Scope.READ),
         RightRequest("GET", "/v1/refusals", Scope.READ),
         RightRequest("GET", "/v1/event-types", Scope.READ),
