@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -35,15 +36,19 @@ class ClientError(Exception):
 class Client:
     """The REST API below the URL of the gateway's functions, asked with a bearer token."""
 
-    def __init__(self, url: str, token: str, token_file: str) -> None:
+    def __init__(self, url: str, token: str, token_file: str, tls: ssl.SSLContext | None = None) -> None:
         # The variable named the function `operations` in the version before.
         self._url = url.rstrip("/").removesuffix(OPERATIONS)
         self._token = token
         self._token_file = token_file
+        self._tls = tls
 
     @classmethod
     def from_environment(cls) -> Client:
-        """Read FLOWNEXUS_URL and the token from FLOWNEXUS_API_TOKEN_FILE; raise ClientError."""
+        """Read FLOWNEXUS_URL, the token from FLOWNEXUS_API_TOKEN_FILE, and FLOWNEXUS_CA_FILE if it is set.
+
+        Raises ClientError.
+        """
         url, file = os.environ.get("FLOWNEXUS_URL"), os.environ.get("FLOWNEXUS_API_TOKEN_FILE")
         if not url or not file:
             raise ClientError(
@@ -55,7 +60,7 @@ class Client:
             raise ClientError(f"cannot read the token from {file}: {error.strerror}") from None
         if not lines:
             raise ClientError(f"{file} is empty, and must contain a token")
-        return cls(url, lines[0], file)
+        return cls(url, lines[0], file, _trust())
 
     def request(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> Any:
         """Return the answer's JSON; raise ClientError. `content` goes as it is, `body` as JSON."""
@@ -69,7 +74,7 @@ class Client:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=self._tls) as response:  # noqa: S310
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
@@ -91,6 +96,19 @@ class Client:
             if answer["next"] is None:
                 return found
             asked["cursor"] = answer["next"]
+
+
+def _trust() -> ssl.SSLContext | None:
+    """Return what to trust beside the system's CAs: the one of FLOWNEXUS_CA_FILE."""
+    file = os.environ.get("FLOWNEXUS_CA_FILE")
+    if not file:
+        return None
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(file)
+    except OSError as error:  # also what is no certificate, as ssl.SSLError
+        raise ClientError(f"FLOWNEXUS_CA_FILE: {file} must be a CA's certificate in PEM: {error}") from None
+    return context
 
 
 def _refusal(status: int, body: bytes) -> ClientError:

@@ -153,6 +153,10 @@ def _show(home: Path) -> None:
     if link := _first_admin_link(home):
         _console.print("\nthe console has no administrator yet; this link makes one, once, for 24 hours:")
         _console.print(escape(f"  {link}"))
+    if authority := values.get("FLOWNEXUS_CA_FILE"):
+        _console.print(
+            f"\nTLS: the certificate is signed by the CA {escape(authority)}; let your browser trust it"
+        )
     _console.print(f"\nsecrets are files in {escape(values['FLOWNEXUS_SECRETS'])}")
     if summary.needs_a_device(parts):
         _console.print("\nno device is simulated; docs/first-device.md says how to connect one of your own")
@@ -169,15 +173,18 @@ def _first_admin_link(home: Path) -> str:
     """Return the link that makes the console's first administrator, as long as it can be used."""
     try:
         link = (home / CONSOLE_LINK_FILE).read_text(encoding="utf-8").strip()
-        found, _ = web.request(_gateway_port(home), "GET", urlsplit(link).path, timeout=5)
+        # As a proxy asks that speaks TLS: others are sent to where the gateway does.
+        proxied = {"X-Forwarded-Proto": "https"}
+        path = urlsplit(link).path
+        found, _ = web.request(_gateway_port(home), "GET", path, headers=proxied, timeout=5)
     except (OSError, ValueError):
         return ""
     return link if found == 200 else ""
 
 
 def _gateway_port(home: Path) -> int:
-    """Return where the gateway of a world listens; raise ValueError where it never ran."""
-    return int(read_environment_file(home).get("FLOWNEXUS_GATEWAY", "").rpartition(":")[2])
+    """Return where the gateway of a world speaks plain HTTP; raise ValueError where it never ran."""
+    return int(read_environment_file(home).get("FLOWNEXUS_LOOPBACK_GATEWAY", "").rpartition(":")[2])
 
 
 def _table(*titles: str) -> Table:

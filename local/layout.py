@@ -52,6 +52,9 @@ AUTHORITY_CERTIFICATE = "flownexus-ca-certificate"
 """The CA's certificate alone, for Leshan, which signs nothing."""
 SERVER_CERTIFICATE = "flownexus-leshan-certificate"
 SERVER_KEY = "flownexus-leshan-certificate-key"
+GATEWAY_CERTIFICATE = "flownexus-gateway-certificate"
+GATEWAY_KEY = "flownexus-gateway-certificate-key"
+"""By which the gateway speaks TLS, unless the user's own files are given."""
 
 
 class Layout:
@@ -67,19 +70,44 @@ class Layout:
 
     @property
     def gateway_url(self) -> str:
-        """Return the gateway's URL."""
+        """Return the gateway's URL for the other parts, which are on this machine."""
         return f"http://{LOOPBACK}:{self.ports.gateway}"
+
+    @property
+    def public_url(self) -> str:
+        """Return the gateway's URL for people and their programs."""
+        return f"https://localhost:{self.ports.tls}" if self.options.tls else self.gateway_url
 
     @property
     def site_url(self) -> str:
         """Return scheme, host and port of the console for browsers: no passkey is bound to an address."""
         given = self.options.stack_environment.get("CONSOLE_URL", "").rstrip("/")
-        return given or f"http://localhost:{self.ports.gateway}"
+        if given or self.options.tls:
+            return given or self.public_url
+        return f"http://localhost:{self.ports.gateway}"
 
     @property
     def console_url(self) -> str:
         """Return the URL of the console's pages."""
         return f"{self.site_url}/function/console"
+
+    @property
+    def tls_certificate(self) -> Path:
+        """Return the file of the certificate by which the gateway speaks TLS."""
+        files = self.options.tls_files
+        return files.certificate if files else self.secrets.path(GATEWAY_CERTIFICATE)
+
+    @property
+    def tls_key(self) -> Path:
+        """Return the file of its private key."""
+        files = self.options.tls_files
+        return files.key if files else self.secrets.path(GATEWAY_KEY)
+
+    @property
+    def tls_authority(self) -> Path | None:
+        """Return the file of the CA to trust; None where the system's are enough."""
+        files = self.options.tls_files
+        return files.authority if files else self.secrets.path(AUTHORITY_CERTIFICATE)
 
     @property
     def leshan_url(self) -> str:
@@ -203,6 +231,8 @@ class Layout:
             self.secrets.names()
         ):
             self._make_certificates()
+        if self.options.tls and self.options.tls_files is None:
+            self._renew_gateway_certificate()
 
     def _make_certificates(self) -> None:
         """Make a CA, unless there is one, and Leshan's certificate of it."""
@@ -217,6 +247,24 @@ class Layout:
         self.secrets.write(SERVER_KEY, private_pem(key))
         self.secrets.write(SERVER_CERTIFICATE, certificate_pem(certificate))
 
+    def _renew_gateway_certificate(self) -> None:
+        """Make the gateway's certificate, unless there is one that lasts and has the names."""
+        from flownexus.enrolment.authority import Authority, certificate_pem, is_good_for, now
+        from flownexus.enrolment.keys import private_pem
+
+        authority, names = Authority.read(self.secrets.read(AUTHORITY)), self._site_names()
+        there = {GATEWAY_CERTIFICATE, GATEWAY_KEY} <= set(self.secrets.names())
+        if there and is_good_for(self.secrets.read(GATEWAY_CERTIFICATE), authority, names, now()):
+            return
+        certificate, key = authority.site(names, now())
+        self.secrets.write(GATEWAY_KEY, private_pem(key))
+        self.secrets.write(GATEWAY_CERTIFICATE, certificate_pem(certificate))
+
+    def _site_names(self) -> list[str]:
+        """Return the names and addresses in the gateway's certificate, by which browsers may find it."""
+        told = urlsplit(self.site_url).hostname or "localhost"
+        return list(dict.fromkeys([told, "localhost", LOOPBACK, socket.gethostname()]))
+
     def _server_names(self) -> list[str]:
         """Return the names and addresses in Leshan's certificate, by which devices may find it."""
         return list(
@@ -226,8 +274,9 @@ class Layout:
     def environment(self) -> dict[str, str]:
         """Return what a client of the world needs, as in the file `env`."""
         values = {
-            "FLOWNEXUS_GATEWAY": self.gateway_url,
-            "FLOWNEXUS_URL": f"{self.gateway_url}/function",
+            "FLOWNEXUS_GATEWAY": self.public_url,
+            "FLOWNEXUS_URL": f"{self.public_url}/function",
+            "FLOWNEXUS_LOOPBACK_GATEWAY": self.gateway_url,
             "FLOWNEXUS_CONSOLE": self.console_url,
             "FLOWNEXUS_DATABASE_URL": _with_user(self.database_url, READER),
             "PGPASSFILE": str(self._password_file),
@@ -244,6 +293,8 @@ class Layout:
         # So that a later start, of this world or another, can tell the user's own from ours, see
         # Options.from_environment.
         values["FLOWNEXUS_EMBEDDED_DATABASE_URL"] = values["FLOWNEXUS_DATABASE_URL"]
+        if self.options.tls and self.tls_authority is not None:
+            values["FLOWNEXUS_CA_FILE"] = str(self.tls_authority)
         if not self.options.nats_url:
             values["FLOWNEXUS_EMBEDDED_NATS_URL"] = self.nats_url
         return values

@@ -62,6 +62,7 @@ STACK_SETTINGS = (
 """What of the environment stack.yml has a place for."""
 WORLD_SETTINGS = (
     *("DEVICES", "PORTS", "COAP_HOST", "MODELS", "PLAIN_COAP", "NEW_ENDPOINTS", "LONG_POLL_TIMEOUT"),
+    *("TLS", "TLS_CERTIFICATE", "TLS_KEY", "TLS_CA"),
     *("FLOWNEXUS_PARTS", "LESHAN_HEAP_MB", "SHARED_BUFFERS_MB"),
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -85,6 +86,7 @@ class Ports:
     connector: int = 0
     leshan_metrics: int = 8092
     downloads: int = 8095
+    tls: int = 8443
 
     @classmethod
     def any_free(cls) -> Ports:
@@ -107,6 +109,16 @@ class Ports:
             port.name: getattr(self, port.name) or free_port(self.kind(port.name)) for port in fields(self)
         }
         return replace(self, **found)
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """A certificate for the gateway, with what it takes to be trusted, in PEM."""
+
+    certificate: Path
+    key: Path
+    authority: Path | None
+    """What signed it, where that is no CA which every system trusts."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,10 @@ class Options:
     """What Leshan's heap may grow to."""
     shared_buffers_mb: int = 128
     """PostgreSQL's own cache of pages."""
+    tls: bool = False
+    """Whether the gateway also speaks TLS, and all that is printed for people and programs says so."""
+    tls_files: TlsFiles | None = None
+    """A certificate of the user's for that; else the world's CA signs one."""
     leshan_arguments: tuple[str, ...] = ()
     simulator_arguments: tuple[str, ...] = ()
     stack_environment: Mapping[str, str] = field(default_factory=dict)
@@ -183,6 +199,13 @@ class Options:
         _number(environment, "MAX_QUEUED_OPERATIONS", 1000, 1_000_000)
         _duration(environment, "SESSION_IDLE", "1h", "1m", "24h")
         _duration(environment, "SESSION_LIFETIME", "24h", "1m", "720h")
+        if environment.get("TLS", "") not in {"", "0", "1"}:
+            raise OptionError(f"TLS must be 1, or unset for none, not {environment['TLS']!r}")
+        tls = environment.get("TLS") == "1"
+        if tls and environment.get("CONSOLE_URL", "https:").startswith("http:"):
+            raise OptionError(
+                "CONSOLE_URL must begin with https: where TLS=1, for that is how the console is served"
+            )
         if environment.get("CONSOLE_URL"):
             try:
                 place_of(environment["CONSOLE_URL"])
@@ -199,6 +222,8 @@ class Options:
             devices=devices,
             long_poll_timeout=_duration(environment, "LONG_POLL_TIMEOUT", "30s", *LONG_POLLS),
             models=models,
+            tls=tls,
+            tls_files=_tls_files(environment),
             coap_host=_address(environment, "COAP_HOST", LOOPBACK),
             plain_coap=tuple(filter(None, environment.get("PLAIN_COAP", "").split(","))),
             new_endpoints=_number(environment, "NEW_ENDPOINTS", 20, 1_000_000),
@@ -263,6 +288,26 @@ def read_environment_file(home: Path) -> dict[str, str]:
         name: "".join(shlex.split(value))
         for name, _, value in (line.removeprefix("export ").partition("=") for line in text.splitlines())
     }
+
+
+def _tls_files(environment: Mapping[str, str]) -> TlsFiles | None:
+    """Return the user's own certificate; raise OptionError where a file of it is missing."""
+    given = {
+        name: Path(environment[name]).expanduser().resolve()
+        for name in ("TLS_CERTIFICATE", "TLS_KEY", "TLS_CA")
+        if environment.get(name)
+    }
+    if not given:
+        return None
+    if environment.get("TLS") != "1" or not {"TLS_CERTIFICATE", "TLS_KEY"} <= set(given):
+        raise OptionError(
+            f"{', '.join(given)}: a certificate of one's own is TLS=1 with TLS_CERTIFICATE and TLS_KEY, "
+            "and TLS_CA where programs of this machine do not trust what signed it"
+        )
+    for name, path in given.items():
+        if not path.is_file():
+            raise OptionError(f"{name} must be a file in PEM; {path} is none")
+    return TlsFiles(given["TLS_CERTIFICATE"], given["TLS_KEY"], given.get("TLS_CA"))
 
 
 def _duration(environment: Mapping[str, str], name: str, default: str, minimum: str, maximum: str) -> float:

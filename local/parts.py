@@ -59,6 +59,7 @@ def gateway(layout: Layout, on_change: OnChange, answers: Callable[[], bool]) ->
         *("--state", str(layout.home / "functions")),
         *("--logs", str(layout.logs / "functions")),
         *("--long-poll-timeout", long_poll_timeout),
+        *_tls(layout),
     ]
     environment = {
         "LONG_POLL_TIMEOUT": long_poll_timeout,
@@ -119,6 +120,15 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         lambda: _is_healthy(layout.ports.leshan),
         on_change,
     )
+
+
+def _tls(layout: Layout) -> tuple[str, ...]:
+    """Return the flags by which the gateway speaks TLS, too."""
+    if not layout.options.tls:
+        return ()
+    certificate, key = str(layout.tls_certificate), str(layout.tls_key)
+    port = str(layout.ports.tls)
+    return ("--tls-port", port, "--tls-certificate", certificate, "--tls-key", key)
 
 
 def _certificates(layout: Layout) -> tuple[str, ...]:

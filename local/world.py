@@ -191,6 +191,7 @@ class World(Layout, RunsWithin):
         wanted = self.options.parts
         needed = {
             "gateway": "gateway" in wanted,
+            "tls": "gateway" in wanted and self.options.tls,
             "leshan": "leshan" in wanted,
             "leshan_metrics": "leshan" in wanted,
             "coap": "leshan" in wanted and bool(self.options.plain_endpoints()),

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -19,6 +20,10 @@ from flownexus.errors import MissingSettingError, ValidationFailedError
 
 AUTHORITY_LIFE: Final = timedelta(days=25 * 365)
 SERVER_LIFE: Final = timedelta(days=10 * 365)
+SITE_LIFE: Final = timedelta(days=397)
+"""What browsers take at most of a public CA; some also of others."""
+RENEWED_BEFORE: Final = timedelta(days=60)
+"""Before its end a site's certificate is made anew."""
 DEVICE_LIFE: Final = timedelta(days=10 * 365)
 """Unless an earlier end is asked for: who replaces a certificate on a device comes by seldom."""
 BACKDATED: Final = timedelta(minutes=10)
@@ -71,9 +76,20 @@ class Authority:
         self, hosts: Sequence[str], now: datetime
     ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         """Make Leshan's certificate for the names and addresses by which devices find it."""
+        return self._server(hosts, now, now + SERVER_LIFE)
+
+    def site(
+        self, hosts: Sequence[str], now: datetime
+    ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+        """Make the gateway's certificate for the names and addresses by which browsers find it."""
+        return self._server(hosts, now, now + SITE_LIFE)
+
+    def _server(
+        self, hosts: Sequence[str], now: datetime, end: datetime
+    ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         key = new_pair()
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        end = min(now + SERVER_LIFE, self.certificate.not_valid_after_utc)
+        end = min(end, self.certificate.not_valid_after_utc)
         builder = _leaf(
             self._builder(hosts[0], key.public_key(), now, end), ExtendedKeyUsageOID.SERVER_AUTH
         ).add_extension(names, critical=False)
@@ -110,6 +126,19 @@ class Authority:
             .add_extension(issuer, critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
+
+
+def is_good_for(pem: str, authority: Authority, hosts: Sequence[str], now: datetime) -> bool:
+    """Say whether a site's certificate is this authority's, has these names, and is not to be renewed."""
+    try:
+        found = x509.load_pem_x509_certificate(pem.encode())
+        found.verify_directly_issued_by(authority.certificate)
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    return now < found.not_valid_after_utc - RENEWED_BEFORE and {
+        _general_name(each) for each in hosts
+    } <= set(names)
 
 
 _WANTED_REQUEST: Final = (

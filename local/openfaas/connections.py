@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from http import HTTPStatus
 from typing import Any
 
@@ -140,9 +141,13 @@ async def listen(
     port: int,
     head_timeout: float = HEAD_TIMEOUT,
     max_connections: int = MAX_CONNECTIONS,
+    *,
+    tls: ssl.SSLContext | None = None,
 ) -> asyncio.Server:
     """Listen for an application that has been set up and has `follow`; raises OSError."""
     if runner.server is None:
         raise RuntimeError("the runner is not set up")
     connections = Connections(runner.server, head_timeout, max_connections)
-    return await asyncio.get_running_loop().create_server(connections, host, port, backlog=4096)
+    return await asyncio.get_running_loop().create_server(
+        connections, host, port, backlog=4096, ssl=tls, ssl_handshake_timeout=head_timeout if tls else None
+    )

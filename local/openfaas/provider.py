@@ -42,6 +42,7 @@ from local.openfaas.functions import (
 from local.openfaas.proxy import Proxy, problem
 from local.openfaas.runner import process_runner
 from local.openfaas.stack import StackError
+from local.openfaas.tls import context_of, to_tls, with_tls_only
 from local.servers.ports import LOOPBACK
 from local.supervise.logfile import Entry, Follower, read
 
@@ -336,7 +337,11 @@ async def run(arguments: argparse.Namespace, make: Callable[[InstanceContext], F
         )
     )
     proxy = Proxy(functions, timeouts.upstream_s)
+    tls = arguments.tls_port and context_of(arguments.tls_certificate, arguments.tls_key)
     application = web.Application(middlewares=[follow, errors, authentication(secrets)])
+    if tls is not None:
+        application.middlewares.insert(1, to_tls(arguments.tls_port))
+        application.on_response_prepare.append(with_tls_only)
     application.add_routes(Provider(functions, secrets).routes())
     # A name in a path may have a line break in it, which a dot does not stand for.
     application.router.add_route("*", r"/{path:[\s\S]*}", proxy.handle)
@@ -347,11 +352,14 @@ async def run(arguments: argparse.Namespace, make: Callable[[InstanceContext], F
     await proxy.start()
     try:
         # First the port: two gateways must not start a set of functions each before one finds it taken.
-        listener = await listen(runner, LOOPBACK, arguments.port)
+        listeners = [await listen(runner, LOOPBACK, arguments.port)]
+        if tls is not None:
+            listeners.append(await listen(runner, LOOPBACK, arguments.tls_port, tls=tls))
         await functions.start()
         _log.info("listening on %s:%d", LOOPBACK, arguments.port)
         await stop.wait()
-        listener.close()
+        for listener in listeners:
+            listener.close()
     finally:
         await functions.stop()  # each finishes what it has begun, within its bound
         await proxy.stop()
@@ -369,6 +377,9 @@ def main(make: Callable[[InstanceContext], Functions] = Functions) -> None:
     parser.add_argument(
         "--long-poll-timeout", type=duration, default=30.0, help="such as 30s; all follows from it"
     )
+    parser.add_argument("--tls-port", type=int, help="where it speaks TLS, too")
+    parser.add_argument("--tls-certificate", type=Path, help="in PEM, with those between it and the CA's")
+    parser.add_argument("--tls-key", type=Path, help="its private key, in PEM")
     log_to_stderr("info", "json")
     logging.getLogger("aiohttp.server").addFilter(Unquoted())
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

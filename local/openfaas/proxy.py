@@ -172,6 +172,8 @@ def _headers(request: web.Request) -> CIMultiDict[str]:
     headers.setdefault("X-Call-Id", str(uuid.uuid4()))
     headers.setdefault("X-Start-Time", str(time.time_ns()))
     headers.setdefault("X-Forwarded-Host", request.host)
+    if request.secure:
+        headers["X-Forwarded-Proto"] = "https"
     headers.setdefault("X-Forwarded-For", request.remote or "")
     return headers
 

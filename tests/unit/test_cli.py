@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -22,6 +23,8 @@ from cli.__main__ import main, parser
 from cli.history import plot
 from cli.numbers import shortest
 from cli.waiting import NOT_CONFIRMED, STILL_OPEN
+from flownexus.enrolment.authority import Authority, certificate_pem, now
+from flownexus.enrolment.keys import private_pem
 from flownexus.errors import UnknownDataTypeError
 from flownexus.operations.lifecycle import Status
 from flownexus.operations.new_operation import parse_operation
@@ -92,6 +95,31 @@ def operation(status: str, reason: str | None = None, result: Any = None) -> dic
         "reason": reason,
         "result": result,
     }
+
+
+def test_over_tls_only_who_is_signed_by_the_ca_file_is_asked(
+    api: Api, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = Authority.new("Test CA", now())
+    certificate, key = authority.site(["localhost"], now())
+    (tmp_path / "site.pem").write_text(certificate_pem(certificate) + private_pem(key))
+    (tmp_path / "ca.pem").write_text(certificate_pem(authority.certificate))
+    (tmp_path / "other.pem").write_text(certificate_pem(Authority.new("Test CA", now()).certificate))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "site.pem")
+    api.socket = context.wrap_socket(api.socket, server_side=True)
+    monkeypatch.setenv("FLOWNEXUS_URL", f"https://localhost:{api.server_port}/function")
+    for file, told in (
+        *(("", "CERTIFICATE_VERIFY_FAILED"), ("other.pem", "CERTIFICATE_VERIFY_FAILED")),
+        *(("token", "must be a CA's certificate"), ("missing", "must be a CA's certificate")),
+    ):
+        monkeypatch.setenv("FLOWNEXUS_CA_FILE", file and str(tmp_path / file))
+        assert run("read", "sim-0003", "/3/0/15") == 1
+        assert told in capsys.readouterr().err
+    assert api.asked == []
+    monkeypatch.setenv("FLOWNEXUS_CA_FILE", str(tmp_path / "ca.pem"))
+    api.answers = [(201, operation("QUEUED"))]
+    assert run("read", "sim-0003", "/3/0/15") == 0
 
 
 def test_a_write_is_waited_for(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:

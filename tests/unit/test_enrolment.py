@@ -17,7 +17,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_priv
 from cryptography.x509.oid import NameOID
 
 from flownexus.enrolment import files
-from flownexus.enrolment.authority import Authority, certificate_pem, now, public_key_of_request
+from flownexus.enrolment.authority import (
+    RENEWED_BEFORE,
+    SITE_LIFE,
+    Authority,
+    certificate_pem,
+    is_good_for,
+    now,
+    public_key_of_request,
+)
 from flownexus.enrolment.files import Server
 from flownexus.enrolment.keys import new_pair, public_pem, read_public
 from flownexus.enrolment.sealing import Sealer
@@ -68,6 +76,19 @@ def test_openssl_verifies_certificates_of_devices_and_of_the_server(
     assert server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
         x509.DNSName
     ) == ["leshan.example"]
+
+
+def test_a_site_s_certificate_is_renewed_before_its_end_for_other_names_and_by_another_authority(
+    authority: Authority,
+) -> None:
+    certificate, _ = authority.site(["localhost", "127.0.0.1"], now())
+    pem = certificate_pem(certificate)
+    assert is_good_for(pem, authority, ["127.0.0.1", "localhost"], now())
+    assert not is_good_for(pem, authority, ["localhost", "nexus.example.com"], now())
+    assert not is_good_for(pem, authority, ["localhost"], now() + SITE_LIFE - RENEWED_BEFORE)
+    assert not is_good_for(pem, Authority.new("Test CA", now()), ["localhost"], now())
+    assert not is_good_for("no certificate", authority, ["localhost"], now())
+    assert not is_good_for(certificate_pem(authority.certificate), authority, ["localhost"], now())
 
 
 def test_an_authority_is_read_back_from_its_secret(authority: Authority) -> None:

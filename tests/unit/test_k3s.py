@@ -332,7 +332,7 @@ def test_a_policy_of_functions_holds_for_all_of_ours_and_lets_the_gateway_and_pr
 
 
 def routes() -> dict[str, tuple[str, str, str]]:
-    """Return each path that is reachable, with its kind, Service and middleware."""
+    """Return each path that is reachable, with its kind, Service and middleware after that of HSTS."""
     found = {}
     for ingress in objects("Ingress"):
         assert (
@@ -340,9 +340,10 @@ def routes() -> dict[str, tuple[str, str, str]]:
             == "websecure"
         )
         assert ingress["spec"]["tls"]
-        middleware = ingress["metadata"]["annotations"].get(
-            "traefik.ingress.kubernetes.io/router.middlewares", ""
-        )
+        hsts, _, middleware = ingress["metadata"]["annotations"][
+            "traefik.ingress.kubernetes.io/router.middlewares"
+        ].partition(",")
+        assert hsts == f"{ingress['metadata']['namespace']}-hsts@kubernetescrd"
         [rule] = ingress["spec"]["rules"]
         for path in rule["http"]["paths"]:
             service = path["backend"]["service"]["name"]
@@ -365,20 +366,35 @@ def test_these_paths_and_no_others_are_reachable_from_outside() -> None:
     }
 
 
-def test_a_documented_path_leads_to_its_function() -> None:
-    middlewares = {
+def middlewares() -> dict[str, Any]:
+    """Return what each middleware does, by its namespace and name."""
+    return {
         f"{found['metadata']['namespace']}-{found['metadata']['name']}": found["spec"]
         for found in objects("Middleware")
     }
-    rewrite = middlewares["openfaas-flownexus-documented"]["replacePathRegex"]
+
+
+def test_in_both_homes_browsers_are_told_to_stay_with_tls_for_a_year() -> None:
+    for namespace in ("openfaas", "flownexus"):
+        assert middlewares()[f"{namespace}-hsts"] == {"headers": {"stsSeconds": 31536000}}
+    caddy = (REPOSITORY / "deploy" / "server" / "Caddyfile").read_text()
+    assert 'header ?Strict-Transport-Security "max-age=31536000"' in caddy
+    nginx = (REPOSITORY / "deploy" / "server" / "nginx.conf").read_text()
+    assert 'add_header Strict-Transport-Security "max-age=31536000" always;' in nginx
+    assert "proxy_hide_header Strict-Transport-Security;" in nginx, "it would come twice"
+
+
+def test_a_documented_path_leads_to_its_function() -> None:
+    found = middlewares()
+    rewrite = found["openfaas-flownexus-documented"]["replacePathRegex"]
     replacement = re.sub(r"\$(\d)", r"\\\1", rewrite["replacement"])
     for kind in ("single", "composite"):
         assert (
             re.sub(rewrite["regex"], replacement, f"/leshan_api/resource/{kind}")
             == f"/function/ingest-{kind}"
         )
-    assert middlewares["flownexus-leshan"]["stripPrefix"] == {"prefixes": ["/leshan_api"]}
-    assert middlewares["flownexus-downloads"]["stripPrefix"] == {"prefixes": ["/firmware"]}
+    assert found["flownexus-leshan"]["stripPrefix"] == {"prefixes": ["/leshan_api"]}
+    assert found["flownexus-downloads"]["stripPrefix"] == {"prefixes": ["/firmware"]}
 
 
 def test_a_site_changes_the_host_of_every_ingress() -> None:

@@ -29,7 +29,7 @@ from local.supervise.process import Backoff
 
 def test_the_defaults_are_the_documented_ones() -> None:
     options = Options.from_environment({})
-    assert options.ports == Ports(8080, 8090, 5683, 5684, 5433, 4222, 0, 8092, 8095)
+    assert options.ports == Ports(8080, 8090, 5683, 5684, 5433, 4222, 0, 8092, 8095, 8443)
     assert options.home.name == ".flownexus"
     assert (options.devices, options.long_poll_timeout) == (3, 30)
 
@@ -37,7 +37,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> None:
     environment = {"PORTS": "free", "FLOWNEXUS_NATS_PORT": "4333", "FLOWNEXUS_HOME": str(tmp_path)}
     ports = Options.from_environment(environment).ports
-    assert ports == Ports(0, 0, 0, 0, 0, 4333, 0, 0, 0)
+    assert ports == Ports(0, 0, 0, 0, 0, 4333, 0, 0, 0, 0)
     settled = ports.settled()
     assert settled.nats == 4333
     assert 0 not in vars(settled).values()
@@ -62,12 +62,63 @@ def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> 
         ("MAX_QUEUED_OPERATIONS", "many"),
         ("MODELS", "/no/such/folder"),
         ("CONSOLE_URL", "http://192.0.2.10:8080"),
+        ("TLS", "yes"),
+        ("TLS_CERTIFICATE", "/no/such/file"),
         ("FLOWNEXUS_DATABASE_URL", "host=127.0.0.1"),
     ],
 )
 def test_what_makes_no_sense_is_named(name: str, value: str) -> None:
     with pytest.raises(OptionError, match=name):
         Options.from_environment({name: value})
+
+
+def test_with_tls_all_that_people_and_programs_use_is_https_and_the_other_parts_stay_on_loopback(
+    tmp_path: Path,
+) -> None:
+    plain = Layout(Options(home=tmp_path)).environment()
+    assert (plain["FLOWNEXUS_URL"], plain["FLOWNEXUS_CONSOLE"]) == (
+        "http://127.0.0.1:8080/function",
+        "http://localhost:8080/function/console",
+    )
+    assert "FLOWNEXUS_CA_FILE" not in plain
+    layout = Layout(Options.from_environment({"FLOWNEXUS_HOME": str(tmp_path), "TLS": "1"}))
+    secured = layout.environment()
+    assert secured["FLOWNEXUS_GATEWAY"] == "https://localhost:8443"
+    assert secured["FLOWNEXUS_URL"] == "https://localhost:8443/function"
+    assert secured["FLOWNEXUS_CONSOLE"] == "https://localhost:8443/function/console"
+    assert secured["FLOWNEXUS_CA_FILE"] == str(tmp_path / "secrets" / "flownexus-ca-certificate")
+    assert (layout.gateway_url, secured["FLOWNEXUS_LOOPBACK_GATEWAY"]) == ("http://127.0.0.1:8080",) * 2
+
+
+def test_a_certificate_of_one_s_own_is_whole_and_for_tls(tmp_path: Path) -> None:
+    files = {}
+    for name in ("TLS_CERTIFICATE", "TLS_KEY", "TLS_CA"):
+        files[name] = str(tmp_path / name)
+        (tmp_path / name).touch()
+    environment = {"TLS": "1", "FLOWNEXUS_HOME": str(tmp_path), **files}
+    layout = Layout(Options.from_environment(environment))
+    assert (str(layout.tls_certificate), str(layout.tls_key)) == (files["TLS_CERTIFICATE"], files["TLS_KEY"])
+    assert layout.environment()["FLOWNEXUS_CA_FILE"] == files["TLS_CA"]
+    del environment["TLS_CA"]
+    trusted = Layout(Options.from_environment(environment)).environment()
+    assert "FLOWNEXUS_CA_FILE" not in trusted, "what signed it is one that the system trusts"
+    for missing in ("TLS", "TLS_KEY", "TLS_CERTIFICATE"):
+        wrong = {name: value for name, value in environment.items() if name != missing}
+        with pytest.raises(OptionError, match="is TLS=1 with TLS_CERTIFICATE and TLS_KEY"):
+            Options.from_environment(wrong)
+    with pytest.raises(OptionError, match="CONSOLE_URL must begin with https:"):
+        Options.from_environment({"TLS": "1", "CONSOLE_URL": "http://localhost:8080"})
+
+
+def test_the_gateway_s_certificate_is_made_once_and_anew_for_another_name(tmp_path: Path) -> None:
+    def certificate(**more: str) -> str:
+        layout = Layout(Options.from_environment({"FLOWNEXUS_HOME": str(tmp_path), "TLS": "1", **more}))
+        layout.make_secrets()
+        return layout.tls_certificate.read_text()
+
+    first = certificate()
+    assert certificate() == first
+    assert certificate(CONSOLE_URL="https://nexus.example.com") != first
 
 
 def test_a_folder_of_object_models_may_be_given(tmp_path: Path) -> None:

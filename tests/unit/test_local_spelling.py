@@ -48,7 +48,7 @@ def test_what_make_and_the_environment_have_otherwise_is_let_pass() -> None:
 
 
 def test_a_shell_that_has_sourced_a_world_s_file_env_is_let_pass(tmp_path: Path) -> None:
-    environment = Layout(Options(home=tmp_path)).environment()
+    environment = Layout(Options(home=tmp_path, tls=True)).environment()
     check_names(environment)
     assert {*environment, "PGPASSFILE"} - {*OF_CLIENTS, *SETTINGS} == {"PGPASSFILE"}
     assert set(OF_CLIENTS) <= set(environment)

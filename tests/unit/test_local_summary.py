@@ -24,6 +24,12 @@ def test_all_parts_have_a_place(tmp_path: Path) -> None:
         assert place in text
 
 
+def test_with_tls_each_place_of_the_gateway_is_https(tmp_path: Path) -> None:
+    text = shown(tmp_path, frozenset({"gateway"}), tls=True)
+    assert "https://localhost:8443/function/console" in text
+    assert "http://" not in text
+
+
 @pytest.mark.parametrize(
     ("part", "absent"),
     [
