@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from flownexus.firmware.device import DELIVERY_PUSH_ONLY, PACKAGE_URI, Device
+from flownexus.firmware.device import PACKAGE, PACKAGE_URI, Device
 from flownexus.firmware.package import uri_for
 from flownexus.firmware.state import Failure, State
 from flownexus.firmware.steps import MAX_TRIES, ask_when_due, failed, refused, retry
 from flownexus.firmware.update import Step, Terms, Update
-from flownexus.firmware.way import link_for, named
+from flownexus.firmware.way import Delivery, link_for, named
 from flownexus.operations.catalogue import Write
 from flownexus.operations.lifecycle import Status
 
@@ -72,9 +72,16 @@ def forgotten(update: Update, terms: Terms) -> Step | None:
 def _offer(update: Update, terms: Terms) -> Step:
     if update.retired:
         return failed(Failure.RETIRED, "the package was retired")
-    if update.delivery == DELIVERY_PUSH_ONLY:
-        return failed(Failure.PUSH_ONLY, "the device takes a package by push only (/5/0/9 is 1)")
-    link = update.uri or link_for(update.protocols, update.secure, terms.links)
+    link = None
+    if update.delivery != Delivery.PUSH:
+        link = update.uri or link_for(update.protocols, update.secure, terms.links)
+    if link is None and update.delivery in (Delivery.PUSH, Delivery.BOTH):
+        return Step(
+            State.DOWNLOADING,
+            f"the package is written to {PACKAGE}, block by block, try {update.tries + 1} of {MAX_TRIES}",
+            Write(path=PACKAGE, value={"type": "OPAQUE", "package": update.token}),
+            is_try=True,
+        )
     if link is None:
         return failed(
             Failure.UNSUPPORTED_PROTOCOL,

@@ -13,11 +13,11 @@ from flownexus.firmware.state import Failure
 from flownexus.lwm2m.path import Path
 
 FIRMWARE: Final = Path(5, 0)
+PACKAGE: Final = Path(5, 0, 0)
 PACKAGE_URI: Final = Path(5, 0, 1)
 INSTALL: Final = Path(5, 0, 2)
 CANCEL: Final = Path(5, 0, 10)
 TIME_ZONE: Final = Path(3, 0, 15)
-DELIVERY_PUSH_ONLY: Final = 1  # /5/0/9
 
 
 class Device(IntEnum):

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from flownexus.firmware.device import Device
+from flownexus.firmware.device import PACKAGE, Device
 from flownexus.firmware.installing import install
 from flownexus.firmware.state import Failure, State
-from flownexus.firmware.steps import ask_when_due, confirmed, has_settled, retry, unsuccessful
+from flownexus.firmware.steps import (
+    SETTLING_S,
+    ask_when_due,
+    confirmed,
+    has_settled,
+    refused,
+    retry,
+    unsuccessful,
+)
 from flownexus.firmware.update import Step, Terms, Update
+from flownexus.operations.lifecycle import Status
 
 
 def downloading(update: Update, terms: Terms) -> Step | None:
     """Install once the device has the package."""
     if update.new_state == Device.DOWNLOADED and not update.has_new_version:
         return install(update, terms, "the device has downloaded the package")
-    return _left(
-        update,
-        terms,
-        "the device is idle again and tells no result: it restarted, or gave the download up",
-    ) or ask_when_due(update, terms)
+    is_pushed = update.command_path == str(PACKAGE)
+    if is_pushed and not update.command_is_open and update.command_status != Status.CONFIRMED:
+        return _ended_by_device(update, terms) or refused(update, terms, "the package")
+    left = _left(
+        update, terms, "the device is idle again and tells no result: it restarted, or gave the download up"
+    )
+    if left is not None or (is_pushed and update.command_is_open):
+        return left
+    return ask_when_due(update, terms, SETTLING_S if is_pushed else None)
 
 
 def downloaded(update: Update, terms: Terms) -> Step | None:
@@ -35,12 +48,18 @@ def downloaded(update: Update, terms: Terms) -> Step | None:
 
 def _left(update: Update, terms: Terms, words_if_idle: str) -> Step | None:
     """Return the step of a device that neither downloads nor has the package; None where it may do either."""
+    ended = _ended_by_device(update, terms)
+    if ended is None and update.new_state == Device.IDLE and has_settled(update):
+        return retry(update, terms, Failure.DOWNLOAD_GONE, words_if_idle)
+    return ended
+
+
+def _ended_by_device(update: Update, terms: Terms) -> Step | None:
+    """Return the step of a device that tells an end of its own, or installs without being told."""
     if update.has_new_version:
         return confirmed(update)
     if update.new_state == Device.UPDATING:
         return Step(State.INSTALLING, "the device installs by itself")
     if (result := update.new_failed_result) is not None:
         return unsuccessful(update, terms, result)
-    if update.new_state == Device.IDLE and has_settled(update):
-        return retry(update, terms, Failure.DOWNLOAD_GONE, words_if_idle)
     return None

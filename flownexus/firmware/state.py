@@ -59,7 +59,6 @@ class Failure(StrEnum):
     NO_ANSWER = "no-answer"
     REFUSED = "refused"
     RETIRED = "retired"
-    PUSH_ONLY = "push-only"
     WRONG_VERSION = "wrong-version"
     ROLLED_BACK = "rolled-back"
     NO_RETURN = "no-return"

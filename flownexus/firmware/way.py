@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
 from typing import Final
 
 SCHEMES: Final[Mapping[int, str]] = {0: "coap", 1: "coaps", 2: "http", 3: "https"}
 """/5/0/8 (OMA LwM2M Core 1.1, appendix E.6); CoAP over TCP is not served."""
+
+
+class Delivery(IntEnum):
+    """/5/0/9: how a device takes packages."""
+
+    PULL = 0
+    PUSH = 1
+    BOTH = 2
 
 
 def link_for(protocols: Sequence[int] | None, secure: bool | None, links: Mapping[str, str]) -> str | None:

@@ -190,6 +190,8 @@ def _foreign_code(status: int, text: str, unsent: bool) -> Code:
 _PASSING: Final = frozenset({"4.08", "4.09", "4.13", "4.29"})
 # 5.01 Not Implemented speaks of the device, which has that or not (RFC 7252, 5.9.3.2).
 _LASTING: Final = frozenset({"5.01"})
+UNDER_WAY: Final = "2.31"
+"""Our Leshan's answer while a device takes a firmware package block by block (RFC 7959, 2.9)."""
 _COAP_CODE: Final = re.compile(r"\((\d)(\d\d)\)$")
 NOT_OBSERVED: Final = "the device answered the value, but will not notify: no Observe option in its answer"
 _CONTENT: Final = ("content", "objectLinks", "location")
@@ -208,6 +210,10 @@ def _judge_answer(body: Any) -> Outcome:
 
 
 def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:
+    if code == UNDER_WAY:
+        return Outcome(
+            Verdict.ONGOING, f"the device has taken {body.get('sent')} of {body.get('size')} bytes"
+        )
     if code.startswith("2"):
         # The values' own time, where the device says it; else when Leshan received them.
         time_ms = next(

@@ -76,7 +76,8 @@ class Leshan:
         """
         if self._session is None:
             raise RuntimeError("the session is not open: use `async with`")
-        timeout = min(timeout_s or self._timeouts.leshan_s, self._timeouts.leshan_s)
+        longest = self._timeouts.leshan_s
+        timeout = min(longest, timeout_s or longest, call.longest_s or longest)
         query = {**call.query, "timeout": str(max(1, int(timeout)))}
         if awake_s is not None:
             query["awake"] = str(awake_s)

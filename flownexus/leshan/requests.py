@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from flownexus.leshan.nodes import instance_node, multiple_node, resource_node
@@ -32,6 +32,9 @@ from flownexus.operations.catalogue import (
 )
 from flownexus.operations.write_format import WriteFormat
 
+PUSH_POLL_S: Final = 2.0
+"""Seconds for which a push is waited for at once: nothing else is sent to the device meanwhile."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -43,6 +46,8 @@ class Call:
     """None is the value of a parameter that stands alone."""
     json: Mapping[str, Any] | None = None
     text: str | None = None
+    longest_s: float | None = None
+    """For so long it is waited for at most; None: as long as for any."""
 
 
 def segment(endpoint: str) -> str:
@@ -103,9 +108,12 @@ def _write(operation: Write, write_format: WriteFormat | None) -> Call:
     """Return the request of a write, whose values are what typed_value() made.
 
     It replaces: for one value LwM2M knows nothing else (OMA LwM2M Core 1.1, 6.3.3); instances of a multiple
-    resource and resources of an object instance may be added or updated instead.
+    resource and resources of an object instance may be added or updated instead. A firmware package, which
+    Leshan fetches by its token, goes by a call that answers before it has ended, and is then repeated.
     """
     path, value = operation.path, operation.value
+    if operation.package is not None:
+        return Call("PUT", f"{path}/push", {"token": operation.package}, longest_s=PUSH_POLL_S)
     query = {"replace": "true" if value.get("replace", True) else "false"} | _format(write_format)
     if "resources" in value:
         return Call("PUT", str(path), query, json=instance_node(path.object_instance_id, _nodes(operation)))

@@ -224,7 +224,8 @@ class Write(OnePath, frozen=True, tag="write"):
     """Write a value, or those of an object instance (OMA LwM2M Core 1.1, 6.3.3).
 
     `value` is {"type", "value"}, or, before it is queued, the value alone: see typed_value(). Of an object
-    instance it is {"resources": {<resource id>: <value>}, "replace"}.
+    instance it is {"resources": {<resource id>: <value>}, "replace"}. {"type": "OPAQUE", "package": <token>}
+    stands for a firmware package; no request may say that.
     """
 
     depths: ClassVar = range(2, 5)
@@ -234,8 +235,15 @@ class Write(OnePath, frozen=True, tag="write"):
     value: Any
 
     @property
+    def package(self) -> str | None:
+        """Return the token of the firmware package that it writes; None: it writes a value."""
+        return self.value.get("package") if isinstance(self.value, Mapping) else None
+
+    @property
     def formats(self) -> Sequence[WriteFormat]:
-        """Return all; text only of a value."""
+        """Return all; text only of a value, and none of a package, which goes as it is."""
+        if self.package is not None:
+            return ()
         return _FORMATS_OF_NODES if self.path.depth == _INSTANCE_DEPTH else tuple(WriteFormat)
 
     @property
@@ -252,6 +260,8 @@ class Write(OnePath, frozen=True, tag="write"):
 
     def typed(self, known: KnownResources) -> Self:
         """Return it with the data type of each value; raise ValidationFailedError where that cannot be."""
+        if self.package is not None:
+            return self
         if self.path.depth == _INSTANCE_DEPTH:
             typed = _typed_resources(self, known)
             return msgspec.structs.replace(self, value={**self.value, "resources": typed})

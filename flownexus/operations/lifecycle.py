@@ -19,6 +19,8 @@ RETRY_DELAYS_S: Final = (5.0, 30.0, 120.0)
 """Seconds after which a device that answered with an error that may pass is asked again."""
 MAX_ANSWERED_ATTEMPTS: Final = 1 + len(RETRY_DELAYS_S)
 """An operation has failed after so many attempts, the last of which was answered."""
+ONGOING_DELAY_S: Final = 1.0
+"""Seconds after which it is asked again how far the device is: meanwhile others may ask it something."""
 MAX_REASON: Final = 500  # characters
 
 
@@ -41,6 +43,8 @@ class Verdict(StrEnum):
 
     CONFIRMED = "confirmed"
     """The device did it."""
+    ONGOING = "ongoing"
+    """The device is at it: asked again, Leshan says how far it is."""
     REFUSED = "refused"
     """The device refuses it for good, or answered what nobody can read: asked again, it does the same."""
     INVALID = "invalid"
@@ -147,6 +151,8 @@ def _settle(attempt: Attempt, outcome: Outcome) -> Settlement:
     match outcome.verdict:
         case Verdict.CONFIRMED:
             return Settlement(Status.CONFIRMED, None, result, outcome.content, outcome.history)
+        case Verdict.ONGOING:
+            return Settlement(Status.QUEUED, reason, attempt_counts=False, delay_s=ONGOING_DELAY_S)
         case Verdict.REFUSED if len(attempt.formats) > 1 and (outcome.coap_status or "").endswith("(415)"):
             return Settlement(Status.QUEUED, reason, result, refused_format=attempt.formats[0])
         case Verdict.REFUSED:

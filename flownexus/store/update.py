@@ -9,9 +9,11 @@ from typing import Any, Final, NamedTuple
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import ConflictError, NotFoundError
+from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.firmware.decision import decide, reads, zone_read
-from flownexus.firmware.state import ENDED, NOT_TAKEN_BACK, State
+from flownexus.firmware.device import PACKAGE
+from flownexus.firmware.state import ENDED, NOT_TAKEN_BACK, Failure, State
+from flownexus.firmware.steps import failed
 from flownexus.firmware.update import Step, Terms, Update
 from flownexus.operations.catalogue import Operation
 from flownexus.operations.new_operation import NewOperation
@@ -231,10 +233,21 @@ def take_steps(pool: ConnectionPool, terms: Terms, after: int, limit: int) -> Ro
             step = decide(update, terms)
             if step is not None:
                 steps += 1
-                endpoints += _take(connection, update, step)
+                endpoints += _take_or_fail(connection, update, step)
         return Round(len(updates), steps, updates[-1].id if updates else None, endpoints)
 
     return transaction(pool, work)
+
+
+def _take_or_fail(connection: Connection, update: Update, step: Step) -> list[str]:
+    """Do what _take() does; a step whose command the object models do not allow ends its own update alone."""
+    if step.command is None:
+        return _take(connection, update, step)
+    try:
+        with connection.transaction():  # a savepoint
+            return _take(connection, update, step)
+    except ValidationFailedError as error:
+        return _take(connection, update, failed(Failure.REFUSED, f"it cannot be told: {error.detail}"))
 
 
 def _take(connection: Connection, update: Update, step: Step) -> list[str]:
@@ -242,6 +255,8 @@ def _take(connection: Connection, update: Update, step: Step) -> list[str]:
     if step.words is not None:  # it goes on: what it has queued before it needs no more
         queued = (update.command, update.state_ask, update.version_ask)
         queries.drop_operations(connection, ids=[id_ for id_ in queued if id_ is not None])
+        if update.command_path == str(PACKAGE):
+            queries.let_expire(connection, id=update.command)  # begun again, it would overwrite what is there
     command = None if step.command is None else _queue(connection, update, step.command, step.expires_at)
     asks = [_queue(connection, update, read) for read in reads(update)] if step.asks else []
     if step.state is State.ASKING and (zone := zone_read(update)) is not None:

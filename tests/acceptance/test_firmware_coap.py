@@ -6,6 +6,7 @@ Full size: COAP_DEVICES=100 COAP_BYTES=1048576.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import statistics
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.heap import kept
+from chaos.kills import kill
 from tests.fixtures.device import CONTENT, NOT_FOUND, StartDevice
-from tests.fixtures.firmware import cli, image, upload
+from tests.fixtures.firmware import cli, follow, image, upload
 from tests.fixtures.nexus import Nexus, wait_for
 
 DEVICES = int(os.environ.get("COAP_DEVICES", "12"))
@@ -27,12 +29,13 @@ QUIET_S = 30 if IS_FULL else 5
 """How long values are ingested before anything is downloaded."""
 GROUPS = (
     f"prefix=coap-,count={DEVICES},notify=0,lifetime=600,update=120s,download=coap",
+    "prefix=push-,count=5,notify=0,lifetime=60,update=5s,download=push",
     "prefix=sim-,count=20,notify=250ms,lifetime=600,update=120s",
 )
 NEXUS = {
-    "stack_environment": {"FIRMWARE_ASK_AFTER": "20s"},
+    "stack_environment": {"FIRMWARE_ASK_AFTER": "20s", "FIRMWARE_RETRY_DELAY": "1s"},
     "long_poll_timeout": 30.0 if IS_FULL else 3.0,  # so many devices are busy for longer
-    "simulator_arguments": ("--max-package-bytes", str(2 * MEGABYTE)),
+    "simulator_arguments": ("--max-package-bytes", str(16 * MEGABYTE)),
 }
 
 
@@ -41,8 +44,7 @@ def test_many_devices_download_in_blocks_of_256_bytes_at_once_and_leshan_s_heap_
     nexus: Nexus, tmp_path: Path
 ) -> None:
     """Each device compares the SHA-256 of what came before it installs it."""
-    body = random.Random(3).randbytes(SIZE)
-    content = f"version=2\nsha256={hashlib.sha256(body).hexdigest()}\n\n".encode() + body
+    content = whole("2", SIZE)
     package = upload(nexus, tmp_path, content, "2")
     before = kept(nexus.world)
     time.sleep(QUIET_S)
@@ -79,6 +81,70 @@ def test_many_devices_download_in_blocks_of_256_bytes_at_once_and_leshan_s_heap_
     assert most - before < 20 * MEGABYTE
     offered = nexus.sql("SELECT value ->> 'value' AS uri FROM endpoint_operation WHERE path = '/5/0/1'")
     assert {row["uri"].split("/fw/")[0] for row in offered} == {nexus.world.coap_url}
+
+
+def test_a_device_that_takes_packages_only_by_a_write_is_written_it(nexus: Nexus, tmp_path: Path) -> None:
+    found = follow(nexus, "push-0001", upload(nexus, tmp_path, whole("3", 100_000), "3"))
+    assert (found["state"], found["tries"], found["percent"]) == ("CONFIRMED", 1, 100), found["steps"]
+    assert nexus.control("push-0001")["values"]["/5/0/1"] == ""
+    assert nexus.control("push-0001")["values"]["/3/0/3"] == "3"
+
+
+@pytest.mark.parametrize("gone", ["device", "leshan", "dispatch-op"])
+def test_a_write_that_is_lost_in_the_middle_begins_again(nexus: Nexus, tmp_path: Path, gone: str) -> None:
+    name, version = {
+        "device": ("push-0002", "4"),
+        "leshan": ("push-0003", "5"),
+        "dispatch-op": ("push-0004", "6"),
+    }[gone]
+    content = whole(version, 6 * MEGABYTE)
+    package = upload(nexus, tmp_path, content, version)
+    assert cli(nexus, "update", name, str(package)).returncode == 0
+    query = (
+        "SELECT u.id, u.state, d.reached FROM firmware_update u JOIN endpoint e ON e.id = u.endpoint_id"
+        " LEFT JOIN firmware_download d ON d.update_id = u.id WHERE e.name = %s"
+    )
+    wait_for(lambda: (nexus.sql(query, name)[0]["reached"] or 0) > len(content) // 4, 30, "a quarter of it")
+    if gone == "device":
+        nexus.control(name, "stop")
+    else:
+        assert kill(nexus.world, gone, random.Random(3))
+    [row] = nexus.sql(query, name)
+    assert (row["state"], row["reached"] < len(content)) == ("DOWNLOADING", True)
+    if gone == "device":
+        nexus.control(name, "start")
+    done = cli(nexus, "updates", "show", str(row["id"]), "--wait")
+    assert done.returncode == 0, done.stdout
+    assert nexus.control(name)["values"]["/3/0/3"] == version
+
+
+def test_a_write_that_is_cancelled_ends_at_once_and_the_device_forgets_what_came(
+    nexus: Nexus, tmp_path: Path
+) -> None:
+    package = upload(nexus, tmp_path, whole("7", 12 * MEGABYTE), "7")
+    assert cli(nexus, "update", "push-0005", str(package)).returncode == 0
+    query = (
+        "SELECT u.id, d.reached, c.status FROM firmware_update u JOIN endpoint e ON e.id = u.endpoint_id"
+        " LEFT JOIN firmware_download d ON d.update_id = u.id"
+        " LEFT JOIN endpoint_operation c ON c.endpoint_id = e.id AND c.path = '/5/0/0'"
+        " WHERE e.name = 'push-0005'"
+    )
+    wait_for(lambda: nexus.sql(query)[0]["reached"], 30, "the first of it")
+    [row] = nexus.sql(query)
+    assert cli(nexus, "updates", "cancel", str(row["id"])).returncode == 0
+    shown = cli(nexus, "updates", "show", str(row["id"]), "--wait", "--json")
+    update = json.loads(shown.stdout)
+    assert (update["state"], update["words"]) == ("CANCELLED", "the device has forgotten it")
+    assert update["percent"] < 100
+    wait_for(lambda: nexus.sql(query)[0]["status"] in ("CANCELLED", "EXPIRED"), 30, "its operation's end")
+    values = nexus.control("push-0005")["values"]
+    assert (values["/5/0/3"], values["/3/0/3"]) == (0, "1.0.0")
+
+
+def whole(version: str, size: int) -> bytes:
+    """Return a package whose device compares its SHA-256."""
+    body = random.Random(3).randbytes(size)
+    return f"version={version}\nsha256={hashlib.sha256(body).hexdigest()}\n\n".encode() + body
 
 
 def ingest_p99(nexus: Nexus, seconds: float) -> float:

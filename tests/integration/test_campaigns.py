@@ -28,7 +28,7 @@ from flownexus.store.campaign import (
 from flownexus.store.campaign_rows import Campaign
 from flownexus.store.firmware import add_chunk, announce, complete
 from flownexus.store.pool import Pool, open_pool
-from flownexus.store.update import show_update, start_update, take_steps
+from flownexus.store.update import cancel_update, show_update, start_update, take_steps
 from tests.fixtures.world import World
 
 
@@ -404,6 +404,71 @@ def test_ten_thousand_devices_are_planned_in_under_five_seconds_and_shown_in_und
     print(f"planned and started in {planned:.2f} s; shown in {min(took) * 1000:.0f} ms")
     assert planned < 5
     assert min(took) < 0.05
+
+
+# ---------------------------------------------------------------------------------------------------------
+# What devices are told
+
+
+def answered(world: World, **told: int) -> None:
+    """Let the devices of updates that ask have answered: /5/0/3 and what else of object 5 they tell."""
+    numbers = {"state": 3, "delivery": 9}
+    for name, value in {"state": 0, **told}.items():
+        world.execute(
+            "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (5, %s, 'INTEGER')",
+            numbers[name],
+        )
+        world.execute(
+            "INSERT INTO resource_latest (endpoint_id, resource_type_id, object_instance_id, time,"
+            " resource_id, integer_value) SELECT e.id, t.id, 0, now(), t.id, %s"
+            " FROM endpoint e, resource_type t WHERE t.object_id = 5 AND t.resource_id = %s",
+            value,
+            numbers[name],
+        )
+    world.execute("UPDATE endpoint_operation SET status = 'CONFIRMED', finished_at = now()")
+
+
+def test_a_package_is_written_to_a_device_that_takes_it_in_no_other_way_until_somebody_cancels(
+    world: World, driver: Pool, package: int
+) -> None:
+    [name] = devices(world, 1)
+    update = start_update(world.api_pool, name, package, "ann")
+    take_steps(driver, TERMS, 0, 10)
+    answered(world, delivery=1)
+    take_steps(driver, TERMS, 0, 10)
+    assert the_update(world)["state"] == "DOWNLOADING"
+    [token] = [row["token"] for row in world.execute("SELECT token FROM firmware_update")]
+    [written] = world.execute("SELECT id, value FROM endpoint_operation WHERE path = '/5/0/0'")
+    assert written["value"] == {"type": "OPAQUE", "package": token}
+    world.execute(
+        "UPDATE endpoint_operation SET status = 'SENDING', attempts = 1, last_attempt_at = now(),"
+        " lease_expires_at = now() + interval '1 min', fence = 1 WHERE id = %s",
+        written["id"],
+    )
+    cancel_update(world.api_pool, update.id, "ann")
+    take_steps(driver, TERMS, 0, 10)
+    assert the_update(world)["state"] == "CANCELLING"
+    [left] = world.execute(
+        "SELECT status, expires_at <= now() AS expires FROM endpoint_operation WHERE id = %s", written["id"]
+    )
+    assert left == {"status": "SENDING", "expires": True}
+
+
+def test_what_an_object_model_does_not_allow_ends_one_update_and_holds_up_no_other(
+    world: World, driver: Pool, package: int
+) -> None:
+    """A package whose write was refused as not valid held up the updates of all devices."""
+    for name in devices(world, 2):
+        start_update(world.api_pool, name, package, "ann")
+    take_steps(driver, TERMS, 0, 10)
+    answered(world)
+    world.execute(
+        "UPDATE object_model_resource SET data_type = 'INTEGER' WHERE object_id = 5 AND resource_id = 1"
+    )
+    take_steps(driver, TERMS, 0, 10)
+    rows = world.execute("SELECT state, failure, words FROM firmware_update")
+    assert {(row["state"], row["failure"]) for row in rows} == {("FAILED", "refused")}
+    assert all("it cannot be told: value: the type is INTEGER" in row["words"] for row in rows)
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -289,7 +289,7 @@ GRANTS = {
         "campaign_target": "SELECT, INSERT (campaign_id, endpoint_id, wave, place, left_out, joined_at), "
         "UPDATE (update_id, started_at, left_out)",
         "endpoint": "SELECT",
-        "endpoint_operation": QUEUES,
+        "endpoint_operation": QUEUES.replace("finished_at)", "finished_at, expires_at)"),
         "firmware": "SELECT",
         "firmware_download": "SELECT",
         "firmware_step": "SELECT, INSERT (update_id, number, state, words)",

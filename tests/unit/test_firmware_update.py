@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flownexus.firmware.decision import decide, reads, zone_read
-from flownexus.firmware.device import CANCEL, INSTALL, PACKAGE_URI
+from flownexus.firmware.device import CANCEL, INSTALL, PACKAGE, PACKAGE_URI
 from flownexus.firmware.state import ENDED, Failure, State
 from flownexus.firmware.steps import MAX_TRIES
 from flownexus.firmware.update import Patience, Step, Terms, Update
@@ -141,6 +141,26 @@ def test_the_way_is_the_best_of_those_that_the_device_takes_and_of_coap_the_one_
     assert found.command.value["value"].startswith(f"{link}://")
 
 
+@pytest.mark.parametrize(
+    "columns", [{"delivery": 1}, {"delivery": 1, "protocols": [0, 2]}, {"delivery": 2, "protocols": [4]}]
+)
+def test_who_takes_a_package_in_no_other_way_is_written_it(columns: dict[str, Any]) -> None:
+    found = step(update(State.ASKING, tries=0, **asked(), **told(0), **columns))
+    assert (found.state, found.is_try) == (State.DOWNLOADING, True)
+    assert found.command == Write(path=PACKAGE, value={"type": "OPAQUE", "package": "t" * 24})
+
+
+def test_a_package_that_is_being_written_is_waited_for_and_its_refusal_is_tried_again() -> None:
+    writing = command(PACKAGE, "SENDING")
+    assert decide(update(State.DOWNLOADING, **writing), TERMS) is None
+    assert step(update(State.DOWNLOADING, **writing, **told(2))).state is State.INSTALLING
+    assert step(update(State.DOWNLOADING, **writing, **told(0, 5))).failure is Failure.BAD_CHECKSUM
+    refused = command(PACKAGE, "FAILED", command_verdict="refused", command_reason="4.05")
+    found = step(update(State.DOWNLOADING, **refused))
+    assert (found.state, found.failure) == (State.WAITING, Failure.REFUSED)
+    assert step(update(State.DOWNLOADING, **command(PACKAGE))).asks
+
+
 def test_a_uri_of_the_package_s_own_is_written_as_it_is() -> None:
     found = step(update(State.ASKING, **asked(), **told(0), protocols=[4], uri="/binaries/{token}"))
     assert isinstance(found.command, Write)
@@ -151,7 +171,7 @@ def test_a_uri_of_the_package_s_own_is_written_as_it_is() -> None:
     ("columns", "failure", "words"),
     [
         ({"protocols": [1, 4]}, Failure.UNSUPPORTED_PROTOCOL, "served by http, coap; the device takes coaps"),
-        ({"delivery": 1}, Failure.PUSH_ONLY, "by push only"),
+        ({"protocols": [4], "delivery": 0}, Failure.UNSUPPORTED_PROTOCOL, "the device takes protocol 4"),
         ({"retired": True}, Failure.RETIRED, "was retired"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flownexus.leshan.requests import Call, call_of
+from flownexus.leshan.requests import PUSH_POLL_S, Call, call_of
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue import CancelObserve, Execute, Observe, Read, Write
 
@@ -26,6 +26,11 @@ def test_a_write_replaces_the_resource_by_its_node() -> None:
         {"replace": "true"},
         json={"kind": "singleResource", "id": 15, "type": "STRING", "value": "UTC"},
     )
+
+
+def test_a_package_is_named_by_its_token() -> None:
+    call = call_of(Write(path=Path(5, 0, 0), value={"type": "OPAQUE", "package": "t" * 24}))
+    assert call == Call("PUT", "/5/0/0/push", {"token": "t" * 24}, longest_s=PUSH_POLL_S)
 
 
 def test_the_instance_of_a_resource_is_not_lost_on_the_way() -> None:

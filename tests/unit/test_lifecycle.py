@@ -60,6 +60,12 @@ class TestSettle:
         assert settled.content == node
         assert end(success("CHANGED(204)")).result == {"status": "CHANGED(204)"}
 
+    def test_what_is_under_way_is_asked_for_again_soon_and_costs_no_attempt(self) -> None:
+        settled = end(success("CONTINUE(231)", sent=512, size=40_000), attempts=MAX_ATTEMPTS)
+        assert (settled.status, settled.attempt_counts) == (Status.QUEUED, False)
+        assert (settled.wait, settled.delay_s) == (Wait.NOTHING, 1.0)
+        assert settled.reason == "the device has taken 512 of 40000 bytes"
+
     def test_a_final_refusal_fails_at_once(self) -> None:
         settled = end(failure("NOT_FOUND(404)"))
         assert (settled.status, settled.attempt_counts) == (Status.FAILED, True)

@@ -127,3 +127,7 @@ SELECT :id, coalesce(max(number), 0) + 1, :state, :words FROM firmware_step WHER
 -- What an update has queued and needs no more; what is on its way to the device goes its way.
 UPDATE endpoint_operation SET status = 'CANCELLED', finished_at = clock_timestamp(), reason = 'its firmware update went on'
 WHERE id = ANY (:ids::bigint[]) AND coalesce(status = 'QUEUED', false);
+
+-- name: let_expire(id)!
+-- What is on its way to the device, and must not go out again.
+UPDATE endpoint_operation SET expires_at = clock_timestamp() WHERE id = :id AND coalesce(status = 'SENDING', false);

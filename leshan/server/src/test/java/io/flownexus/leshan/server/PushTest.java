@@ -88,6 +88,17 @@ class PushTest {
   }
 
   @Test
+  void who_is_told_to_forget_the_package_is_sent_no_further_block() throws Exception {
+    device.ignore(true);
+    assertEquals("CONTINUE(231)", push(PackageServer.TOKEN, 1).path("status").asText());
+    JsonNode forget = server.json("POST", "/api/clients/raw/5/0/10?timeout=1");
+    assertEquals("timeout", forget.path("code").asText(), forget.toString());
+    device.ignore(false); // it answers what comes again: the first block, and the other one
+    assertEquals("cancelled", push(PackageServer.TOKEN, 5).path("code").asText());
+    assertTrue(device.written.size() <= 512, "blocks went on");
+  }
+
+  @Test
   void token_of_no_package_is_not_found() throws Exception {
     assertEquals("not-found", push("B".repeat(24), 20).path("code").asText());
     assertTrue(device.requests.isEmpty());

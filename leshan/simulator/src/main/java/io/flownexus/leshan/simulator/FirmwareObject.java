@@ -55,15 +55,19 @@ final class FirmwareObject extends SimulatedObject {
     put(RESULT, INITIAL);
     put(NAME, "firmware");
     put(VERSION, FACTORY_VERSION);
-    if (fault != FirmwareFault.NO_PROTOCOL) {
+    if (fault != FirmwareFault.NO_PROTOCOL && transfer() != FirmwareTransfer.PUSH) {
       put(8, protocols());
     }
-    put(9, 2L);
+    put(9, transfer() == FirmwareTransfer.PUSH ? 1L : 2L);
+  }
+
+  private FirmwareTransfer transfer() {
+    return host.context().spec().transfer();
   }
 
   /** By CoAP it downloads as it talks to its server: from the same socket. */
   private Map<Integer, Object> protocols() {
-    if (!host.context().spec().downloadsByCoap()) {
+    if (transfer() == FirmwareTransfer.HTTP) {
       return Map.of(0, 2L, 1, 3L);
     }
     return Map.of(0, host.context().fleet().scheme().equals("coap") ? 0L : 1L);
@@ -106,8 +110,13 @@ final class FirmwareObject extends SimulatedObject {
     }
     boolean byCoap = scheme.equals(host.context().fleet().scheme());
     boolean byHttp = scheme.equals("http") || scheme.equals("https");
-    if (fault == FirmwareFault.NO_PROTOCOL
-        || !(host.context().spec().downloadsByCoap() ? byCoap : byHttp)) {
+    boolean takes =
+        switch (transfer()) {
+          case HTTP -> byHttp;
+          case COAP -> byCoap;
+          case PUSH -> false;
+        };
+    if (fault == FirmwareFault.NO_PROTOCOL || !takes) {
       return refuse(UNSUPPORTED_PROTOCOL);
     }
     show(DOWNLOADING, INITIAL);

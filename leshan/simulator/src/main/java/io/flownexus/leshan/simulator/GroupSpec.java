@@ -22,7 +22,7 @@ import java.util.Set;
  *     others forget that observer and stay registered (RFC 7641, 4.5)
  * @param objects besides 0 and 1
  * @param firmware what goes wrong with a firmware update
- * @param downloadsByCoap whether a device downloads firmware by CoAP, and not by HTTP
+ * @param transfer how firmware comes to a device
  */
 record GroupSpec(
     String prefix,
@@ -40,7 +40,7 @@ record GroupSpec(
     boolean renews,
     Set<ObjectKind> objects,
     FirmwareFault firmware,
-    boolean downloadsByCoap) {
+    FirmwareTransfer transfer) {
 
   /**
    * Parse "prefix=sim-,count=3,notify=2s[,sleepy,...]"; IllegalArgumentException names what is
@@ -63,7 +63,7 @@ record GroupSpec(
     boolean renews = false;
     Set<ObjectKind> objects = ObjectKind.DEFAULT;
     FirmwareFault firmware = FirmwareFault.NONE;
-    boolean downloadsByCoap = false;
+    FirmwareTransfer transfer = FirmwareTransfer.HTTP;
     for (String option : text.split(",")) {
       int equals = option.indexOf('=');
       String name = equals < 0 ? option : option.substring(0, equals);
@@ -84,7 +84,7 @@ record GroupSpec(
         case "ack" -> ackTimeout = Durations.parse(needed(name, value));
         case "renews" -> renews = isOn(value);
         case "objects" -> objects = ObjectKind.parse(needed(name, value));
-        case "download" -> downloadsByCoap = isCoap(needed(name, value));
+        case "download" -> transfer = FirmwareTransfer.parse(needed(name, value));
         case "firmware" -> firmware = FirmwareFault.parse(needed(name, value));
         default -> throw new IllegalArgumentException("unknown group option '" + name + "'");
       }
@@ -114,7 +114,7 @@ record GroupSpec(
         renews,
         objects,
         firmware,
-        downloadsByCoap);
+        transfer);
   }
 
   /** Parse an interval between two changes: a duration, zero for never, or max. */
@@ -140,13 +140,6 @@ record GroupSpec(
       throw new IllegalArgumentException("group option '" + name + "' needs a value");
     }
     return value;
-  }
-
-  private static boolean isCoap(String value) {
-    if (!value.equals("coap") && !value.equals("http")) {
-      throw new IllegalArgumentException("download is coap or http, not '" + value + "'");
-    }
-    return value.equals("coap");
   }
 
   private static boolean isOn(String value) {

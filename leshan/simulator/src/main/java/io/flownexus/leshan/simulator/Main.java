@@ -36,7 +36,7 @@ public final class Main implements Callable<Integer> {
         "firmware=none (or what goes wrong with an update: loses, resumes, reboots-downloading,"
             + " reboots-installing, rolls-back, forgets, never-returns, defers, misreads,"
             + " no-protocol),",
-        "download=http (or coap: how firmware is downloaded)."
+        "download=http (or coap, push: how firmware comes)."
       })
   private List<GroupSpec> groups;
 

@@ -81,15 +81,21 @@ final class Push {
     return System.nanoTime() - askedAt > LEASE_NANOS;
   }
 
-  /** Give up with the next block. */
-  void cancel() {
-    end.completeExceptionally(new RequestCanceledException("another push took its place"));
+  /** Give up: no further block is sent. */
+  void cancel(String why) {
+    end.completeExceptionally(new RequestCanceledException(why));
+  }
+
+  /** Return whether it writes to this object instance, or below it. */
+  boolean concerns(LwM2mPath other) {
+    return path.getObjectId().equals(other.getObjectId())
+        && path.getObjectInstanceId().equals(other.getObjectInstanceId());
   }
 
   /** Send the next block. */
   void go() {
     if (isForgotten()) {
-      end.completeExceptionally(new RequestCanceledException("nobody asked for it any more"));
+      cancel("nobody asked for it any more");
     }
     if (end.isDone()) {
       return;

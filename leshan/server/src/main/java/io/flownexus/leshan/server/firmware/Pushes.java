@@ -42,7 +42,7 @@ public final class Pushes {
       Push known = pushes.get(registration.getEndpoint());
       begins = known == null || !known.isOf(registration, path, token);
       if (begins && known != null) {
-        known.cancel();
+        known.cancel("another push took its place");
       }
       push = begins ? new Push(server, packages, registration, path, token) : known;
       pushes.put(registration.getEndpoint(), push);
@@ -59,6 +59,19 @@ public final class Pushes {
     synchronized (pushes) {
       Push known = pushes.get(registration.getEndpoint());
       return known != null && known.isOf(registration, path, token) ? standing(known) : null;
+    }
+  }
+
+  /**
+   * End a push at once: its device is told something else about this path, such as to forget the
+   * package (/5/0/10, or an empty /5/0/1).
+   */
+  public void stop(Registration registration, LwM2mPath path) {
+    synchronized (pushes) {
+      Push known = pushes.get(registration.getEndpoint());
+      if (known != null && known.concerns(path)) {
+        known.cancel("the device was told something else at " + path);
+      }
     }
   }
 
@@ -84,7 +97,7 @@ public final class Pushes {
       if (!push.isForgotten()) {
         return;
       }
-      push.cancel();
+      push.cancel("nobody asked for it any more");
       eldest.remove();
     }
   }

@@ -35,9 +35,13 @@ import org.eclipse.leshan.core.observation.SingleObservation;
 import org.eclipse.leshan.core.request.CancelCompositeObservationRequest;
 import org.eclipse.leshan.core.request.CancelObservationRequest;
 import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
+import org.eclipse.leshan.core.request.ExecuteRequest;
 import org.eclipse.leshan.core.request.ObserveCompositeRequest;
 import org.eclipse.leshan.core.request.ObserveRequest;
+import org.eclipse.leshan.core.request.SimpleDownlinkRequest;
+import org.eclipse.leshan.core.request.WriteRequest;
 import org.eclipse.leshan.core.request.exception.InvalidRequestException;
+import org.eclipse.leshan.core.request.exception.RequestCanceledException;
 import org.eclipse.leshan.core.request.exception.TimeoutException;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.server.LeshanServer;
@@ -106,6 +110,11 @@ final class ClientsServlet extends HttpServlet {
       } else {
         tellAwakeTime(registration, request);
         DownlinkDeviceManagementRequest<?> lwm2m = DeviceRequests.of(request);
+        if (pushes != null
+            && (lwm2m instanceof ExecuteRequest || lwm2m instanceof WriteRequest)
+            && lwm2m instanceof SimpleDownlinkRequest<?> told) {
+          pushes.stop(registration, told.getPath());
+        }
         send(registration, lwm2m, timeout(request), httpRequest, log, response -> {});
       }
     } catch (RuntimeException e) {
@@ -196,7 +205,12 @@ final class ClientsServlet extends HttpServlet {
             (response, error) -> {
               if (error == null && response == null) {
                 Standing now = pushes.look(registration, path, token);
-                waiting.end(HttpAnswer.underWay(now.sent(), now.size()));
+                waiting.end(
+                    now == null
+                        ? HttpAnswer.failed(
+                            new RequestCanceledException("another push took its place"),
+                            log.endpoint())
+                        : HttpAnswer.underWay(now.sent(), now.size()));
                 return;
               }
               pushes.told(registration, begun);
