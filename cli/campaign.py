@@ -14,9 +14,9 @@ from cli.client import API, Client, ClientError
 from cli.firmware import package_id
 from cli.text import bar, print_json, printable
 from cli.waiting import agrees
+from cli.windows import add_window_options, windows_of
 from flownexus.campaigns.plan import DEFAULT_WAVES, Rules
 from flownexus.campaigns.progress import Action
-from flownexus.firmware.window import SERVER
 
 BAR: Final = 20  # characters
 WEEK: Final = timedelta(days=6)
@@ -95,19 +95,7 @@ def _add_rules(create_: argparse.ArgumentParser) -> None:
         metavar="KIND=PERCENT",
         help="stop by one kind of failure alone, such as rolled-back=1; may be repeated",
     )
-    create_.add_argument(
-        "--window",
-        action="append",
-        nargs=2,
-        metavar=("CRON", "MINUTES"),
-        help='when devices may install, such as "0 2 * * *" 120; may be repeated',
-    )
-    create_.add_argument(
-        "--time-zone",
-        default=SERVER,
-        metavar="NAME",
-        help="of the windows: server, device, Europe/Berlin, ...",
-    )
+    add_window_options(create_)
 
 
 def _rules(given: argparse.Namespace) -> dict[str, Any]:
@@ -118,10 +106,7 @@ def _rules(given: argparse.Namespace) -> dict[str, Any]:
     }
     if given.failures_of:
         rules["failures_of"] = dict(_kind_and_share(text) for text in given.failures_of)
-    if given.window:
-        rules["windows"] = [{"cron": cron, "minutes": _minutes(text)} for cron, text in given.window]
-        rules["time_zone"] = given.time_zone
-    return rules
+    return rules | windows_of(given)
 
 
 def _kind_and_share(text: str) -> tuple[str, float]:
@@ -132,13 +117,6 @@ def _kind_and_share(text: str) -> tuple[str, float]:
         raise ClientError(
             f"--failures-of {text}: a kind and a share in percent, like rolled-back=1"
         ) from None
-
-
-def _minutes(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ClientError(f"--window: {text} are no minutes, a whole number such as 120") from None
 
 
 def create(client: Client, given: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from cli.client import API, Client, ClientError
 from cli.text import bar, print_json, printable
 from cli.waiting import NOT_CONFIRMED, STILL_OPEN, follow
+from cli.windows import add_window_options, windows_of
 from flownexus.firmware.package import CHUNK_BYTES, VERSION_PATH, Success
 from flownexus.firmware.state import ENDED
 
@@ -68,6 +69,7 @@ def add_commands(
     start = commands.add_parser("update", parents=waiting, help="update a device by a firmware package")
     start.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     start.add_argument("package", metavar="PACKAGE", help="its number, label or version")
+    add_window_options(start)
     start.set_defaults(run=update)
     updates_ = commands.add_parser("updates", help="list, show and cancel updates")
     several = updates_.add_subparsers(dest="updates_command", required=True, metavar="COMMAND")
@@ -210,7 +212,11 @@ def _package_line(package: Any) -> str:
 
 def update(client: Client, given: argparse.Namespace) -> int:
     """Begin the update of a device, and wait for its end with --wait."""
-    body = {"endpoint": given.endpoint, "firmware": package_id(client, given.package)}
+    body = {
+        "endpoint": given.endpoint,
+        "firmware": package_id(client, given.package),
+        **windows_of(given),
+    }
     return _follow(client, client.request("POST", f"{API}/updates", body)["id"], given)
 
 

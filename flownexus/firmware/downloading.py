@@ -34,13 +34,17 @@ def downloading(update: Update, terms: Terms) -> Step | None:
 
 
 def downloaded(update: Update, terms: Terms) -> Step | None:
-    """Wait for the window; a device that registers anew is asked whether it still has the package."""
+    """Wait for the window, and for a campaign that holds the install back.
+
+    A device that registers anew is asked whether it still has the package.
+    """
     left = _left(
         update, terms, "the device is idle again: it has lost the package before it could install it"
     )
     if left is not None:
         return left
-    if update.not_before is not None and update.now < update.not_before:
+    held = update.held_back is not None and update.not_before is None  # as its last step says
+    if held or (update.not_before is not None and update.now < update.not_before):
         anew = update.registration_id != update.registration_seen and not update.ask_is_open
         return Step(State.DOWNLOADED, asks=True) if anew else None
     return install(update, terms, "the device has the package")

@@ -25,10 +25,12 @@ from flownexus.operations.lifecycle import Status, Verdict
 
 
 def install(update: Update, terms: Terms, words: str, how: str = "is told to install it") -> Step:
-    """Tell the device to install, where it has windows only in one of them."""
+    """Tell the device to install; where it has windows, only in one of them, and unless it is held back."""
     schedule = update.schedule
     if schedule is None:
         return Step(State.INSTALLING, f"{words}, and {how}", Execute(path=INSTALL))
+    if update.held_back is not None:
+        return Step(State.DOWNLOADED, f"{words}; the install is held back, for {update.held_back}")
     zone, name = _zone(update, terms, schedule)
     span = schedule.span(update.now, zone)
     if span.is_open(update.now):

@@ -97,6 +97,8 @@ class Update(NamedTuple):
     version_ask_ended_at: datetime | None
     install_in: Mapping[str, Any] | None
     """The schedule of its installs, as flownexus.firmware.window.Schedule; None: any time."""
+    held_back: str | None
+    """Why its install waits beyond its window, such as "campaign 3 is PAUSED"; None: it does not."""
     device_zone: str | None
     device_offset: str | None
 

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from flownexus.errors import ValidationFailedError
+
 DEVICE: Final = "device"
 """The time zone is that which the device tells in /3/0/15, else its offset in /3/0/14."""
 SERVER: Final = "server"
@@ -84,6 +86,16 @@ def faults(windows: Any, time_zone: Any) -> Iterator[tuple[str, str]]:
                 break
     if time_zone not in (SERVER, DEVICE) and (not isinstance(time_zone, str) or zone_of(time_zone) is None):
         yield "time_zone", 'is "server", "device" or the name of a time zone, such as Europe/Berlin'
+
+
+def schedule_of(windows: Any, time_zone: Any) -> Schedule | None:
+    """Return the schedule of its JSON, None where it has no windows; raise ValidationFailedError."""
+    if not windows and time_zone == SERVER:
+        return None
+    wrong = list(faults(windows, time_zone))
+    if wrong:
+        raise ValidationFailedError("; ".join(f"{name}: {what}" for name, what in wrong))
+    return Schedule(tuple(Window(each["cron"], each["minutes"]) for each in windows), time_zone)
 
 
 def _fault(window: Any) -> str | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from psycopg import Connection
+from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
@@ -15,6 +17,7 @@ from flownexus.firmware.device import PACKAGE
 from flownexus.firmware.state import ENDED, NOT_TAKEN_BACK, Failure, State
 from flownexus.firmware.steps import failed
 from flownexus.firmware.update import Step, Terms, Update
+from flownexus.firmware.window import Schedule
 from flownexus.operations.catalogue import Operation
 from flownexus.operations.new_operation import NewOperation
 from flownexus.store import as_json, queries, send_for
@@ -70,6 +73,8 @@ class ShownUpdate(NamedTuple):
     since: datetime
     not_before: datetime | None
     finished_at: datetime | None
+    install_in: dict[str, Any] | None
+    """The windows of its install, and their time zone; None: any time."""
 
     @property
     def bytes_per_second(self) -> float | None:
@@ -100,8 +105,10 @@ class ShownUpdate(NamedTuple):
         return {**shown, "percent": self.percent, "bytes_per_second": self.bytes_per_second}
 
 
-def start_update(pool: ConnectionPool, endpoint: str, package: int, by: str) -> ShownUpdate:
-    """Begin the update of a device by a package.
+def start_update(
+    pool: ConnectionPool, endpoint: str, package: int, by: str, install_in: Schedule | None = None
+) -> ShownUpdate:
+    """Begin the update of a device by a package; it installs at any time, or in windows.
 
     Raises NotFoundError where there is no such package or the endpoint was never seen, and ConflictError
     where the package cannot be used or another update of the device is open.
@@ -116,6 +123,7 @@ def start_update(pool: ConnectionPool, endpoint: str, package: int, by: str) -> 
             firmware_id=package,
             token=secrets.token_urlsafe(TOKEN_BYTES),
             requested_by=by,
+            install_in=None if install_in is None else Jsonb(asdict(install_in)),
         )
         if added is None:
             if not list(queries.endpoint_ids(connection, names=[endpoint])):

@@ -8,7 +8,7 @@ POST /v1/firmware/<id>/complete     checks the SHA-256 and lets the package be u
 GET  /v1/firmware                   ?limit=50&cursor=: {"firmware": [...], "next"}, the newest first
 GET  /v1/firmware/<id>              the package; while it is uploaded with its missing_chunks
 DELETE /v1/firmware/<id>            retire it: it is not served any more, and stays in the list
-POST /v1/updates                    {"endpoint", "firmware": <id>}: 201 with the update
+POST /v1/updates                    {"endpoint", "firmware": <id>, "windows"?, "time_zone"?}: 201 with it
 GET  /v1/updates                    ?endpoint=&open=true&limit=50&cursor=: {"updates": [...], "next"}
 GET  /v1/updates/<id>               the update with its steps
 GET  /v1/updates/<id>/why           {"why", "cause", ...}: where it stands, and what it waits for
@@ -35,6 +35,7 @@ from flownexus.firmware.package import (
     parse_package,
 )
 from flownexus.firmware.state import State
+from flownexus.firmware.window import SERVER, schedule_of
 from flownexus.operations.why import Cause, why
 from flownexus.store.firmware import (
     Package,
@@ -122,6 +123,9 @@ class UpdateToStart(msgspec.Struct, frozen=True):
         ),
     ]
     firmware: PackageId
+    windows: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    """When it may install, as a campaign has them; none: at any time."""
+    time_zone: str = SERVER
 
 
 class WhichUpdates(Page, frozen=True):
@@ -234,7 +238,9 @@ def _add_updates(app: Flask, pool: Pool) -> None:
     )
     def start(body: UpdateToStart) -> Response:
         """Begin the update of a device by a package."""
-        return start_update(pool, body.endpoint, body.firmware, caller().name).as_json(), 201, {}
+        schedule = schedule_of(body.windows, body.time_zone)
+        begun = start_update(pool, body.endpoint, body.firmware, caller().name, schedule)
+        return begun.as_json(), 201, {}
 
     @routes.get(
         "",

@@ -18,6 +18,7 @@ from flownexus.campaigns.progress import Action
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.firmware.package import NewPackage
 from flownexus.firmware.update import Terms
+from flownexus.firmware.window import schedule_of
 from flownexus.store.campaign import (
     act,
     create_campaign,
@@ -556,6 +557,42 @@ def test_a_device_with_the_package_waits_for_its_window_and_is_told_until_that_c
     take_steps(driver, TERMS, 0, 10)
     assert the_update(world)["state"] == "DOWNLOADED"
     assert "was not reached in its window" in the_update(world)["words"]
+
+
+@pytest.mark.parametrize("how", ["PAUSED", "STOPPED"])
+def test_a_campaign_that_was_paused_or_has_stopped_holds_back_what_waits_for_its_window(
+    world: World, driver: Pool, package: int, how: str
+) -> None:
+    """It was told to install when its window opened, although the campaign had stopped by its failures."""
+    current = datetime.now(UTC) - timedelta(minutes=1)
+    has_downloaded(
+        world, driver, package, windows=[{"cron": f"{current:%M %H} * * *", "minutes": 30}], time_zone="UTC"
+    )
+    if how == "PAUSED":
+        act(world.api_pool, 1, Action.PAUSE, "ann")
+    else:
+        world.execute("UPDATE campaign SET status = 'STOPPED'")
+    world.execute("UPDATE firmware_update SET state = 'DOWNLOADED', not_before = now()")
+    assert take_steps(driver, TERMS, 0, 10).steps == 1
+    held = the_update(world)
+    assert held["words"].endswith(f"the install is held back, for campaign 1 is {how}")
+    assert (held["state"], take_steps(driver, TERMS, 0, 10).steps) == ("DOWNLOADED", 0)
+    act(world.api_pool, 1, Action.RESUME, "ann")
+    take_steps(driver, TERMS, 0, 10)
+    assert the_update(world)["state"] == "INSTALLING"
+
+
+def test_the_update_of_a_single_device_may_have_windows(world: World, driver: Pool, package: int) -> None:
+    [name] = devices(world, 1)
+    now = datetime.now(UTC)
+    schedule = schedule_of([{"cron": f"{now:%M %H} * * *", "minutes": 5}], "UTC")
+    begun = start_update(world.api_pool, name, package, "ann", schedule)
+    assert begun.install_in == {
+        "windows": [{"cron": f"{now:%M %H} * * *", "minutes": 5}],
+        "time_zone": "UTC",
+    }
+    assert the_update(world)["install_in"] == begun.install_in
+    assert take_steps(driver, TERMS, 0, 10).steps == 1
 
 
 def test_a_window_in_the_device_s_time_zone_goes_by_what_the_device_tells(

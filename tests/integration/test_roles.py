@@ -170,7 +170,7 @@ GRANTS = {
         "firmware_chunk": "SELECT, INSERT",
         "firmware_download": "SELECT",
         "firmware_step": "SELECT",
-        "firmware_update": "SELECT, INSERT (endpoint_id, firmware_id, token, requested_by), "
+        "firmware_update": "SELECT, INSERT (endpoint_id, firmware_id, token, requested_by, install_in), "
         "UPDATE (cancelled_by)",
         "next_operation()": "EXECUTE",
         "object_model": "SELECT, INSERT (object_id, version, name, multiple, xml, added_by), DELETE",
@@ -263,8 +263,8 @@ GRANTS = {
         "firmware_chunk": "SELECT, INSERT",
         "firmware_download": "SELECT",
         "firmware_step": "SELECT",
-        "firmware_update": f"SELECT ({UPDATE.removesuffix(', install_in')}), "
-        "INSERT (endpoint_id, firmware_id, token, requested_by), UPDATE (cancelled_by)",
+        "firmware_update": f"SELECT ({UPDATE}), "
+        "INSERT (endpoint_id, firmware_id, token, requested_by, install_in), UPDATE (cancelled_by)",
         "next_operation()": "EXECUTE",
         "object_model_resource": "SELECT",
         "offline_since()": "EXECUTE",

@@ -534,6 +534,22 @@ def test_one_that_waits_for_its_window_is_taken_back_by_telling_the_device() -> 
         assert step(update(State.DOWNLOADED, **before, **waits)).state is State.CANCELLING
 
 
+def test_a_campaign_that_is_paused_holds_an_install_back_until_it_is_resumed() -> None:
+    open_now, held = windows("0 14 * * *"), {"held_back": "campaign 3 is PAUSED"}
+    waits = update(State.DOWNLOADED, **READY, **open_now, **held, not_before=ago(0))
+    for of in (waits, update(State.DOWNLOADING, **READY, **open_now, **held)):
+        found = step(of)
+        assert (found.state, found.command, found.wait) == (State.DOWNLOADED, None, None)
+        assert str(found.words).endswith("the install is held back, for campaign 3 is PAUSED")
+    noted = waits._replace(not_before=None)
+    assert decide(noted, TERMS) is None
+    assert step(noted._replace(registration_id="r2")) == Step(State.DOWNLOADED, asks=True)
+    assert step(noted._replace(held_back=None)).command == Execute(path=INSTALL)
+    missed = step(noted._replace(held_back=None, **windows("0 2 * * *")))
+    assert (missed.state, missed.command) == (State.DOWNLOADED, None)
+    assert step(update(State.DOWNLOADING, **READY)).command == Execute(path=INSTALL)
+
+
 @pytest.mark.parametrize("state", [State.INSTALLING, State.RETURNED])
 def test_who_installs_goes_on(state: State) -> None:
     found = step(update(state, cancelled_by="ann", **command(INSTALL), **reports("2.0.1")))

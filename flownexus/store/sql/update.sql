@@ -1,7 +1,7 @@
--- name: add_update(endpoint, firmware_id, token, requested_by)^
+-- name: add_update(endpoint, firmware_id, token, requested_by, install_in)^
 -- None where the endpoint was never seen, or has an update that is open.
-INSERT INTO firmware_update (endpoint_id, firmware_id, token, requested_by)
-SELECT e.id, :firmware_id, :token, :requested_by FROM endpoint e WHERE e.name = :endpoint
+INSERT INTO firmware_update (endpoint_id, firmware_id, token, requested_by, install_in)
+SELECT e.id, :firmware_id, :token, :requested_by, :install_in::jsonb FROM endpoint e WHERE e.name = :endpoint
 ON CONFLICT (endpoint_id) WHERE finished_at IS NULL DO NOTHING
 RETURNING id;
 
@@ -13,7 +13,7 @@ SELECT u.id FROM firmware_update u JOIN endpoint e ON e.id = u.endpoint_id WHERE
 SELECT u.id, e.name AS endpoint, u.firmware_id AS firmware, f.version, f.label, u.state, u.words, u.failure, u.tries,
        f.size_bytes AS size, d.reached, d.served, d.started_at AS download_started_at, d.moved_at AS download_moved_at,
        coalesce(c.id, s.id, v.id) AS operation,
-       u.requested_by, u.cancelled_by, u.created_at, u.since, u.not_before, u.finished_at
+       u.requested_by, u.cancelled_by, u.created_at, u.since, u.not_before, u.finished_at, u.install_in
 FROM firmware_update u
 JOIN firmware f ON f.id = u.firmware_id
 JOIN endpoint e ON e.id = u.endpoint_id
@@ -62,6 +62,10 @@ SELECT u.id, e.name AS endpoint, u.state, u.since, u.created_at, u.tries, u.not_
        s.reason AS state_ask_reason, s.finished_at AS state_ask_ended_at,
        v.id AS version_ask, v.status AS version_ask_status, v.result ->> 'status' AS version_ask_answer,
        v.reason AS version_ask_reason, v.finished_at AS version_ask_ended_at, u.install_in,
+       CASE WHEN u.install_in IS NOT NULL THEN (
+           SELECT 'campaign ' || held.id || ' is ' || held.status FROM campaign_target t JOIN campaign held ON held.id = t.campaign_id
+           WHERE t.endpoint_id = u.endpoint_id AND t.update_id = u.id AND held.status IN ('PAUSED', 'STOPPED')
+           LIMIT 1) END AS held_back,
        CASE WHEN u.install_in IS NOT NULL THEN (
            SELECT l.string_value FROM resource_latest l JOIN resource_type t ON t.id = l.resource_type_id
            WHERE l.endpoint_id = u.endpoint_id AND t.object_id = 3 AND t.resource_id = 15 AND l.object_instance_id = 0

@@ -35,6 +35,7 @@ from flownexus.web.campaigns import MAX_PLACE, STATES
 from flownexus.web.console.app import Access, ConsoleApp, fields, me, page
 from flownexus.web.console.devices import if_changed
 from flownexus.web.console.updates import package_id, usable
+from flownexus.web.console.windows import FIELDS, windows_of
 from flownexus.web.places import known_id
 
 PAGE: Final = 50
@@ -45,7 +46,7 @@ DURATIONS: Final = ("soak", "sleepers_after")
 TIMES: Final = ("starts_at", "ends_at")
 ASKED: Final = (
     *("name", "firmware", "endpoints", "filter", "model", "from_versions", "waves", "approval", "joining"),
-    *(*NUMBERS, *DURATIONS, *TIMES),
+    *(*NUMBERS, *DURATIONS, *TIMES, *FIELDS),
 )
 FILTERS: Final = ("", "WAITING_TO_BEGIN", "DOWNLOADING", "WAITING", "CONFIRMED", "FAILED", "LEFT_OUT")
 """The states of devices that a page offers to look at alone."""
@@ -186,6 +187,7 @@ def campaign_of(given: Mapping[str, str]) -> dict[str, Any]:
     body |= {name: _seconds(name, text[name]) for name in DURATIONS if name in text}
     # A browser's field for times names no zone, and may leave seconds out: it is UTC, as the form says.
     body |= {name: f"{text[name]}{':00' * (text[name].count(':') == 1)}Z" for name in TIMES if name in text}
+    body |= windows_of({name: given.get(name, "") for name in FIELDS})
     return body | {name: text[name] == "true" for name in ("approval", "joining") if name in text}
 
 

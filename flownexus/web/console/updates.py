@@ -8,6 +8,7 @@ from flask import Response, make_response, redirect, request, url_for
 
 from flownexus.errors import ValidationFailedError
 from flownexus.firmware.state import NOT_TAKEN_BACK
+from flownexus.firmware.window import schedule_of
 from flownexus.operations.why import why
 from flownexus.store.firmware import list_packages, show_package
 from flownexus.store.operation_why import facts_of
@@ -17,6 +18,7 @@ from flownexus.web.asked import MAX_ROW_ID
 from flownexus.web.console.app import Access, ConsoleApp, fields, me, page
 from flownexus.web.console.devices import if_changed
 from flownexus.web.console.firmware import MAX_PACKAGE_ID
+from flownexus.web.console.windows import FIELDS, windows_of
 from flownexus.web.places import known_id
 
 PAGE: Final = 50
@@ -45,8 +47,12 @@ def add_updates(app: ConsoleApp) -> None:
 
     @app.post("/updates", access=Access.OPERATOR)
     def begin_update() -> Response:
-        given = fields(("device", "firmware"))
-        begun = start_update(app.pool, given["device"].strip(), package_id(given["firmware"]), me().name)
+        given = fields(("device", "firmware", *FIELDS))
+        asked = windows_of(given)
+        schedule = schedule_of(asked["windows"], asked["time_zone"]) if asked else None
+        begun = start_update(
+            app.pool, given["device"].strip(), package_id(given["firmware"]), me().name, schedule
+        )
         return make_response(redirect(url_for("update", id_=begun.id), 303))
 
     @app.get("/updates/<int:id_>", access=Access.VIEWER)

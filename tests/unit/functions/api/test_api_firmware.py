@@ -97,6 +97,17 @@ def test_an_update_tells_how_far_the_download_is_and_how_fast(start: Start, stat
     ("body", "detail"),
     [
         ({"endpoint": "a"}, "firmware: is missing; it is"),
+        ({"endpoint": "a", "firmware": 5, "windows": [{"cron": "0 2 * * *"}]}, "windows: are 1 to 10 of"),
+        ({"endpoint": "a", "firmware": 5, "time_zone": "UTC"}, "windows: are 1 to 10 of"),
+        (
+            {
+                "endpoint": "a",
+                "firmware": 5,
+                "windows": [{"cron": "0 2 * * *", "minutes": 9}],
+                "time_zone": "x",
+            },
+            'time_zone: is "server", "device" or',
+        ),
         ({"endpoint": "a", "firmware": 5, "when": "now"}, "when: is unknown; there is endpoint, firmware"),
         ({"endpoint": "", "firmware": 5}, "endpoint: "),
         ({"endpoint": "a", "firmware": True}, "firmware: "),
@@ -125,6 +136,14 @@ def test_only_a_package_that_is_ready_is_used(
     body = {"endpoint": "sim-0001", "firmware": package.id}
     answer = start(statements).send("POST", "/v1/updates", body)
     assert (answer.status_code, answer.json()["detail"]) == (409, detail)
+
+
+def test_an_update_may_have_windows_for_its_install(start: Start, statements: Statements) -> None:
+    windows = {"windows": [{"cron": "0 2 * * *", "minutes": 120}], "time_zone": "device"}
+    body = {"endpoint": "sim-0001", "firmware": 5, **windows}
+    assert start(statements).send("POST", "/v1/updates", body).status_code == 201
+    [added] = statements.of("add_update")
+    assert added["install_in"].obj == {**windows, "windows": ({"cron": "0 2 * * *", "minutes": 120},)}
 
 
 def test_a_device_has_one_update_at_a_time(start: Start, statements: Statements) -> None:

@@ -147,6 +147,22 @@ def test_a_campaign_offers_what_is_possible_to_whom_may(
     assert "<form" not in ask(function, "GET", "/live/campaigns/3", of=Access.VIEWER).text
 
 
+def test_the_form_of_an_update_may_name_a_window_for_the_install(
+    start: Start, statements: Statements
+) -> None:
+    function = start(statements)
+    form = {"device": "sim-0001", "firmware": "5", "cron": "0 2 * * *", "minutes": "120"}
+    assert ask(function, "POST", "/updates", of=Access.OPERATOR, form=form).status_code == 303
+    [added] = statements.of("add_update")
+    assert added["install_in"].obj == {
+        "windows": ({"cron": "0 2 * * *", "minutes": 120},),
+        "time_zone": "server",
+    }
+    wrong = ask(function, "POST", "/updates", of=Access.OPERATOR, form={**form, "minutes": "many"})
+    assert wrong.status_code == 422
+    assert "minutes is a whole number from 1 to" in wrong.text
+
+
 def test_a_plan_is_shown_before_anything_begins(start: Start, statements: Statements) -> None:
     statements.rows["campaigns"] = [CAMPAIGN._replace(status="PLANNED", left_out=2)]
     form = {"name": "spring", "firmware": "5", "seed": "1", "requested_by": "x", "status": "RUNNING"}
@@ -201,6 +217,9 @@ def test_the_form_as_it_is_shown_has_the_usual_rules() -> None:
         ({"max_open": "20"}, "max_open", 20),
         ({"starts_at": "2026-01-02T03:04"}, "starts_at", "2026-01-02T03:04:00Z"),
         ({"approval": "true"}, "approval", True),
+        ({"cron": "0 2 * * *", "minutes": "120"}, "windows", [{"cron": "0 2 * * *", "minutes": 120}]),
+        ({"cron": "0 2 * * *", "minutes": "9", "time_zone": "device"}, "time_zone", "device"),
+        ({"cron": "0 2 * * *", "minutes": "9", "time_zone": " "}, "time_zone", "server"),
         ({"filter": " name==sim-* "}, "filter", "name==sim-*"),
         ({"joining": "true"}, "joining", True),
     ],
