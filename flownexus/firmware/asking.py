@@ -9,7 +9,7 @@ from flownexus.firmware.package import uri_for
 from flownexus.firmware.state import Failure, State
 from flownexus.firmware.steps import MAX_TRIES, ask_when_due, failed, refused, retry
 from flownexus.firmware.update import Step, Terms, Update
-from flownexus.firmware.way import Delivery, link_for, named
+from flownexus.firmware.way import is_pushed, link_for, may_be_pushed, named
 from flownexus.operations.catalogue import Write
 from flownexus.operations.lifecycle import Status
 
@@ -73,9 +73,9 @@ def _offer(update: Update, terms: Terms) -> Step:
     if update.retired:
         return failed(Failure.RETIRED, "the package was retired")
     link = None
-    if update.delivery != Delivery.PUSH:
-        link = update.uri or link_for(update.protocols, update.secure, terms.links)
-    if link is None and update.delivery in (Delivery.PUSH, Delivery.BOTH):
+    if not is_pushed(update.way, update.delivery):
+        link = update.uri or link_for(update.way, update.protocols, update.secure, terms.links)
+    if link is None and may_be_pushed(update.way, update.delivery):
         return Step(
             State.DOWNLOADING,
             f"the package is written to {PACKAGE}, block by block, try {update.tries + 1} of {MAX_TRIES}",
@@ -85,8 +85,12 @@ def _offer(update: Update, terms: Terms) -> Step:
     if link is None:
         return failed(
             Failure.UNSUPPORTED_PROTOCOL,
-            f"packages are served by {', '.join(terms.links)}; the device takes "
-            f"{named(update.protocols)} (/5/0/8)",
+            f"packages are served by {', '.join(terms.links)}; "
+            + (
+                f"the device takes {named(update.protocols)} (/5/0/8)"
+                if update.way is None
+                else f"the device's profile says {update.way} (firmware_way)"
+            ),
         )
     return Step(
         State.OFFERING,

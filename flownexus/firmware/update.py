@@ -77,6 +77,8 @@ class Update(NamedTuple):
     device_version_at: datetime | None
     protocols: Sequence[int] | None
     delivery: int | None
+    way: str | None
+    """The way that its profile says, a FirmwareWay; None: it says none."""
     served_at: datetime | None
     command: int | None
     command_path: str | None

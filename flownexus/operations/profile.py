@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from flownexus.errors import ValidationFailedError
 from flownexus.operations.filter import BadFilterError, Field, Filter, comparisons, parse_filter
+from flownexus.operations.firmware_way import FirmwareWay
 from flownexus.operations.plan import Entry, parse_plan
 from flownexus.operations.write_format import WriteFormat
 
@@ -19,7 +20,8 @@ MAX_AWAKE_TIME_S: Final = 24 * 3600
 MAX_REQUEST_TIMEOUT_S: Final = 3600
 _NAME: Final = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_PROFILE_NAME - 1}}}", re.ASCII)
 _FIELDS: Final = (
-    "filter", "priority", "plan", "awake_time_s", "request_timeout_s", "content_format", "enabled",
+    "filter", "priority", "plan", "awake_time_s", "request_timeout_s", "content_format", "firmware_way",
+    "enabled",
 )  # fmt: skip
 
 
@@ -34,6 +36,7 @@ class NewProfile:
     awake_time_s: int | None
     request_timeout_s: int | None
     content_format: WriteFormat | None
+    firmware_way: FirmwareWay | None
     enabled: bool
 
 
@@ -46,7 +49,8 @@ def parse_profile(name: str, body: object) -> NewProfile:
     """Check the JSON body of a profile of this name.
 
     `body` is {"filter"?, "priority"?, "plan", "awake_time_s"?, "request_timeout_s"?, "content_format"?,
-    "enabled"?}. Raises ValidationFailedError naming each field that is not valid, and what would be.
+    "firmware_way"?, "enabled"?}. Raises ValidationFailedError naming each field that is not valid, and what
+    would be.
     """
     if not is_profile_name(name):
         raise ValidationFailedError(
@@ -89,6 +93,9 @@ def parse_profile(name: str, body: object) -> NewProfile:
     content_format = body.get("content_format")
     if content_format is not None and content_format not in list(WriteFormat):
         wrong["content_format"] = f"is one of {', '.join(WriteFormat)}, or null"
+    way = body.get("firmware_way")
+    if way is not None and way not in list(FirmwareWay):
+        wrong["firmware_way"] = f"is one of {', '.join(FirmwareWay)}, or null"
     plan: tuple[Entry, ...] = ()
     try:
         plan = parse_plan(body.get("plan"))
@@ -105,6 +112,7 @@ def parse_profile(name: str, body: object) -> NewProfile:
         awake_time_s=body.get("awake_time_s"),
         request_timeout_s=body.get("request_timeout_s"),
         content_format=None if content_format is None else WriteFormat(content_format),
+        firmware_way=None if way is None else FirmwareWay(way),
         enabled=enabled,
     )
 

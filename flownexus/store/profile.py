@@ -32,6 +32,7 @@ class Profile(NamedTuple):
     awake_time_s: int | None
     request_timeout_s: int | None
     content_format: str | None
+    firmware_way: str | None
     enabled: bool
     changed_by: str
     changed_at: datetime
@@ -105,6 +106,7 @@ def put(pool: ConnectionPool, new: NewProfile, changed_by: str) -> Put:
             awake_time_s=new.awake_time_s,
             request_timeout_s=new.request_timeout_s,
             content_format=new.content_format and str(new.content_format),
+            firmware_way=new.firmware_way and str(new.firmware_way),
             enabled=new.enabled,
             changed_by=changed_by,
             max_profiles=MAX_PROFILES,

@@ -3,7 +3,8 @@
 GET    /v1/profiles               {"profiles": [...]}, in the order in which they are tried
 GET    /v1/profiles/<name>        the profile
 PUT    /v1/profiles/<name>        {"plan", "filter"?, "priority"?, "awake_time_s"?, "request_timeout_s"?,
-                                  "content_format"?, "enabled"?}: 201 with the profile, 200 where it was there
+                                  "content_format"?, "firmware_way"?, "enabled"?}: 201 with the profile,
+                                  200 where it was there
 DELETE /v1/profiles/<name>        the profile as it was
 GET    /v1/endpoints/<name>/plan  {"profile", "registered", "plan": [...]}: what is asked for, and what became
                                   of it
@@ -23,6 +24,7 @@ from flask import Blueprint, Flask
 from msgspec import Meta
 
 from flownexus.errors import NotFoundError
+from flownexus.operations.firmware_way import FirmwareWay
 from flownexus.operations.plan import MAX_ENTRIES, Entry
 from flownexus.operations.plan_state import State
 from flownexus.operations.profile import (
@@ -66,6 +68,7 @@ class ProfileToPut(msgspec.Struct):
     awake_time_s: Annotated[int, Meta(ge=1, le=MAX_AWAKE_TIME_S)] | None = None
     request_timeout_s: Annotated[int, Meta(ge=1, le=MAX_REQUEST_TIMEOUT_S)] | None = None
     content_format: WriteFormat | None = None
+    firmware_way: FirmwareWay | None = None
     enabled: bool = True
 
 

@@ -298,6 +298,7 @@ GRANTS = {
         "state_ask, version_ask, asks, registration_seen, finished_at)",
         "object_model_resource": "SELECT",
         "operation_secret": "INSERT",
+        "profile": "SELECT (id, firmware_way)",
         "resource": "SELECT (time, id, stored_at)",
         "resource_latest": "SELECT",
         "resource_model": "SELECT",

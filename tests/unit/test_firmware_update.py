@@ -150,6 +150,33 @@ def test_who_takes_a_package_in_no_other_way_is_written_it(columns: dict[str, An
     assert found.command == Write(path=PACKAGE, value={"type": "OPAQUE", "package": "t" * 24})
 
 
+@pytest.mark.parametrize(
+    ("way", "columns", "found"),
+    [
+        ("push", {"delivery": 0, "protocols": [2]}, "push"),
+        ("http", {"delivery": 1, "protocols": [0]}, "http"),
+        ("http", {}, "http"),
+        ("coap", {"protocols": [2], "secure": True}, "coaps"),
+        ("coap", {"protocols": [2, 0], "secure": True}, "coap"),
+        ("coap", {"delivery": 2, "uri": "/binaries/{token}"}, "/binaries/" + "t" * 24),
+    ],
+)
+def test_the_profile_s_word_on_the_way_counts_for_more_than_the_device_s(
+    way: str, columns: dict[str, Any], found: str
+) -> None:
+    terms = Terms({**TERMS.links, "coaps": "coaps://fw.example/{token}"})
+    offer = step(update(State.ASKING, tries=0, **asked(), **told(0), way=way, **columns), terms).command
+    assert isinstance(offer, Write)
+    assert offer.value.get("value", "push").partition("://")[0] == found
+
+
+def test_a_way_that_is_not_served_is_told_of_and_nothing_is_written() -> None:
+    only = Terms({"coap": "coap://fw.example/{token}"})
+    found = step(update(State.ASKING, **asked(), **told(0), way="http", delivery=2), only)
+    assert (found.state, found.failure, found.command) == (State.FAILED, Failure.UNSUPPORTED_PROTOCOL, None)
+    assert found.words == "packages are served by coap; the device's profile says http (firmware_way)"
+
+
 def test_a_package_that_is_being_written_is_waited_for_and_its_refusal_is_tried_again() -> None:
     writing = command(PACKAGE, "SENDING")
     assert decide(update(State.DOWNLOADING, **writing), TERMS) is None

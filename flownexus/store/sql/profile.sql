@@ -34,28 +34,28 @@ FROM unnest(:ids::integer[], :looks::interval[]) AS sooner(id, look)
 WHERE endpoint.id = sooner.id;
 
 -- name: profile(name)^
-SELECT name, filter, priority, plan, awake_time_s, request_timeout_s, content_format, enabled, changed_by, changed_at,
+SELECT name, filter, priority, plan, awake_time_s, request_timeout_s, content_format, firmware_way, enabled, changed_by, changed_at,
        (SELECT count(*) FROM endpoint e WHERE e.profile_id = profile.id AND e.registered) AS applies_to
 FROM profile
 WHERE name = :name;
 
 -- name: profiles()
 -- In the order in which they are tried.
-SELECT name, filter, priority, plan, awake_time_s, request_timeout_s, content_format, enabled, changed_by, changed_at,
+SELECT name, filter, priority, plan, awake_time_s, request_timeout_s, content_format, firmware_way, enabled, changed_by, changed_at,
        (SELECT count(*) FROM endpoint e WHERE e.profile_id = profile.id AND e.registered) AS applies_to
 FROM profile
 ORDER BY priority DESC, name;
 
--- name: put_profile(name, filter, tree, priority, plan, awake_time_s, request_timeout_s, content_format, enabled, changed_by, max_profiles)^
+-- name: put_profile(name, filter, tree, priority, plan, awake_time_s, request_timeout_s, content_format, firmware_way, enabled, changed_by, max_profiles)^
 -- It is `added` where there was none of this name. Nothing where there are so many others.
-INSERT INTO profile (name, filter, tree, priority, plan, awake_time_s, request_timeout_s, content_format, enabled, changed_by)
+INSERT INTO profile (name, filter, tree, priority, plan, awake_time_s, request_timeout_s, content_format, firmware_way, enabled, changed_by)
 SELECT :name::text, :filter::text, :tree::jsonb, :priority::integer, :plan::jsonb, :awake_time_s::integer,
-       :request_timeout_s::integer, :content_format::text, :enabled::boolean, :changed_by::text
+       :request_timeout_s::integer, :content_format::text, :firmware_way::text, :enabled::boolean, :changed_by::text
 WHERE (SELECT count(*) FROM profile p WHERE p.name <> :name::text) < :max_profiles
 ON CONFLICT (name) DO UPDATE SET
     filter = excluded.filter, tree = excluded.tree, priority = excluded.priority, plan = excluded.plan,
     awake_time_s = excluded.awake_time_s, request_timeout_s = excluded.request_timeout_s,
-    content_format = excluded.content_format, enabled = excluded.enabled, changed_by = excluded.changed_by,
+    content_format = excluded.content_format, firmware_way = excluded.firmware_way, enabled = excluded.enabled, changed_by = excluded.changed_by,
     changed_at = clock_timestamp()
 RETURNING id, xmax = 0 AS added;
 

@@ -55,6 +55,7 @@ SELECT u.id, e.name AS endpoint, u.state, u.since, u.created_at, u.tries, u.not_
        (SELECT l.integer_value
         FROM resource_latest l JOIN resource_type t ON t.id = l.resource_type_id
         WHERE l.endpoint_id = u.endpoint_id AND t.object_id = 5 AND t.resource_id = 9 AND l.object_instance_id = 0) AS delivery,
+       (SELECT p.firmware_way FROM profile p WHERE p.id = e.profile_id) AS way,
        d.moved_at AS served_at,
        c.id AS command, c.path AS command_path, c.status AS command_status, c.last_verdict AS command_verdict,
        c.reason AS command_reason, c.last_attempt_at AS command_sent_at, c.finished_at AS command_ended_at,

@@ -10,13 +10,24 @@ import msgspec
 from flask import Response, make_response, redirect, url_for
 
 from flownexus.errors import NotFoundError, ValidationFailedError
+from flownexus.operations.firmware_way import FirmwareWay
 from flownexus.operations.profile import DEFAULT_PRIORITY, is_profile_name, parse_profile
 from flownexus.operations.write_format import WriteFormat
 from flownexus.store import profile as store
 from flownexus.web.console.app import Access, ConsoleApp, fields, me, page
 
 ASKED: Final = (
-    *("name", "filter", "priority", "plan", "awake_time_s", "request_timeout_s", "content_format", "enabled"),
+    *(
+        "name",
+        "filter",
+        "priority",
+        "plan",
+        "awake_time_s",
+        "request_timeout_s",
+        "content_format",
+        "firmware_way",
+        "enabled",
+    ),
 )
 NUMBERS: Final = ("priority", "awake_time_s", "request_timeout_s")
 EXAMPLE: Final = [{"operation": "read", "paths": ["/3"]}, {"operation": "observe", "paths": ["/3303/*/5700"]}]
@@ -58,7 +69,13 @@ def _form(
     given: Mapping[str, str], status: int = 200, problem: str = "", *, is_new: bool = False
 ) -> Response:
     return page(
-        "profile.html", status, given=given, problem=problem, is_new=is_new, formats=list(WriteFormat)
+        "profile.html",
+        status,
+        given=given,
+        problem=problem,
+        is_new=is_new,
+        formats=list(WriteFormat),
+        ways=list(FirmwareWay),
     )
 
 
@@ -79,9 +96,7 @@ def profile_of(given: Mapping[str, str]) -> dict[str, Any]:
     for name in NUMBERS:
         if text := given[name].strip():
             body[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
-    if given["content_format"]:
-        body["content_format"] = given["content_format"]
-    return body
+    return body | {name: given[name] for name in ("content_format", "firmware_way") if given[name]}
 
 
 def _pretty(plan: object) -> str:

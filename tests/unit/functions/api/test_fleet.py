@@ -94,6 +94,7 @@ def test_a_profile_is_stored_with_its_filter_as_a_tree_and_its_endpoints_are_loo
     start: Start, statements: Statements
 ) -> None:
     body = {"filter": "model==t*", "priority": 7, "plan": PLAN, "awake_time_s": 20, "content_format": "TLV"}
+    body["firmware_way"] = "push"
     answer = start(statements).send("PUT", "/v1/profiles/trackers", body)
     assert (answer.status_code, answer.headers["Location"]) == (201, "/function/api/v1/profiles/trackers")
     assert answer.json() == PROFILE.as_json()
@@ -101,7 +102,7 @@ def test_a_profile_is_stored_with_its_filter_as_a_tree_and_its_endpoints_are_loo
     tree = {"field": "model", "like": "t%"}
     assert (asked["name"], asked["filter"], asked["tree"].obj) == ("trackers", "model==t*", tree)
     assert (asked["priority"], json.loads(json.dumps(asked["plan"].obj))) == (7, PLAN)
-    assert asked["changed_by"] == "api"
+    assert (asked["changed_by"], asked["firmware_way"]) == ("api", "push")
     assert (asked["awake_time_s"], asked["request_timeout_s"], asked["enabled"]) == (20, None, True)
     assert (looked["id"], looked["tree"].obj) == (2, tree)
     statements.rows["put_profile"] = [_Stored(2, False)]
@@ -121,6 +122,7 @@ def test_a_profile_is_stored_with_its_filter_as_a_tree_and_its_endpoints_are_loo
         ({"plan": PLAN, "awake_time_s": 0}, "awake_time_s: is whole seconds from 1 to 86400, or null"),
         ({"plan": PLAN, "request_timeout_s": 1.5}, "request_timeout_s: is whole seconds"),
         ({"plan": PLAN, "content_format": "XML"}, "content_format: is one of TLV, SENML_CBOR"),
+        ({"plan": PLAN, "firmware_way": "ftp"}, "firmware_way: is one of http, coap, push, or null"),
         ({}, "plan: Expected `array`, got `null`; an entry is"),
         ({"plan": [{"operation": "write", "paths": ["/3"]}]}, "plan: Invalid enum value 'write' - at"),
         ({"plan": [{"operation": "read", "paths": []}]}, "plan[0].paths: are 1 to 100"),
