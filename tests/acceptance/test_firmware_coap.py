@@ -5,7 +5,6 @@ Full size: COAP_DEVICES=100 COAP_BYTES=1048576.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -18,7 +17,7 @@ import pytest
 from benchmarks.heap import kept
 from chaos.kills import kill
 from tests.fixtures.device import CONTENT, NOT_FOUND, StartDevice
-from tests.fixtures.firmware import cli, follow, image, upload
+from tests.fixtures.firmware import cli, follow, image, upload, whole
 from tests.fixtures.nexus import Nexus, wait_for
 
 DEVICES = int(os.environ.get("COAP_DEVICES", "12"))
@@ -139,12 +138,6 @@ def test_a_write_that_is_cancelled_ends_at_once_and_the_device_forgets_what_came
     wait_for(lambda: nexus.sql(query)[0]["status"] in ("CANCELLED", "EXPIRED"), 30, "its operation's end")
     values = nexus.control("push-0005")["values"]
     assert (values["/5/0/3"], values["/3/0/3"]) == (0, "1.0.0")
-
-
-def whole(version: str, size: int) -> bytes:
-    """Return a package whose device compares its SHA-256."""
-    body = random.Random(3).randbytes(size)
-    return f"version={version}\nsha256={hashlib.sha256(body).hexdigest()}\n\n".encode() + body
 
 
 def ingest_p99(nexus: Nexus, seconds: float) -> float:

@@ -19,6 +19,7 @@ from local import web
 from local.options import PARTS
 from tests.fixtures.certificates import Authority
 from tests.fixtures.device import FORBIDDEN, StartDevice
+from tests.fixtures.firmware import follow, upload, whole
 from tests.fixtures.nexus import Nexus, running, wait_for
 from tests.fixtures.simulator import simulator
 
@@ -108,7 +109,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     )
     parts = frozenset(PARTS) - {"simulator"}
     with running(folder / "home", parts=parts, awake_time=AWAKE, leshan_arguments=arguments) as nexus:
-        for endpoint in ("psk-0001", "psk-0002", "wrong-0001", "plain-0001"):
+        for endpoint in ("psk-0001", "psk-0002", "wrong-0001", "plain-0001", "firmware-0001"):
             allow_psk(nexus, endpoint, key)
         for endpoint in ("x509-0001", "x509-0002", "foreign-0001", "forged-0001", "expired-0001"):
             allow(nexus, endpoint, mode="x509")
@@ -152,6 +153,21 @@ def test_a_device_over_coaps_is_online_and_its_values_are_rows(secured: Secured,
     found = wait_for(lambda: (rows := nexus.values(name, TEMPERATURE))[4:] and rows, 15)
     for row in found[1:]:
         assert timedelta(0) < row["stored_at"] - row["time"] < timedelta(seconds=5)
+
+
+def test_a_device_that_registered_by_coaps_downloads_its_firmware_by_coaps(
+    secured: Secured, tmp_path: Path
+) -> None:
+    """It compares the SHA-256 of what came before it installs it."""
+    nexus = secured.nexus
+    package = upload(nexus, tmp_path, whole("2", 100_000), "2")
+    group = "prefix=firmware-,count=1,notify=0,lifetime=300,update=30s,download=coap"
+    with secured.psk("firmware", secured.key, group):
+        wait_for(lambda: nexus.endpoint("firmware-0001"), 30, "the device to be known")
+        found = follow(nexus, "firmware-0001", package)
+    assert (found["state"], found["tries"], found["percent"]) == ("CONFIRMED", 1, 100), found["steps"]
+    [offered] = nexus.sql("SELECT value ->> 'value' AS uri FROM endpoint_operation WHERE path = '/5/0/1'")
+    assert offered["uri"].startswith(f"{nexus.world.coaps_url}/fw/")
 
 
 def test_a_write_to_a_device_over_coaps_is_confirmed_and_read_back(secured: Secured, fleet: str) -> None:
