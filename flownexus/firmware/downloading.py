@@ -10,7 +10,7 @@ from flownexus.firmware.steps import (
     ask_when_due,
     confirmed,
     has_settled,
-    refused,
+    refused_once_asked,
     retry,
     unsuccessful,
 )
@@ -24,7 +24,7 @@ def downloading(update: Update, terms: Terms) -> Step | None:
         return install(update, terms, "the device has downloaded the package")
     is_pushed = update.command_path == str(PACKAGE)
     if is_pushed and not update.command_is_open and update.command_status != Status.CONFIRMED:
-        return _ended_by_device(update, terms) or refused(update, terms, "the package")
+        return _ended_by_device(update, terms) or refused_once_asked(update, terms, "the package")
     left = _left(
         update, terms, "the device is idle again and tells no result: it restarted, or gave the download up"
     )

@@ -14,7 +14,7 @@ from flownexus.firmware.steps import (
     failed,
     has_settled,
     is_after,
-    refused,
+    refused_once_asked,
     span_in_words,
     unsuccessful,
 )
@@ -83,10 +83,11 @@ def told(update: Update, terms: Terms) -> Step | None:
     if update.command_status == Status.EXPIRED and update.install_in is not None:
         return install(update, terms, "the device was not reached in its window")
     if update.command_status != Status.CONFIRMED:
-        if update.command_verdict in (Verdict.REFUSED, Verdict.FAILED):
-            return refused(update, terms, "to install")
-        # Nobody knows whether it was told.
-        if state == Device.DOWNLOADED and is_after(update.device_state_at, update.command_ended_at):
+        has_refused = update.command_verdict in (Verdict.REFUSED, Verdict.FAILED)
+        if has_refused and state != Device.UPDATING and result != SUCCESS:
+            return refused_once_asked(update, terms, "to install")
+        # Nobody knows whether it was told: under load its answer and what it does may be late.
+        if not has_refused and state == Device.DOWNLOADED and has_settled(update):
             return _install_again(update, terms, "the device has not begun to install")
     elif state == Device.DOWNLOADED and result != DEFERRED and has_settled(update):
         return _install_again(

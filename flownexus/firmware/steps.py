@@ -45,6 +45,21 @@ def refused(update: Update, terms: Terms, what: str) -> Step:
     return retry(update, terms, Failure.NO_ANSWER, f"the device was not told {what}: {update.command_reason}")
 
 
+def refused_once_asked(update: Update, terms: Terms, what: str) -> Step | None:
+    """Ask the device where it stands before its refusal counts.
+
+    A device whose answer was lost was told twice, and refuses what it does already.
+    """
+    if update.command_verdict not in (Verdict.REFUSED, Verdict.FAILED):
+        return refused(update, terms, what)
+    unanswered = update.state_ask_status in (Status.FAILED, Status.EXPIRED, Status.CANCELLED)
+    if is_after(update.device_state_at, update.command_ended_at) or (
+        unanswered and is_after(update.state_ask_ended_at, update.command_ended_at)
+    ):
+        return refused(update, terms, what)
+    return ask_when_due(update, terms, SETTLING_S)
+
+
 def retry(update: Update, terms: Terms, failure: Failure, words: str) -> Step:
     """Try again later, or give up after the third try; one that did not come to an offer is a try, too."""
     unoffered = State(update.state) in (State.ASKING, State.RESETTING)

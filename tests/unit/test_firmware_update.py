@@ -183,8 +183,12 @@ def test_a_package_that_is_being_written_is_waited_for_and_its_refusal_is_tried_
     assert step(update(State.DOWNLOADING, **writing, **told(2))).state is State.INSTALLING
     assert step(update(State.DOWNLOADING, **writing, **told(0, 5))).failure is Failure.BAD_CHECKSUM
     refused = command(PACKAGE, "FAILED", command_verdict="refused", command_reason="4.05")
-    found = step(update(State.DOWNLOADING, **refused))
+    assert step(update(State.DOWNLOADING, **refused)) == Step(State.DOWNLOADING, asks=True)
+    found = step(update(State.DOWNLOADING, **refused, **told(0)))
     assert (found.state, found.failure) == (State.WAITING, Failure.REFUSED)
+    assert step(update(State.DOWNLOADING, **refused, **told(2))).state is State.INSTALLING
+    lost = command(PACKAGE, "FAILED", command_verdict="unknown")
+    assert step(update(State.DOWNLOADING, **lost)).failure is Failure.NO_ANSWER
     assert step(update(State.DOWNLOADING, **command(PACKAGE))).asks
 
 
@@ -421,8 +425,27 @@ def test_who_restarts_before_it_has_installed_is_told_again_three_times_at_most(
 
 def test_a_device_that_refuses_to_install_is_told_of() -> None:
     refused = command(INSTALL, "FAILED", command_verdict="refused", command_reason="METHOD_NOT_ALLOWED(405)")
-    found = step(update(State.INSTALLING, **refused))
+    assert step(update(State.INSTALLING, **refused)) == Step(State.INSTALLING, asks=True)
+    found = step(update(State.INSTALLING, **refused, **told(2)))
     assert (found.failure, "to install: METHOD_NOT_ALLOWED" in str(found.words)) == (Failure.REFUSED, True)
+
+
+def test_who_refuses_to_install_for_it_does_already_is_not_failed() -> None:
+    """The answer to the first command was lost under load, and it was told again."""
+    refused = command(INSTALL, "FAILED", command_verdict="refused", command_reason="METHOD_NOT_ALLOWED(405)")
+    assert decide(update(State.INSTALLING, tries=3, **refused, **told(3, 0)), TERMS) is None
+    back = update(State.INSTALLING, tries=3, **refused, **told(0, 1))
+    assert step(back).state is State.RETURNED
+    assert step(back._replace(device_version="2.0.1", device_version_at=ago(1))).state is State.CONFIRMED
+    silent = asked("FAILED", state_ask_ended_at=ago(2))
+    assert step(update(State.INSTALLING, **refused, **silent)).failure is Failure.REFUSED
+
+
+def test_who_shows_the_package_right_after_a_lost_answer_may_still_begin_to_install() -> None:
+    """It was told again three times within seconds, and failed, while it was about to install."""
+    lost = command(INSTALL, "FAILED", command_verdict="unknown", sent=6)
+    assert decide(update(State.INSTALLING, **lost, **told(2, since=3)), TERMS) is None
+    assert step(update(State.INSTALLING, **lost, **told(2, since=0))).command == Execute(path=INSTALL)
 
 
 def test_who_never_returns_fails_once_its_registration_is_over_for_long() -> None:
@@ -603,7 +626,9 @@ TIMES = st.none() | st.floats(0, 500).map(ago)
             "device_version": st.sampled_from([None, "1.0.0", "2.0.1"]),
             "device_version_at": TIMES,
             "command": st.none() | st.just(3),
-            "command_path": st.sampled_from([None, str(INSTALL), str(PACKAGE_URI), str(CANCEL)]),
+            "command_path": st.sampled_from(
+                [None, str(INSTALL), str(PACKAGE), str(PACKAGE_URI), str(CANCEL)]
+            ),
             "command_status": st.sampled_from(
                 [None, "QUEUED", "SENDING", "CONFIRMED", "FAILED", "CANCELLED"]
             ),
@@ -616,6 +641,11 @@ TIMES = st.none() | st.floats(0, 500).map(ago)
             "registration_id": st.sampled_from(["r1", "r2"]),
             "cancelled_by": st.sampled_from([None, "ann"]),
             "protocols": st.none() | st.lists(st.integers(0, 5)),
+            "delivery": st.none() | st.integers(0, 2),
+            "way": st.sampled_from([None, "http", "coap", "push"]),
+            "held_back": st.sampled_from([None, "campaign 3 is PAUSED"]),
+            "install_in": st.none() | st.just(windows("0 2 * * *")["install_in"]),
+            "not_before": TIMES,
             "since": st.floats(0, 500).map(ago),
         }
     ),
