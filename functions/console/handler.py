@@ -11,6 +11,7 @@ GET  /profiles, /dead-letters, /health
 GET  /credentials             of devices: enrol, replace, revoke
 GET  /refused                whom Leshan did not let in
 GET  /series?name=&path=     numbers of a resource over a time, as JSON or CSV
+GET  /live/device/coap?name= its CoAP messages while they pass
 GET  /live/...               the parts of pages that change by themselves
 GET  /users, /audit, /me     users (administrators), the audit log, one's own profile
 GET  /me/passkeys            passkeys, a second factor; /me/tokens: tokens of the REST API for oneself
@@ -50,6 +51,7 @@ from flownexus.web.console.devices import add_devices
 from flownexus.web.console.firmware import add_firmware
 from flownexus.web.console.fleet import add_fleet
 from flownexus.web.console.health import add_health
+from flownexus.web.console.live import LeshanApi, add_live
 from flownexus.web.console.logs import add_logs
 from flownexus.web.console.menu import add_menu
 from flownexus.web.console.passkeys import add_passkeys
@@ -67,6 +69,7 @@ def create_app(
     pool: Pool,
     publisher: Publisher,
     enroller: Enroller,
+    leshan: LeshanApi,
     *,
     hashes: PasswordHashes | None = None,
     max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
@@ -77,7 +80,8 @@ def create_app(
 ) -> ConsoleApp:
     """Make the function's app; a session ends `idle_s` seconds after its last use, and after `lifetime_s`.
 
-    `grafana_url` is where people find dashboards, `place` where passkeys hold: nowhere without one.
+    `leshan` tells what it alone knows of devices; `grafana_url` is where people find dashboards, `place`
+    where passkeys hold: nowhere without one.
     """
     app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s, place=place)
 
@@ -90,6 +94,7 @@ def create_app(
     add_fleet(app)
     add_devices(app, asked_charts)
     add_charts(app)
+    add_live(app, leshan)
     add_logs(app)
     add_bundle(app)
     add_asking(app, hint, max_queued)
@@ -132,6 +137,7 @@ def app_from_environment() -> ConsoleApp:
         pool,
         Publisher(nats_url, name=NAME),
         Enroller(pool, Carrier(pool, SecurityClient(leshan), enrolment.keys).carry, enrolment),
+        LeshanApi(leshan.ask, leshan.follow),
         max_queued=max_queued,
         idle_s=idle_s,
         lifetime_s=lifetime_s,

@@ -226,6 +226,41 @@ def test_a_write_from_the_tree_is_seen_to_be_confirmed(nexus: Nexus, open_page: 
     assert "The chain is whole" in page.get_by_role("status").inner_text()
 
 
+def test_coap_messages_are_followed_from_a_click_over_the_end_of_a_stream(
+    nexus: Nexus, open_page: Open
+) -> None:
+    page = open_page()
+    sign_in(page)
+    page.get_by_role("link", name="sim-0001").click()
+    page.get_by_text("Observed now").click()
+    page.locator("#observed .path", has_text="/3303/0/5700").first.wait_for()
+    rows = page.locator("#coap tbody tr")
+    assert rows.count() == 0
+    streams: list[str] = []
+    page.on(
+        "request", lambda request: streams.append(request.url) if "/live/device/coap" in request.url else None
+    )
+    page.get_by_text("Live CoAP messages").click()
+    rows.first.wait_for()
+    assert "from the device" in rows.first.inner_text()
+    page.wait_for_function("document.querySelectorAll('#coap tbody tr').length > 3")
+    deadline = time.monotonic() + 60
+    while len(streams) < 2 and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    assert len(streams) >= 2, "the next stream is opened before the first ends"
+    seen = rows.count()
+    page.wait_for_function(f"document.querySelectorAll('#coap tbody tr').length > {seen}")
+    # Notifications are numbered (RFC 7641, 3.4): none is missing, and none stands there twice.
+    numbers: dict[str, list[int]] = {}
+    for row in rows.all():
+        token = row.locator("td").nth(3).inner_text().split()[1]
+        if found := re.search(r"Observe: (\d+)", row.locator("td").nth(4).inner_text()):
+            numbers.setdefault(token, []).append(int(found[1]))
+    assert max(map(len, numbers.values())) > 3
+    for each in numbers.values():
+        assert each == list(range(each[0], each[-1] - 1, -1))
+
+
 def test_what_is_asked_of_all_that_fit_is_undone_before_it_begins(nexus: Nexus, open_page: Open) -> None:
     page = open_page()
     sign_in(page)

@@ -308,6 +308,7 @@ def _finish(response: Response) -> Response:
 def _compress(response: Response) -> None:
     if (
         response.direct_passthrough
+        or response.mimetype == "text/event-stream"  # its pieces go as they come
         or "Content-Encoding" in response.headers
         or not request.accept_encodings.quality("gzip")
         or not (

@@ -241,6 +241,9 @@ class TestPages(PageTests):
         RightPage("GET", "/live/device?name=sim-0001", Access.VIEWER),
         RightPage("GET", "/device/log?name=sim-0001", Access.VIEWER),
         RightPage("GET", "/live/device/log?name=sim-0001", Access.VIEWER),
+        # Nowhere is a Leshan.
+        RightPage("GET", "/device/observations?name=sim-0001", Access.VIEWER, status=503),
+        RightPage("GET", "/live/device/coap?name=sim-0001", Access.OPERATOR, status=503),
         RightPage("GET", "/device/bundle?name=sim-0001", Access.OPERATOR),
         RightPage("GET", "/refused", Access.VIEWER),
         RightPage("GET", "/series?name=sim-0001&path=/3303/0/5700", Access.VIEWER),

@@ -21,7 +21,7 @@ import org.eclipse.leshan.server.registration.RegistrationStore;
 
 /**
  * Tells the CoAP messages of a device to the event streams that ask for this one, in the event of
- * Leshan's demo server.
+ * Leshan's demo server; without payloads that may hold keys.
  */
 final class CoapLog implements MessageInterceptor {
 
@@ -30,10 +30,12 @@ final class CoapLog implements MessageInterceptor {
 
   private final RegistrationStore registrations;
   private final Set<EventStream> streams;
+  private final ShownPayloads shown;
 
   CoapLog(RegistrationStore registrations, Set<EventStream> streams) {
     this.registrations = registrations;
     this.streams = streams;
+    shown = new ShownPayloads(registrations);
   }
 
   @Override
@@ -78,11 +80,15 @@ final class CoapLog implements MessageInterceptor {
       return;
     }
     String endpoint = registration.getEndpoint();
+    if (streams.stream().noneMatch(each -> each.isOfOneDevice() && each.wants(endpoint))) {
+      return;
+    }
+    boolean whole = shown.test(registration, message, incoming);
     byte[] json = null;
     for (EventStream stream : streams) {
       if (stream.isOfOneDevice() && stream.wants(endpoint)) {
         if (json == null) {
-          json = Json.bytes(out -> write(out, endpoint, message, incoming, code));
+          json = Json.bytes(out -> write(out, endpoint, message, incoming, code, whole));
         }
         stream.event(EVENT, json);
       }
@@ -90,7 +96,12 @@ final class CoapLog implements MessageInterceptor {
   }
 
   private static void write(
-      JsonGenerator out, String endpoint, Message message, boolean incoming, String code)
+      JsonGenerator out,
+      String endpoint,
+      Message message,
+      boolean incoming,
+      String code,
+      boolean whole)
       throws IOException {
     out.writeStartObject();
     out.writeNumberField("timestamp", System.currentTimeMillis());
@@ -100,7 +111,7 @@ final class CoapLog implements MessageInterceptor {
     out.writeNumberField("mId", message.getMID());
     out.writeStringField("token", message.getTokenString());
     out.writeStringField("options", options(message));
-    out.writeStringField("payload", payload(message.getPayload()));
+    out.writeStringField("payload", payload(message.getPayload(), whole));
     out.writeStringField("ep", endpoint);
     out.writeEndObject();
   }
@@ -118,9 +129,12 @@ final class CoapLog implements MessageInterceptor {
             .collect(Collectors.joining(" - "));
   }
 
-  private static String payload(byte[] payload) {
+  private static String payload(byte[] payload, boolean whole) {
     if (payload.length == 0) {
       return null;
+    }
+    if (!whole) {
+      return payload.length + " bytes, not shown: they may hold a key";
     }
     int shown = Math.min(payload.length, MAX_PAYLOAD);
     for (int i = 0; i < shown; i++) {

@@ -21,7 +21,7 @@ import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServe
 final class EventServlet extends HttpServlet {
 
   private static final long serialVersionUID = 1L;
-  private static final long HEARTBEAT_SECONDS = 10;
+  private static final long HEARTBEAT_SECONDS = 2;
 
   private final transient Set<EventStream> streams = ConcurrentHashMap.newKeySet();
   private final transient ScheduledExecutorService timer =
@@ -64,7 +64,8 @@ final class EventServlet extends HttpServlet {
     EventStream stream = new EventStream(async, endpoint, streams::remove);
     streams.add(stream);
     stream.open();
-    WatchedEndPoint.watch(request, TimeUnit.SECONDS.toMillis(3 * HEARTBEAT_SECONDS), stream::close);
+    WatchedEndPoint.watch(
+        request, TimeUnit.SECONDS.toMillis(15 * HEARTBEAT_SECONDS), stream::close);
   }
 
   @Override
