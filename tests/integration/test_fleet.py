@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,6 +33,7 @@ from flownexus.store.operation_claims import Claim, claim
 from flownexus.store.operation_requests import create
 from flownexus.store.operation_why import facts_of
 from flownexus.store.tag import count_matching, remove_tag, set_tag, tags_of
+from tests.fixtures.plans import nodes, plan_of
 from tests.fixtures.world import World
 
 LEASE_S = 60.0
@@ -293,18 +294,10 @@ def test_a_batch_s_progress_is_one_query_by_its_index_in_under_20_ms(world: Worl
             times.append(time.monotonic() - began)
         assert row[-1] == {"QUEUED": 500, "CONFIRMED": 500}
         assert sorted(times)[-2] < 0.02, times
-        statement = f"EXPLAIN (FORMAT json) {queries.batch.sql}"
-        [plan] = connection.execute(statement.encode(), {"id": others[7]}).fetchone() or ()
-    reads = [node for node in nodes(plan[0]["Plan"]) if node.get("Relation Name") == "endpoint_operation"]
+        plan = plan_of(connection, queries.batch.sql, {"id": others[7]})
+    reads = [node for node in nodes(plan) if node.get("Relation Name") == "endpoint_operation"]
     assert reads
     assert all("Index" in node["Node Type"] or "Bitmap" in node["Node Type"] for node in reads), reads
-
-
-def nodes(plan: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    """Yield a plan's nodes."""
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
 
 
 def test_a_batch_is_a_snapshot_of_who_fits_when_it_is_queued(world: World) -> None:

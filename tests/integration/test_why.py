@@ -7,15 +7,18 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from flownexus.operations.lifecycle import Outcome, Verdict, settle
-from flownexus.operations.why import Cause, Why, why
+from flownexus.operations.why import MAX_CONTACTS, Cause, Why, why
+from flownexus.store import queries
 from flownexus.store.operation_claims import Claim, claim
 from flownexus.store.operation_requests import cancel
 from flownexus.store.operation_results import End, Recorded, record
-from flownexus.store.operation_why import facts_of
+from flownexus.store.operation_why import facts_of, reasons_of
 from flownexus.store.telemetry import Telemetry
+from tests.fixtures.plans import nodes, plan_of
 from tests.fixtures.world import World
 
 NAME = "sim-0001"
@@ -275,3 +278,24 @@ def test_it_is_said_to_be_due_where_it_is_what_goes_next_and_nowhere_else(world:
         assert {id_ for id_, cause in found.items() if cause is Cause.DUE} == following
         causes |= set(found.values())
     assert len(causes) >= 9
+
+
+def test_a_page_of_operations_is_asked_about_by_one_query_that_reads_by_index(world: World) -> None:
+    ids: list[int] = []
+    for number in range(50):
+        name = f"sim-{number:04}"
+        world.endpoint(name)
+        ids.append(world.queue(name))
+    world.execute(
+        "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, status, finished_at)"
+        " SELECT e.id, 'read', '/3', 'CONFIRMED', now() FROM endpoint e, generate_series(1, 400)"
+    )
+    world.execute("ANALYZE endpoint_operation")
+    reasons = reasons_of(world.api_pool, ids)
+    assert reasons.keys() == set(ids)
+    assert reasons[ids[7]] == told(world, ids[7]).sentence
+    with psycopg.connect(world.database.console) as connection:
+        plan = plan_of(connection, queries.why_facts.sql, {"ids": ids, "max_contacts": MAX_CONTACTS})
+    reads = [node for node in nodes(plan) if node.get("Relation Name") == "endpoint_operation"]
+    assert reads
+    assert [node for node in reads if node["Node Type"] == "Seq Scan"] == []

@@ -1,6 +1,6 @@
--- name: why_facts(id, max_contacts)^
--- All that an answer is made of, in one round trip. What goes next is for next_operation() to say; the rest is why
--- it is not this one, by the same conditions.
+-- name: why_facts(ids, max_contacts)
+-- All that answers about operations are made of, in one round trip. What goes next is for next_operation() to say; the
+-- rest is why it is not this one, by the same conditions.
 SELECT o.id, e.name AS endpoint, o.status, coalesce(o.concerns, o.paths, ARRAY[o.path]) AS targets, o.attempts, o.reason,
        o.last_verdict, o.result ->> 'status' AS coap_status, o.last_attempt_at, o.finished_at, o.not_before,
        o.expires_at, o.superseded_by, clock_timestamp() AS now,
@@ -37,4 +37,4 @@ LEFT JOIN endpoint_operation sending ON sending.endpoint_id = o.endpoint_id AND 
 LEFT JOIN LATERAL (SELECT n.id, n.priority
                    FROM next_operation(o.endpoint_id) AS chosen
                    JOIN endpoint_operation n ON n.id = chosen.id) AS next ON true
-WHERE o.id = :id;
+WHERE o.id = ANY (:ids);

@@ -24,7 +24,7 @@ from flownexus.store.operation_requests import (
     list_newest,
     show,
 )
-from flownexus.store.operation_why import facts_of
+from flownexus.store.operation_why import facts_of, reasons_of
 from flownexus.store.transaction import Transaction, transaction
 from flownexus.web import paging
 from flownexus.web.asked import MAX_ROW_ID
@@ -133,9 +133,11 @@ def _operations(app: ConsoleApp) -> dict[str, Any]:
     found = list_newest(
         app.pool, endpoint, status and Status(status), cursor=cursor, limit=PAGE + 1, batch=batch
     )
+    shown = found[:PAGE]
     return {
-        "operations": found[:PAGE],
-        "next": found[PAGE - 1].id if len(found) > PAGE else None,
+        "operations": shown,
+        "reasons": reasons_of(app.pool, (each.id for each in shown if each.status not in ENDED)),
+        "next": shown[-1].id if len(found) > PAGE else None,
         "cursor": cursor,
         "endpoint": endpoint,
         "batch": batch,

@@ -10,12 +10,11 @@ from flask import Response
 
 from flownexus.lwm2m.secret import is_secret
 from flownexus.operations.lifecycle import ENDED
-from flownexus.operations.why import why
 from flownexus.store.activity import activity_of
 from flownexus.store.device_log import LogSearch, search_log
 from flownexus.store.endpoint_values import newest_values, show_endpoint
 from flownexus.store.operation_requests import Operation, list_newest
-from flownexus.store.operation_why import facts_of
+from flownexus.store.operation_why import reasons_of
 from flownexus.store.pool import Pool
 from flownexus.store.refusal import list_refusals
 from flownexus.store.tag import tags_of
@@ -63,7 +62,7 @@ def bundle_of(pool: Pool, name: str) -> dict[str, Any]:
             for each in newest_values(pool, name, None, None, MAX_VALUES)
         ],
         "operations": [_without_secrets(each) for each in operations],
-        "why": {str(id_): why(facts_of(pool, id_)).sentence for id_ in waiting},
+        "why": {str(id_): told for id_, told in reasons_of(pool, waiting).items()},
         "activity": [each.as_json() for each in activity_of(pool, name, MAX_ACTIVITY)],
         "log": [each.as_json() for each in search_log(pool, LogSearch(name), MAX_LINES)],
         "refusals": [each.as_json() for each in list_refusals(pool, name, None, MAX_REFUSALS)],

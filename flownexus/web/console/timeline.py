@@ -7,9 +7,8 @@ from itertools import groupby, islice
 from typing import Final, NamedTuple
 
 from flownexus.operations.lifecycle import ENDED
-from flownexus.operations.why import why
 from flownexus.store.activity import Activity, activity_of
-from flownexus.store.operation_why import facts_of
+from flownexus.store.operation_why import reasons_of
 from flownexus.store.pool import Pool
 
 LOOKED_AT: Final = 120
@@ -31,7 +30,7 @@ def timeline(pool: Pool, endpoint: str) -> list[Entry]:
     """Return what happened last with a device, the newest first."""
     shown = list(islice(once(activity_of(pool, endpoint, LOOKED_AT)), SHOWN))
     waiting = [id_ for each in shown if (id_ := _waiting(each.activity)) is not None][:MAX_REASONS]
-    reasons = {id_: why(facts_of(pool, id_)).sentence for id_ in waiting}
+    reasons = reasons_of(pool, waiting)
     return [each._replace(why=reasons.get(_waiting(each.activity) or 0)) for each in shown]
 
 

@@ -1184,3 +1184,23 @@ def test_a_batch_that_is_not_valid_is_refused_and_nothing_is_queued(
     assert answer.status_code == 422
     assert told in answer.text
     assert (statements.of("add_batch"), hints.published) == ([], [])
+
+
+def test_the_list_says_of_all_that_wait_why_by_one_question(start: Start, statements: Statements) -> None:
+    statements.rows["operations"] = [
+        operation(id=43, reason="the device answered 5.00"),
+        operation(Status.FAILED, id=42, reason="the device answered 4.04"),
+        operation(Status.SENDING, id=41),
+    ]
+    statements.rows["why_facts"] = lambda asked: [WAITS._replace(id=id_) for id_ in asked["ids"]]
+    page = ask(start(statements), "GET", "/operations", of=Access.VIEWER).text
+    assert [asked["ids"] for asked in statements.of("why_facts")] == [[43, 41]]
+    assert page.count("sim-0001 has never registered") == 2
+    assert "the device answered 4.04" in page
+    assert "the device answered 5.00" not in page
+
+
+def test_where_all_have_ended_nothing_is_asked(start: Start, statements: Statements) -> None:
+    statements.rows["operations"] = [operation(Status.FAILED, id=42)]
+    assert ask(start(statements), "GET", "/operations", of=Access.VIEWER).status_code == 200
+    assert statements.of("why_facts") == []

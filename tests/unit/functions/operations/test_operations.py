@@ -405,7 +405,7 @@ def test_why_is_told_by_a_sentence_a_cause_and_its_fields(start: Start, statemen
     for id_ in (42, 2**63):
         answer = start(statements).send("GET", f"/{id_}/why")
         assert (answer.status_code, answer.json()["detail"]) == (404, f"there is no operation {id_}")
-    assert [asked["id"] for asked in statements.of("why_facts")] == [41, 42]
+    assert [asked["ids"] for asked in statements.of("why_facts")] == [[41], [42]]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
