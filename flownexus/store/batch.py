@@ -13,9 +13,7 @@ from psycopg_pool import ConnectionPool
 from flownexus.errors import (
     ConflictError,
     NotFoundError,
-    StatementTimeoutError,
     TooManyError,
-    TooWideError,
     ValidationFailedError,
 )
 from flownexus.operations.lifecycle import ENDED, Status
@@ -26,7 +24,7 @@ from flownexus.store.operation_requests import (
     SUPERSEDING_LOCK,
     columns,
 )
-from flownexus.store.transaction import Transaction, transaction
+from flownexus.store.transaction import Transaction, narrow_transaction, transaction
 
 T = TypeVar("T")
 
@@ -95,12 +93,7 @@ def create(
 
 def narrowly(pool: ConnectionPool, work: Callable[[Transaction], T]) -> T:
     """Run a transaction for all endpoints of a filter; raise TooWideError where PostgreSQL takes too long."""
-    try:
-        return transaction(pool, work)
-    except StatementTimeoutError as error:
-        raise TooWideError(
-            "it takes PostgreSQL too long to queue it for all of these endpoints; narrow the filter"
-        ) from error
+    return narrow_transaction(pool, work, "queue it for all of these endpoints; narrow the filter")
 
 
 def create_within(

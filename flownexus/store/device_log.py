@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, TypeAlias
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import NotFoundError, StatementTimeoutError, TooWideError
+from flownexus.errors import NotFoundError
 from flownexus.lwm2m.device_log import Entry, Severity, new_entries, parse_log
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import Reading
 from flownexus.store import queries, send_for
-from flownexus.store.transaction import Transaction, transaction
+from flownexus.store.transaction import Transaction, narrow_transaction
 
 LogResources: TypeAlias = Mapping[tuple[int, int], bool]
 """By object and resource, whether each value has all that the log still holds."""
@@ -128,12 +128,7 @@ def search_log(pool: ConnectionPool, search: LogSearch, limit: int) -> Sequence[
             limit=limit,
         ).fetchall()
 
-    try:
-        return transaction(pool, work)
-    except StatementTimeoutError as error:
-        raise TooWideError(
-            "it takes PostgreSQL too long to look through these logs; ask for one endpoint, or a shorter time"
-        ) from error
+    return narrow_transaction(pool, work, "look through these logs; ask for one endpoint, or a shorter time")
 
 
 def _pattern(text: str) -> str:

@@ -10,12 +10,12 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import ConflictError, NotFoundError, StatementTimeoutError, TooWideError
+from flownexus.errors import ConflictError, NotFoundError
 from flownexus.lwm2m.path import Path
 from flownexus.operations.filter import Filter, Presence
 from flownexus.operations.why import MAX_CONTACTS, next_contact
 from flownexus.store import queries, send_for
-from flownexus.store.transaction import Transaction, transaction
+from flownexus.store.transaction import Transaction, narrow_transaction, transaction
 
 
 class Endpoint(NamedTuple):
@@ -139,12 +139,7 @@ def list_endpoints(
             limit=limit,
         ).fetchall()
 
-    try:
-        return transaction(pool, work)
-    except StatementTimeoutError as error:
-        raise TooWideError(
-            "it takes PostgreSQL too long to look for these; give the endpoints a tag"
-        ) from error
+    return narrow_transaction(pool, work, "look for these; give the endpoints a tag")
 
 
 def add_endpoint(pool: ConnectionPool, name: str, tags: Mapping[str, str], made_by: str) -> EndpointDetails:

@@ -8,11 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import StatementTimeoutError, TooWideError
 from flownexus.leshan.webhook import EventType
 from flownexus.store import queries, send_for
 from flownexus.store.endpoint_values import endpoint_id
-from flownexus.store.transaction import Transaction, transaction
+from flownexus.store.transaction import Transaction, narrow_transaction
 
 REGISTRATION_TYPES = (EventType.REGISTERED, EventType.UPDATED, EventType.UNREGISTERED, EventType.HEARD)
 
@@ -78,10 +77,6 @@ def list_events(
             limit=limit,
         ).fetchall()
 
-    try:
-        return transaction(pool, work)
-    except StatementTimeoutError as error:
-        raise TooWideError(
-            "it takes PostgreSQL too long to look for these events; ask for those of one endpoint, or give "
-            "`from` and `to`"
-        ) from error
+    return narrow_transaction(
+        pool, work, "look for these events; ask for those of one endpoint, or give `from` and `to`"
+    )

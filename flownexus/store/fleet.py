@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import NotFoundError, StatementTimeoutError, TooWideError
+from flownexus.errors import NotFoundError
 from flownexus.lwm2m.path import Path
 from flownexus.operations.filter import EVERYTHING, Filter
 from flownexus.store import queries, send_for
 from flownexus.store.endpoint import DEFAULT_LIFETIME_S
-from flownexus.store.transaction import Transaction, transaction
-
-T = TypeVar("T")
+from flownexus.store.transaction import Transaction, narrow_transaction, transaction
 
 SLOTS: Final = 48
 """Of how many lifetimes it is told whether a device was heard of."""
 LONGEST_SLOT_S: Final = 30 * 86_400
 """A longer lifetime counts as so many seconds."""
+_NARROWER: Final = "look for these; give the devices a tag, and filter by it"
 
 
 class Order(StrEnum):
@@ -161,7 +160,7 @@ def find_page(pool: ConnectionPool, filter_: Filter, order: Order, place: Place 
         is_cut, ids = len(ids) > limit, ids[:limit]
         return Page(total, ids[::-1] if back else ids, is_cut if back else place is not None, back or is_cut)
 
-    return _or_narrower(lambda: transaction(pool, work))
+    return narrow_transaction(pool, work, _NARROWER)
 
 
 def rows_of(pool: ConnectionPool, ids: Sequence[int]) -> list[Row]:
@@ -174,19 +173,18 @@ def rows_of(pool: ConnectionPool, ids: Sequence[int]) -> list[Row]:
 
 def contacts_of(pool: ConnectionPool, ids: Sequence[int]) -> list[Contacts]:
     """Return of each device in which of its last 48 lifetimes it was heard of."""
-    return _or_narrower(
-        lambda: transaction(
-            pool,
-            lambda current: send_for(
-                Contacts,
-                current.connection,
-                queries.fleet_contacts,
-                ids=list(ids),
-                slots=SLOTS,
-                default_lifetime=DEFAULT_LIFETIME_S,
-                longest=LONGEST_SLOT_S,
-            ).fetchall(),
-        )
+    return narrow_transaction(
+        pool,
+        lambda current: send_for(
+            Contacts,
+            current.connection,
+            queries.fleet_contacts,
+            ids=list(ids),
+            slots=SLOTS,
+            default_lifetime=DEFAULT_LIFETIME_S,
+            longest=LONGEST_SLOT_S,
+        ).fetchall(),
+        _NARROWER,
     )
 
 
@@ -218,16 +216,7 @@ def devices_with(pool: ConnectionPool, text: str, limit: int) -> list[Found]:
             Found, current.connection, queries.devices_with, text=text, pattern=pattern, limit=limit
         ).fetchall()
 
-    return _or_narrower(lambda: transaction(pool, work))
-
-
-def _or_narrower(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except StatementTimeoutError as error:
-        raise TooWideError(
-            "it takes PostgreSQL too long to look for these; give the devices a tag, and filter by it"
-        ) from error
+    return narrow_transaction(pool, work, _NARROWER)
 
 
 def find_device(pool: ConnectionPool, endpoint: str) -> Device:
@@ -248,21 +237,17 @@ def series_of(
 
     Raises TooWideError where that takes PostgreSQL too long.
     """
-    try:
-        return transaction(
-            pool,
-            lambda current: send_for(
-                Bucket,
-                current.connection,
-                queries.series_of,
-                endpoint=endpoint,
-                path=str(path),
-                from_time=begin,
-                to_time=end,
-                buckets=buckets,
-            ).fetchall(),
-        )
-    except StatementTimeoutError as error:
-        raise TooWideError(
-            "it takes PostgreSQL too long to read so many values; choose a shorter time"
-        ) from error
+    return narrow_transaction(
+        pool,
+        lambda current: send_for(
+            Bucket,
+            current.connection,
+            queries.series_of,
+            endpoint=endpoint,
+            path=str(path),
+            from_time=begin,
+            to_time=end,
+            buckets=buckets,
+        ).fetchall(),
+        "read so many values; choose a shorter time",
+    )

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import StatementTimeoutError, TooWideError
 from flownexus.lwm2m.path import Path
 from flownexus.store import queries, send_for
 from flownexus.store.endpoint_values import endpoint_id
-from flownexus.store.transaction import Transaction, transaction
+from flownexus.store.transaction import Transaction, narrow_transaction
+
+_NARROWER: Final = "read so much; let `from` and `to` be closer together"
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,7 @@ def series(
             points=points,
         ).fetchall()
 
-    try:
-        return transaction(pool, work)
-    except StatementTimeoutError as error:
-        raise _too_wide() from error
+    return narrow_transaction(pool, work, _NARROWER)
 
 
 def past_values(
@@ -116,13 +114,4 @@ def past_values(
             limit=limit,
         ).fetchall()
 
-    try:
-        return transaction(pool, work)
-    except StatementTimeoutError as error:
-        raise _too_wide() from error
-
-
-def _too_wide() -> TooWideError:
-    return TooWideError(
-        "it takes PostgreSQL too long to read so much; let `from` and `to` be closer together"
-    )
+    return narrow_transaction(pool, work, _NARROWER)

@@ -12,9 +12,7 @@ from psycopg_pool import ConnectionPool
 from flownexus.errors import (
     ConflictError,
     NotFoundError,
-    StatementTimeoutError,
     TooManyError,
-    TooWideError,
     ValidationFailedError,
 )
 from flownexus.operations import catalogue
@@ -23,7 +21,7 @@ from flownexus.operations.new_operation import NewOperation
 from flownexus.operations.redaction import redacted
 from flownexus.store import queries, send_for
 from flownexus.store.model import known_resources
-from flownexus.store.transaction import Transaction, transaction
+from flownexus.store.transaction import Transaction, narrow_transaction, transaction
 
 
 class Operation(NamedTuple):
@@ -230,12 +228,7 @@ def list_newest(
             limit=limit,
         ).fetchall()
 
-    try:
-        return transaction(pool, work)
-    except StatementTimeoutError as error:
-        raise TooWideError(
-            "it takes PostgreSQL too long to look for these operations; ask for those of an endpoint or batch"
-        ) from error
+    return narrow_transaction(pool, work, "look for these operations; ask for those of an endpoint or batch")
 
 
 def cancel(pool: ConnectionPool, id_: int) -> Operation:

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import NotFoundError, StatementTimeoutError, TooWideError, ValidationFailedError
+from flownexus.errors import NotFoundError, ValidationFailedError
 from flownexus.operations.filter import Filter
 from flownexus.store import queries
-from flownexus.store.transaction import Transaction, transaction
+from flownexus.store.transaction import Transaction, narrow_transaction, transaction
 
 MAX_TAGS: Final = 50  # of an endpoint
 MAX_EXAMPLES: Final = 3
@@ -33,12 +33,7 @@ def count_matching(pool: ConnectionPool, filter_: Filter) -> Matching:
         )
         return Matching(*row)
 
-    try:
-        return transaction(pool, work)
-    except StatementTimeoutError as error:
-        raise TooWideError(
-            "it takes PostgreSQL too long to look for these; give the endpoints a tag"
-        ) from error
+    return narrow_transaction(pool, work, "look for these; give the endpoints a tag")
 
 
 def tags_of(pool: ConnectionPool, endpoint: str) -> dict[str, str]:

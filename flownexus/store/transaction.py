@@ -13,7 +13,7 @@ import psycopg
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
-from flownexus.errors import LockedError, StatementTimeoutError, UnavailableError
+from flownexus.errors import LockedError, StatementTimeoutError, TooWideError, UnavailableError
 from flownexus.metrics import STORE_TRANSACTION_SECONDS
 
 log = logging.getLogger(__name__)
@@ -118,3 +118,14 @@ def transaction(pool: ConnectionPool, work: Callable[[Transaction], T]) -> T:
             current.committed()
             return result
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def narrow_transaction(pool: ConnectionPool, work: Callable[[Transaction], T], narrower: str) -> T:
+    """Run `work` as transaction() does; raise TooWideError where it takes PostgreSQL too long.
+
+    `narrower` says what it does, and how to ask for less.
+    """
+    try:
+        return transaction(pool, work)
+    except StatementTimeoutError as error:
+        raise TooWideError(f"it takes PostgreSQL too long to {narrower}") from error
