@@ -16,6 +16,7 @@ from flownexus.lwm2m.value import DataType
 from flownexus.lwm2m.value_range import parse_range
 from flownexus.operations.known_resource import KnownResource, KnownResources, ModelOfResource
 from flownexus.store import queries, send_for
+from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, transaction
 
 OWN_OBJECT: Final = 10240
@@ -152,10 +153,11 @@ def _add(connection: Connection, model: ObjectModel, xml: str, added_by: str, *,
         units=[resource.units for resource in resources],
     )
     _refresh(connection, model.object_id, changed)
+    note(connection, added_by, "model-added", object=model.object_id, version=model.version)
     return _find(connection, model.object_id, model.version)
 
 
-def remove_model(pool: ConnectionPool, object_id: int, version: str) -> Model:
+def remove_model(pool: ConnectionPool, object_id: int, version: str, by: str) -> Model:
     """Remove a version of an object that a user has added; values of it stay as they are.
 
     Raises NotFoundError where there is none, and ConflictError where it is OMA's.
@@ -167,6 +169,7 @@ def remove_model(pool: ConnectionPool, object_id: int, version: str) -> Model:
         if not queries.remove_object_model(current.connection, object_id=object_id, version=version):
             raise ConflictError(f"version {version} of object {object_id} is in OMA's registry, and stays")
         _refresh(current.connection, object_id, changed)
+        note(current.connection, by, "model-removed", object=object_id, version=version)
         return found
 
     return transaction(pool, work)

@@ -120,7 +120,7 @@ def add_model_routes(app: Flask, pool: Pool, url: str) -> None:
     )
     def add(query: How) -> Response:
         """Add the models of an XML file in OMA's form."""
-        parsed, text = _read_file()
+        parsed, text = read_file(request.get_data(cache=False))
         added = add_models(pool, parsed, text, caller().name, replace=query.replace)
         location = f"{url}/v1/models/{added[0].object_id}/{added[0].version}"
         return {"models": [model.as_json() for model in added]}, 201, {"Location": location}
@@ -128,7 +128,7 @@ def add_model_routes(app: Flask, pool: Pool, url: str) -> None:
     @routes.get("/<int:object_id>/<version>", scope=Scope.READ, answers={200: DETAILS})
     def show(object_id: int, version: str) -> dict[str, Any]:
         """Show a model with its resources, and the file where a user added it."""
-        return show_model(pool, *_known(object_id, version))
+        return show_model(pool, *known_model(object_id, version))
 
     @routes.delete(
         "/<int:object_id>/<version>",
@@ -138,14 +138,13 @@ def add_model_routes(app: Flask, pool: Pool, url: str) -> None:
     )
     def remove(object_id: int, version: str) -> dict[str, Any]:
         """Remove a model that a user has added."""
-        return remove_model(pool, *_known(object_id, version)).as_json()
+        return remove_model(pool, *known_model(object_id, version), caller().name).as_json()
 
     app.register_blueprint(routes)
 
 
-def _read_file() -> tuple[list[ObjectModel], str]:
-    """Return the models of the file that the request brings, and its text."""
-    xml = request.get_data(cache=False)
+def read_file(xml: bytes) -> tuple[list[ObjectModel], str]:
+    """Return the models of a file, and its text; raise what says why it is none."""
     if len(xml) > MAX_XML_BYTES:
         raise TooMuchError(f"the file has {len(xml)} bytes; at most {MAX_XML_BYTES} are taken")
     try:
@@ -168,7 +167,8 @@ def add_models_for_leshan(app: Flask, pool: Pool) -> None:
         return ({}, 304, {"ETag": tag}) if unchanged else (body, 200, {"ETag": tag})
 
 
-def _known(object_id: int, version: str) -> tuple[int, str]:
+def known_model(object_id: int, version: str) -> tuple[int, str]:
+    """Return what may be a version of an object; raise NotFoundError where it cannot."""
     if object_id > MAX_ID or not _VERSION.fullmatch(version):
         raise NotFoundError(f"there is no model of object {object_id} in version {version[:64]}")
     return object_id, version

@@ -7,7 +7,7 @@ GET  /device/ask?name=       a form for an operation; POST queues it
 GET  /batch?filter=           a form for one operation of many devices; POST queues it: /batches/<id>
 GET  /operations, /operations/<id>; POST /operations/<id>/cancel
 GET  /firmware, /updates, /campaigns
-GET  /profiles, /dead-letters, /health
+GET  /profiles, /models, /dead-letters, /health
 GET  /credentials             of devices: enrol, replace, revoke
 GET  /refused                whom Leshan did not let in
 GET  /series?name=&path=     numbers of a resource over a time, as JSON or CSV
@@ -54,6 +54,7 @@ from flownexus.web.console.health import add_health
 from flownexus.web.console.live import LeshanApi, add_live
 from flownexus.web.console.logs import add_logs
 from flownexus.web.console.menu import add_menu
+from flownexus.web.console.models import add_models
 from flownexus.web.console.passkeys import add_passkeys
 from flownexus.web.console.people import add_people
 from flownexus.web.console.profiles import add_profiles
@@ -103,6 +104,7 @@ def create_app(
     add_updates(app)
     add_campaigns(app)
     add_profiles(app)
+    add_models(app)
     add_dead_letters(app)
     add_credentials(app, enroller)
     add_health(app, grafana_url)

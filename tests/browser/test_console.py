@@ -423,6 +423,7 @@ def test_every_page_is_usable_by_everybody_and_on_a_phone(
         ),
         *(
             "/profiles",
+            "/models",
             "/profiles/new",
             "/profiles/default",
             "/dead-letters",

@@ -166,16 +166,16 @@ def test_a_removed_version_says_nothing_any_more(world: World, singles: FlaskCli
     add(world, OLD)
     add(world, NEW)
     tell(singles, "INTEGER", "700")
-    removed = remove_model(world.api_pool, OBJECT, "1.1")
+    removed = remove_model(world.api_pool, OBJECT, "1.1", "ann")
     assert (removed.name, removed.added_by) == ("Kiln", "ann")
     assert model_of(world, 0) == {"data_type": "INTEGER", "name": "Heat", "units": "Cel"}
     assert model_of(world, 2) is None
-    remove_model(world.api_pool, OBJECT, "1.0")
+    remove_model(world.api_pool, OBJECT, "1.0", "ann")
     assert model_of(world, 0) is None
     [seen] = world.execute("SELECT name, data_type FROM resource_type WHERE object_id = %s", OBJECT)
     assert seen == {"name": None, "data_type": "INTEGER"}
     with pytest.raises(NotFoundError, match=r"no model of object 33456 in version 1.0"):
-        remove_model(world.api_pool, OBJECT, "1.0")
+        remove_model(world.api_pool, OBJECT, "1.0", "ann")
 
 
 def test_oma_s_models_stay_and_a_new_version_may_stand_beside_them(world: World) -> None:
@@ -184,7 +184,7 @@ def test_oma_s_models_stay_and_a_new_version_may_stand_beside_them(world: World)
         with pytest.raises(ConflictError, match=r"version 1.1 of object 3303 \(Temperature\) is in OMA's"):
             add(world, of_oma, replace=replace)
     with pytest.raises(ConflictError, match="is in OMA's registry, and stays"):
-        remove_model(world.api_pool, 3303, "1.1")
+        remove_model(world.api_pool, 3303, "1.1", "ann")
     with pytest.raises(ValidationFailedError, match="object 10240 is that of registration events here"):
         add(world, xml("1.0", (0, "Mine", "R", "Time", ""), object_id=10240))
     add(world, of_oma.replace("1.1", "7.0"))

@@ -266,10 +266,12 @@ GRANTS = {
         "firmware_update": f"SELECT ({UPDATE}), "
         "INSERT (endpoint_id, firmware_id, token, requested_by, install_in), UPDATE (cancelled_by)",
         "next_operation()": "EXECUTE",
-        "object_model_resource": "SELECT",
+        "object_model": "SELECT, INSERT (object_id, version, name, multiple, xml, added_by), DELETE",
+        "object_model_resource": "SELECT, INSERT",
         "offline_since()": "EXECUTE",
         "operation_secret": "INSERT",
         "profile": "SELECT, INSERT, UPDATE, DELETE",
+        "refresh_resource_models()": "EXECUTE",
         "registration_refusal": "SELECT",
         "resource": "SELECT",
         "resource_hourly": "SELECT",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from flownexus.lwm2m.model import MAX_XML_BYTES
 from flownexus.web.guard import Scope
 from tests.fixtures.function import Start
-from tests.fixtures.models import ENTRY, MODEL, MODELS_AND_LOGS, TIME, XML
+from tests.fixtures.models import ENTRY, HOSTILE_FILES, MODEL, MODELS_AND_LOGS, TIME, XML
 from tests.fixtures.statements import Rows, Statements
 
 ROWS: Mapping[str, Rows] = {"only_read": [()], "endpoint_ids": [("sim-0001", 7)], **MODELS_AND_LOGS}
@@ -61,6 +62,19 @@ def test_what_is_no_model_is_refused_with_what_would_be_right(
     answer = start(statements).send("POST", "/v1/models", body, scopes=[Scope.ADMINISTER])
     assert answer.status_code == status
     assert detail in answer.json()["detail"]
+    assert statements.sent == []
+
+
+@pytest.mark.parametrize("attack", HOSTILE_FILES)
+def test_a_bomb_is_neither_expanded_nor_fetched_nor_stored(
+    start: Start, statements: Statements, attack: str
+) -> None:
+    body, status, detail = HOSTILE_FILES[attack]
+    function = start(statements)
+    began = time.process_time()
+    answer = function.send("POST", "/v1/models", body, scopes=[Scope.ADMINISTER])
+    assert time.process_time() - began < 2
+    assert (answer.status_code, detail in answer.json()["detail"]) == (status, True), answer.text
     assert statements.sent == []
 
 
