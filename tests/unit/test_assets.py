@@ -81,3 +81,10 @@ def test_each_package_that_is_used_is_locked_with_its_hash() -> None:
 def test_a_registry_that_is_not_of_https_is_refused() -> None:
     with pytest.raises(AssetError, match="https"):
         assets._download("http://registry.example", "some", "1")
+
+
+def test_each_script_of_ours_is_short_enough_to_be_read_at_once() -> None:
+    """Files of the browser need no build step, and stay under 100 lines."""
+    lines = {path.name: path.read_text().count("\n") for path in assets.VENDOR.parent.glob("*.js")}
+    assert lines
+    assert {name: count for name, count in lines.items() if count >= 100} == {}

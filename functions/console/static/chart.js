@@ -92,10 +92,7 @@ customElements.define("value-chart", class extends HTMLElement {
     ctx.save();
     ctx.strokeStyle = this.colour("--warm");
     ctx.setLineDash([6, 4]);
-    ctx.beginPath();
-    ctx.moveTo(bbox.left, at);
-    ctx.lineTo(bbox.left + bbox.width, at);
-    ctx.stroke();
+    ctx.stroke(new Path2D(`M${bbox.left} ${at}h${bbox.width}`));
     ctx.restore();
   }
 });

@@ -10,9 +10,7 @@ customElements.define("command-palette", class extends HTMLElement {
     this.input.addEventListener("input", () => this.find());
     this.input.addEventListener("keydown", (event) => this.move(event));
     this.list.addEventListener("click", (event) => this.go(event.target.closest("[role=option]")));
-    for (const dialog of [this.finder, this.keys]) {
-      dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-    }
+    for (const each of [this.finder, this.keys]) each.addEventListener("click", (event) => event.target === each && each.close());
     document.addEventListener("keydown", (event) => this.key(event));
     const button = document.getElementById("open-palette");
     button.hidden = false;
@@ -46,18 +44,12 @@ customElements.define("command-palette", class extends HTMLElement {
   async search() {
     const text = this.input.value.trim();
     const asked = ++this.asked;
-    let devices = "";
-    if (text) {
-      const answer = await fetch(`${this.getAttribute("src")}?q=${encodeURIComponent(text)}`, {headers: {"HX-Request": "true"}})
-        .catch(() => null);
-      if (asked !== this.asked) return false;
-      if (answer?.headers.has("HX-Redirect")) {
-        location.assign(answer.headers.get("HX-Redirect"));
-        return false;
-      }
-      if (answer?.ok) devices = await answer.text();
-    }
-    this.list.innerHTML = devices;
+    const url = `${this.getAttribute("src")}?q=${encodeURIComponent(text)}`;
+    const answer = text ? await fetch(url, {headers: {"HX-Request": "true"}}).catch(() => null) : null;
+    if (asked !== this.asked) return false;
+    const elsewhere = answer?.headers.get("HX-Redirect");
+    if (elsewhere) return location.assign(elsewhere);
+    this.list.innerHTML = answer?.ok ? await answer.text() : "";
     this.list.append(...this.actions(text.toLowerCase().split(/\s+/)));
     this.options = [...this.list.querySelectorAll("[role=option]")];
     this.options.forEach((each, number) => { each.id = `palette-${number}`; });
@@ -74,12 +66,8 @@ customElements.define("command-palette", class extends HTMLElement {
       if (name && each.id !== "open-palette" && words.every((word) => name.toLowerCase().includes(word))) found.set(name, each);
     }
     return [...found].slice(0, 8).map(([name, target]) => {
-      const option = document.createElement("li");
-      option.setAttribute("role", "option");
-      option.target = target;
-      const what = document.createElement("span");
-      what.className = "faint";
-      what.textContent = this.getAttribute("action");
+      const option = Object.assign(document.createElement("li"), {role: "option", target});
+      const what = Object.assign(document.createElement("span"), {className: "faint", textContent: this.getAttribute("action")});
       option.append(name, " ", what);
       return option;
     });
