@@ -3,6 +3,7 @@
 // The CoAP messages of a device while they pass: from when its section is opened until it is closed. A stream ends
 // before the gateway ends it; the next one is opened before that, and what both have told is shown once.
 const MOST = 500;
+const ON_ITS_WAY_MS = 1000; // what the stream before has told may come so late
 
 customElements.define("coap-log", class extends HTMLElement {
   connectedCallback() {
@@ -20,37 +21,35 @@ customElements.define("coap-log", class extends HTMLElement {
   }
 
   end() {
-    this.source?.close();
-    this.next?.close();
-    this.source = this.next = null;
+    this.streams?.forEach((each) => each.close());
+    this.streams = new Set();
     this.dataset.state = "";
   }
 
   follow() {
     this.end();
     this.told = [];
-    this.source = this.open();
+    this.open();
   }
 
-  open() {
-    const source = new EventSource(this.getAttribute("src"));
-    source.addEventListener("open", () => {
+  open(before) {
+    const stream = new EventSource(this.getAttribute("src"));
+    this.streams.add(stream);
+    stream.addEventListener("open", () => {
       this.say("following");
-      if (source !== this.next) return;
-      this.source.close();
-      [this.source, this.next] = [source, null];
+      setTimeout(() => this.close(before), ON_ITS_WAY_MS);
     });
-    source.addEventListener("message", (event) => this.tell(event.data));
-    source.addEventListener("turn", () => { this.next ??= this.open(); });
-    source.addEventListener("error", () => {
-      if (source === this.next) {
-        source.close();
-        this.next = null;
-      } else {
-        this.say(source.readyState === EventSource.CLOSED ? "failed" : "again");
-      }
+    stream.addEventListener("message", (event) => this.tell(event.data));
+    stream.addEventListener("turn", () => this.open(stream));
+    stream.addEventListener("error", () => {
+      if (this.streams.size > 1) this.close(stream);
+      else this.say(stream.readyState === EventSource.CLOSED ? "failed" : "again");
     });
-    return source;
+  }
+
+  close(stream) {
+    stream?.close();
+    this.streams.delete(stream);
   }
 
   say(state) {
