@@ -2,6 +2,7 @@
 # Variables: DEVICES=3  MODELS=folder  PORTS=free  FLOWNEXUS_GATEWAY_PORT=8080  LESHAN 8090  COAP 5683  COAPS 5684
 # DATABASE 5433  NATS 4222 (each FLOWNEXUS_<NAME>_PORT)  FLOWNEXUS_HOME=.flownexus
 # TLS=1: the console and the REST API over HTTPS, FLOWNEXUS_TLS_PORT=8443  TLS_CERTIFICATE, TLS_KEY, TLS_CA=files of your own
+# BOOTSTRAP=1: a bootstrap server for devices too, FLOWNEXUS_BOOTSTRAP_PORT=5784
 # FLOWNEXUS_DATABASE_URL, FLOWNEXUS_NATS_URL: servers of your own, instead of those started here.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

@@ -133,6 +133,11 @@ class Layout:
         return f"coaps://{self._device_host}:{self.ports.coaps}"
 
     @property
+    def bootstrap_url(self) -> str:
+        """Return where devices bootstrap, if there is a bootstrap server."""
+        return f"coaps://{self._device_host}:{self.ports.bootstrap}"
+
+    @property
     def downloads_url(self) -> str:
         """Return where devices on this machine download firmware packages."""
         return f"http://{self._device_host}:{self.ports.downloads}"
@@ -284,6 +289,7 @@ class Layout:
             "FLOWNEXUS_NATS_URL": self.nats_url,
             **({"FLOWNEXUS_COAP": self.coap_url} if self.options.plain_endpoints() else {}),
             "FLOWNEXUS_COAPS": self.coaps_url,
+            **({"FLOWNEXUS_BOOTSTRAP": self.bootstrap_url} if self.options.bootstrap else {}),
             "FLOWNEXUS_SECRETS": str(self.secrets.folder),
             "FLOWNEXUS_API_TOKEN_FILE": str(self.secrets.path("flownexus-api-token")),
             "FLOWNEXUS_LESHAN_TOKEN_FILE": str(self.secrets.path("flownexus-leshan-token")),

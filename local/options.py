@@ -63,7 +63,7 @@ STACK_SETTINGS = (
 WORLD_SETTINGS = (
     *("DEVICES", "PORTS", "COAP_HOST", "MODELS", "PLAIN_COAP", "NEW_ENDPOINTS", "LONG_POLL_TIMEOUT"),
     *("TLS", "TLS_CERTIFICATE", "TLS_KEY", "TLS_CA"),
-    *("FLOWNEXUS_PARTS", "LESHAN_HEAP_MB", "SHARED_BUFFERS_MB"),
+    *("FLOWNEXUS_PARTS", "LESHAN_HEAP_MB", "SHARED_BUFFERS_MB", "BOOTSTRAP"),
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RETENTIONS = ("24h", "1000000h")  # less would drop what is being written; more is no period of PostgreSQL's
@@ -87,6 +87,7 @@ class Ports:
     leshan_metrics: int = 8092
     downloads: int = 8095
     tls: int = 8443
+    bootstrap: int = 5784
 
     @classmethod
     def any_free(cls) -> Ports:
@@ -96,7 +97,7 @@ class Ports:
     @staticmethod
     def kind(name: str) -> socket.SocketKind:
         """Return whether a port is of TCP or of UDP."""
-        return socket.SOCK_DGRAM if name in {"coap", "coaps"} else socket.SOCK_STREAM
+        return socket.SOCK_DGRAM if name in {"coap", "coaps", "bootstrap"} else socket.SOCK_STREAM
 
     @staticmethod
     def variable(name: str) -> str:
@@ -144,6 +145,8 @@ class Options:
     """The address on which devices find Leshan and firmware packages; all else is on loopback."""
     plain_coap: tuple[str, ...] = ()
     """Endpoint names, or prefixes and `*`, that may come over plain CoAP beside the simulated devices."""
+    bootstrap: bool = False
+    """Whether Leshan has a bootstrap server."""
     models: Path | None = None
     """A folder with object models of the user's (XML), beside those that Leshan has."""
     new_endpoints: int = 20
@@ -191,6 +194,8 @@ class Options:
                 f"not {','.join(sorted(parts))!r}"
             )
         devices = _number(environment, "DEVICES", 3, 9999)
+        if environment.get("BOOTSTRAP", "") not in {"", "0", "1"}:
+            raise OptionError(f"BOOTSTRAP must be 1, or 0 or unset, not {environment['BOOTSTRAP']!r}")
         models = Path(environment["MODELS"]).expanduser().resolve() if environment.get("MODELS") else None
         if models is not None and not models.is_dir():
             raise OptionError(f"MODELS must be a folder of object models in XML; {models} is no folder")
@@ -221,6 +226,7 @@ class Options:
             ports=Ports(**chosen),
             devices=devices,
             long_poll_timeout=_duration(environment, "LONG_POLL_TIMEOUT", "30s", *LONG_POLLS),
+            bootstrap=environment.get("BOOTSTRAP") == "1",
             models=models,
             tls=tls,
             tls_files=_tls_files(environment),

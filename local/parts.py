@@ -106,6 +106,7 @@ def leshan(layout: Layout, on_change: OnChange) -> Part:
         *("--dtls-sessions", str(folder / "dtls-sessions")),
         *("--dtls-sessions-secret-file", str(layout.secrets.path(SESSIONS_KEY))),
         *(("--models", str(layout.options.models)) if layout.options.models else ()),
+        *(_bootstrap(layout) if layout.options.bootstrap else ()),
         *("--firmware-url", f"{layout.downloads_url}/"),
         *("--client-awake-time", milliseconds(layout.options.awake_time)),
         *("--ready-file", str(folder / "ready.json")),
@@ -141,6 +142,15 @@ def _certificates(layout: Layout) -> tuple[str, ...]:
         "--ca-cert": AUTHORITY_CERTIFICATE,
     }
     return tuple(word for flag, name in files.items() for word in (flag, str(layout.secrets.path(name))))
+
+
+def _bootstrap(layout: Layout) -> tuple[str, ...]:
+    """Return the flags of Leshan's bootstrap server."""
+    return (
+        *("--bootstrap-url", f"{layout.gateway_url}/function/api/v1/bootstrap"),
+        *("--bootstrap-token-file", str(layout.secrets.path("flownexus-bootstrap-token"))),
+        *("--bootstrap-port", str(layout.ports.bootstrap)),
+    )
 
 
 def leshan_jvm(heap_mb: int) -> tuple[str, ...]:

@@ -25,6 +25,11 @@ def places(values: Mapping[str, str], parts: Set[str], gateway_user: str) -> lis
             ("Leshan's REST API", f"{values['FLOWNEXUS_LESHAN_URL']}/api", "flownexus-leshan-token"),
             ("devices register at", values["FLOWNEXUS_COAPS"], "a key that you give to Leshan"),
             *(
+                [("devices bootstrap at", values["FLOWNEXUS_BOOTSTRAP"], "a factory key")]
+                if "FLOWNEXUS_BOOTSTRAP" in values
+                else []
+            ),
+            *(
                 [("", values["FLOWNEXUS_COAP"], "none; simulated devices and PLAIN_COAP only")]
                 if "FLOWNEXUS_COAP" in values
                 else []

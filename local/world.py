@@ -196,6 +196,7 @@ class World(Layout, RunsWithin):
             "leshan_metrics": "leshan" in wanted,
             "coap": "leshan" in wanted and bool(self.options.plain_endpoints()),
             "coaps": "leshan" in wanted,
+            "bootstrap": "leshan" in wanted and self.options.bootstrap,
             "database": self.own_database,
             "nats": self.own_nats,
             "connector": "connector" in wanted,

@@ -149,21 +149,36 @@ def test_grafana_gets_each_dashboard_and_rule_as_it_is(site: Objects) -> None:
 
 
 def test_on_the_node_s_network_leshan_has_its_ports_and_no_service_stands_before_it(tmp_path: Path) -> None:
-    text = (K3S / "kustomization.yaml").read_text()
-    text = text.replace("# components:\n#   - host-network", "components:\n  - host-network")
-    assert "\ncomponents:" in text
-    # Beside the repository, as a site keeps its own.
-    site = tmp_path / "site"
-    site.mkdir()
-    for name in ("base", "host-network"):
-        text = text.replace(f"  - {name}\n", f"  - {os.path.relpath(K3S / name, site)}\n")
-    (site / "kustomization.yaml").write_text(text)
-    objects = built(site)
+    objects = built_with("host-network", tmp_path)
     leshan = pods(objects)["leshan"]
     assert (leshan["hostNetwork"], leshan["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
     assert ("Service", "flownexus", "leshan-devices") not in objects
     labels = objects["Namespace", "", "flownexus"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
+
+
+def test_with_a_bootstrap_server_devices_reach_it_at_a_port_of_its_own(tmp_path: Path) -> None:
+    objects = built_with("bootstrap", tmp_path)
+    [leshan] = pods(objects)["leshan"]["containers"]
+    assert "--bootstrap-token-file=/var/openfaas/secrets/flownexus-bootstrap-token" in leshan["args"]
+    assert {"name": "bootstrap", "containerPort": 5784, "protocol": "UDP"} in leshan["ports"]
+    ports = objects["Service", "flownexus", "leshan-devices"]["spec"]["ports"]
+    assert {"name": "bootstrap", "port": 5784, "targetPort": "bootstrap", "protocol": "UDP"} in ports
+    [devices, *_] = objects["NetworkPolicy", "flownexus", "leshan"]["spec"]["ingress"]
+    assert {"port": 5784, "protocol": "UDP"} in devices["ports"]
+
+
+def built_with(component: str, tmp_path: Path) -> Objects:
+    """Return what a site has that uses a component; its files are beside the repository."""
+    text = (K3S / "kustomization.yaml").read_text()
+    text = text.replace(f"#   - {component}\n", f"components:\n  - {component}\n")
+    assert "\ncomponents:" in text
+    site = tmp_path / "site"
+    site.mkdir()
+    for name in ("base", component):
+        text = text.replace(f"  - {name}\n", f"  - {os.path.relpath(K3S / name, site)}\n")
+    (site / "kustomization.yaml").write_text(text)
+    return built(site)
 
 
 def test_faas_cli_generate_makes_a_valid_object_of_every_function() -> None:

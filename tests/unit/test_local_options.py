@@ -29,7 +29,7 @@ from local.supervise.process import Backoff
 
 def test_the_defaults_are_the_documented_ones() -> None:
     options = Options.from_environment({})
-    assert options.ports == Ports(8080, 8090, 5683, 5684, 5433, 4222, 0, 8092, 8095, 8443)
+    assert options.ports == Ports(8080, 8090, 5683, 5684, 5433, 4222, 0, 8092, 8095, 8443, 5784)
     assert options.home.name == ".flownexus"
     assert (options.devices, options.long_poll_timeout) == (3, 30)
 
@@ -37,7 +37,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> None:
     environment = {"PORTS": "free", "FLOWNEXUS_NATS_PORT": "4333", "FLOWNEXUS_HOME": str(tmp_path)}
     ports = Options.from_environment(environment).ports
-    assert ports == Ports(0, 0, 0, 0, 0, 4333, 0, 0, 0, 0)
+    assert ports == Ports(0, 0, 0, 0, 0, 4333, 0, 0, 0, 0, 0)
     settled = ports.settled()
     assert settled.nats == 4333
     assert 0 not in vars(settled).values()

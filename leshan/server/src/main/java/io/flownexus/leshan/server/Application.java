@@ -3,6 +3,7 @@ package io.flownexus.leshan.server;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Metrics.Gauge;
 import io.flownexus.leshan.server.base.StartupException;
+import io.flownexus.leshan.server.bootstrap.BootstrapServer;
 import io.flownexus.leshan.server.coap.EndedObservations;
 import io.flownexus.leshan.server.coap.Gatekeeper;
 import io.flownexus.leshan.server.coap.Transport;
@@ -53,6 +54,7 @@ public final class Application {
   private final ExpiryWatch expiry;
   private final MetricsServer metricsServer;
   private final UsersModels usersModels;
+  private final BootstrapServer bootstrap;
   private volatile boolean ready;
 
   /** Put the parts together, without opening any port. */
@@ -122,6 +124,10 @@ public final class Application {
     LOG.info("{} object models loaded", models.size());
     usersModels =
         settings.usersModels() == null ? null : new UsersModels(settings.usersModels(), models);
+    bootstrap =
+        settings.bootstrap() == null
+            ? null
+            : new BootstrapServer(settings.bootstrap(), models::newest, metrics, refusals);
   }
 
   private List<String> troubles() {
@@ -163,6 +169,10 @@ public final class Application {
     if (coapsPort() == 0) {
       throw taken("CoAPS", settings.coapHost(), settings.coapsPort(), "--coaps-port", null);
     }
+    if (bootstrap != null) {
+      bootstrap.start();
+      LOG.info("bootstrap server: coaps {}", bootstrap.port());
+    }
     ready = true;
     LOG.info(
         "ready: coap {}, coaps {}, http {}, metrics {}",
@@ -175,6 +185,9 @@ public final class Application {
   /** Take nothing more from devices, post what waits, at most so long, and stop. */
   public void stop(Duration patience) {
     ready = false;
+    if (bootstrap != null) {
+      bootstrap.close();
+    }
     expiry.close();
     lwm2m.stop();
     transport.saveSessions();
@@ -202,6 +215,11 @@ public final class Application {
   /** Return the CoAPS port, 0 while closed. */
   public int coapsPort() {
     return transport.port(Protocol.COAPS);
+  }
+
+  /** Return the bootstrap server's port, 0 where there is none. */
+  public int bootstrapPort() {
+    return bootstrap == null ? 0 : bootstrap.port();
   }
 
   /** Return the HTTP port. */

@@ -4,6 +4,7 @@ import io.flownexus.leshan.server.base.AtomicFile;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.bootstrap.BootstrapServer;
 import io.flownexus.leshan.server.coap.DtlsSessions;
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.security.Credentials;
@@ -61,8 +62,8 @@ public final class Main implements Callable<Integer> {
   @Option(
       names = "--plain-coap",
       description =
-          "endpoint that may register over plain CoAP: its name, or a prefix with *; can be repeated;"
-              + " without it the CoAP port is closed")
+          "endpoint that may register over plain CoAP: its name, or a prefix with *; can be"
+              + " repeated; without it the CoAP port is closed")
   private List<String> plainCoap = List.of();
 
   @Option(
@@ -214,6 +215,24 @@ public final class Main implements Callable<Integer> {
   private Path dtlsSessionsSecretFile;
 
   @Option(
+      names = "--bootstrap-url",
+      description =
+          "URL of the function that says who may bootstrap, and what is handed out; without it"
+              + " there is no bootstrap server")
+  private URI bootstrapUrl;
+
+  @Option(
+      names = "--bootstrap-token-file",
+      description = "file whose first line is the bearer token for --bootstrap-url")
+  private Path bootstrapTokenFile;
+
+  @Option(
+      names = "--bootstrap-port",
+      defaultValue = "5784",
+      description = "UDP port of the bootstrap server, for CoAPS; 0 is any free one")
+  private int bootstrapPort;
+
+  @Option(
       names = "--bridged-gap",
       defaultValue = "30s",
       description =
@@ -319,7 +338,22 @@ public final class Main implements Callable<Integer> {
         usersModels(),
         clientAwakeTime,
         followAddress,
-        dtlsSessions());
+        dtlsSessions(),
+        bootstrap());
+  }
+
+  private BootstrapServer.Settings bootstrap() {
+    if ((bootstrapUrl == null) != (bootstrapTokenFile == null)) {
+      throw new StartupException(
+          "--bootstrap-url and --bootstrap-token-file go together: give both or none");
+    }
+    return bootstrapUrl == null
+        ? null
+        : new BootstrapServer.Settings(
+            coapHost,
+            bootstrapPort,
+            http("--bootstrap-url", bootstrapUrl),
+            Tokens.read(bootstrapTokenFile));
   }
 
   private DtlsSessions dtlsSessions() {
@@ -393,6 +427,9 @@ public final class Main implements Callable<Integer> {
               out.writeStartObject();
               out.writeNumberField("coap", application.coapPort());
               out.writeNumberField("coaps", application.coapsPort());
+              if (application.bootstrapPort() != 0) {
+                out.writeNumberField("bootstrap", application.bootstrapPort());
+              }
               out.writeNumberField("http", application.httpPort());
               out.writeNumberField("metrics", application.metricsPort());
               out.writeNumberField("pid", ProcessHandle.current().pid());

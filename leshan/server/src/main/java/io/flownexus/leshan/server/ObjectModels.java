@@ -22,6 +22,7 @@ import org.eclipse.leshan.core.model.LwM2mModelRepository;
 import org.eclipse.leshan.core.model.ObjectLoader;
 import org.eclipse.leshan.core.model.ObjectModel;
 import org.eclipse.leshan.core.model.ResourceModel;
+import org.eclipse.leshan.core.model.StaticModel;
 import org.eclipse.leshan.server.model.LwM2mModelProvider;
 import org.eclipse.leshan.server.registration.Registration;
 
@@ -90,6 +91,11 @@ final class ObjectModels implements LwM2mModelProvider {
     List<ObjectModel> all = new ArrayList<>(own);
     all.addAll(added);
     known = new Known(all);
+  }
+
+  /** Return the newest model of each object. */
+  LwM2mModel newest() {
+    return new StaticModel(known.newestFirst.values().stream().map(each -> each.get(0)).toList());
   }
 
   @Override

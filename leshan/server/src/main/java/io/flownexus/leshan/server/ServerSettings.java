@@ -2,6 +2,7 @@ package io.flownexus.leshan.server;
 
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.bootstrap.BootstrapServer;
 import io.flownexus.leshan.server.coap.DtlsSessions;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
@@ -37,4 +38,5 @@ record ServerSettings(
     UsersModels.Settings usersModels,
     Duration clientAwakeTime,
     boolean followAddress,
-    DtlsSessions dtlsSessions) {}
+    DtlsSessions dtlsSessions,
+    BootstrapServer.Settings bootstrap) {}

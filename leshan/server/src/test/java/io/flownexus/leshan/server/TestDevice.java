@@ -49,10 +49,22 @@ public final class TestDevice implements AutoCloseable {
     return new TestDevice(endpoint, Security.noSec("coap://127.0.0.1:" + port, 1), 300, false);
   }
 
+  /** Make a device that has a bootstrap server only. */
+  static TestDevice bootstrapped(String endpoint, Security bootstrap) {
+    return new TestDevice(endpoint, bootstrap, null, false);
+  }
+
   TestDevice(String endpoint, Security security, long lifetime, boolean queueMode) {
+    this(endpoint, security, new Server(1, lifetime), queueMode);
+  }
+
+  private TestDevice(String endpoint, Security security, Server account, boolean queueMode) {
     ObjectsInitializer objects = new ObjectsInitializer(new StaticModel(MODELS));
     objects.setInstancesForObject(LwM2mId.SECURITY, security);
-    objects.setInstancesForObject(LwM2mId.SERVER, new Server(1, lifetime));
+    objects.setClassForObject(LwM2mId.SERVER, Server.class);
+    if (account != null) {
+      objects.setInstancesForObject(LwM2mId.SERVER, account);
+    }
     objects.setInstancesForObject(LwM2mId.DEVICE, device);
     objects.setInstancesForObject(3303, temperature);
     CaliforniumClientEndpointsProvider.Builder endpoints =

@@ -3,6 +3,7 @@ package io.flownexus.leshan.server;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.flownexus.leshan.server.base.Tokens;
+import io.flownexus.leshan.server.bootstrap.BootstrapServer;
 import io.flownexus.leshan.server.coap.DtlsSessions;
 import io.flownexus.leshan.server.security.Credentials;
 import io.flownexus.leshan.server.security.NewEndpoints;
@@ -103,7 +104,8 @@ final class TestServer implements AutoCloseable {
                 null,
                 awake,
                 true,
-                DtlsSessions.none()));
+                DtlsSessions.none(),
+                new BootstrapServer.Settings("127.0.0.1", 0, webhooks.uri("/bootstrap"), hook)));
     application.start();
   }
 

@@ -25,6 +25,11 @@ sealed interface Credentials {
   /** Make object 0's instance for a device; IOException names the file that is no good. */
   Security security(String serverUri, String endpoint) throws IOException;
 
+  /** Make object 0's instance of a bootstrap server; IOException as above, and without a PSK. */
+  default Security bootstrap(String serverUri, String endpoint) throws IOException {
+    throw new IOException("a device bootstraps with a PSK: give --psk-key-file");
+  }
+
   /** Complete what Leshan takes from object 0. */
   default void complete(ServerInfo info, String endpoint) throws IOException {}
 
@@ -43,14 +48,26 @@ sealed interface Credentials {
   record Psk(String prefix, String identityFile, String keyFile) implements Credentials {
     @Override
     public Security security(String serverUri, String endpoint) throws IOException {
+      return Security.psk(serverUri, SERVER_ID, identity(endpoint), key(endpoint));
+    }
+
+    @Override
+    public Security bootstrap(String serverUri, String endpoint) throws IOException {
+      return Security.pskBootstrap(serverUri, identity(endpoint), key(endpoint));
+    }
+
+    private byte[] identity(String endpoint) throws IOException {
       String identity =
           identityFile == null
               ? prefix + endpoint
               : Files.readString(named(identityFile, endpoint)).strip();
+      return identity.getBytes(StandardCharsets.UTF_8);
+    }
+
+    private byte[] key(String endpoint) throws IOException {
       Path file = named(keyFile, endpoint);
       try {
-        byte[] key = HexFormat.of().parseHex(Files.readString(file).strip());
-        return Security.psk(serverUri, SERVER_ID, identity.getBytes(StandardCharsets.UTF_8), key);
+        return HexFormat.of().parseHex(Files.readString(file).strip());
       } catch (IllegalArgumentException e) {
         throw new IOException(file + " does not hold a key in hex", e);
       }

@@ -74,6 +74,7 @@ final class Device {
   String state() {
     return switch (registrar.state()) {
       case OFF -> "stopped";
+      case BOOTSTRAPPING -> "bootstrapping";
       case REGISTERING -> "registering";
       case REGISTERED -> radio.isOn() ? "registered" : "asleep";
       case DEREGISTERED -> "deregistered";

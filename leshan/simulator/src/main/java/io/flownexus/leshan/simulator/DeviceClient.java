@@ -17,6 +17,7 @@ import org.eclipse.leshan.client.engine.RegistrationEngineFactory;
 import org.eclipse.leshan.client.notification.DefaultNotificationStrategy;
 import org.eclipse.leshan.client.notification.NotificationDataStore;
 import org.eclipse.leshan.client.notification.NotificationManager;
+import org.eclipse.leshan.client.object.Security;
 import org.eclipse.leshan.client.request.DefaultDownlinkReceiver;
 import org.eclipse.leshan.client.request.DownlinkRequestReceiver;
 import org.eclipse.leshan.client.resource.BaseInstanceEnabler;
@@ -58,14 +59,18 @@ final class DeviceClient {
       throws IOException {
     Engine engine = context.engine();
     String uri = context.fleet().serverUri();
+    Credentials credentials = context.fleet().credentials();
+    boolean bootstraps = context.spec().bootstraps();
     List<LwM2mObjectEnabler> enablers = new ArrayList<>();
     enablers.add(
         enabler(
             engine,
             0,
-            context.fleet().credentials().security(uri, context.endpoint()),
-            DeviceClient::oneServer));
-    enablers.add(enabler(engine, 1, server, DeviceClient::oneServer));
+            bootstraps
+                ? credentials.bootstrap(uri, context.endpoint())
+                : credentials.security(uri, context.endpoint()),
+            bootstraps ? Security::new : DeviceClient::oneServer));
+    enablers.add(enabler(engine, 1, server, bootstraps ? () -> server : DeviceClient::oneServer));
     for (SimulatedObject object : objects.all()) {
       enablers.add(enabler(engine, object.id(), object, object::another));
     }

@@ -126,7 +126,10 @@ final class DeviceEndpoints implements LwM2mClientEndpointsProvider {
               objects.getModel(),
               factory.createExceptionTranslator(),
               context.engine().timers);
-      server = new LwM2mServer(peerOf(info), info.serverId, info.serverUri);
+      server =
+          info.bootstrap
+              ? new LwM2mServer(peerOf(info), info.serverUri)
+              : new LwM2mServer(peerOf(info), info.serverId, info.serverUri);
       coapServer.addEndpoint(coap);
       coap.start();
       return server;

@@ -50,6 +50,8 @@ final class Engine implements AutoCloseable {
   final ServersInfoExtractor servers = new DefaultServersInfoExtractor();
   final HttpClient http;
   final FirmwareLimits firmware;
+  final ExecutorService bootstraps =
+      Executors.newCachedThreadPool(new NamedThreadFactory("bootstrap-%d"));
   private final ExecutorService downloads;
   private final Map<Duration, Ticker> tickers = new HashMap<>();
 
@@ -133,6 +135,7 @@ final class Engine implements AutoCloseable {
     timers.shutdownNow();
     protocol.shutdownNow();
     downloads.shutdownNow();
+    bootstraps.shutdownNow();
     poller.close();
   }
 

@@ -20,6 +20,8 @@ import java.util.Set;
  *     after 31 to 46 times as long (RFC 7252, 4.8)
  * @param renews whether a device registers anew when a notification was sent in vain, as some do;
  *     others forget that observer and stay registered (RFC 7641, 4.5)
+ * @param bootstraps whether a device has a key from the factory, and its server is one that hands
+ *     out the rest
  * @param objects besides 0 and 1
  * @param firmware what goes wrong with a firmware update
  * @param transfer how firmware comes to a device
@@ -38,6 +40,7 @@ record GroupSpec(
     Duration update,
     Duration ackTimeout,
     boolean renews,
+    boolean bootstraps,
     Set<ObjectKind> objects,
     FirmwareFault firmware,
     FirmwareTransfer transfer) {
@@ -61,6 +64,7 @@ record GroupSpec(
     Duration update = null;
     Duration ackTimeout = Duration.ofSeconds(2);
     boolean renews = false;
+    boolean bootstraps = false;
     Set<ObjectKind> objects = ObjectKind.DEFAULT;
     FirmwareFault firmware = FirmwareFault.NONE;
     FirmwareTransfer transfer = FirmwareTransfer.HTTP;
@@ -83,6 +87,7 @@ record GroupSpec(
         case "update" -> update = Durations.parse(needed(name, value));
         case "ack" -> ackTimeout = Durations.parse(needed(name, value));
         case "renews" -> renews = isOn(value);
+        case "bootstrap" -> bootstraps = isOn(value);
         case "objects" -> objects = ObjectKind.parse(needed(name, value));
         case "download" -> transfer = FirmwareTransfer.parse(needed(name, value));
         case "firmware" -> firmware = FirmwareFault.parse(needed(name, value));
@@ -112,6 +117,7 @@ record GroupSpec(
         update,
         ackTimeout,
         renews,
+        bootstraps,
         objects,
         firmware,
         transfer);

@@ -57,6 +57,7 @@ final class LifeCycle implements Registrar.Listener {
           new Registrar(
               context,
               new ServerLink(context, manager, sender, tree, formats, endpoints::isShakingHands),
+              bootstrap,
               this);
       return new RegistrationAdapter(context.endpoint(), registrar);
     };

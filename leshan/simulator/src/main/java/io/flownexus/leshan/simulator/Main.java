@@ -29,9 +29,11 @@ public final class Main implements Callable<Integer> {
       description = {
         "Devices that behave alike, repeatable: prefix=sim-,count=3,start=1,notify=2s (0: never,"
             + " max: as fast as ACKs come),",
-        "sleepy,awake=10s,wakes (to notify),tells (how long it listens),slow=10s,failing,lifetime=60s,update=20s (default: half the lifetime),",
+        "sleepy,awake=10s,wakes (to notify),tells (how long it"
+            + " listens),slow=10s,failing,lifetime=60s,update=20s (default: half the lifetime),",
         "ack=2s (until a message is sent again), renews (registers anew when a notification was"
             + " sent in vain, instead of forgetting its observer),",
+        "bootstrap (--server is a bootstrap server, and the PSK one from the factory),",
         "objects=3+5+20+3303 (what a device has besides 0 and 1; 3304, humidity, is there too),",
         "firmware=none (or what goes wrong with an update: loses, resumes, reboots-downloading,"
             + " reboots-installing, rolls-back, forgets, never-returns, defers, misreads,"

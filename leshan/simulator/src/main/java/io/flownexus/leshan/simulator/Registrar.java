@@ -1,11 +1,15 @@
 package io.flownexus.leshan.simulator;
 
 import java.time.Duration;
+import java.util.concurrent.Executor;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Consumer;
 import org.eclipse.leshan.client.RegistrationUpdate;
+import org.eclipse.leshan.client.bootstrap.BootstrapHandler;
+import org.eclipse.leshan.client.bootstrap.InvalidStateException;
 import org.eclipse.leshan.client.servers.LwM2mServer;
 import org.eclipse.leshan.core.ResponseCode;
+import org.eclipse.leshan.core.request.BootstrapRequest;
 import org.eclipse.leshan.core.request.DeregisterRequest;
 import org.eclipse.leshan.core.request.UpdateRequest;
 import org.eclipse.leshan.core.request.UplinkRequest;
@@ -22,10 +26,12 @@ final class Registrar {
   private static final Logger LOG = LoggerFactory.getLogger(Registrar.class);
   private static final Duration TIMEOUT = Duration.ofSeconds(10);
   private static final Duration DEREGISTER_TIMEOUT = Duration.ofSeconds(3);
+  private static final Duration BOOTSTRAP_TIMEOUT = Duration.ofSeconds(60);
   private static final Duration LONGEST_PAUSE = Duration.ofSeconds(15);
 
   private final DeviceContext context;
   private final ServerLink link;
+  private final BootstrapHandler bootstrap;
   private final Listener listener;
   private final LatestStep step;
   private volatile State state = State.OFF;
@@ -38,6 +44,7 @@ final class Registrar {
   /** Names what a device is to its server. */
   enum State {
     OFF,
+    BOOTSTRAPPING,
     REGISTERING,
     REGISTERED,
     DEREGISTERED
@@ -55,9 +62,10 @@ final class Registrar {
     void reached();
   }
 
-  Registrar(DeviceContext context, ServerLink link, Listener listener) {
+  Registrar(DeviceContext context, ServerLink link, BootstrapHandler bootstrap, Listener listener) {
     this.context = context;
     this.link = link;
+    this.bootstrap = bootstrap;
     this.listener = listener;
     step = new LatestStep(context);
   }
@@ -89,14 +97,73 @@ final class Registrar {
     State now = state;
     return peer != null
         && peer.equals(link.server())
-        && (now == State.REGISTERING || now == State.REGISTERED);
+        && (now == State.BOOTSTRAPPING || now == State.REGISTERING || now == State.REGISTERED);
   }
 
   /** Open a socket and register; IllegalStateException when there is no socket. */
   void start() {
     tried = true;
+    if (link.mustBootstrap()) {
+      bootstrap();
+      return;
+    }
     link.open();
     register();
+  }
+
+  private void bootstrap() {
+    leave(State.BOOTSTRAPPING);
+    listener.sending();
+    link.openBootstrap();
+    bootstrap.tryToInitSession();
+    send(new BootstrapRequest(context.endpoint()), TIMEOUT, this::begun, this::notBootstrapped);
+  }
+
+  private void begun(LwM2mResponse response) {
+    if (!response.isSuccess()) {
+      notBootstrapped(refusal("bootstrap", response));
+      return;
+    }
+    Executor then = step.next();
+    context
+        .engine()
+        .bootstraps
+        .execute(
+            () -> {
+              String failure = awaitFinish();
+              then.execute(() -> bootstrapped(failure));
+            });
+  }
+
+  /** Wait as long as the server writes; return why it has not finished, or null. */
+  private String awaitFinish() {
+    try {
+      return bootstrap.waitBootstrapFinished(BOOTSTRAP_TIMEOUT.toSeconds())
+          ? null
+          : "the bootstrap server did not finish";
+    } catch (InvalidStateException e) {
+      return e.getMessage();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      return "interrupted";
+    }
+  }
+
+  private void bootstrapped(String failure) {
+    if (failure != null) {
+      notBootstrapped(failure);
+      return;
+    }
+    bootstrap.closeSession();
+    link.open();
+    register();
+  }
+
+  private void notBootstrapped(String reason) {
+    bootstrap.closeSession();
+    failures++;
+    failed(reason);
+    waitFor(pause(), this::bootstrap);
   }
 
   /** Forget the registration, without a word to the server. */
@@ -155,8 +222,12 @@ final class Registrar {
     failures++;
     failed(reason);
     link.reconnect(failures == 1);
+    waitFor(pause(), this::register);
+  }
+
+  private Duration pause() {
     Duration pause = Duration.ofSeconds(1L << Math.min(failures - 1, 4));
-    waitFor(pause.compareTo(LONGEST_PAUSE) > 0 ? LONGEST_PAUSE : pause, this::register);
+    return pause.compareTo(LONGEST_PAUSE) > 0 ? LONGEST_PAUSE : pause;
   }
 
   private void failed(String reason) {

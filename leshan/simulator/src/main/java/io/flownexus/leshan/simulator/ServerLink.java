@@ -55,6 +55,16 @@ final class ServerLink {
     server = endpoints.createEndpoint(infos.iterator().next(), context.spec().sleepy());
   }
 
+  /** Say whether the device knows its bootstrap server alone. */
+  boolean mustBootstrap() {
+    return context.engine().servers.getInfo(objects).deviceManagements.isEmpty();
+  }
+
+  /** Open a socket for the bootstrap server; IllegalStateException when there is none. */
+  void openBootstrap() {
+    server = endpoints.createEndpoint(context.engine().servers.getInfo(objects).bootstrap, false);
+  }
+
   /** Return the server; null until the socket has been opened for the first time. */
   LwM2mServer server() {
     return server;

@@ -8,12 +8,12 @@ import org.eclipse.californium.scandium.DTLSConnector;
 import org.eclipse.californium.scandium.config.DtlsConnectorConfig;
 
 /** Speaks DTLS with devices, in the sessions that they had when it last stopped. */
-final class DeviceConnector extends DTLSConnector {
+public final class DeviceConnector extends DTLSConnector {
 
   private final DtlsSessions sessions;
   private final CountDownLatch ready = new CountDownLatch(1);
 
-  DeviceConnector(DtlsConnectorConfig config, HandshakeLog log, DtlsSessions sessions) {
+  public DeviceConnector(DtlsConnectorConfig config, HandshakeLog log, DtlsSessions sessions) {
     super(config);
     this.sessions = sessions;
     addSessionListener(log.sessionListener());

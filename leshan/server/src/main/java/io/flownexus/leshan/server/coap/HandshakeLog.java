@@ -27,7 +27,7 @@ import org.slf4j.LoggerFactory;
  * <p>A wrong pre-shared key and an unknown identity get no answer on the wire, so that nobody can
  * find out which it was; and so they end no handshake, and are seen here as what they are.
  */
-final class HandshakeLog implements ConnectionListener, AlertHandler {
+public final class HandshakeLog implements ConnectionListener, AlertHandler {
 
   private static final Logger LOG = LoggerFactory.getLogger(HandshakeLog.class);
 
@@ -38,7 +38,7 @@ final class HandshakeLog implements ConnectionListener, AlertHandler {
   private final Set<Handshaker> told =
       Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap<>()));
 
-  HandshakeLog(Metrics metrics, RefusalListener listener) {
+  public HandshakeLog(Metrics metrics, RefusalListener listener) {
     this.listener = listener;
     established = metrics.establishedSessions;
     refused = metrics.refusedHandshakes;
