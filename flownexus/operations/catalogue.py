@@ -236,8 +236,11 @@ class Write(OnePath, frozen=True, tag="write"):
 
     @property
     def package(self) -> str | None:
-        """Return the token of the firmware package that it writes; None: it writes a value."""
-        return self.value.get("package") if isinstance(self.value, Mapping) else None
+        """Return the token of the firmware package that it writes; None: it writes a value.
+
+        Only what has a type stands for one: with a type, a request that has it is refused.
+        """
+        return self.value.get("package") if is_typed(self.value) else None
 
     @property
     def formats(self) -> Sequence[WriteFormat]:

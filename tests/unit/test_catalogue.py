@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from flownexus.errors import ValidationFailedError
 from flownexus.leshan.requests import call_of
 from flownexus.lwm2m.path import Path
+from flownexus.lwm2m.value import DataType
 from flownexus.operations.catalogue import (
     KINDS,
     LEVELS,
@@ -25,6 +27,8 @@ from flownexus.operations.catalogue import (
     stored_operation,
     with_article,
 )
+from flownexus.operations.known_resource import KnownResource
+from flownexus.operations.new_operation import parse_operation
 
 RESOURCE = Path(3, 0, 15)
 STRING = {"type": "STRING", "value": "UTC"}
@@ -124,3 +128,11 @@ def test_the_documents_have_each_kind_and_what_its_path_is_of() -> None:
 
 def _either(words: list[str]) -> str:
     return " or ".join([*([", ".join(words[:-1])] if words[:-1] else []), words[-1]])
+
+
+@pytest.mark.parametrize("value", [{"package": "of-another"}, {"type": "OPAQUE", "package": "of-another"}])
+def test_no_request_writes_a_firmware_package_by_its_token(value: dict[str, str]) -> None:
+    known = {(5, 0): KnownResource(DataType.OPAQUE)}
+    body = {"endpoint": "sim-0001", "operation": "write", "path": "/5/0/0", "value": value}
+    with pytest.raises(ValidationFailedError, match="value"):
+        parse_operation(body).operation.typed(known)
