@@ -13,7 +13,7 @@ from benchmarks.results import TITLES, Result, write
 
 BENCHMARKS = ("ingest_path", "end_to_end", "growth", "batches", "open_operations", "awake", "memory", "heap")
 """Modules of this package, each with run(runs) that returns results."""
-BY_NAME_ONLY = ("gateway",)
+BY_NAME_ONLY = ("gateway", "console")
 """Such that need more than the others do."""
 ALL = (*BENCHMARKS, *BY_NAME_ONLY)
 FEWEST_RUNS = 3
@@ -23,7 +23,10 @@ def main() -> int:
     """Return 0 when every goal is met, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="name", help=f"of {', '.join(ALL)}; default: all but {BY_NAME_ONLY[0]}"
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"of {', '.join(ALL)}; default: all but {' and '.join(BY_NAME_ONLY)}",
     )
     parser.add_argument("--runs", type=int, default=FEWEST_RUNS, help="of each benchmark (default: 3)")
     arguments = parser.parse_args()

@@ -59,12 +59,12 @@ Database = psycopg.Connection[Any]
 
 def run(runs: int) -> Sequence[Result]:
     """Fill one system, then measure so often in both; the month is dropped once."""
-    with _system() as (fresh, none), _system() as (old, grown):
-        weight = _weight(grown, _fill(old.database_url, grown))
+    with system() as (fresh, none), system() as (old, grown):
+        weight = _weight(grown, fill(old.database_url, grown))
         found = [_run_once(fresh, none, old, grown) for _ in range(runs)]
         _assert_by_index(grown)
         beside = f"beside {2 * ROWS // 1_000_000} million values of {ENDPOINTS:,} devices"
-        _roll_up(grown)
+        roll_up(grown)
         years = [_year(old.secrets.read("flownexus-grafana-database-url")) for _ in range(runs)]
         shown = dashboards.measure(old.secrets.read("flownexus-grafana-database-url"), beside)
         reading.know(grown, ENDPOINTS)
@@ -110,7 +110,8 @@ def _run_once(fresh: World, none: Database, old: World, grown: Database) -> Sequ
 
 
 @contextlib.contextmanager
-def _system() -> Iterator[tuple[World, Database]]:
+def system() -> Iterator[tuple[World, Database]]:
+    """Run a system of which PostgreSQL is as it ships; give it, and its database as the owner has it."""
     with (
         tempfile.TemporaryDirectory(prefix="flownexus-bench-") as folder,
         World(
@@ -127,7 +128,7 @@ def _system() -> Iterator[tuple[World, Database]]:
         yield world, database
 
 
-def _fill(url: str, database: Database) -> str:
+def fill(url: str, database: Database) -> str:
     """Store two months' values and return the partition of this one."""
     this, _, end_of_old, old = _months()
     past, present = (f"resource_y{month:%Y}m{month:%m}" for month in (old, this))
@@ -179,7 +180,7 @@ def _fill_month(url: str, partition: str, start: datetime, end: datetime, first_
         database.execute(f"VACUUM ANALYZE {partition}".encode())
 
 
-def _roll_up(database: Database) -> None:
+def roll_up(database: Database) -> None:
     """Roll up what was filled in, as if it had been stored in its time; add a year of hours around it."""
     this, _, end_of_old, old = _months()
     database.execute(
