@@ -223,8 +223,9 @@ class Layout:
         """Write the secrets that the parts read, those that are not there yet at random."""
         for secret in (*TOKENS, SESSIONS_KEY, CREDENTIAL_KEY):
             self.secrets.random(secret)
-        if "flownexus-hook-token" not in self.secrets:
-            self.secrets.write("flownexus-hook-token", "off")
+        for secret in ("flownexus-hook-token", "flownexus-oidc-client-secret"):
+            if secret not in self.secrets:
+                self.secrets.write(secret, "off")
         if "basic-auth-user" not in self.secrets:
             self.secrets.write("basic-auth-user", "admin")
         self.secrets.random("basic-auth-password")

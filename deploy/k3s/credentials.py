@@ -106,6 +106,7 @@ OF_CREDENTIALS = {
     "flownexus-credential-key": "",
     "flownexus-ca": "off",
     "flownexus-leshan-certificate": "off",
+    "flownexus-oidc-client-secret": "off",
 }
 """What credentials of devices are made by (docs/enrolment.md), and what it is at first; nothing is random."""
 OURS = {*TOKENS, *OF_CREDENTIALS, *ROLES, NATS_URL, BASIC_AUTH, "nats", "postgres", "leshan", "grafana"}

@@ -111,7 +111,7 @@ def reset(pool: ConnectionPool, by: str, id_: int) -> str:
 
     def work(connection: Connection, user: User) -> str:
         queries.set_password_hash(connection, id=user.id, password_hash=None)
-        _without_second_factors(connection, user.id)
+        _with_password_alone(connection, user.id)
         end_sessions(connection, user.id)
         _revoke_tokens(connection, user.id, by)
         note(connection, by, "user-reset", user=user.name)
@@ -122,13 +122,14 @@ def reset(pool: ConnectionPool, by: str, id_: int) -> str:
 
 def change_role(pool: ConnectionPool, by: str, id_: int, role: Role) -> None:
     """Give a user another role."""
+    _changing(pool, id_, lambda connection, user: give_role(connection, user, role, by))
 
-    def work(connection: Connection, user: User) -> None:
-        queries.set_role(connection, id=user.id, role=str(role))
-        _revoke_tokens(connection, user.id, by, SCOPES[role])
-        note(connection, by, "user-role-changed", user=user.name, role=str(role))
 
-    _changing(pool, id_, work)
+def give_role(connection: Connection, user: User, role: Role, by: str) -> None:
+    """Give a user another role, within a transaction."""
+    queries.set_role(connection, id=user.id, role=str(role))
+    _revoke_tokens(connection, user.id, by, SCOPES[role])
+    note(connection, by, "user-role-changed", user=user.name, role=str(role))
 
 
 def set_disabled(pool: ConnectionPool, by: str, id_: int, *, disabled: bool) -> None:
@@ -244,7 +245,7 @@ def _first_admin(connection: Connection, name: str) -> int:
     assert found is not None  # noqa: S101  # the name is taken
     queries.set_role(connection, id=found.id, role=str(Role.ADMIN))
     queries.set_disabled(connection, id=found.id, is_disabled=False)
-    _without_second_factors(connection, found.id)
+    _with_password_alone(connection, found.id)
     return found.id
 
 
@@ -308,8 +309,9 @@ def drop_needless_codes(connection: Connection, id_: int) -> None:
         queries.drop_recovery_codes(connection, id=id_)
 
 
-def _without_second_factors(connection: Connection, id_: int) -> None:
+def _with_password_alone(connection: Connection, id_: int) -> None:
     queries.set_second_factor(connection, id=id_, secret=None, step=None)
+    queries.set_openid(connection, id=id_, issuer=None, subject=None)
     queries.drop_passkeys(connection, user_id=id_)
     queries.drop_recovery_codes(connection, id=id_)
 

@@ -15,7 +15,7 @@ GET  /live/device/coap?name= its CoAP messages while they pass
 GET  /live/...               the parts of pages that change by themselves
 GET  /users, /audit, /me     users (administrators), the audit log, one's own profile
 GET  /me/passkeys            passkeys, a second factor; /me/tokens: tokens of the REST API for oneself
-GET  /sign-in, /second-factor, /welcome/<token>
+GET  /sign-in, /sign-in/openid, /second-factor, /welcome/<token>
 
 Pages are in flownexus.web.console; templates, styles, scripts and words are beside this file. Who calls is
 known by a session's cookie, not by a bearer token, and each route declares for which role it is.
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from flownexus.accounts.openid import Client, checked_url, roles_of
 from flownexus.accounts.passwords import PasswordHashes
 from flownexus.accounts.place import Place, place_of
 from flownexus.carrying import Carrier
@@ -39,7 +40,7 @@ from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.settings import duration_setting, integer_setting, secret, text_setting, token_to_send
 from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, ConsoleApp
+from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, URL, ConsoleApp
 from flownexus.web.console.asking import add_asking
 from flownexus.web.console.batches import add_batches
 from flownexus.web.console.bundle import add_bundle
@@ -59,9 +60,11 @@ from flownexus.web.console.passkeys import add_passkeys
 from flownexus.web.console.people import add_people
 from flownexus.web.console.profiles import add_profiles
 from flownexus.web.console.sign_in import add_sign_in
+from flownexus.web.console.single_sign_on import add_single_sign_on
 from flownexus.web.console.tokens import add_tokens
 from flownexus.web.console.updates import add_updates
 from flownexus.web.enrolling import Enroller, EnrolmentSecrets
+from flownexus.web.openid import OpenId
 
 FOLDER: Final = Path(__file__).resolve().parent
 
@@ -78,13 +81,16 @@ def create_app(
     lifetime_s: float = SESSION_LIFETIME_S,
     grafana_url: str | None = None,
     place: Place | None = None,
+    openid: OpenId | None = None,
 ) -> ConsoleApp:
     """Make the function's app; a session ends `idle_s` seconds after its last use, and after `lifetime_s`.
 
     `leshan` tells what it alone knows of devices; `grafana_url` is where people find dashboards, `place`
     where passkeys hold: nowhere without one.
+    `grafana_url` is where people find dashboards, `place` where passkeys hold: nowhere without one. `openid`
+    is how they sign in by a provider, if there is one.
     """
-    app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s, place=place)
+    app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s, place=place, openid=openid)
 
     def hint(*endpoints: str) -> None:
         # What fails here is repaired as a lost hint.
@@ -92,6 +98,7 @@ def create_app(
 
     add_menu(app)
     add_sign_in(app)
+    add_single_sign_on(app)
     add_fleet(app)
     add_devices(app, asked_charts)
     add_charts(app)
@@ -145,6 +152,42 @@ def app_from_environment() -> ConsoleApp:
         lifetime_s=lifetime_s,
         grafana_url=grafana_url,
         place=place,
+        openid=_openid(place),
+    )
+
+
+def _openid(place: Place | None) -> OpenId | None:
+    """Return how people sign in by a provider; None without the setting oidc_issuer."""
+    issuer = os.environ.get("oidc_issuer")
+    if not issuer:
+        return None
+    if place is None:
+        raise MissingSettingError("environment variable console_url: oidc_issuer needs it, to come back to")
+    checked_url(issuer, "environment variable oidc_issuer")
+    client_secret = secret("flownexus-oidc-client-secret")
+    if client_secret == "off":  # noqa: S105  # what stands for none
+        raise MissingSettingError("secret flownexus-oidc-client-secret: oidc_issuer needs it; it is off")
+    adds = os.environ.get("oidc_users") or "invited"
+    if adds not in ("invited", "all"):
+        raise MissingSettingError(f"environment variable oidc_users: invited or all, not {adds!r}")
+    claim, roles = os.environ.get("oidc_role_claim") or "", os.environ.get("oidc_roles") or ""
+    if bool(claim) != bool(roles):
+        raise MissingSettingError("environment variables oidc_role_claim and oidc_roles: both, or none")
+    try:
+        mapped = roles_of(roles)
+    except MissingSettingError as error:
+        raise MissingSettingError(f"environment variable oidc_roles: {error}") from None
+    return OpenId(
+        Client(
+            issuer=issuer,
+            id=text_setting("oidc_client_id"),
+            secret=client_secret,
+            redirect_uri=f"{place.origin}{URL}/sign-in/openid/back",
+            name=os.environ.get("oidc_name") or urlsplit(issuer).hostname or issuer,
+            role_claim=claim,
+            roles=mapped,
+            adds_users=adds == "all",
+        )
     )
 
 

@@ -242,11 +242,12 @@ GRANTS = {
         "console_browser": "SELECT, INSERT, UPDATE (seen_at), DELETE",
         "console_challenge": "SELECT, INSERT, UPDATE (challenge, expires_at), DELETE",
         "console_link": "SELECT, INSERT, DELETE",
+        "console_openid_attempt": "SELECT, INSERT, DELETE",
         "console_passkey": "SELECT, INSERT, UPDATE (sign_count, used_at), DELETE",
         "console_recovery_code": "SELECT, INSERT, DELETE",
         "console_session": "SELECT, INSERT, UPDATE (active_at), DELETE",
         "console_user": "SELECT, INSERT (name, role), UPDATE (role, password_hash, totp_secret, totp_step, "
-        "is_disabled, signed_in_at)",
+        "is_disabled, signed_in_at, openid_issuer, openid_subject)",
         "dead_letter": "SELECT, UPDATE (settlement, settled_by, settled_at, replay_asked_by, "
         "replay_asked_at, mended_item)",
         "delivery_mark": "SELECT (gaps, moved_at)",

@@ -33,6 +33,7 @@ from flownexus.logs import add_correlation_ids, correlate, correlation_id
 from flownexus.store.pool import Pool
 from flownexus.store.session import Session, find_session
 from flownexus.web.guard import UndeclaredScopeError
+from flownexus.web.openid import OpenId
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,10 @@ class _SignInError(Exception):
 
 
 class ConsoleApp(Flask):
-    """The application; `folder` has its templates, static files and words; `place` is where passkeys hold."""
+    """The application; `folder` has its templates, static files and words; `place` is where passkeys hold.
+
+    `openid` is how people sign in by a provider, where there is one.
+    """
 
     url_rule_class: type[Rule] = AccessRule
 
@@ -120,6 +124,7 @@ class ConsoleApp(Flask):
         lifetime_s: float = SESSION_LIFETIME_S,
         clock: Callable[[], float] = time.time,
         place: Place | None = None,
+        openid: OpenId | None = None,
     ) -> None:
         super().__init__(NAME, static_folder=None, template_folder=str(folder / "templates"))
         add_correlation_ids()
@@ -130,7 +135,7 @@ class ConsoleApp(Flask):
         self.ready = pool.ready
         self.hashes = hashes or PasswordHashes()
         self.idle_s, self.lifetime_s, self.clock = idle_s, lifetime_s, clock
-        self.place = place
+        self.place, self.openid = place, openid
         self.static = folder / "static"
         self.words: dict[str, Any] = tomllib.loads((folder / "words" / "en-GB.toml").read_text("utf-8"))
         self._versions: dict[str, str] = {}
@@ -151,6 +156,7 @@ class ConsoleApp(Flask):
             "Role": Role,
             "form_token": _form_token,
             "asset": self.asset,
+            "openid": self.openid and self.openid.client,
             "has_asset": lambda name: (self.static / name).exists(),
         }
 

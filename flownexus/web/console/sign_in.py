@@ -56,7 +56,7 @@ def add_sign_in(app: ConsoleApp) -> None:
     @app.post("/sign-out", access=Access.VIEWER)
     def sign_out() -> Response:
         sessions.end_session(app.pool, g.token)
-        response = make_response(redirect(url_for("sign_in"), 303))
+        response = make_response(redirect(url_for("sign_in", out="" if app.openid else None), 303))
         edge.set_cookie(response, "session", None)
         return response
 
@@ -131,8 +131,13 @@ def _signed_in(app: ConsoleApp) -> Response:
     sessions.forgive(app.pool, account, of_address())
     if app.hashes.is_weaker(kept):
         users.renew_hash(app.pool, user.id, app.hashes.of(given["password"]))
+    return go_on(app, user, given["next"])
+
+
+def go_on(app: ConsoleApp, user: User, back: str) -> Response:
+    """Let in who has shown to be this user; who has a second factor is asked for it first."""
     if not user.has_second_factor:
-        return enter(app, user, given["next"])
+        return enter(app, user, back)
     edge.begin(
         sessions.begin_session(
             app.pool,
@@ -145,7 +150,7 @@ def _signed_in(app: ConsoleApp) -> Response:
             instead_of=g.token,
         )
     )
-    return make_response(redirect(url_for("second_factor", next=given["next"]), 303))
+    return make_response(redirect(url_for("second_factor", next=back), 303))
 
 
 def _second_factor_given(app: ConsoleApp) -> Response:

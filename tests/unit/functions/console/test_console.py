@@ -162,6 +162,7 @@ ROWS: Mapping[str, Rows] = {
     "passkeys_of": [Passkey(3, b"i", b"k", ["usb"], "my key", NOW, None)],
     "drop_passkey": [("my key",)],
     "drop_passkeys": [()],
+    "set_openid": [()],
     "add_link": [()],
     "drop_links": [()],
     "link": [Link(4, "some-admin")],
@@ -227,6 +228,10 @@ class TestPages(PageTests):
         RightPage(
             "POST", "/sign-in", Access.ANYBODY, {"name": "ann", "password": PASSWORD, "next": "/"}, 303
         ),
+        # There is no provider.
+        RightPage("GET", "/sign-in/openid", Access.ANYBODY, status=404),
+        RightPage("GET", "/sign-in/openid/back", Access.ANYBODY, status=404),
+        RightPage("GET", "/sign-out/openid", Access.ANYBODY, status=404),
         RightPage("GET", "/second-factor", Access.HALF),
         RightPage("POST", "/second-factor", Access.HALF, {"code": "abcd", "next": "/"}, 303),
         RightPage("POST", "/second-factor/passkey/options", Access.HALF),
