@@ -9,7 +9,7 @@ GET  /operations, /operations/<id>; POST /operations/<id>/cancel
 GET  /firmware, /updates, /campaigns
 GET  /profiles, /models, /dead-letters, /health
 GET  /credentials             of devices: enrol, replace, revoke
-GET  /refused                whom Leshan did not let in
+GET  /refused                whom Leshan did not let in; GET /bootstrap: sessions of its bootstrap server
 GET  /series?name=&path=     numbers of a resource over a time, as JSON or CSV
 GET  /live/device/coap?name= its CoAP messages while they pass
 GET  /live/...               the parts of pages that change by themselves
@@ -43,6 +43,7 @@ from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, URL, ConsoleApp
 from flownexus.web.console.asking import add_asking
 from flownexus.web.console.batches import add_batches
+from flownexus.web.console.bootstraps import add_bootstraps
 from flownexus.web.console.bundle import add_bundle
 from flownexus.web.console.campaigns import add_campaigns
 from flownexus.web.console.charts import add_charts, asked_charts
@@ -114,6 +115,7 @@ def create_app(
     add_models(app)
     add_dead_letters(app)
     add_credentials(app, enroller)
+    add_bootstraps(app)
     add_health(app, grafana_url)
     add_people(app)
     add_passkeys(app)

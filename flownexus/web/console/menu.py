@@ -11,7 +11,7 @@ from flownexus.accounts.role import Role
 from flownexus.web.console.app import AccessRule, may
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "devices": ("fleet", "operations", "profiles", "models", "credentials"),
+    "devices": ("fleet", "operations", "profiles", "models", "credentials", "bootstraps"),
     "updates": ("firmware", "campaigns"),
     "system": ("dead_letters", "health", "list_users", "audit_log"),
 }

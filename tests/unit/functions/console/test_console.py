@@ -40,6 +40,7 @@ from flownexus.web.console.fleet import filter_of, short, strip_of, tag_filter
 from flownexus.web.console.kept import Kept
 from flownexus.web.console.timeline import once
 from tests.fixtures.administration import ADMINISTRATION, administration_pages
+from tests.fixtures.bootstrap import BOOTSTRAP_ROWS, BOOTSTRAP_SESSION
 from tests.fixtures.enrolment import CREDENTIAL_PAGES, ENROLMENT_ROWS
 from tests.fixtures.firmware_rows import FIRMWARE_PAGES, FIRMWARE_ROWS
 from tests.fixtures.function import Start
@@ -121,6 +122,7 @@ ROWS: Mapping[str, Rows] = {
     **FIRMWARE_ROWS,
     **ADMINISTRATION,
     **ENROLMENT_ROWS,
+    **BOOTSTRAP_ROWS,
     "only_read": [()],
     "only_read_by_filter": [()],
     "session": sessions,
@@ -251,6 +253,7 @@ class TestPages(PageTests):
         RightPage("GET", "/live/device/coap?name=sim-0001", Access.OPERATOR, status=503),
         RightPage("GET", "/device/bundle?name=sim-0001", Access.OPERATOR),
         RightPage("GET", "/refused", Access.VIEWER),
+        RightPage("GET", "/bootstrap", Access.VIEWER),
         RightPage("GET", "/series?name=sim-0001&path=/3303/0/5700", Access.VIEWER),
         RightPage("GET", "/device/ask?name=sim-0001&operation=write&path=/3303/0/5700", Access.OPERATOR),
         RightPage("POST", "/device/ask?name=sim-0001", Access.OPERATOR, {"do": "read /3303/0"}, 303),
@@ -645,6 +648,7 @@ def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, stat
         "devices_with": [Found(SCRIPT, "offline", SCRIPT, {SCRIPT: SCRIPT})],
         "audit_entries": [AuditListed(1, "2026", SCRIPT, SCRIPT, SCRIPT, {SCRIPT: SCRIPT})],
         "refusals": [replace(REFUSED, endpoint=SCRIPT, detail=SCRIPT)],
+        "bootstrap_sessions": [BOOTSTRAP_SESSION._replace(endpoint=SCRIPT, address=SCRIPT, detail=SCRIPT)],
         "users": [Listed(4, SCRIPT, "admin", False, True, False, NOW, None, 1)],
         "sessions_of": [SessionListed(b"", NOW, NOW, SCRIPT, SCRIPT)],
         "passkeys_of": [Passkey(3, b"i", b"k", [], SCRIPT, NOW, None)],
@@ -653,6 +657,7 @@ def test_what_devices_and_users_told_is_text_and_never_markup(start: Start, stat
     for path in (
         *(
             "/refused",
+            "/bootstrap",
             "/",
             "/live/fleet",
             "/device?name=x",
