@@ -232,7 +232,7 @@ def test_coap_messages_are_followed_from_a_click_over_the_end_of_a_stream(
     page = open_page()
     sign_in(page)
     page.get_by_role("link", name="sim-0001").click()
-    page.get_by_text("Observed now").click()
+    page.locator("#observed summary").click()
     page.locator("#observed .path", has_text="/3303/0/5700").first.wait_for()
     rows = page.locator("#coap tbody tr")
     assert rows.count() == 0
@@ -240,7 +240,7 @@ def test_coap_messages_are_followed_from_a_click_over_the_end_of_a_stream(
     page.on(
         "request", lambda request: streams.append(request.url) if "/live/device/coap" in request.url else None
     )
-    page.get_by_text("Live CoAP messages").click()
+    page.locator("#coap summary").click()
     rows.first.wait_for()
     assert "from the device" in rows.first.inner_text()
     page.wait_for_function("document.querySelectorAll('#coap tbody tr').length > 3")
