@@ -189,12 +189,13 @@ def start_to_ready(cluster: Cluster, name: str) -> tuple[float, float]:
     before = cluster.containers(f"{name}-")
     [pid] = before.values()
     os.kill(pid, signal.SIGKILL)
-    port = wait_for(
-        lambda: now["port"] if (now := cluster.replicas(name)[0])["port"] != replica["port"] else 0,
-        30,
-        "a start",
-    )
-    wait_for(lambda: is_ready(port), 30, f"{name} to be ready", interval=0.005)
+
+    def another_is_ready() -> bool:
+        """Ask for the port each time: the first start may fail, and the next one has another."""
+        port = cluster.replicas(name)[0]["port"]
+        return port != replica["port"] and is_ready(port)
+
+    wait_for(another_is_ready, 60, f"{name} to be ready", interval=0.005)
     ready = time.clock_gettime(time.CLOCK_BOOTTIME)
     [started] = (pid for id_, pid in cluster.containers(f"{name}-").items() if id_ not in before)
     worked = sum(int(field) for field in stat(started)[11:13]) / os.sysconf("SC_CLK_TCK")
