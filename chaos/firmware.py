@@ -25,9 +25,9 @@ IMAGE: Final = f"version={VERSION}\n\n".encode() + b"image" * 20_000
 SHORT: Final[Mapping[str, str]] = {
     "FIRMWARE_ASK_AFTER": "3s",
     "FIRMWARE_GRACE": "10s",
-    "FIRMWARE_RETRY_DELAY": "1s",
+    "FIRMWARE_RETRY_DELAY": "5s",
 }
-"""Settings by which an update goes on soon after a kill."""
+"""Settings by which an update goes on soon after a kill, and no three tries end before a part is back."""
 CLI_TIMEOUT: Final = 60.0
 STARTS_WITHIN: Final = 0.7
 """The share of the time in which all updates have started."""
