@@ -37,7 +37,14 @@ from flownexus.leshan.asking import LeshanQueries
 from flownexus.leshan.security import SecurityClient
 from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.settings import duration_setting, integer_setting, secret, text_setting, token_to_send
+from flownexus.settings import (
+    Timeouts,
+    duration_setting,
+    integer_setting,
+    secret,
+    text_setting,
+    token_to_send,
+)
 from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT
 from flownexus.store.pool import Pool, pool_from_environment
 from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, URL, ConsoleApp
@@ -53,7 +60,7 @@ from flownexus.web.console.devices import add_devices
 from flownexus.web.console.firmware import add_firmware
 from flownexus.web.console.fleet import add_fleet
 from flownexus.web.console.health import add_health
-from flownexus.web.console.live import LeshanApi, add_live
+from flownexus.web.console.live import LONGEST_S, LeshanApi, add_live
 from flownexus.web.console.logs import add_logs
 from flownexus.web.console.menu import add_menu
 from flownexus.web.console.models import add_models
@@ -77,6 +84,7 @@ def create_app(
     leshan: LeshanApi,
     *,
     hashes: PasswordHashes | None = None,
+    stream_s: float = LONGEST_S,
     max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
     idle_s: float = SESSION_IDLE_S,
     lifetime_s: float = SESSION_LIFETIME_S,
@@ -86,10 +94,9 @@ def create_app(
 ) -> ConsoleApp:
     """Make the function's app; a session ends `idle_s` seconds after its last use, and after `lifetime_s`.
 
-    `leshan` tells what it alone knows of devices; `grafana_url` is where people find dashboards, `place`
-    where passkeys hold: nowhere without one.
-    `grafana_url` is where people find dashboards, `place` where passkeys hold: nowhere without one. `openid`
-    is how they sign in by a provider, if there is one.
+    `leshan` tells what it alone knows of devices, in streams of at most `stream_s`; `grafana_url` is
+    where people find dashboards, `place` where passkeys hold: nowhere without one. `openid` is how they
+    sign in by a provider, if there is one.
     """
     app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s, place=place, openid=openid)
 
@@ -103,7 +110,7 @@ def create_app(
     add_fleet(app)
     add_devices(app, asked_charts)
     add_charts(app)
-    add_live(app, leshan)
+    add_live(app, leshan, stream_s)
     add_logs(app)
     add_bundle(app)
     add_asking(app, hint, max_queued)
@@ -149,6 +156,7 @@ def app_from_environment() -> ConsoleApp:
         Publisher(nats_url, name=NAME),
         Enroller(pool, Carrier(pool, SecurityClient(leshan), enrolment.keys).carry, enrolment),
         LeshanApi(leshan.ask, leshan.follow),
+        stream_s=Timeouts.from_environment().client_s,
         max_queued=max_queued,
         idle_s=idle_s,
         lifetime_s=lifetime_s,

@@ -24,8 +24,8 @@ from flownexus.store.endpoint_values import known_endpoint
 from flownexus.web.console.app import Access, ConsoleApp, page
 from flownexus.web.console.devices import device_name
 
-STREAM_S: Final = 15.0
-"""Seconds that a stream takes: less than exec_timeout."""
+LONGEST_S: Final = 15.0
+"""Seconds that a stream takes at most: less than exec_timeout."""
 OVERLAP_S: Final = 3.0
 """Seconds of it in which its successor is to be opened; Leshan says something at least as often."""
 MAX_STREAMS: Final = 6
@@ -40,8 +40,9 @@ class LeshanApi(NamedTuple):
     follow: Follow
 
 
-def add_live(app: ConsoleApp, leshan: LeshanApi) -> None:
-    """Add these routes."""
+def add_live(app: ConsoleApp, leshan: LeshanApi, most_s: float) -> None:
+    """Add these routes; the gateway ends what takes longer than `most_s`."""
+    seconds = min(LONGEST_S, most_s)
     free = BoundedSemaphore(MAX_STREAMS)
 
     @app.get("/device/observations", access=Access.VIEWER)
@@ -57,7 +58,7 @@ def add_live(app: ConsoleApp, leshan: LeshanApi) -> None:
         if not free.acquire(blocking=False):
             raise TooManyError(f"{MAX_STREAMS} CoAP logs are open already; close one, or try again soon")
         try:
-            events = Events(follow_messages(leshan.follow, name, STREAM_S), free)
+            events = Events(follow_messages(leshan.follow, name, seconds), free, seconds)
         except BaseException:
             free.release()
             raise
@@ -67,10 +68,10 @@ def add_live(app: ConsoleApp, leshan: LeshanApi) -> None:
 class Events(Iterator[bytes]):
     """The pieces of a stream; its server closes it, however it ends."""
 
-    def __init__(self, lines: Lines, free: BoundedSemaphore) -> None:
+    def __init__(self, lines: Lines, free: BoundedSemaphore, seconds: float) -> None:
         self._lines = lines
         self._free = free
-        self._pieces = _pieces(lines)
+        self._pieces = _pieces(lines, seconds)
         self._is_closed = False
 
     def __next__(self) -> bytes:
@@ -85,8 +86,8 @@ class Events(Iterator[bytes]):
             self._free.release()
 
 
-def _pieces(lines: Lines) -> Iterator[bytes]:
-    turns = time.monotonic() + STREAM_S - OVERLAP_S
+def _pieces(lines: Lines, seconds: float) -> Iterator[bytes]:
+    turns = time.monotonic() + seconds - OVERLAP_S
     yield b"retry: 1000\n\n"
     for message in messages(lines):
         yield b":\n\n" if message is None else b"data: %b\n\n" % msgspec.json.encode(message)

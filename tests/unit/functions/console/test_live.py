@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from flownexus.leshan.coap_log import follow_messages
+from flownexus.settings import Timeouts
 from flownexus.web.console import live
 from flownexus.web.console.app import Access
 from tests.fixtures.function import STACK, Start
@@ -44,7 +45,7 @@ def events(*parts: str) -> bytes:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "STREAM_S", 0.5)
+    monkeypatch.setattr(live, "LONGEST_S", 0.5)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +120,13 @@ def test_streams_are_bounded_and_each_gives_its_place_back(
 
 
 def test_what_follows_ends_before_the_function_is_ended() -> None:
-    assert float(STACK["console"].environment["exec_timeout"].removesuffix("s")) > live.STREAM_S
+    assert float(STACK["console"].environment["exec_timeout"].removesuffix("s")) > live.LONGEST_S
+
+
+def test_what_follows_ends_before_the_gateway_ends_it(
+    start: Start, statements: Statements, leshan: LeshanDouble
+) -> None:
+    function = start(statements, leshan_url=leshan.url, long_poll_timeout="1s")
+    before = time.monotonic()
+    assert ask(function, "GET", COAP, of=Access.OPERATOR).status_code == 200
+    assert time.monotonic() - before < Timeouts.of(1).upstream_s
