@@ -252,7 +252,9 @@ def _add_sessions(routes: Blueprint, bootstrapper: Bootstrapper) -> None:
         read = partial(store.list_sessions, bootstrapper.pool, endpoint=query.endpoint)
         return list_by_id("sessions", SESSION, query.cursor, read, store.Session.as_json)
 
-    @routes.post("/key", scope=Scope.BOOTSTRAP, body=Body.of(Identity), answers={200: Key})
+    @routes.post(
+        "/key", scope=Scope.BOOTSTRAP, body=Body.of(Identity), answers={200: Key}, refusals=[NotFoundError]
+    )
     def key(body: Identity) -> Response:
         """Return the factory key of an identity, for the handshake."""
         return {"key": bootstrapper.key_of(body.identity).hex()}, 200, _NO_STORE

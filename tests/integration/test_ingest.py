@@ -885,7 +885,7 @@ def restore_data(database: Database, cluster: postgres.TestCluster, dump: Path) 
             "TRUNCATE endpoint, endpoint_operation, resource_type, resource_model, resource, resource_latest,"
             " operation_secret, object_model, object_model_resource, log_resource, device_log,"
             " device_log_tail, roll_up_state, event, event_resource, observe_plan, catalog_generation,"
-            " endpoint_tag, batch, profile, enrolment CASCADE"
+            " endpoint_tag, batch, profile, enrolment, bootstrap_profile CASCADE"
         )
         connection.execute("DELETE FROM schema_migration")
     run("pg_restore", "--data-only", "--disable-triggers", "--dbname", database.owner, str(dump))
