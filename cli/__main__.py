@@ -7,6 +7,7 @@ ended and is not CONFIRMED, 4 it has not ended in time; of dead-letters replay: 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -145,6 +146,10 @@ def main() -> int:
         status: int = (
             given.run_here(given) if "run_here" in given else given.run(Client.from_environment(), given)
         )
+        sys.stdout.flush()
+    except BrokenPipeError:  # `flownexus values sim-0001 | head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a shell says it of SIGPIPE
     except ClientError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -1009,3 +1010,19 @@ def test_what_is_observed_of_a_device_now_is_listed(
     assert capsys.readouterr().out == "single     /3303/0/5700\ncomposite  /3/0/9 /5/0/3\n"
     assert run("observations", "sim-1") == 0
     assert capsys.readouterr().err == "it is not registered, so nothing is observed\n"
+
+
+def test_who_reads_no_further_gets_no_traceback() -> None:
+    """As `| head` does, which ends before all is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    asked = subprocess.run(
+        [sys.executable, "-m", "cli", "completion", "bash"],
+        cwd=Path(__file__).parents[2],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (asked.returncode, asked.stderr) == (141, "")
