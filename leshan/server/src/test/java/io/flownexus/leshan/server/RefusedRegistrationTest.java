@@ -58,8 +58,10 @@ class RefusedRegistrationTest extends RawDeviceFixture {
   void flood_of_made_up_names_is_few_items() throws Exception {
     for (int mid = 1; mid <= 500; mid++) {
       device.register(mid, "ep=raw" + mid + "&lt=300&lwm2m=1.2&b=U");
+      if (mid % 50 == 0) {
+        answer(mid); // so many fit the buffer of Leshan's socket; what does not fit, UDP loses
+      }
     }
-    answer(500);
     refusal("unsupported-version");
     WebhookReceiver.await(() -> counted() == 500);
     assertTrue(server.webhooks.items("/registration").size() <= 102);
