@@ -11,7 +11,8 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from cli.client import API, Client, ClientError
-from cli.credentials import read_csv, without_none, write_files
+from cli.credentials import add_folder, read_csv, without_none, write_files
+from cli.profiles import read_profile
 from cli.text import print_json, print_rows, printable, second
 
 PATH: Final = f"{API}/bootstrap"
@@ -31,13 +32,13 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     add.add_argument("--identity", metavar="TEXT", help="by default the endpoint's name")
     add.add_argument("--key", metavar="HEX", help="that the device has already; by default a new one")
     add.add_argument("--profile", metavar="NAME", help="what it is handed out; by default `default`")
-    _add_folder(add)
+    add_folder(add, "factory")
     add.set_defaults(run=add_key)
     several = actions.add_parser(
         "import", parents=parents, help=f"let the devices of a CSV file bootstrap: {', '.join(COLUMNS)}"
     )
     several.add_argument("file", type=Path, metavar="CSV", help="its first line names the columns")
-    _add_folder(several)
+    add_folder(several, "factory")
     several.set_defaults(run=import_)
     keys = actions.add_parser("keys", parents=parents, help="list factory keys, the newest first")
     keys.add_argument("--endpoint", metavar="ENDPOINT", help="those of this device")
@@ -65,16 +66,6 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     action = actions.add_parser("delete", parents=parents, help="delete a profile that no factory key names")
     action.add_argument("name", metavar="NAME", help="such as field")
     action.set_defaults(run=delete_profile)
-
-
-def _add_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        *("--folder", "-o"),
-        type=Path,
-        default=Path("factory"),
-        metavar="FOLDER",
-        help="the files are written to a folder of the endpoint's name in it (default: factory)",
-    )
 
 
 def add_key(client: Client, given: argparse.Namespace) -> int:
@@ -175,11 +166,7 @@ def profile(client: Client, given: argparse.Namespace) -> int:
 
 def set_profile(client: Client, given: argparse.Namespace) -> int:
     """Add a profile, or replace it."""
-    try:
-        text = sys.stdin.read() if given.file == "-" else Path(given.file).read_text(encoding="utf-8")
-        wanted = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise ClientError(f"cannot read a profile from {given.file}: {error}") from None
+    wanted = read_profile(given.file)
     if isinstance(wanted, dict):
         wanted = {name: value for name, value in wanted.items() if name not in _SET_BY_SERVER}
     return _put(client.request("PUT", f"{PATH}/profiles/{quote(given.name, safe='')}", wanted), given)

@@ -44,7 +44,7 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
         "import", parents=parents, help=f"enrol devices from a CSV file with the columns {', '.join(COLUMNS)}"
     )
     several.add_argument("file", type=Path, metavar="CSV", help="mode is psk where there is no such column")
-    _add_folder(several)
+    add_folder(several)
     several.set_defaults(run=import_)
     list_all = actions.add_parser("list", parents=parents, help="list credentials, the newest first")
     list_all.add_argument("--endpoint", metavar="ENDPOINT", help="those of this device")
@@ -70,16 +70,17 @@ def _add_making(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csr", type=Path, metavar="FILE", help="of x509: the device's request, in PEM")
     parser.add_argument("--public-key", type=Path, metavar="FILE", help="of rpk: the device's own, in PEM")
     parser.add_argument("--expires-at", metavar="TIME", help="such as 2027-01-02T03:04:05Z")
-    _add_folder(parser)
+    add_folder(parser)
 
 
-def _add_folder(parser: argparse.ArgumentParser) -> None:
+def add_folder(parser: argparse.ArgumentParser, default: str = "credentials") -> None:
+    """Add the option that says where write_files() writes to."""
     parser.add_argument(
         *("--folder", "-o"),
         type=Path,
-        default=Path("credentials"),
+        default=Path(default),
         metavar="FOLDER",
-        help="the files are written to a folder of the endpoint's name in it (default: credentials)",
+        help=f"the files are written to a folder of the endpoint's name in it (default: {default})",
     )
 
 

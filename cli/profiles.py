@@ -64,15 +64,18 @@ def show(client: Client, given: argparse.Namespace) -> int:
     return 0
 
 
+def read_profile(file: str) -> Any:
+    """Read a profile from a file, or from standard input where it is called -; raise ClientError."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return json.loads(text)
+    except (OSError, ValueError) as error:
+        raise ClientError(f"cannot read a profile from {file}: {error}") from None
+
+
 def set_(client: Client, given: argparse.Namespace) -> int:
     """Add a profile, or replace it."""
-    try:
-        if given.file == "-":
-            profile = json.load(sys.stdin)
-        else:
-            profile = json.loads(Path(given.file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ClientError(f"cannot read a profile from {given.file}: {error}") from None
+    profile = read_profile(given.file)
     if isinstance(profile, dict):
         profile = {name: value for name, value in profile.items() if name not in _SET_BY_SERVER}
     _print(client.request("PUT", f"{API}/profiles/{quote(given.name, safe='')}", profile), given)
