@@ -79,7 +79,7 @@ uninstall: ## remove the service; ARGS=--purge also removes its data
 test: unit manifests integration acceptance browser java-test ## run all tests
 
 unit: $(STAMP) ## run the tests that need no service
-	$(RUN) -m pytest tests/unit
+	$(RUN) -m pytest -n 2 tests/unit
 
 manifests: $(UV) ## validate deploy/k3s against Kubernetes 1.30 and the newest one
 	@# The fixtures of conftest.py need packages that this environment does not have.

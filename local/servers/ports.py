@@ -2,31 +2,82 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import random
 import socket
+import threading
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 
 
 FIRST = 10_000
+BLOCK = 64
+"""Ports that one process claims at once: their first one is held as the sign of it."""
+MOST_TAKEN = 1000
+"""So many ports are tried until one is free."""
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_tries = itertools.count(random.randrange(2**16))  # noqa: S311 - not a secret, only elsewhere than others begin
+
+
+class _Claims:
+    """The blocks of ports that this process has claimed, so that no other begins a server there."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks = itertools.count(random.randrange(2**16))  # noqa: S311 - not a secret
+        self._left: Iterator[int] = iter(())
+        # Servers of the block before may be about to start.
+        self._held: deque[socket.socket] = deque()
+
+    def next(self) -> int:
+        """Return a port that was not returned before, in a block of this process."""
+        with self._lock:
+            port = next(self._left, None)
+            if port is None:
+                first = self._claim()
+                self._left = iter(range(first + 1, first + BLOCK))
+                port = next(self._left)
+            return port
+
+    def _claim(self) -> int:
+        count = (int(_EPHEMERAL.read_text().split()[0]) - FIRST) // BLOCK
+        for number in itertools.islice(self._blocks, max(count, 0)):
+            first = FIRST + number % count * BLOCK
+            claim = socket.socket()
+            try:
+                claim.bind((LOOPBACK, first))
+            except OSError:
+                claim.close()
+                continue
+            self._held.append(claim)
+            if len(self._held) > 2:
+                self._held.popleft().close()
+            return first
+        raise OSError(f"no block of {BLOCK} ports from {FIRST} up to where {_EPHEMERAL} begins is free")
+
+    def close(self) -> None:
+        while self._held:
+            self._held.pop().close()
+
+
+_claims = _Claims()
+atexit.register(_claims.close)
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port that nobody holds at this moment, and not one that this process had lately.
+    """Return a port that nobody holds, and that no other process which asks here is given.
 
     It is none of those that Linux gives to outgoing connections: a server that is restarted would find its
     port taken by one.
     """
-    count = int(_EPHEMERAL.read_text().split()[0]) - FIRST
-    for number in itertools.islice(_tries, max(count, 0)):
-        if is_free(port := FIRST + number % count, kind):
+    for _ in range(MOST_TAKEN):
+        if is_free(port := _claims.next(), kind):
             return port
-    raise OSError(f"no port from {FIRST} up to where {_EPHEMERAL} begins is free")
+    raise OSError(f"{MOST_TAKEN} ports from {FIRST} on are taken by others")
 
 
 def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:

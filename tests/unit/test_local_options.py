@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from flownexus.credentials import SecretError, SecretFolder
+from local import REPOSITORY
 from local.layout import Layout, password_line
 from local.options import (
     STACK_SETTINGS,
@@ -242,6 +244,29 @@ def test_a_free_port_is_none_that_an_outgoing_connection_may_take() -> None:
     ports = [free_port() for _ in range(100)]
     assert max(ports) < lowest
     assert len(set(ports)) == 100
+
+
+def test_processes_that_begin_at_the_same_place_are_given_no_port_twice() -> None:
+    """Leshan found the port taken that was chosen for it: the other half of the tests had chosen it, too."""
+    program = (
+        "import random, sys; random.seed(3); from local.servers.ports import free_port;"
+        " print(*(free_port() for _ in range(100)), flush=True); sys.stdin.read()"
+    )
+    with contextlib.ExitStack() as stack:
+        asked = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", program],
+                    cwd=REPOSITORY,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(3)
+        ]
+        given = [port for process in asked if process.stdout for port in process.stdout.readline().split()]
+    assert len(set(given)) == 300
 
 
 def test_the_wait_before_a_restart_doubles_up_to_a_bound() -> None:

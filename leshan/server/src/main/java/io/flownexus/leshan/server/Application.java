@@ -4,6 +4,7 @@ import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.Metrics.Gauge;
 import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.bootstrap.BootstrapServer;
+import io.flownexus.leshan.server.coap.ClockedMessageIds;
 import io.flownexus.leshan.server.coap.EndedObservations;
 import io.flownexus.leshan.server.coap.Gatekeeper;
 import io.flownexus.leshan.server.coap.Transport;
@@ -109,7 +110,7 @@ public final class Application {
             lwm2m,
             awakeTimes,
             contacts::unanswered,
-            packages == null ? null : new Pushes(lwm2m, packages),
+            packages == null ? null : new Pushes(lwm2m, packages, ClockedMessageIds.PACE),
             security,
             watch,
             metrics,

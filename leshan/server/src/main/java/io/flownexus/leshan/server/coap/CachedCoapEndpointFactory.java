@@ -27,7 +27,9 @@ final class CachedCoapEndpointFactory extends CoapServerEndpointFactory {
       LwM2mNotificationReceiver receiver,
       LeshanServer server,
       EffectiveEndpointUriProvider uri) {
-    return super.createEndpointBuilder(address, configuration, receiver, server, uri)
+    CoapEndpoint.Builder builder =
+        super.createEndpointBuilder(address, configuration, receiver, server, uri);
+    return ClockedMessageIds.use(builder, configuration)
         .setCustomCoapStackArgument(server.getRegistrationStore())
         .setObservationStore(
             new LwM2mObservationStore(

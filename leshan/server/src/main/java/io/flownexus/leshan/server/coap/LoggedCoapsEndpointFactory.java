@@ -68,7 +68,8 @@ final class LoggedCoapsEndpointFactory extends CoapsServerEndpointFactory {
   @Override
   protected CoapEndpoint.Builder createEndpointBuilder(
       DtlsConnectorConfig dtls, Configuration configuration, ObservationStore store) {
-    return super.createEndpointBuilder(dtls, configuration, store)
+    return ClockedMessageIds.use(
+            super.createEndpointBuilder(dtls, configuration, store), configuration)
         .setCustomCoapStackArgument(registrations);
   }
 }

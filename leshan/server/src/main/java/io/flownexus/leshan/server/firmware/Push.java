@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server.firmware;
 
+import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
@@ -35,10 +36,13 @@ final class Push {
   private final Registration registration;
   private final LwM2mPath path;
   private final String token;
+  private final Duration pace;
   private final CompletableFuture<LwM2mResponse> end = new CompletableFuture<>();
   private volatile long askedAt = System.nanoTime();
   private volatile long sent;
   private volatile long size;
+  private final long began = System.nanoTime();
+  private long blocks;
   private int exponent = FIRST_EXPONENT;
 
   Push(
@@ -46,12 +50,14 @@ final class Push {
       PackageSource packages,
       Registration registration,
       LwM2mPath path,
-      String token) {
+      String token,
+      Duration pace) {
     this.server = server;
     this.packages = packages;
     this.registration = registration;
     this.path = path;
     this.token = token;
+    this.pace = pace;
   }
 
   /** Return whether it is the one that is asked for. */
@@ -112,6 +118,17 @@ final class Push {
             });
   }
 
+  /** Send the next block, no sooner than the pace allows. */
+  private void goInTime() {
+    blocks++;
+    long early = began + blocks * pace.toNanos() - System.nanoTime();
+    if (early > 0) {
+      CompletableFuture.delayedExecutor(early, TimeUnit.NANOSECONDS).execute(this::go);
+    } else {
+      go();
+    }
+  }
+
   private void write(PackageSource.Part part) {
     size = part.size();
     long reached = sent + part.bytes().length;
@@ -150,7 +167,7 @@ final class Push {
     if (answer.goesOn()) {
       sent = reached;
       exponent = wanted;
-      go();
+      goInTime();
     } else if (answer.isTooLarge() && sent == 0 && wanted < exponent) {
       exponent = wanted;
       go();

@@ -1,5 +1,6 @@
 package io.flownexus.leshan.server.firmware;
 
+import java.time.Duration;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -19,12 +20,14 @@ public final class Pushes {
 
   private final LeshanServer server;
   private final PackageSource packages;
+  private final Duration pace;
   private final Map<String, Push> pushes = new LinkedHashMap<>(16, 0.75f, true);
 
-  /** Push packages from this source. */
-  public Pushes(LeshanServer server, PackageSource packages) {
+  /** Push packages from this source, to each device at most one block in the time of the pace. */
+  public Pushes(LeshanServer server, PackageSource packages, Duration pace) {
     this.server = server;
     this.packages = packages;
+    this.pace = pace;
   }
 
   /**
@@ -44,7 +47,7 @@ public final class Pushes {
       if (begins && known != null) {
         known.cancel("another push took its place");
       }
-      push = begins ? new Push(server, packages, registration, path, token) : known;
+      push = begins ? new Push(server, packages, registration, path, token, pace) : known;
       pushes.put(registration.getEndpoint(), push);
       push.asked();
     }
