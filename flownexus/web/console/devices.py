@@ -1,7 +1,7 @@
 """One device: its objects and resources, and what happened with it.
 
-Parts that change by themselves are asked for again every second or two, with `seen`, the hash of what the
-page shows: where that is what there is, the answer is 204 and nothing is sent.
+Parts that change by themselves are asked for again every 0.7 to two seconds, with `seen`, the hash of what
+the page shows: where that is what there is, the answer is 204 and nothing is sent.
 """
 
 from __future__ import annotations
