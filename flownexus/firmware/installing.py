@@ -70,7 +70,11 @@ def told(update: Update, terms: Terms) -> Step | None:
     if update.command_path != str(INSTALL):
         return _installed_by_itself(update, terms)
     if update.command_is_open and update.command_sent_at is None:
-        return None
+        if update.held_back is None:
+            return None
+        return Step(
+            State.DOWNLOADED, f"the install is held back, for {update.held_back}: the device is not told yet"
+        )
     if (ended := _ended(update, terms)) is not None:
         return ended
     state, result = update.new_state, update.new_result

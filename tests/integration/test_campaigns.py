@@ -582,6 +582,29 @@ def test_a_campaign_that_was_paused_or_has_stopped_holds_back_what_waits_for_its
     assert the_update(world)["state"] == "INSTALLING"
 
 
+def test_a_pause_takes_back_an_install_that_a_sleeping_device_was_not_told_yet(
+    world: World, driver: Pool, package: int
+) -> None:
+    """It woke, and installed in a campaign that had been paused hours before."""
+    current = datetime.now(UTC) - timedelta(minutes=1)
+    has_downloaded(
+        world, driver, package, windows=[{"cron": f"{current:%M %H} * * *", "minutes": 30}], time_zone="UTC"
+    )
+    take_steps(driver, TERMS, 0, 10)
+    queued = the_update(world)
+    assert queued["state"] == "INSTALLING"
+    act(world.api_pool, 1, Action.PAUSE, "ann")
+    assert take_steps(driver, TERMS, 0, 10).steps == 1
+    assert the_update(world)["state"] == "DOWNLOADED"
+    statuses = world.execute("SELECT status FROM endpoint_operation WHERE id = %s", queued["command"])
+    assert statuses == [{"status": "CANCELLED"}]
+    assert take_steps(driver, TERMS, 0, 10).steps == 0
+    act(world.api_pool, 1, Action.RESUME, "ann")
+    take_steps(driver, TERMS, 0, 10)
+    again = the_update(world)
+    assert (again["state"], again["command"] != queued["command"]) == ("INSTALLING", True)
+
+
 def test_the_update_of_a_single_device_may_have_windows(world: World, driver: Pool, package: int) -> None:
     [name] = devices(world, 1)
     now = datetime.now(UTC)

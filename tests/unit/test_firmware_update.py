@@ -600,6 +600,18 @@ def test_a_campaign_that_is_paused_holds_an_install_back_until_it_is_resumed() -
     assert step(update(State.DOWNLOADING, **READY)).command == Execute(path=INSTALL)
 
 
+def test_a_campaign_that_is_paused_takes_back_an_install_that_its_sleeper_was_not_told_yet() -> None:
+    asleep = update(
+        State.INSTALLING, **command(INSTALL, "QUEUED", command_sent_at=None), **windows("0 14 * * *")
+    )
+    assert decide(asleep, TERMS) is None
+    found = step(asleep._replace(held_back="campaign 3 is PAUSED"))
+    assert (found.state, found.command, found.asks) == (State.DOWNLOADED, None, False)
+    assert found.words == "the install is held back, for campaign 3 is PAUSED: the device is not told yet"
+    told = asleep._replace(command_sent_at=ago(1), command_status="SENDING", held_back="campaign 3 is PAUSED")
+    assert decide(told, TERMS) is None
+
+
 @pytest.mark.parametrize("state", [State.INSTALLING, State.RETURNED])
 def test_who_installs_goes_on(state: State) -> None:
     found = step(update(state, cancelled_by="ann", **command(INSTALL), **reports("2.0.1")))
