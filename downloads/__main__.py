@@ -14,6 +14,7 @@ import uvicorn
 from downloads.app import Downloads
 from flownexus.errors import MissingSettingError
 from flownexus.logs import log_to_stderr
+from flownexus.objects.settings import bucket_from_environment
 from flownexus.settings import integer_setting
 from flownexus.store.pool import pool_from_environment
 
@@ -32,7 +33,7 @@ def main() -> int:
     log = logging.getLogger("downloads")
     host = os.environ.get("host") or "127.0.0.1"
     try:
-        port = integer_setting("port", 8095)
+        port, bucket = integer_setting("port", 8095), bucket_from_environment()
         listening = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
         pool = pool_from_environment("downloads", "flownexus-download-database-url")
     except MissingSettingError as error:
@@ -44,7 +45,7 @@ def main() -> int:
     with listening, pool, ThreadPoolExecutor(THREADS, thread_name_prefix="read") as threads:
         server = uvicorn.Server(
             uvicorn.Config(
-                Downloads(pool, threads),
+                Downloads(pool, threads, bucket),
                 loop="uvloop",
                 http="httptools",
                 lifespan="off",

@@ -21,6 +21,7 @@ from urllib.parse import unquote_plus
 
 from downloads.ranges import NotSatisfiableError, Part, asked_part
 from flownexus.errors import FlowNexusError, NotFoundError, TemporaryError
+from flownexus.objects.bucket import Bucket
 from flownexus.store.firmware import Served, note_download, read_part, served_by_token
 from flownexus.store.pool import Pool
 
@@ -46,8 +47,9 @@ _TOKEN: Final = re.compile(r"/([A-Za-z0-9_-]{20,60})")
 class Downloads:
     """Serves what tokens stand for."""
 
-    def __init__(self, pool: Pool, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, pool: Pool, threads: ThreadPoolExecutor, bucket: Bucket | None) -> None:
         self._pool = pool
+        self._bucket = bucket
         self._threads = threads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,7 +145,8 @@ class Downloads:
             log.warning("update %d: how far it is was not written down: %s", update_id, error)
 
     async def _read(self, served: Served, at: int, end: int) -> bytes:
-        return await self._run(read_part, self._pool, served.firmware_id, at, min(end - at, PIECE_BYTES))
+        most = min(end - at, PIECE_BYTES)
+        return await self._run(read_part, self._pool, served.firmware_id, at, most, self._bucket)
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))

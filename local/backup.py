@@ -61,6 +61,8 @@ class Manifest:
     made_at: str
     migrations: dict[str, str]
     files: dict[str, str]
+    packages_elsewhere: int = 0
+    """How many firmware packages are in an object store: their bytes are not in the backup."""
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -111,6 +113,7 @@ def back_up(layout: Layout, folder: Path) -> Manifest:
             _save_spool(layout.home / "leshan" / "spool.db", scratch / "leshan" / "spool.db")
             with psycopg.connect(cluster.dsn(DATABASE), connect_timeout=10) as connection:
                 migrations = applied_migrations(connection)
+                elsewhere = _packages_elsewhere(connection)
             (scratch / DUMP).touch(mode=0o600)
             _run(
                 cluster,
@@ -123,7 +126,8 @@ def back_up(layout: Layout, folder: Path) -> Manifest:
             for path in sorted(scratch.rglob("*"))
             if path.is_file()
         }
-        manifest = Manifest(FORMAT, datetime.now(UTC).isoformat(timespec="seconds"), migrations, files)
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = Manifest(FORMAT, made_at, migrations, files, elsewhere)
         write_private(scratch / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
         scratch.rename(folder)
     except BaseException:
@@ -270,6 +274,15 @@ def _sha256(path: Path) -> str:
 
 def _exists(connection: psycopg.Connection, database: str) -> bool:
     return connection.execute("SELECT FROM pg_database WHERE datname = %s", [database]).fetchone() is not None
+
+
+def _packages_elsewhere(connection: psycopg.Connection) -> int:
+    """Return how many packages are in an object store; none before there were any stores."""
+    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'firmware_chunk'"
+    if ("object",) not in connection.execute(columns).fetchall():
+        return 0
+    packages = "SELECT DISTINCT firmware_id FROM firmware_chunk WHERE object IS NOT NULL"
+    return len(connection.execute(packages).fetchall())
 
 
 def _has_endpoints(cluster: Cluster) -> bool:

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from flownexus.credentials import SecretFolder
 from local import REPOSITORY, summary, web
-from local.backup import back_up
+from local.backup import Manifest, back_up
 from local.backup import restore as restore_backup
 from local.layout import Layout
 from local.options import (
@@ -369,6 +369,7 @@ def backup(options: Options, folder: Path) -> int:
     _console.print(
         escape(f"saved {options.home} to {folder}: {size / 1e6:,.1f} MB, {time.monotonic() - began:.1f} s")
     )
+    _tell_of_packages(manifest)
     return 0
 
 
@@ -378,7 +379,14 @@ def restore(options: Options, folder: Path, *, replace: bool = False) -> int:
     manifest = restore_backup(Layout(options), folder.absolute(), replace=replace)
     took = time.monotonic() - began
     _console.print(escape(f"restored {options.home} as of {manifest.made_at} in {took:.1f} s; start it now"))
+    _tell_of_packages(manifest)
     return 0
+
+
+def _tell_of_packages(manifest: Manifest) -> None:
+    """Say what is not in a backup."""
+    if count := manifest.packages_elsewhere:
+        _console.print(f"not in the backup: firmware packages in the object store, {count} in all")
 
 
 def _status(home: Path) -> dict[str, Any]:

@@ -31,6 +31,13 @@ ROLES = {
     "flownexus-console-database-url": "flownexus_console",
     "flownexus-grafana-database-url": "flownexus_grafana",
 }
+OFF_AT_FIRST = (
+    "flownexus-hook-token",
+    "flownexus-oidc-client-secret",
+    "flownexus-firmware-store-access-key",
+    "flownexus-firmware-store-secret-key",
+)
+"""What somebody else gives, for settings that most have not."""
 READER = "flownexus_reader"
 """The role of whoever reads by hand: psql, and what sources the file `env`."""
 TOKENS = (
@@ -223,7 +230,7 @@ class Layout:
         """Write the secrets that the parts read, those that are not there yet at random."""
         for secret in (*TOKENS, SESSIONS_KEY, CREDENTIAL_KEY):
             self.secrets.random(secret)
-        for secret in ("flownexus-hook-token", "flownexus-oidc-client-secret"):
+        for secret in OFF_AT_FIRST:
             if secret not in self.secrets:
                 self.secrets.write(secret, "off")
         if "basic-auth-user" not in self.secrets:

@@ -33,6 +33,8 @@ PASSWORD_FILE = "pgpass"  # noqa: S105  # a file's name
 CONSOLE_LINK_FILE = "console-link"
 STATUS_FILE = "run/status.json"
 LONG_POLLS = ("100ms", "1h")  # Leshan takes none longer
+STORE_SETTINGS = ("FIRMWARE_STORE_URL", "FIRMWARE_STORE_BUCKET", "FIRMWARE_STORE_REGION")
+"""What of the environment the download server reads, too."""
 STACK_SETTINGS = (
     "RETENTION",
     "MARK_RETENTION",
@@ -50,6 +52,7 @@ STACK_SETTINGS = (
     "GRAFANA_URL",
     "CONSOLE_URL",
     *("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_NAME", "OIDC_USERS", "OIDC_ROLE_CLAIM", "OIDC_ROLES"),
+    *STORE_SETTINGS,
     "FIRMWARE_ASK_AFTER",
     "FIRMWARE_GRACE",
     "FIRMWARE_ABSENCE",

@@ -11,6 +11,7 @@ from pathlib import Path
 from local import REPOSITORY, web
 from local.layout import AUTHORITY_CERTIFICATE, SERVER_CERTIFICATE, SERVER_KEY, SESSIONS_KEY, Layout
 from local.openfaas.functions import STOP_TIMEOUT_S
+from local.options import STORE_SETTINGS
 from local.servers import java
 from local.servers.nats import Server
 from local.servers.ports import LOOPBACK
@@ -172,6 +173,7 @@ def downloads(layout: Layout, on_change: OnChange) -> Part:
         "secret_mount_path": str(layout.secrets.folder),
         "database_pool_size": "4",
         "log_level": layout.options.log_level,
+        **{name.lower(): layout.options.stack_environment.get(name, "") for name in STORE_SETTINGS},
         "PYTHONPATH": str(REPOSITORY),
     }
     return _part(

@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fixtures.leshan",
     "tests.fixtures.world",
     "tests.fixtures.nexus",
+    "tests.fixtures.s3proxy",
     "tests.fixtures.device",
     "tests.fixtures.statements",
     "tests.fixtures.hints",

@@ -109,7 +109,14 @@ OF_CREDENTIALS = {
     "flownexus-oidc-client-secret": "off",
 }
 """What credentials of devices are made by (docs/enrolment.md), and what it is at first; nothing is random."""
-OURS = {*TOKENS, *OF_CREDENTIALS, *ROLES, NATS_URL, BASIC_AUTH, "nats", "postgres", "leshan", "grafana"}
+OF_STORE = ("flownexus-firmware-store-access-key", "flownexus-firmware-store-secret-key")
+"""The keys of an object store, "off" at first: functions and the download server read them."""
+OURS = {*TOKENS, *OF_CREDENTIALS, *OF_STORE, *ROLES, NATS_URL, BASIC_AUTH} | {
+    "nats",
+    "postgres",
+    "leshan",
+    "grafana",
+}
 
 
 @dataclass
@@ -261,6 +268,7 @@ def made(cluster: Cluster) -> Values:
     values["flownexus-hook-token"] = cluster.value("flownexus-hook-token") or "off"
     for name, (role, _) in ROLES.items():
         values[name] = cluster.value(name) or database_url(role, random_text())
+    values |= {name: cluster.value(name) or "off" for name in OF_STORE}
     values[NATS_URL] = cluster.value(NATS_URL) or nats_url(random_text())
     return values
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import MissingSettingError, TemporaryError
+from flownexus.errors import MissingSettingError, TemporaryError, UnavailableError
 from flownexus.housekeeping.replay import Deliver, replay_asked
 from flownexus.housekeeping.settings import HousekeepingSettings
 from flownexus.messaging.publisher import Publisher
@@ -22,7 +22,9 @@ from flownexus.metrics import (
     HOUSEKEEPING_RENEWED_OPERATIONS,
     HOUSEKEEPING_REVIVED_OPERATIONS,
 )
+from flownexus.objects.bucket import Bucket
 from flownexus.store import queries
+from flownexus.store.firmware import remove_retired
 from flownexus.store.operation_repair import end_expired, endpoints_to_hint, revive_expired
 from flownexus.store.reconcile import reconcile
 from flownexus.store.retention import (
@@ -63,6 +65,9 @@ EXPIRY_GRACE_S: Final = 60.0
 """Seconds after its lifetime before a device counts as gone although Leshan did not say so."""
 PARTITION_MONTHS_AHEAD: Final = 2
 MAINTENANCE_PERIOD_S: Final = 3600.0
+REMOVAL_PERIOD_S: Final = 300.0
+REMOVE_AFTER_S: Final = 3600.0
+"""Seconds after a package was retired before its objects are removed: longer than any upload of a chunk."""
 ROLL_UP_PERIOD_S: Final = 300.0
 ROLL_UP_STEP_S: Final = 600.0
 """Seconds of stored values that one transaction rolls up, at most."""
@@ -82,8 +87,10 @@ class Housekeeper:
         settings: HousekeepingSettings,
         deliver: Deliver,
         carry: Callable[[], int] | None = None,
+        bucket: Bucket | None = None,
     ) -> None:
         self._carry = carry
+        self._bucket = bucket
         self._uncarried = ""
         """Why credentials could not be carried in the last round; empty where they were."""
         self._pool = pool
@@ -92,6 +99,7 @@ class Housekeeper:
         self._settings = settings
         self._maintained_at = -MAINTENANCE_PERIOD_S
         self._rolled_up_at = -ROLL_UP_PERIOD_S
+        self._removed_at = -REMOVAL_PERIOD_S
         self._hinted: dict[int, float] = {}
         """The operations whose endpoints got a hint lately, and when, by the monotonic clock."""
 
@@ -122,6 +130,8 @@ class Housekeeper:
             summary["credentials_carried"] = self._carry_credentials(self._carry)
         if time.monotonic() - self._rolled_up_at >= ROLL_UP_PERIOD_S:
             summary["rolled_up"] = self._roll_up()
+        if self._bucket is not None and time.monotonic() - self._removed_at >= REMOVAL_PERIOD_S:
+            summary["packages_emptied"] = self._remove_objects(self._bucket)
         if time.monotonic() - self._maintained_at >= MAINTENANCE_PERIOD_S:
             done = self._maintain()
             if not {None, MAX_ROWS_PER_STEP} & set(done.values()):  # a whole batch: more of it waits
@@ -195,6 +205,18 @@ class Housekeeper:
         if not more:
             self._rolled_up_at = time.monotonic()
         return steps
+
+    def _remove_objects(self, bucket: Bucket) -> int | None:
+        """Remove the objects of retired packages; return of how many, None where more is left."""
+        try:
+            emptied = remove_retired(self._pool, bucket, REMOVE_AFTER_S)
+        except UnavailableError as error:
+            log.warning("objects of retired packages are not removed: left for later: %s", error)
+            self._removed_at = time.monotonic()
+            return None
+        if emptied is not None:
+            self._removed_at = time.monotonic()
+        return emptied
 
     def _maintain(self) -> dict[str, int | None]:
         """Make partitions ahead, drop old ones and old marks; what writers hold is left for the next time."""

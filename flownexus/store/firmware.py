@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
+from flownexus.errors import ConflictError, NotFoundError, UnavailableError, ValidationFailedError
 from flownexus.firmware.mcuboot import HEADER_BYTES, image_header
 from flownexus.firmware.package import CHUNK_BYTES, NewPackage, chunk_bytes, chunk_count
+from flownexus.objects.bucket import Bucket
 from flownexus.store import as_json, queries, send_for
 from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, transaction
 
 MAX_MISSING_TOLD: Final = 100
 """How many chunks that are missing an answer names."""
+CHUNKS_AHEAD: Final = 4
+"""How many chunks are read at once where all of a package are: an object store takes its time for each."""
+MAX_PACKAGES_EMPTIED: Final = 10
+"""Of how many packages objects are removed at once, at most."""
 
 
 class Package(NamedTuple):
@@ -91,25 +100,50 @@ def announce(pool: ConnectionPool, new: NewPackage, by: str) -> tuple[Package, b
     return transaction(pool, work)
 
 
-def add_chunk(pool: ConnectionPool, id_: int, number: int, content: bytes) -> None:
-    """Keep a chunk of a package; the same again changes nothing.
+def add_chunk(
+    pool: ConnectionPool, id_: int, number: int, content: bytes, bucket: Bucket | None = None
+) -> None:
+    """Keep a chunk of a package, in `bucket` if there is one; the same again changes nothing.
 
-    Raises NotFoundError, ValidationFailedError where it is not as long as this chunk is, and ConflictError
-    where the package is complete.
+    Raises NotFoundError, ValidationFailedError where it is not as long as this chunk is, ConflictError where
+    the package is complete or retired, and UnavailableError where the bucket is away.
     """
 
-    def work(current: Transaction) -> None:
+    def is_wanted(current: Transaction) -> bool:
         package = _find(current.connection, id_)
         if package.completed_at is not None:
             raise ConflictError(f"package {id_} is complete")
+        if package.retired_at is not None:
+            raise ConflictError(f"package {id_} was retired")
         if not 0 <= number < chunk_count(package.size):
             raise ValidationFailedError(f"package {id_} has the chunks 0 to {chunk_count(package.size) - 1}")
         wanted = chunk_bytes(package.size, number)
         if len(content) != wanted:
             raise ValidationFailedError(f"chunk {number} has {wanted} bytes, and {len(content)} came")
-        queries.add_chunk(current.connection, id=id_, number=number, content=content)
+        return not queries.has_chunk(current.connection, id=id_, number=number)
 
-    transaction(pool, work)
+    if not transaction(pool, is_wanted):
+        return
+    object_ = None
+    if bucket is not None:  # before its row, and without a connection to PostgreSQL
+        object_ = f"{_objects_of(id_)}{number}-{hashlib.sha256(content).hexdigest()}"
+        bucket.write(object_, content)
+
+    def keep(current: Transaction) -> None:
+        if is_wanted(current):
+            kept = content if object_ is None else None
+            queries.add_chunk(current.connection, id=id_, number=number, content=kept, object=object_)
+
+    transaction(pool, keep)
+
+
+def _objects_of(id_: int) -> str:
+    """Return how the names of a package's objects begin.
+
+    The number of a chunk and the SHA-256 of its content follow: whoever sends a chunk once more writes the
+    same object, and nobody another content over it.
+    """
+    return f"firmware/{id_}/"
 
 
 def missing_chunks(pool: ConnectionPool, id_: int) -> list[int]:
@@ -123,7 +157,7 @@ def missing_chunks(pool: ConnectionPool, id_: int) -> list[int]:
     return transaction(pool, work)
 
 
-def complete(pool: ConnectionPool, id_: int) -> Package:
+def complete(pool: ConnectionPool, id_: int, bucket: Bucket | None = None) -> Package:
     """Check what has come and let the package be used.
 
     Raises NotFoundError, ConflictError where chunks are missing, and ValidationFailedError where the SHA-256
@@ -136,7 +170,7 @@ def complete(pool: ConnectionPool, id_: int) -> Package:
         named = ", ".join(map(str, missing[:MAX_MISSING_TOLD]))
         raise ConflictError(f"package {id_} lacks {len(missing)} chunks: {named}")
     digest, start = hashlib.sha256(), b""
-    for part in parts(pool, id_, 0, package.size):
+    for part in _chunks(pool, package, bucket):
         start = start or part[:HEADER_BYTES]
         digest.update(part)
     if digest.digest() != package.sha256:
@@ -154,31 +188,70 @@ def complete(pool: ConnectionPool, id_: int) -> Package:
     return transaction(pool, work)
 
 
-def parts(pool: ConnectionPool, id_: int, start: int, end: int, most: int = CHUNK_BYTES) -> Iterator[bytes]:
-    """Yield the bytes from `start` to before `end` in pieces of at most `most`, each a statement of its own.
+def _chunks(pool: ConnectionPool, package: Package, bucket: Bucket | None) -> Iterator[bytes]:
+    """Yield the chunks of a package in their order, of which CHUNKS_AHEAD are in memory."""
+    with ThreadPoolExecutor(CHUNKS_AHEAD, thread_name_prefix="chunks") as threads:
 
-    Whoever reads slowly holds no connection meanwhile. Raises NotFoundError where a chunk is gone.
+        def begin(number: int) -> Future[bytes]:
+            return threads.submit(read_part, pool, package.id, number * CHUNK_BYTES, CHUNK_BYTES, bucket)
+
+        numbers = iter(range(chunk_count(package.size)))
+        begun = deque(map(begin, islice(numbers, CHUNKS_AHEAD)))
+        while begun:
+            yield begun.popleft().result()
+            begun.extend(map(begin, islice(numbers, 1)))
+
+
+def read_part(pool: ConnectionPool, id_: int, start: int, length: int, bucket: Bucket | None = None) -> bytes:
+    """Return up to `length` bytes from `start`, as far as their chunk goes, from where its row says.
+
+    Raises NotFoundError, and UnavailableError where that is an object store that is away or not set.
     """
-    at = start
-    while at < end:
-        part = read_part(pool, id_, at, min(end - at, most))
-        yield part
-        at += len(part)
-
-
-def read_part(pool: ConnectionPool, id_: int, start: int, length: int) -> bytes:
-    """Return up to `length` bytes from `start`, as far as their chunk goes; raise NotFoundError."""
     number, offset = divmod(start, CHUNK_BYTES)
+    most = min(length, CHUNK_BYTES - offset)
+    row = transaction(
+        pool,
+        lambda current: queries.chunk_part(
+            current.connection, id=id_, number=number, start=offset, length=most
+        ),
+    )
+    if row is None:
+        raise NotFoundError(f"package {id_} has no byte {start}")
+    part, object_, size = row
+    if object_ is not None:
+        if bucket is None:
+            raise UnavailableError(f"package {id_} is in an object store: set FIRMWARE_STORE_URL to it")
+        part = bucket.read(object_, offset, min(most, size - start)) if start < size else b""
+    if not part:
+        raise NotFoundError(f"package {id_} has no byte {start}")
+    return bytes(part)
 
-    def work(current: Transaction) -> bytes:
-        found = queries.chunk_part(
-            current.connection, id=id_, number=number, start=offset, length=min(length, CHUNK_BYTES - offset)
-        )
-        if not found:
-            raise NotFoundError(f"package {id_} has no byte {start}")
-        return bytes(found)
 
-    return transaction(pool, work)
+def remove_retired(pool: ConnectionPool, bucket: Bucket, after_s: float) -> int | None:
+    """Remove the objects of packages that were retired `after_s` seconds ago; return of how many packages.
+
+    What an upload left without a row goes, too: it is found by its name. None: more of it waits, for one
+    time removes MAX_LISTED objects at most of a package. Raises UnavailableError.
+    """
+    retired = transaction(
+        pool,
+        lambda current: [
+            id_
+            for (id_,) in queries.packages_to_empty(
+                current.connection, after=after_s, limit=MAX_PACKAGES_EMPTIED
+            )
+        ],
+    )
+    for id_ in retired:
+        if not bucket.remove(_objects_of(id_)):
+            return None
+        transaction(pool, partial(_note_removed, id_))
+    return None if len(retired) == MAX_PACKAGES_EMPTIED else len(retired)
+
+
+def _note_removed(id_: int, current: Transaction) -> None:
+    queries.forget_objects(current.connection, id=id_)
+    queries.note_objects_removed(current.connection, id=id_)
 
 
 def show_package(pool: ConnectionPool, id_: int) -> Package:

@@ -36,6 +36,7 @@ from flownexus.firmware.package import (
 )
 from flownexus.firmware.state import State
 from flownexus.firmware.window import SERVER, schedule_of
+from flownexus.objects.bucket import Bucket
 from flownexus.operations.why import Cause, why
 from flownexus.store.firmware import (
     Package,
@@ -146,10 +147,10 @@ class ReasonOfUpdate(msgspec.Struct):
     why: str
 
 
-def add_firmware(app: Flask, pool: Pool) -> None:
-    """Add these routes to a function's app."""
+def add_firmware(app: Flask, pool: Pool, bucket: Bucket | None) -> None:
+    """Add these routes to a function's app; packages come into `bucket`, if there is one."""
     _add_packages(app, pool)
-    _add_uploads(app, pool)
+    _add_uploads(app, pool, bucket)
     _add_updates(app, pool)
 
 
@@ -180,7 +181,7 @@ def _add_packages(app: Flask, pool: Pool) -> None:
     app.register_blueprint(routes)
 
 
-def _add_uploads(app: Flask, pool: Pool) -> None:
+def _add_uploads(app: Flask, pool: Pool, bucket: Bucket | None) -> None:
     routes = Blueprint("firmware_uploads", __name__, url_prefix="/v1/firmware")
 
     @routes.post(
@@ -204,7 +205,7 @@ def _add_uploads(app: Flask, pool: Pool) -> None:
     )
     def chunk(id_: int, number: int) -> dict[str, Any]:
         """Upload a chunk of a package; it may be sent again, and in any order."""
-        add_chunk(pool, _package_id(id_), number, request.get_data(cache=False))
+        add_chunk(pool, _package_id(id_), number, request.get_data(cache=False), bucket)
         return {"id": id_, "chunk": number}
 
     @routes.post(
@@ -215,7 +216,7 @@ def _add_uploads(app: Flask, pool: Pool) -> None:
     )
     def complete_(id_: int) -> dict[str, Any]:
         """Check the SHA-256 of a package, and let it be used."""
-        return complete(pool, _package_id(id_)).as_json()
+        return complete(pool, _package_id(id_), bucket).as_json()
 
     app.register_blueprint(routes)
 

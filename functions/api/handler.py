@@ -37,6 +37,8 @@ from flownexus.leshan.observations import Ask
 from flownexus.leshan.security import SecurityClient
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.publisher import Publisher
+from flownexus.objects.bucket import Bucket
+from flownexus.objects.settings import bucket_from_environment
 from flownexus.settings import Timeouts, duration_setting, secret, text_setting, token_to_send
 from flownexus.store.change_feed import ChangeFeed
 from flownexus.store.delivery import Deliveries, DeliveryResult
@@ -82,12 +84,14 @@ def create_app(
     max_queued: int = MAX_QUEUED_OPERATIONS_PER_ENDPOINT,
     enroller: Enroller | None = None,
     ask_leshan: Ask | None = None,
+    bucket: Bucket | None = None,
 ) -> Flask:
     """Make the function's app.
 
     `ingest` is a pool of the role that stores values, for dead letters that are delivered again; `guard`
     knows the callers; `max_queued` is how many of their operations may wait for one endpoint; without an
-    `enroller` the function makes no credentials, and without `ask_leshan` does not say what is observed.
+    `enroller` the function makes no credentials, and without `ask_leshan` does not say what is observed;
+    firmware packages come into `bucket`, if there is one.
     """
     app = FunctionApp(NAME, guard, pool.ready)
 
@@ -108,7 +112,7 @@ def create_app(
     add_refusals(app, pool)
     add_declared(app, pool)
     add_stream(app, ChangeFeed(pool), timeouts.client_s)
-    add_firmware(app, pool)
+    add_firmware(app, pool, bucket)
     add_campaigns(app, pool)
     add_tokens(app, pool, guard)
     if enroller is not None:
@@ -128,14 +132,16 @@ def app_from_environment() -> Flask:
     max_queued, timeouts = max_queued_setting(), Timeouts.from_environment()
     retention = timedelta(seconds=duration_setting("retention", "8760h"))
     ingest_url = secret("flownexus-ingest-database-url")
-    enrolment = EnrolmentSecrets.from_environment()
+    enrolment, bucket = EnrolmentSecrets.from_environment(), bucket_from_environment()
     leshan = LeshanQueries(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
     pool = pool_from_environment(NAME, "flownexus-api-database-url")
     enroller = Enroller(pool, Carrier(pool, SecurityClient(leshan), enrolment.keys).carry, enrolment)
     ingest = open_pool(ingest_url, 1, f"{NAME} replay")
     guard = guard.with_issued(IssuedTokens(pool))
     publisher = Publisher(nats_url, name=NAME)
-    return create_app(pool, ingest, retention, publisher, guard, timeouts, max_queued, enroller, leshan.ask)
+    return create_app(
+        pool, ingest, retention, publisher, guard, timeouts, max_queued, enroller, leshan.ask, bucket
+    )
 
 
 def __getattr__(name: str) -> Flask:

@@ -37,6 +37,8 @@ from flownexus.leshan.asking import LeshanQueries
 from flownexus.leshan.security import SecurityClient
 from flownexus.messaging.publisher import PUBLISH_TIMEOUT_S, Publisher
 from flownexus.messaging.subjects import Hint, HintKind
+from flownexus.objects.bucket import Bucket
+from flownexus.objects.settings import bucket_from_environment
 from flownexus.settings import (
     Timeouts,
     duration_setting,
@@ -91,12 +93,13 @@ def create_app(
     grafana_url: str | None = None,
     place: Place | None = None,
     openid: OpenId | None = None,
+    bucket: Bucket | None = None,
 ) -> ConsoleApp:
     """Make the function's app; a session ends `idle_s` seconds after its last use, and after `lifetime_s`.
 
     `leshan` tells what it alone knows of devices, in streams of at most `stream_s`; `grafana_url` is
     where people find dashboards, `place` where passkeys hold: nowhere without one. `openid` is how they
-    sign in by a provider, if there is one.
+    sign in by a provider, if there is one; firmware packages come into `bucket`, likewise.
     """
     app = ConsoleApp(pool, FOLDER, hashes, idle_s, lifetime_s, place=place, openid=openid)
 
@@ -115,7 +118,7 @@ def create_app(
     add_bundle(app)
     add_asking(app, hint, max_queued)
     add_batches(app, hint, max_queued)
-    add_firmware(app)
+    add_firmware(app, bucket)
     add_updates(app)
     add_campaigns(app)
     add_profiles(app)
@@ -142,7 +145,7 @@ def app_from_environment() -> ConsoleApp:
     grafana_url = os.environ.get("grafana_url") or None
     if grafana_url is not None and urlsplit(grafana_url).scheme not in ("http", "https"):
         raise MissingSettingError("environment variable grafana_url: a URL, such as https://grafana.example")
-    enrolment = EnrolmentSecrets.from_environment()
+    enrolment, bucket = EnrolmentSecrets.from_environment(), bucket_from_environment()
     leshan = LeshanQueries(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
     place = None
     if console_url := os.environ.get("console_url"):
@@ -163,6 +166,7 @@ def app_from_environment() -> ConsoleApp:
         grafana_url=grafana_url,
         place=place,
         openid=_openid(place),
+        bucket=bucket,
     )
 
 

@@ -19,6 +19,8 @@ from flownexus.leshan.asking import LeshanQueries
 from flownexus.leshan.security import SecurityClient
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.publisher import Publisher
+from flownexus.objects.bucket import Bucket
+from flownexus.objects.settings import bucket_from_environment
 from flownexus.settings import secret, secret_lines, text_setting, token_to_send
 from flownexus.store.delivery import Deliveries, DeliveryResult
 from flownexus.store.pool import Pool, open_pool, pool_from_environment
@@ -36,13 +38,15 @@ def create_app(
     settings: HousekeepingSettings,
     deliver: Deliver,
     carry: Callable[[], int] | None = None,
+    bucket: Bucket | None = None,
 ) -> Flask:
     """Make the function's app; `guard` knows its callers.
 
-    `deliver` stores what is delivered again, `carry` has Leshan know of credentials.
+    `deliver` stores what is delivered again, `carry` has Leshan know of credentials; of retired
+    packages objects are removed from `bucket`, if there is one.
     """
     app = FunctionApp(NAME, guard, pool.ready)
-    housekeeper = Housekeeper(pool, publisher, settings, deliver, carry)
+    housekeeper = Housekeeper(pool, publisher, settings, deliver, carry, bucket)
 
     @app.post("/", scope=Scope.HOUSEKEEP)
     def do_round() -> dict[str, Any]:
@@ -65,13 +69,14 @@ def app_from_environment() -> Flask:
     """Make the app with the parts that environment and secrets describe; raise MissingSettingError."""
     # What may be missing comes first, then what starts threads.
     guard, nats_url = guard_from_secrets("flownexus-connector-token"), secret("flownexus-nats-url")
-    settings = HousekeepingSettings.from_environment()
+    settings, bucket = HousekeepingSettings.from_environment(), bucket_from_environment()
     keys = secret_lines("flownexus-credential-key")
     leshan = LeshanQueries(text_setting("leshan_url"), token_to_send("flownexus-leshan-token"))
     deliver = deliver_by(secret("flownexus-ingest-database-url"), timedelta(seconds=settings.retention))
     pool = pool_from_environment(NAME, "flownexus-housekeeping-database-url")
     carrier = Carrier(pool, SecurityClient(leshan), keys)
-    return create_app(pool, Publisher(nats_url, name=NAME), guard, settings, deliver, carrier.carry)
+    publisher = Publisher(nats_url, name=NAME)
+    return create_app(pool, publisher, guard, settings, deliver, carrier.carry, bucket)
 
 
 def __getattr__(name: str) -> Flask:

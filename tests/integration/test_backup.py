@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from local import REPOSITORY, backup
+from local import REPOSITORY, backup, commands
 from local.backup import BackupError, Manifest, back_up, restore
 from local.layout import DATABASE, Layout
 from local.options import Options, Ports
@@ -56,6 +56,14 @@ def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with take(home), World(options(home)) as world, closing(spool(home)) as items:
         with psycopg.connect(world.database_url) as database:
             database.execute("INSERT INTO endpoint (name) VALUES ('sim-0001'), ('sim-0002')")
+            database.execute(
+                "INSERT INTO firmware (version, file_name, size_bytes, sha256)"
+                " VALUES ('1', 'a', 1, sha256(''))"
+            )
+            database.execute(
+                "INSERT INTO firmware_chunk (firmware_id, number, object)"
+                " VALUES (1, 0, 'firmware/1/0-a'), (1, 1, 'firmware/1/1-b')"
+            )
             database.execute(
                 "INSERT INTO resource_type (object_id, resource_id, data_type) VALUES (3303, 5700, 'FLOAT')"
             )
@@ -105,6 +113,15 @@ def test_a_running_world_is_saved_and_restored_into_an_empty_one(lived_in: Path,
         assert (home / name).read_text() == (lived_in / "home" / name).read_text()
     restored = [path for part in ("secrets", "passwords", "leshan") for path in (home / part).rglob("*")]
     assert not [path for path in restored if path.stat().st_mode & 0o077]
+
+
+def test_a_backup_says_how_many_packages_are_in_an_object_store_and_not_in_it(
+    lived_in: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Manifest.read(lived_in / "backup").packages_elsewhere == 1
+    assert commands.restore(options(tmp_path / "home"), lived_in / "backup") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "not in the backup: firmware packages in the object store, 1 in all" in told
 
 
 def test_a_restored_world_starts_and_its_roles_have_the_passwords_that_were_saved(

@@ -5,13 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import os
 import random
-import re
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +17,6 @@ import pytest
 from flownexus.errors import ConflictError, NotFoundError
 from flownexus.firmware.package import CHUNK_BYTES, NewPackage, chunk_count
 from flownexus.store.firmware import (
-    Package,
     add_chunk,
     announce,
     complete,
@@ -32,29 +26,11 @@ from flownexus.store.firmware import (
     served_by_token,
 )
 from flownexus.store.update import cancel_update, start_update
-from local.servers.ports import free_port
 from tests.fixtures.nexus import wait_for
+from tests.fixtures.packages import CONTENT, SIZE, Server, token_of, upload
 from tests.fixtures.world import World
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SIZE = 2 * CHUNK_BYTES + 12_345
-CONTENT = random.Random(7).randbytes(SIZE)
 MEGABYTE = 1024 * 1024
-
-
-def upload(world: World, content: bytes = CONTENT, name: str = "app.bin") -> Package:
-    """Upload a package as a user does."""
-    new = NewPackage("2.0.1", name, len(content), hashlib.sha256(content).digest())
-    package, _ = announce(world.api_pool, new, "ann")
-    for number in missing_chunks(world.api_pool, package.id):
-        chunk = content[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES]
-        add_chunk(world.api_pool, package.id, number, chunk)
-    return complete(world.api_pool, package.id)
-
-
-def token_of(world: World, update: int) -> str:
-    [row] = world.execute("SELECT token FROM firmware_update WHERE id = %s", update)
-    return str(row["token"])
 
 
 def test_a_package_comes_in_any_order_and_twice_and_goes_on_where_it_was_interrupted(world: World) -> None:
@@ -122,54 +98,11 @@ def test_of_two_updates_of_one_device_that_come_at_once_one_begins(world: World)
 # The server
 
 
-class Server:
-    """The download server, a process of its own."""
-
-    def __init__(self, world: World, folder: Path) -> None:
-        self.port = free_port()
-        (folder / "flownexus-download-database-url").write_text(world.database.download)
-        self.log = folder / "downloads.log"
-        with self.log.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "downloads"],
-                cwd=REPOSITORY,
-                env={
-                    **os.environ,
-                    "port": str(self.port),
-                    "secret_mount_path": str(folder),
-                    "database_pool_size": "4",
-                },
-                stderr=stderr,
-            )
-        wait_for(self.answers, 20, "the download server")
-
-    def answers(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
-        with contextlib.suppress(OSError):
-            return self.get("/healthz")[0] == 200
-        return False
-
-    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        with contextlib.closing(connection):
-            connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
-            response = connection.getresponse()
-            return response.status, response.read(), {k.lower(): v for k, v in response.getheaders()}
-
-    def memory(self) -> int:
-        """Return the most memory that it had, in bytes."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", text)
-        assert found is not None
-        return int(found[1]) * 1024
-
-
 @pytest.fixture
 def server(world: World, tmp_path: Path) -> Iterator[Server]:
     running = Server(world, tmp_path)
     yield running
-    running.process.send_signal(signal.SIGTERM)
-    running.process.wait(10)
+    running.stop()
 
 
 @pytest.fixture

@@ -210,6 +210,8 @@ GRANTS = {
         "last_verdict, withdrawn)",
         "enrolled_endpoint": "SELECT",
         "enrolment": "SELECT",
+        "firmware": "SELECT (id, retired_at, objects_removed_at), UPDATE (objects_removed_at)",
+        "firmware_chunk": "SELECT (firmware_id, object), DELETE",
         "forget_endpoints()": "EXECUTE",
         "forget_operations()": "EXECUTE",
         "make_partitions()": "EXECUTE",

@@ -168,6 +168,15 @@ def test_with_a_bootstrap_server_devices_reach_it_at_a_port_of_its_own(tmp_path:
     assert {"port": 5784, "protocol": "UDP"} in devices["ports"]
 
 
+def test_with_an_object_store_those_who_read_and_write_packages_reach_it(tmp_path: Path) -> None:
+    objects = built_with("object-store", tmp_path)
+    [downloads] = pods(objects)["downloads"]["containers"]
+    assert {"name": "firmware_store_bucket", "value": "firmware"} in downloads["env"]
+    for namespace, name in (("flownexus", "object-store"), ("openfaas-fn", "flownexus-object-store")):
+        [rule] = objects["NetworkPolicy", namespace, name]["spec"]["egress"]
+        assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
+
+
 def built_with(component: str, tmp_path: Path) -> Objects:
     """Return what a site has that uses a component; its files are beside the repository."""
     text = (K3S / "kustomization.yaml").read_text()
@@ -202,6 +211,12 @@ def test_faas_cli_generate_makes_a_valid_object_of_every_function() -> None:
 
 
 def test_every_secret_that_a_generated_function_asks_for_is_made() -> None:
-    made = {*credentials.TOKENS, *credentials.OF_CREDENTIALS, *credentials.ROLES, credentials.NATS_URL}
+    made = {
+        *credentials.TOKENS,
+        *credentials.OF_CREDENTIALS,
+        *credentials.OF_STORE,
+        *credentials.ROLES,
+        credentials.NATS_URL,
+    }
     for found in run("faas-cli", "generate", "-f", "stack.yml"):
         assert set(found["spec"]["secrets"]) <= made

@@ -286,6 +286,21 @@ def test_only_devices_its_functions_the_ingress_and_prometheus_reach_leshan() ->
     assert metrics["from"] == PROMETHEUS
 
 
+def test_with_an_object_store_downloads_and_the_functions_that_know_it_reach_tcp_443() -> None:
+    text = (K3S / "object-store" / "network-policies.yaml").read_text(encoding="utf-8")
+    here, there = yaml.safe_load_all(text)
+    assert here["spec"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "downloads"}
+    [chosen] = there["spec"]["podSelector"]["matchExpressions"]
+    know = {name for name, each in STACK.items() if "firmware_store_url" in each.environment}
+    assert (
+        know == functions_with("-firmware-store-access-key$") == functions_with("-firmware-store-secret-key$")
+    )
+    assert (chosen["key"], set(chosen["values"])) == ("faas_function", know)
+    for policy in (here, there):
+        [rule] = policy["spec"]["egress"]
+        assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
+
+
 PROMETHEUS = [
     {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},

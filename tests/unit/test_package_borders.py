@@ -18,6 +18,8 @@ PRODUCTION = [
 ]
 HANDLERS = sorted((REPOSITORY / "functions").glob("*/handler.py"))
 STATEMENT = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH)\s.*", re.DOTALL)
+ON_HTTP_CLIENT = {"flownexus/leshan/asking.py", "flownexus/objects/bucket.py", "flownexus/web/openid.py"}
+"""Called from threads, or a request now and then: for these no function is to hold aiohttp in memory."""
 LESHAN_WORDS = re.compile(r"singleResource|multiResource|/api/clients")
 
 
@@ -57,8 +59,8 @@ def test_a_function_imports_no_other_function_no_tool_and_no_driver(path: Path) 
 
 @pytest.mark.parametrize("path", PRODUCTION, ids=name_of)
 def test_nothing_in_production_uses_an_http_client_of_the_standard_library(path: Path) -> None:
-    if path in {REPOSITORY / "flownexus/leshan/asking.py", REPOSITORY / "flownexus/web/openid.py"}:
-        return  # a request now and then, for which no function is to hold aiohttp in memory
+    if name_of(path) in ON_HTTP_CLIENT:
+        return
     assert not imports(path) & {"urllib.request", "http.client"}
 
 

@@ -25,8 +25,11 @@ WHERE size_bytes IS NOT NULL AND (:cursor::integer IS NULL OR id < :cursor)
 ORDER BY id DESC
 LIMIT :limit;
 
--- name: add_chunk(id, number, content)!
-INSERT INTO firmware_chunk (firmware_id, number, content) VALUES (:id, :number, :content)
+-- name: has_chunk(id, number)$
+SELECT EXISTS (SELECT FROM firmware_chunk WHERE firmware_id = :id AND number = :number);
+
+-- name: add_chunk(id, number, content, object)!
+INSERT INTO firmware_chunk (firmware_id, number, content, object) VALUES (:id, :number, :content::bytea, :object::text)
 ON CONFLICT (firmware_id, number) DO NOTHING;
 
 -- name: missing_chunks(id, count)
@@ -34,12 +37,27 @@ SELECT number FROM generate_series(0, :count::integer - 1) AS number
 WHERE NOT EXISTS (SELECT FROM firmware_chunk c WHERE c.firmware_id = :id AND c.number = number.number)
 ORDER BY number;
 
--- name: chunk_part(id, number, start, length)$
--- A part of a chunk: of what is stored as it came, the rest is not read.
-SELECT substring(content FROM :start + 1 FOR :length) FROM firmware_chunk WHERE firmware_id = :id AND number = :number;
+-- name: chunk_part(id, number, start, length)^
+-- A part of a chunk: of what is stored as it came, the rest is not read. Or the object that has it.
+SELECT substring(c.content FROM :start + 1 FOR :length), c.object, f.size_bytes
+FROM firmware_chunk c JOIN firmware f ON f.id = c.firmware_id
+WHERE c.firmware_id = :id AND c.number = :number;
 
 -- name: complete_package(id, mcuboot)!
 UPDATE firmware SET completed_at = clock_timestamp(), mcuboot = :mcuboot WHERE id = :id AND completed_at IS NULL;
 
 -- name: retire_package(id, retired_by)!
 UPDATE firmware SET retired_at = clock_timestamp(), retired_by = :retired_by WHERE id = :id AND retired_at IS NULL;
+
+-- name: packages_to_empty(after, limit)
+-- Retired for so many seconds: whoever was at it by then has ended.
+SELECT id FROM firmware
+WHERE retired_at < clock_timestamp() - make_interval(secs => :after) AND objects_removed_at IS NULL
+ORDER BY id
+LIMIT :limit;
+
+-- name: forget_objects(id)!
+DELETE FROM firmware_chunk WHERE firmware_id = :id AND object IS NOT NULL;
+
+-- name: note_objects_removed(id)!
+UPDATE firmware SET objects_removed_at = clock_timestamp() WHERE id = :id;

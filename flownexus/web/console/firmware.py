@@ -12,6 +12,7 @@ from typing import Any, Final
 from flask import Response, make_response, redirect, request, url_for
 
 from flownexus.firmware.package import CHUNK_BYTES, VERSION_PATH, Success, parse_package
+from flownexus.objects.bucket import Bucket
 from flownexus.store.firmware import (
     add_chunk,
     announce,
@@ -31,8 +32,8 @@ MAX_DIGITS: Final = 18
 _ASKED: Final = ("version", "file_name", "size", "sha256", "label", "model", "version_path", "success", "uri")
 
 
-def add_firmware(app: ConsoleApp) -> None:
-    """Add these routes."""
+def add_firmware(app: ConsoleApp, bucket: Bucket | None) -> None:
+    """Add these routes; packages come into `bucket`, if there is one."""
 
     @app.get("/firmware", access=Access.VIEWER)
     def firmware() -> Response:
@@ -58,12 +59,12 @@ def add_firmware(app: ConsoleApp) -> None:
 
     @app.post("/firmware/<int:id_>/chunks/<int:number>", access=Access.ADMIN)
     def add_firmware_chunk(id_: int, number: int) -> Response:
-        add_chunk(app.pool, _known(id_), number, request.get_data(cache=False))
+        add_chunk(app.pool, _known(id_), number, request.get_data(cache=False), bucket)
         return make_response("", 204)
 
     @app.post("/firmware/<int:id_>/complete", access=Access.ADMIN)
     def complete_firmware(id_: int) -> Response:
-        complete(app.pool, _known(id_))
+        complete(app.pool, _known(id_), bucket)
         return make_response({"page": url_for("package", id_=id_)})
 
     @app.get("/firmware/<int:id_>", access=Access.VIEWER)

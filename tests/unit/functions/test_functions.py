@@ -16,7 +16,12 @@ from tests.fixtures.pages import PageTests
 from tests.fixtures.routes import RouteTests
 
 FOLDERS = Path(__file__).parent
-OPTIONAL = {"flownexus-hook-token", "flownexus-oidc-client-secret"}
+OPTIONAL = {
+    "flownexus-hook-token",
+    "flownexus-oidc-client-secret",
+    "flownexus-firmware-store-access-key",
+    "flownexus-firmware-store-secret-key",
+}
 """What a function needs only by a setting."""
 
 

@@ -71,7 +71,7 @@ def test_a_package_that_lacks_chunks_is_not_complete(start: Start, statements: S
 def test_a_package_whose_content_is_another_is_told_the_two_hashes(
     start: Start, statements: Statements
 ) -> None:
-    statements.rows |= {"missing_chunks": [], "chunk_part": [(b"four",)]}
+    statements.rows |= {"missing_chunks": [], "chunk_part": [(b"four", None, 4)]}
     answer = start(statements).send("POST", "/v1/firmware/6/complete")
     assert answer.status_code == 422
     assert "not 0101" in answer.json()["detail"]
