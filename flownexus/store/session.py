@@ -157,13 +157,14 @@ def attempt(pool: ConnectionPool, buckets: Mapping[str, Limit]) -> float:
     return transaction(pool, work)
 
 
-def forgive(pool: ConnectionPool, account: str, address: str) -> None:
-    """Forget the attempts of an account, or of its browser, and the last one of an address: it was right."""
+def forgive(pool: ConnectionPool, address: str, account: str | None = None) -> None:
+    """Forget the last attempt of an address, and all of an account, or of its browser: it was right."""
+    taken_back = {address: queries.take_back_attempt}
+    if account is not None:
+        taken_back[account] = queries.forget_attempts
 
     def work(current: Transaction) -> None:
-        for bucket, query in sorted(
-            {account: queries.forget_attempts, address: queries.take_back_attempt}.items()
-        ):
+        for bucket, query in sorted(taken_back.items()):
             query(current.connection, bucket=bucket)
 
     transaction(pool, work)

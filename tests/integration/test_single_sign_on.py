@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from flownexus.accounts.openid import Client
 from flownexus.accounts.role import Role
+from flownexus.accounts.throttle import OF_ADDRESS
 from flownexus.store.pool import Pool, open_pool
 from flownexus.web.console.app import URL, ConsoleApp
 from flownexus.web.openid import OpenId
@@ -366,3 +367,21 @@ def test_a_provider_that_is_away_is_said_and_passwords_go_on(pool: Pool, hints: 
     browser = Browser(app)
     assert browser.get("/sign-in/openid").status_code == 503
     assert browser.sign_in("ann", PASSWORD).status_code == 303
+
+
+def test_who_begins_too_often_from_an_address_waits_and_who_gets_in_is_not_counted(
+    nexus: Nexus, admin: Browser, world: World
+) -> None:
+    admin.get("/users")
+    admin.post("/users", name="bob@example.com", role="operator")
+    app = nexus.app()
+    for _ in range(OF_ADDRESS.free + 5):
+        assert sign_in(Browser(app), nexus.elsewhere).status_code == 303
+    for _ in range(OF_ADDRESS.free):
+        begun(Browser(app))
+    answer = Browser(app).get("/sign-in/openid?next=/operations")
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert 'value="/operations"' in answer.text, "who waits goes on to where they wanted to"
+    [row] = world.execute("SELECT count(*) AS begun FROM console_openid_attempt")
+    assert row == {"begun": OF_ADDRESS.free}

@@ -120,7 +120,7 @@ def _passkey_given(app: ConsoleApp) -> Response:
         log.warning("a passkey was refused", extra={"user": user.name, "reason": str(error)})
         problem = app.words["passkeys"]["refused"]
         return second_factor_page(app, user, given["next"], 422, problem)
-    sessions.forgive(app.pool, bucket, of_address())
+    sessions.forgive(app.pool, of_address(), bucket)
     return enter(app, user, given["next"])
 
 

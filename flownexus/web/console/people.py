@@ -196,7 +196,7 @@ def refusal_of(
         return too_soon(app, template, wait, **shown)
     if not app.hashes.fits(password, user.password_hash):
         return page(template, 422, **{**shown, "problem": app.words["me"]["wrong_password"]})
-    sessions.forgive(app.pool, account, of_address())
+    sessions.forgive(app.pool, of_address(), account)
     return None
 
 

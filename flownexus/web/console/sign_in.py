@@ -128,7 +128,7 @@ def _signed_in(app: ConsoleApp) -> Response:
     if not app.hashes.fits(given["password"], kept) or user is None or kept is None:
         log.warning("a sign-in was refused", extra={"address": edge.address()})
         return page("sign_in.html", 422, problem=app.words["sign_in"]["wrong"], **shown)
-    sessions.forgive(app.pool, account, of_address())
+    sessions.forgive(app.pool, of_address(), account)
     if app.hashes.is_weaker(kept):
         users.renew_hash(app.pool, user.id, app.hashes.of(given["password"]))
     return go_on(app, user, given["next"])
@@ -162,7 +162,7 @@ def _second_factor_given(app: ConsoleApp) -> Response:
     if not is_second_factor(app, user, given["code"]):
         problem = app.words["second_factor"]["wrong" if user.totp_secret else "wrong_recovery"]
         return second_factor_page(app, user, given["next"], 422, problem)
-    sessions.forgive(app.pool, bucket, of_address())
+    sessions.forgive(app.pool, of_address(), bucket)
     return enter(app, user, given["next"])
 
 

@@ -7,11 +7,13 @@ import logging
 from flask import Response, abort, g, make_response, redirect, request, url_for
 
 from flownexus.accounts.openid import OpenIdRefusedError
+from flownexus.accounts.throttle import OF_ADDRESS
 from flownexus.accounts.tokens import new_token
 from flownexus.store import openid as store
+from flownexus.store import session as sessions
 from flownexus.web.console import app as edge
 from flownexus.web.console.app import Access, ConsoleApp, page
-from flownexus.web.console.sign_in import go_on
+from flownexus.web.console.sign_in import go_on, of_address, too_soon
 from flownexus.web.openid import OpenId
 
 log = logging.getLogger(__name__)
@@ -26,10 +28,13 @@ def add_single_sign_on(app: ConsoleApp) -> None:
     # A link and no form: the policy of our pages lets no form lead elsewhere.
     @app.get("/sign-in/openid", access=Access.ANYBODY)
     def sign_in_elsewhere() -> Response:
-        attempt, url = _openid(app).begin()
+        openid, back = _openid(app), request.args.get("next", "/")[:2000]
+        if wait := sessions.attempt(app.pool, {of_address(): OF_ADDRESS}):
+            return too_soon(app, "sign_in.html", wait, next=back, name="")
+        attempt, url = openid.begin()
         if g.token is None:
             edge.begin(new_token())
-        store.keep_attempt(app.pool, g.token, attempt, request.args.get("next", "/")[:2000])
+        store.keep_attempt(app.pool, g.token, attempt, back)
         return make_response(redirect(url, 303))
 
     @app.get("/sign-in/openid/back", access=Access.ANYBODY)
@@ -66,6 +71,7 @@ def _came_back(app: ConsoleApp, openid: OpenId) -> Response:
         log.warning("a sign-in by the provider was refused", extra={"reason": str(error)})
         return _again(words["refused"])
     user = store.user_of_identity(app.pool, identity, adds_users=openid.client.adds_users)
+    sessions.forgive(app.pool, of_address())
     return go_on(app, user, back)
 
 
