@@ -717,3 +717,50 @@ def test_sessions_and_the_audit_log_are_no_other_role_s_to_read(database: Databa
             for table in ("console_user", "console_session", "console_link", "audit_entry"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(f"SELECT 1 FROM {table}".encode())
+
+
+FORM = {"endpoint": "a", "mode": "psk", "days": "", "own": "", "identity": "", "key": ""}
+
+
+def enrolled(world: World) -> list[str]:
+    return [row["endpoint"] for row in world.execute("SELECT endpoint FROM device_credential ORDER BY id")]
+
+
+def test_a_form_that_makes_credentials_counts_once_however_often_it_is_sent(
+    admin: Browser, world: World
+) -> None:
+    forms: list[tuple[str, dict[str, str]]] = [
+        ("/credentials", FORM),
+        ("/credentials/many", {"rows": "endpoint,mode\nb,psk\nc,psk\n"}),
+        ("/credentials/1/replace", {"days": "1", "own": ""}),
+    ]
+    for path, form in forms:
+        admin.get("/credentials/new" if "replace" not in path else "/credentials/1")
+        page = admin.page
+        assert admin.post(path, **form).status_code == 200
+        for _ in range(2):
+            admin.page = page
+            assert admin.post(path, **form).status_code == 409
+            assert "The form was sent already" in admin.text
+            assert "zip" not in admin.text
+    assert enrolled(world) == ["a", "b", "c", "a"]
+
+
+def test_a_form_that_was_refused_may_be_sent_again_and_two_at_once_make_one(
+    admin: Browser, world: World
+) -> None:
+    admin.get("/credentials/new")
+    page = admin.page
+    for _ in range(2):
+        admin.page = page
+        assert admin.post("/credentials", **FORM | {"days": "no"}).status_code == 422
+    admin.page = page
+    with ThreadPoolExecutor(4) as threads:
+        sent = list(threads.map(lambda _: admin.send("/credentials", FORM).status_code, range(4)))
+    assert sorted(sent) == [200, 409, 409, 409]
+    assert enrolled(world) == ["a"]
+    world.execute("UPDATE console_form SET expires_at = now()")
+    admin.get("/credentials/new")
+    assert admin.post("/credentials", **FORM | {"endpoint": "b"}).status_code == 200
+    [row] = world.execute("SELECT count(*) AS kept FROM console_form")
+    assert row == {"kept": 1}

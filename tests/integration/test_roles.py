@@ -243,6 +243,7 @@ GRANTS = {
         "console_attempt": "SELECT, INSERT, UPDATE, DELETE",
         "console_browser": "SELECT, INSERT, UPDATE (seen_at), DELETE",
         "console_challenge": "SELECT, INSERT, UPDATE (challenge, expires_at), DELETE",
+        "console_form": "SELECT, INSERT, DELETE",
         "console_link": "SELECT, INSERT, DELETE",
         "console_openid_attempt": "SELECT, INSERT, DELETE",
         "console_passkey": "SELECT, INSERT, UPDATE (sign_count, used_at), DELETE",

@@ -293,10 +293,14 @@ def _check_form() -> None:
         raise ForgedFormError
     if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise ForgedFormError
-    # A header where the body is no form: no other site can set one.
-    token = request.headers.get("X-Form-Token") or request.form.get("form_token", "")
-    if g.token is None or not is_form_token(token, g.token):
+    if g.token is None or not is_form_token(sent_token(), g.token):
         raise ForgedFormError
+
+
+def sent_token() -> str:
+    """Return the token of the form at hand, which is another one on each page."""
+    # A header where the body is no form: no other site can set one.
+    return request.headers.get("X-Form-Token") or request.form.get("form_token", "")
 
 
 def _finish(response: Response) -> Response:

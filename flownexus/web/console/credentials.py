@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from flask import Response, make_response, redirect, request, url_for
@@ -13,9 +14,10 @@ from flownexus.enrolment.roster import COLUMNS, read_roster
 from flownexus.errors import ConflictError, ValidationFailedError
 from flownexus.fields import read
 from flownexus.store import credential as store
+from flownexus.store.form import once
 from flownexus.web import paging
 from flownexus.web.asked import MAX_ROW_ID
-from flownexus.web.console.app import Access, ConsoleApp, fields, me, page
+from flownexus.web.console.app import Access, ConsoleApp, fields, me, page, sent_token
 from flownexus.web.enrolling import DEFAULT_OVERLAP_S, MAX_EXPIRES_IN_S, Enroller, Made, Succession, Wanted
 from flownexus.web.places import known_id
 
@@ -56,7 +58,8 @@ def add_credentials(app: ConsoleApp, enroller: Enroller) -> None:
     def enrol() -> Response:
         given = fields(ASKED)
         try:
-            [made] = enroller.make([wanted_of(given)], me().name)
+            with _once(app):
+                [made] = enroller.make([wanted_of(given)], me().name)
         except (ConflictError, ValidationFailedError) as error:
             return _form(app, error.status, given=given, problem=error.detail)
         return _made(made, carried=enroller.carried())
@@ -66,7 +69,8 @@ def add_credentials(app: ConsoleApp, enroller: Enroller) -> None:
         file, rows = request.files.get("file"), fields(("rows",))["rows"]
         try:
             text = file.read().decode() if file else rows
-            made = enroller.make(many_of(text), me().name)
+            with _once(app):
+                made = enroller.make(many_of(text), me().name)
         except UnicodeDecodeError:
             return _form(app, 422, rows=rows, many_problem=app.words["credentials"]["no_text"])
         except (ConflictError, ValidationFailedError) as error:
@@ -92,7 +96,8 @@ def add_credentials(app: ConsoleApp, enroller: Enroller) -> None:
         row = store.show(app.pool, known_id(id_, "credential"))
         given = fields(("days", "own"))
         try:
-            made = enroller.succeed(row.id, succession_of(row.mode, given), me().name)
+            with _once(app):
+                made = enroller.succeed(row.id, succession_of(row.mode, given), me().name)
         except (ConflictError, ValidationFailedError) as error:
             return _one(app, row.id, error.status, given=given, problem=error.detail)
         return _made(made, carried=enroller.carried())
@@ -132,6 +137,11 @@ def many_of(text: str) -> list[Wanted]:
                 f"device {place} of the file: {error.detail}; none is enrolled"
             ) from None
     return found
+
+
+def _once(app: ConsoleApp) -> AbstractContextManager[None]:
+    """Let the form at hand count once: to load the page again that answers it sends it again."""
+    return once(app.pool, f"{request.path} {sent_token()}", app.lifetime_s)
 
 
 def _own(mode: str, own: str) -> dict[str, str]:
