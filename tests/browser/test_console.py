@@ -207,6 +207,23 @@ def test_a_new_value_and_a_presence_are_seen_without_reloading(nexus: Nexus, ope
     assert page.evaluate("window.notReloaded")
 
 
+def test_a_page_tells_of_resources_that_it_does_not_have_and_shows_the_others_on(
+    nexus: Nexus, open_page: Open
+) -> None:
+    page = open_page("/device?name=sim-0001")
+    sign_in(page)
+    page.locator(TEMPERATURE).wait_for()
+    node = {"kind": "singleResource", "id": 5603, "type": "FLOAT", "value": "-40.0"}
+    answer = nexus.webhook([{"ep": "sim-0001", "obj_id": 3303, "val": node}])
+    assert answer.status == 200, answer
+    page.get_by_text("The device has other resources now.").wait_for()
+    before = page.locator(TEMPERATURE).inner_text()
+    playwright.expect(page.locator(TEMPERATURE)).not_to_have_text(before, timeout=PATIENCE_MS)
+    assert page.locator("#v-3303-0-5603").count() == 0
+    page.get_by_role("link", name="Show them").click()
+    page.locator("#v-3303-0-5603").wait_for()
+
+
 def test_a_write_from_the_tree_is_seen_to_be_confirmed(nexus: Nexus, open_page: Open) -> None:
     page = open_page()
     sign_in(page)

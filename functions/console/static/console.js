@@ -56,3 +56,12 @@ document.addEventListener("submit", (event) => {
   form.dataset.sent = "yes";
 });
 addEventListener("pageshow", () => document.querySelectorAll("[data-sent]").forEach((each) => delete each.dataset.sent));
+
+// The page has no place for a value that its device did not have before: the part tells that the page is old.
+document.addEventListener("htmx:beforeSwap", ({detail}) => {
+  if (detail.target.id !== "live") return;
+  const part = new DOMParser().parseFromString(detail.serverResponse, "text/html");
+  const isStranger = ({id}) => !document.getElementById(id);
+  [...part.querySelectorAll(".value[hx-swap-oob]")].filter(isStranger).forEach((each) => each.remove());
+  detail.serverResponse = part.body.innerHTML;
+});
