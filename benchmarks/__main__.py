@@ -13,8 +13,8 @@ from benchmarks.results import TITLES, Result, write
 
 BENCHMARKS = ("ingest_path", "end_to_end", "growth", "batches", "open_operations", "awake", "memory", "heap")
 """Modules of this package, each with run(runs) that returns results."""
-BY_NAME_ONLY = ("gateway", "console")
-"""Such that need more than the others do."""
+BY_NAME_ONLY = ("gateway", "console", "handshakes")
+"""Such that need more than the others do, or measure what has no goal."""
 ALL = (*BENCHMARKS, *BY_NAME_ONLY)
 FEWEST_RUNS = 3
 

@@ -225,11 +225,11 @@ def wait(condition: Callable[[], bool], interval: float = 0.5, timeout: float = 
 
 
 @contextlib.contextmanager
-def simulator(coap_url: str, group: str) -> Iterator[None]:
+def simulator(coap_url: str, group: str, *more: str) -> Iterator[None]:
     """Run a simulator of one group of devices for a server, which the world does not know of."""
     arguments = [
         *(java.java(), "-Xmx2g", "-XX:+UseSerialGC", "-jar", str(java.SIMULATOR_JAR)),
-        *("--server", coap_url, "--group", group),
+        *("--server", coap_url, "--group", group, *more),
     ]
     process = subprocess.Popen(
         tethered(arguments, signal.SIGKILL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
