@@ -416,6 +416,10 @@ def test_every_page_is_usable_by_everybody_and_on_a_phone(
     page.get_by_role("heading", name="Fleet").wait_for()
     [operation] = nexus.sql("SELECT max(id) AS id FROM endpoint_operation")
     letter = dead_letter(nexus, "sim-0001")
+    nexus.sql(
+        "INSERT INTO bootstrap_session (endpoint, address, state, detail, times) VALUES"
+        " ('new-0001', '192.0.2.7:40000', 'finished', NULL, 1), ('new-0002', '', 'refused', 'unknown key', 3)"
+    )
     for path in (
         *(
             "/",
@@ -432,11 +436,13 @@ def test_every_page_is_usable_by_everybody_and_on_a_phone(
             "/me",
             "/me/tokens",
             "/refused",
+            "/bootstrap",
             "/health",
         ),
         *(
             "/profiles",
             "/models",
+            "/models/3303/1.1",
             "/profiles/new",
             "/profiles/default",
             "/dead-letters",
