@@ -97,8 +97,9 @@ class Fleets:
     def __init__(self, world: World, folder: Path) -> None:
         self._world = world
         self._folder = folder
-        self._enrolled = dict.fromkeys(MODES, 0)
         self._plain_fleets = 0
+        for mode in MODES:
+            self._enrol(mode)
         _ask(world, "PUT", "enrolment", {"unenrolled": "admitted"})
 
     def cost(self, mode: str) -> float:
@@ -123,7 +124,6 @@ class Fleets:
             self._plain_fleets += 1
             prefix = f"{mode}-{self._plain_fleets}-"  # each endpoint is counted once
         else:
-            self._enrol(mode)
             url, keys = self._world.coaps_url, arguments(mode, self._folder, f"{mode}-0001")
         before = self._count(prefix)
         deadline = time.monotonic() + COUNT / PACE + LATE_S
@@ -144,16 +144,14 @@ class Fleets:
         return int(row[0]) if row else 0
 
     def _enrol(self, mode: str) -> None:
-        """Enrol the devices of a kind, and write their files, where that was not done."""
-        while (at := self._enrolled[mode]) < COUNT:
+        """Enrol the devices of a kind, and write their files."""
+        for first in range(1, COUNT, BATCH):
             wanted = [
-                {"endpoint": f"{mode}-{number:04d}", "mode": mode} for number in range(at + 1, at + BATCH + 1)
+                {"endpoint": f"{mode}-{number:04d}", "mode": mode} for number in range(first, first + BATCH)
             ]
-            for made in _ask(self._world, "POST", "credentials/batch", {"credentials": wanted})[
-                "credentials"
-            ]:
+            answer = _ask(self._world, "POST", "credentials/batch", {"credentials": wanted})
+            for made in answer["credentials"]:
                 write_files(self._folder, made)
-            self._enrolled[mode] += BATCH
 
 
 def _most() -> Mapping[str, float]:
@@ -162,7 +160,8 @@ def _most() -> Mapping[str, float]:
     A server makes a key for ECDHE, which costs about what a signature does, derives the secret, signs, and
     verifies.
     """
-    told = _output("openssl", "speed", "-seconds", "1", "ecdsap256", "ecdhp256")
+    command = ["openssl", "speed", "-seconds", "1", "ecdsap256", "ecdhp256"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     sign, verify = _numbers(r"256 bits ecdsa \(nistp256\) .*? ([\d.]+) +([\d.]+)$", told)
     [derive] = _numbers(r"256 bits ecdh \(nistp256\) .*? ([\d.]+)$", told)
     return {mode: 1 / (2 / sign + 1 / derive + verifies / verify) for mode, verifies in VERIFIES.items()}
@@ -173,10 +172,6 @@ def _numbers(pattern: str, text: str) -> Sequence[float]:
     if found is None:
         raise RuntimeError(f"openssl speed has said: {text}")
     return [float(each) for each in found.groups()]
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def _ask(world: World, method: str, path: str, body: Any) -> Any:

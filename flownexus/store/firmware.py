@@ -122,10 +122,10 @@ def add_chunk(
             raise ValidationFailedError(f"chunk {number} has {wanted} bytes, and {len(content)} came")
         return not queries.has_chunk(current.connection, id=id_, number=number)
 
-    if not transaction(pool, is_wanted):
-        return
     object_ = None
     if bucket is not None:  # before its row, and without a connection to PostgreSQL
+        if not transaction(pool, is_wanted):
+            return
         object_ = f"{_objects_of(id_)}{number}-{hashlib.sha256(content).hexdigest()}"
         bucket.write(object_, content)
 
