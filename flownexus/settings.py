@@ -74,8 +74,24 @@ def optional_secret_lines(name: str) -> tuple[str, ...]:
     path = Path(os.environ.get("secret_mount_path") or SECRETS_FOLDER) / name
     if not path.exists():
         return ()
+    return secret_lines_or_off(name)
+
+
+def secret_lines_or_off(name: str) -> tuple[str, ...]:
+    """Read the lines of a secret that must be there, and may say off; none then.
+
+    Raises MissingSettingError.
+    """
     found = secret_lines(name)
     return () if found == ("off",) else found
+
+
+def secret_for(setting: str, name: str) -> str:
+    """Read a secret that a setting needs: it may not be off; raise MissingSettingError."""
+    lines = secret_lines_or_off(name)
+    if not lines:
+        raise MissingSettingError(f"secret {name}: {setting} needs it; it is off")
+    return lines[0]
 
 
 def secret(name: str) -> str:

@@ -122,6 +122,11 @@ class Bucket:
         for left in reversed(range(TRIES)):
             try:
                 answer = self._send(method, name, query or {}, headers or {}, body)
+            except ssl.SSLCertVerificationError as error:
+                raise UnavailableError(
+                    f"the object store at {self._url.netloc}: its certificate is not trusted: "
+                    f"{error.verify_message}; see SSL_CERT_FILE"
+                ) from error
             except (OSError, http.client.HTTPException) as error:
                 self.close()  # where one connection broke, the others did
                 if not left:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from flownexus.errors import MissingSettingError
 from flownexus.objects.bucket import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, Bucket
 from flownexus.objects.signature import Signer
-from flownexus.settings import secret, text_setting
+from flownexus.settings import secret_for, text_setting
 
 URL: Final = "firmware_store_url"
 DEFAULT_REGION: Final = "us-east-1"
@@ -43,12 +43,5 @@ def bucket_from_environment() -> Bucket | None:
             "https://s3.example.com"
         )
     name, region = text_setting(BUCKET), os.environ.get(REGION) or DEFAULT_REGION
-    keys = _key(ACCESS_KEY), _key(SECRET_KEY)
+    keys = secret_for(URL, ACCESS_KEY), secret_for(URL, SECRET_KEY)
     return Bucket(url, name, Signer(*keys, region))
-
-
-def _key(name: str) -> str:
-    key = secret(name)
-    if key == "off":
-        raise MissingSettingError(f"secret {name}: {URL} needs it; it is off")
-    return key

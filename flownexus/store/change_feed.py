@@ -121,7 +121,7 @@ class ChangeFeed:
             self._left.wait(pause)
             with self._reading:
                 with self._changed:
-                    if not self._followers:
+                    if not self._followers or self._pool.closed:
                         self._read = self._kept_behind = None
                         return
                     read = self._read

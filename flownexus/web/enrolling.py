@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from flownexus.errors import ConflictError, TemporaryError, ValidationFailedError
 from flownexus.fields import Time
-from flownexus.settings import secret_lines, text_setting
+from flownexus.settings import secret_lines, secret_lines_or_off, text_setting
 from flownexus.store import credential as store
 from flownexus.store.credential import Credential, NewCredential
 from flownexus.store.pool import Pool
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 MAX_EXPIRES_IN_S: Final = 25 * 366 * 24 * 3600
 MAX_PEM: Final = 8192  # characters
 DEFAULT_OVERLAP_S: Final = 7 * 24 * 3600
-_OFF: Final = ("off",)
 _OF_MODE: Final = {"psk": ("identity", "key"), "rpk": ("public_key",), "x509": ("csr",)}
 
 
@@ -126,9 +125,9 @@ class EnrolmentSecrets:
 
     keys: tuple[str, ...]
     authority: tuple[str, ...]
-    """The CA's certificate and key in PEM, or off."""
+    """The CA's certificate and key in PEM; none where it is off."""
     server: tuple[str, ...]
-    """Leshan's certificate in PEM, or off."""
+    """Leshan's certificate in PEM; none where it is off."""
     coaps_url: str
 
     @classmethod
@@ -136,8 +135,8 @@ class EnrolmentSecrets:
         """Read them; raise MissingSettingError."""
         return cls(
             secret_lines("flownexus-credential-key"),
-            secret_lines("flownexus-ca"),
-            secret_lines("flownexus-leshan-certificate"),
+            secret_lines_or_off("flownexus-ca"),
+            secret_lines_or_off("flownexus-leshan-certificate"),
             text_setting("coaps_url"),
         )
 
@@ -237,7 +236,8 @@ class Enroller:
     def _authority(self) -> Authority | None:
         from flownexus.enrolment.authority import Authority
 
-        return None if self.secrets.authority == _OFF else Authority.read("\n".join(self.secrets.authority))
+        lines = self.secrets.authority
+        return Authority.read("\n".join(lines)) if lines else None
 
     def _server(self) -> Server:
         from cryptography import x509
@@ -245,7 +245,7 @@ class Enroller:
         from flownexus.enrolment.files import Server
 
         def certificate(lines: tuple[str, ...]) -> x509.Certificate | None:
-            return None if lines == _OFF else x509.load_pem_x509_certificate("\n".join(lines).encode())
+            return x509.load_pem_x509_certificate("\n".join(lines).encode()) if lines else None
 
         return Server(
             self.secrets.coaps_url, certificate(self.secrets.server), certificate(self.secrets.authority)

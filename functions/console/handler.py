@@ -44,6 +44,7 @@ from flownexus.settings import (
     duration_setting,
     integer_setting,
     secret,
+    secret_for,
     text_setting,
     token_to_send,
 )
@@ -178,9 +179,7 @@ def _openid(place: Place | None) -> OpenId | None:
     if place is None:
         raise MissingSettingError("environment variable console_url: oidc_issuer needs it, to come back to")
     checked_url(issuer, "environment variable oidc_issuer")
-    client_secret = secret("flownexus-oidc-client-secret")
-    if client_secret == "off":  # noqa: S105  # what stands for none
-        raise MissingSettingError("secret flownexus-oidc-client-secret: oidc_issuer needs it; it is off")
+    client_secret = secret_for("oidc_issuer", "flownexus-oidc-client-secret")
     adds = os.environ.get("oidc_users") or "invited"
     if adds not in ("invited", "all"):
         raise MissingSettingError(f"environment variable oidc_users: invited or all, not {adds!r}")

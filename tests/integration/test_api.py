@@ -25,6 +25,7 @@ from flownexus.store.change_feed import ChangeFeed, Follower, TooManyStreamsErro
 from flownexus.store.changes import VALUE, Change, Position, change_horizon
 from flownexus.store.dead_letters import settle_dead_letter
 from flownexus.store.delivery import Deliveries
+from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
 from flownexus.web import dead_letters
 from tests.fixtures.guard import guard_of
@@ -612,6 +613,15 @@ def test_what_is_committed_later_than_a_younger_change_is_not_missed(world: Worl
         store(world, single(4.0))
         assert numbers(told(follower, 1)) == [4.0]
     follower.leave()
+
+
+def test_the_reader_of_changes_ends_with_its_pool(world: World) -> None:
+    before = set(threading.enumerate())
+    with open_pool(world.database.api, 1, "api") as pool:
+        ChangeFeed(pool, interval_s=0.02).follow(None, None)
+        (reader,) = [each for each in threading.enumerate() if each.name == "changes" and each not in before]
+    reader.join(5)
+    assert not reader.is_alive()
 
 
 def test_who_comes_back_with_a_position_misses_nothing_and_gets_nothing_twice(

@@ -80,6 +80,21 @@ def test_a_package_stays_where_it_is_when_the_setting_changes(world: World, stor
         read_part(world.api_pool, new.id, 0, 99)
 
 
+def test_a_store_is_spoken_to_by_https_where_its_certificate_is_trusted(
+    world: World, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UnavailableError, match=r"its certificate is not trusted: .*see SSL_CERT_FILE"):
+        upload(world, bucket=store.bucket(url=store.https_url))
+    assert store.names() == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(store.ca))
+    bucket = store.bucket(url=store.https_url)
+    package = upload(world, bucket=bucket)
+    assert read_part(world.api_pool, package.id, CHUNK_BYTES, 256, bucket) == chunk_of(1)[:256]
+    other = store.https_url.replace("127.0.0.1", "localhost")  # for which it has no certificate
+    with pytest.raises(UnavailableError, match="its certificate is not trusted"):
+        read_part(world.api_pool, package.id, 0, 10, store.bucket(url=other))
+
+
 def test_an_upload_that_began_in_postgresql_ends_in_the_store(world: World, store: Store) -> None:
     package, _ = announce(world.api_pool, NEW, "ann")
     add_chunk(world.api_pool, package.id, 1, chunk_of(1))

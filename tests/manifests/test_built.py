@@ -177,6 +177,11 @@ def test_with_an_object_store_those_who_read_and_write_packages_reach_it(tmp_pat
         assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
 
 
+def test_with_an_openid_provider_the_console_reaches_it(tmp_path: Path) -> None:
+    policy = built_with("openid", tmp_path)["NetworkPolicy", "openfaas-fn", "flownexus-openid"]
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"faas_function": "console"}
+
+
 def built_with(component: str, tmp_path: Path) -> Objects:
     """Return what a site has that uses a component; its files are beside the repository."""
     text = (K3S / "kustomization.yaml").read_text()

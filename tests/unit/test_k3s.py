@@ -301,6 +301,15 @@ def test_with_an_object_store_downloads_and_the_functions_that_know_it_reach_tcp
         assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
 
 
+def test_the_function_that_asks_an_openid_provider_reaches_tcp_443() -> None:
+    text = (K3S / "openid" / "network-policies.yaml").read_text(encoding="utf-8")
+    [policy] = yaml.safe_load_all(text)
+    [asks] = {name for name, each in STACK.items() if "oidc_issuer" in each.environment}
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"faas_function": asks}
+    [rule] = policy["spec"]["egress"]
+    assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
+
+
 PROMETHEUS = [
     {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},

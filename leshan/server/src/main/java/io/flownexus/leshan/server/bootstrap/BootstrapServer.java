@@ -5,6 +5,7 @@ import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.base.StartupException;
 import io.flownexus.leshan.server.base.Tokens;
 import io.flownexus.leshan.server.bootstrap.Functions.RefusedException;
+import io.flownexus.leshan.server.coap.ClockedMessageIds;
 import io.flownexus.leshan.server.coap.DeviceConnector;
 import io.flownexus.leshan.server.coap.DtlsSessions;
 import io.flownexus.leshan.server.coap.HandshakeLog;
@@ -86,7 +87,7 @@ public final class BootstrapServer implements AutoCloseable {
             .setConnectionListener(log)
             .build();
     endpoint =
-        CoapEndpoint.builder()
+        ClockedMessageIds.use(CoapEndpoint.builder(), configuration)
             .setConfiguration(configuration)
             .setConnector(new DeviceConnector(dtls, log, DtlsSessions.none()))
             .setEndpointContextMatcher(new Lwm2mEndpointContextMatcher())

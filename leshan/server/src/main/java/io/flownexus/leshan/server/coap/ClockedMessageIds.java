@@ -44,7 +44,8 @@ public final class ClockedMessageIds implements MessageIdProvider {
   }
 
   /** Let an endpoint's messages have such IDs. */
-  static CoapEndpoint.Builder use(CoapEndpoint.Builder builder, Configuration configuration) {
+  public static CoapEndpoint.Builder use(
+      CoapEndpoint.Builder builder, Configuration configuration) {
     RandomTokenGenerator tokens = new RandomTokenGenerator(configuration);
     InMemoryMessageExchangeStore exchanges =
         new InMemoryMessageExchangeStore(configuration, tokens);
