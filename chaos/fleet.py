@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from chaos.trial import PREFIX
@@ -11,6 +12,8 @@ LIFETIME: Final = 600  # seconds, of registrations
 SLOW_SHARE: Final = 0.2
 ANSWER_TIME: Final = 1.0  # seconds that a slow device takes
 OBJECTS: Final = "3+5+20+3303+3341"
+WAYS: Final = ("http", "coap", "push")
+"""By which firmware comes."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,21 @@ class Fleet:
             raise ValueError("two devices or more, since one of them is slow")
 
     def groups(self) -> tuple[str, ...]:
-        """Return the devices as the simulator takes them; at slow ones operations are always under way."""
+        """Return the devices as the simulator takes them; at slow ones operations are always under way.
+
+        To each third of the others firmware comes another way.
+        """
         alike = f"prefix={PREFIX},notify={self.interval:g}s,lifetime={LIFETIME},update={self.update:g}s"
         alike += f",objects={OBJECTS}"
-        slow = max(1, round(self.devices * SLOW_SHARE))
+        quick = self.devices - max(1, round(self.devices * SLOW_SHARE))
+        thirds = pairwise(quick * third // len(WAYS) for third in range(len(WAYS) + 1))
         return (
-            f"{alike},count={self.devices - slow}",
-            f"{alike},count={slow},start={self.devices - slow + 1},slow={ANSWER_TIME:g}s",
+            *(
+                f"{alike},count={last - first},start={first + 1},download={way}"
+                for way, (first, last) in zip(WAYS, thirds, strict=True)
+                if last > first
+            ),
+            f"{alike},count={self.devices - quick},start={quick + 1},slow={ANSWER_TIME:g}s",
         )
 
     def names(self) -> list[str]:

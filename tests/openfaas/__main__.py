@@ -17,6 +17,7 @@ from tests.openfaas.places import ARCHIVES, CACHE, ENABLED, REPOSITORY, unmount_
 from tests.openfaas.prepare import prepare
 from tests.openfaas.prerequisites import missing
 
+TESTS = "tests/openfaas"
 TESTS_TIMEOUT_S = 3600
 
 
@@ -44,7 +45,9 @@ def main() -> int:
 
 
 def _test(arguments: list[str]) -> int:
-    pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *(arguments or ["tests/openfaas"])]
+    if not any(each.startswith(TESTS) for each in arguments):
+        arguments = [*arguments, TESTS]
+    pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(
         ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *pytest],
         cwd=REPOSITORY,

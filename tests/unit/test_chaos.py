@@ -12,9 +12,10 @@ import pytest
 from chaos import audit, upgrade
 from chaos.audit import Asked, Finding, Lane, Mark, Operation, Request, Telemetry, Value
 from chaos.firmware import Update, installed_otherwise, not_updated
+from chaos.fleet import Fleet
 from chaos.kills import PAUSE, VICTIMS, schedule
 from chaos.revision import RevisionError, extract
-from chaos.trial import ChaosError
+from chaos.trial import PREFIX, ChaosError
 from flownexus.lwm2m.path import Path as LwM2mPath
 from local.options import Options, Ports
 
@@ -318,3 +319,12 @@ def test_metrics_are_summed_over_their_labels_by_whichever_name_they_have() -> N
     assert upgrade._sum(text + 'flownexus_leshan_old_total{kind="b"} 3\n', names) == 5
     with pytest.raises(ChaosError, match="Leshan has no metric new_total or old_total"):
         upgrade._sum("flownexus_leshan_other_total 1\n", names)
+
+
+@pytest.mark.parametrize("devices", [2, 3, 5, 1000])
+def test_the_groups_are_all_devices_each_once(devices: int) -> None:
+    numbers: list[int] = []
+    for group in Fleet(devices=devices).groups():
+        found = dict(pair.split("=") for pair in group.split(","))
+        numbers += range(int(found["start"]), int(found["start"]) + int(found["count"]))
+    assert [f"{PREFIX}{number:04d}" for number in numbers] == Fleet(devices=devices).names()
