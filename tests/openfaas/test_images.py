@@ -24,7 +24,7 @@ from tests.openfaas.containers import SECRETS, Containerd, run
 from tests.openfaas.places import BUILD_TIMES, CACHE, REPOSITORY
 
 FUNCTIONS = sorted(read_stack(REPOSITORY / "stack.yml", {}))
-PYTHON_IMAGES = [*FUNCTIONS, "connector", "migrate"]
+PYTHON_IMAGES = [*FUNCTIONS, "connector", "downloads", "migrate"]
 MAX_FUNCTION_BYTES = 120_000_000
 """Above the base image."""
 MAX_START_S = 1.0
@@ -81,7 +81,7 @@ def test_a_function_s_image_is_small(name: str) -> None:
     assert 0 < above < MAX_FUNCTION_BYTES
 
 
-@pytest.mark.parametrize("name", ["connector", "migrate", "leshan"])
+@pytest.mark.parametrize("name", ["connector", "downloads", "migrate", "leshan"])
 def test_the_other_images_are_small_too(name: str) -> None:
     base = JAVA_BASE if name == "leshan" else PYTHON_BASE
     above = size(IMAGES[name]) - size(base)

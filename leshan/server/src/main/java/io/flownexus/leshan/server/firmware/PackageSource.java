@@ -14,9 +14,11 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -24,7 +26,8 @@ import java.util.regex.Pattern;
  * Reads firmware packages by offset from the server that has them, a window of 16 KiB ahead.
  *
  * <p>A window serves the blocks of one device; so many are kept, and each for a few seconds, so
- * that memory is bounded and a package that was retired is noticed.
+ * that memory is bounded and a package that was retired is noticed. All devices together get so
+ * many blocks a second that others' values and answers are not held up.
  */
 public final class PackageSource {
 
@@ -33,6 +36,9 @@ public final class PackageSource {
   private static final long WINDOW_AGE_NANOS = TimeUnit.SECONDS.toNanos(10);
   private static final Duration TIMEOUT = Duration.ofSeconds(10);
   private static final int THREADS = 2;
+  private static final int BLOCKS_PER_SECOND = 2500;
+  private static final Duration LONGEST_WAIT = Duration.ofMillis(500); // well below ACK_TIMEOUT
+  private static final long SHORTEST_WAIT_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
   private static final int PARTIAL_CONTENT = 206;
   private static final int NOT_FOUND = 404;
   private static final int NOT_SATISFIABLE = 416;
@@ -43,6 +49,8 @@ public final class PackageSource {
 
   private final URI base;
   private final HttpClient client;
+  private final Executor executor;
+  private final Pace pace = new Pace(BLOCKS_PER_SECOND, LONGEST_WAIT, System::nanoTime);
   private final Map<Reader, Window> windows =
       new LinkedHashMap<>(16, 0.75f, true) {
         private static final long serialVersionUID = 1L;
@@ -57,19 +65,20 @@ public final class PackageSource {
   public PackageSource(URI base) {
     this.base = base;
     AtomicInteger threads = new AtomicInteger();
+    executor =
+        Executors.newFixedThreadPool(
+            THREADS,
+            task -> {
+              Thread thread = new Thread(task, "firmware-" + threads.incrementAndGet());
+              thread.setDaemon(true);
+              return thread;
+            });
     client =
         HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1)
             .followRedirects(HttpClient.Redirect.NEVER)
             .connectTimeout(TIMEOUT)
-            .executor(
-                Executors.newFixedThreadPool(
-                    THREADS,
-                    task -> {
-                      Thread thread = new Thread(task, "firmware-" + threads.incrementAndGet());
-                      thread.setDaemon(true);
-                      return thread;
-                    }))
+            .executor(executor)
             .build();
   }
 
@@ -115,6 +124,18 @@ public final class PackageSource {
       return CompletableFuture.failedFuture(new NoPackage());
     }
     Reader reader = new Reader(token, endpoint);
+    long wait = pace.take();
+    if (wait < SHORTEST_WAIT_NANOS) {
+      return part(reader, offset, length);
+    }
+    // Who waits holds no window meanwhile.
+    return CompletableFuture.supplyAsync(
+            () -> part(reader, offset, length),
+            CompletableFuture.delayedExecutor(wait, TimeUnit.NANOSECONDS, executor))
+        .thenCompose(Function.identity());
+  }
+
+  private CompletableFuture<Part> part(Reader reader, long offset, int length) {
     Window known;
     synchronized (windows) {
       known = windows.get(reader);
