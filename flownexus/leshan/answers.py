@@ -206,7 +206,7 @@ def _judge_answer(body: Any) -> Outcome:
         code = _COAP_CODE.search(status) if isinstance(status, str) else None
         if code is not None and isinstance(success, bool) and success == (code[1] == "2"):
             return _judge_code(f"{code[1]}.{code[2]}", str(status), body)
-    return Outcome(Verdict.UNKNOWN, f"Leshan's answer makes no sense: {_text(body)}")
+    return Outcome(Verdict.UNKNOWN, f"Leshan's answer makes no sense: {_text(body) or 'it is empty'}")
 
 
 def _judge_code(code: str, status: str, body: Mapping[str, Any]) -> Outcome:

@@ -143,6 +143,9 @@ class TestJudge:
     def test_an_answer_that_makes_no_sense_confirms_nothing(self, body: object) -> None:
         assert judge(Answered(200, body)).verdict is Verdict.UNKNOWN
 
+    def test_an_answer_that_was_cut_off_is_said_to_be_empty(self) -> None:
+        assert judge(Answered(200, "")).reason == "Leshan's answer makes no sense: it is empty"
+
     @given(
         st.integers(100, 599),
         st.recursive(st.none() | st.booleans() | st.text(), st.lists)
