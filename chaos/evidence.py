@@ -22,6 +22,7 @@ Reading = tuple[str, float, str | None]
 TIMEOUT: Final = 30.0
 CHANGES: Final = frozenset({"write", "write-composite", "execute", "create", "delete"})
 """What devices are asked to do that changes something: these have marks."""
+PACKAGE_PATH: Final = "/5/0/0"
 
 TEMPERATURES: Final = """
 SELECT e.name, r.float_value, v.event_type
@@ -132,6 +133,8 @@ def _mark(line: Row) -> str:
     match line["operation"]:
         case "delete":
             return str(line["path"])
+        case "write" if line["path"] == PACKAGE_PATH:
+            return ""  # a package that was pushed: what became of it is the update's affair
         case "create" | "write-composite":
             found = re.search(MARK, str(line["value"]))
             return found[0] if found else ""

@@ -16,7 +16,7 @@ import psycopg
 from chaos import evidence
 from chaos.audit import Finding
 from flownexus.firmware.package import VERSION_PATH
-from flownexus.firmware.state import ENDED
+from flownexus.firmware.state import ENDED, State
 from local import REPOSITORY
 from local.world import World
 
@@ -28,6 +28,7 @@ SHORT: Final[Mapping[str, str]] = {
     "FIRMWARE_RETRY_DELAY": "5s",
 }
 """Settings by which an update goes on soon after a kill, and no three tries end before a part is back."""
+GIVEN_UP: Final = "given up after 3 tries"
 CLI_TIMEOUT: Final = 60.0
 STARTS_WITHIN: Final = 0.7
 """The share of the time in which all updates have started."""
@@ -47,6 +48,19 @@ def begin(world: World, devices: Sequence[str], seconds: float) -> None:
         world, "campaign", "create", "chaos", VERSION, *devices, "--yes",
         "--waves", "rest", "--starts-per-minute", str(a_minute),
     )  # fmt: skip
+
+
+def retry_failed(world: World) -> int:
+    """Begin again what was given up, and return how much that is.
+
+    A kill may meet each of a device's three tries; so may an outage, and then its users do this.
+    """
+    with psycopg.connect(world.database_url) as connection:
+        failed = sum(each.given_up for each in updates(connection))
+        [campaign] = evidence.texts(connection, "SELECT id::text FROM campaign")
+    if failed:
+        _cli(world, "campaign", "retry", campaign)
+    return failed
 
 
 def _cli(world: World, *words: str) -> None:
@@ -82,6 +96,12 @@ def findings(world: World, connection: psycopg.Connection[Any], devices: Sequenc
     ]
 
 
+def ended(world: World) -> bool:
+    """Say whether all campaigns and updates have."""
+    with psycopg.connect(world.database_url) as connection:
+        return not undone(connection)
+
+
 def undone(connection: psycopg.Connection[Any]) -> list[str]:
     """Return campaigns and updates that have not ended."""
     running = evidence.texts(connection, "SELECT 'campaign ' || id FROM campaign WHERE status = 'RUNNING'")
@@ -89,9 +109,10 @@ def undone(connection: psycopg.Connection[Any]) -> list[str]:
 
 
 def updates(connection: psycopg.Connection[Any]) -> list[Update]:
-    """Read the firmware updates."""
+    """Read the firmware updates, in the order in which they began."""
     rows = connection.execute(
         "SELECT e.name, u.state, u.words FROM firmware_update u JOIN endpoint e ON e.id = u.endpoint_id"
+        " ORDER BY u.id"
     )
     return [Update(*row) for row in rows]
 
@@ -104,6 +125,11 @@ class Update:
     state: str
     words: str
 
+    @property
+    def given_up(self) -> bool:
+        """Say whether each of its tries met a kill."""
+        return self.state == State.FAILED and self.words.endswith(GIVEN_UP)
+
     def __str__(self) -> str:
         return f"{self.endpoint}: {self.state}, {self.words}"
 
@@ -111,14 +137,19 @@ class Update:
 def not_updated(
     updates: Iterable[Update], devices: Iterable[str], version: str, versions: Mapping[str, str | None]
 ) -> list[str]:
-    """Return devices that have not one update, CONFIRMED, or that report another version in the end."""
+    """Return devices that have not one update, CONFIRMED, or that report another version in the end.
+
+    Before it there may be some that were given up, and begun again.
+    """
     rows: dict[str, list[Update]] = defaultdict(list)
     for update in updates:
         rows[update.endpoint].append(update)
     wrong = []
     for device in devices:
         own, reported = rows[device], versions.get(device)
-        if [update.state for update in own] != ["CONFIRMED"] or reported != version:
+        counted = [update for update in own if not update.given_up]
+        is_last = bool(own) and own[-1].state == State.CONFIRMED
+        if len(counted) != 1 or not is_last or reported != version:
             wrong.append(f"{device} reports {reported}; {'; '.join(map(str, own)) or 'no update'}")
     return wrong
 

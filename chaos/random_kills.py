@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Final
 
 import psycopg
 
@@ -14,10 +15,13 @@ from chaos.audit import Finding
 from chaos.fleet import Fleet
 from chaos.kills import PATIENCE, kill, schedule
 from chaos.load import Load
-from chaos.trial import Report, Say, audit_all, prepare, settle, silence
+from chaos.trial import Report, Say, audit_all, await_true, prepare, settle, silence
 from local.options import Options, Ports
 from local.supervise.instance import leftovers
 from local.world import World
+
+AGAIN: Final = 90.0
+"""Seconds in which updates that were begun again end, while nothing is killed."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ def run(settings: Settings, home: Path, say: Say) -> Report:
             last_kill = _kill_at_random(world, settings.seconds, random, report, say)
         say("no more kills, and no more operations")
         settle(world, load.asked, last_kill, report, say)
+        if again := firmware.retry_failed(world):
+            say(f"{again} updates met a kill at each try, and begin again")
+            await_true(lambda: firmware.ended(world), AGAIN, "they do not end")
+        report.figures["updates that met a kill at each try"] = f"{again}"
         silence(world, say)
         audit_all(world, load.asked, report)
         with psycopg.connect(world.database_url) as connection:

@@ -214,6 +214,10 @@ def test_a_device_that_was_not_updated_or_twice_or_reports_another_version_is_fo
     assert len(not_updated([update], ["a"], "2", {"a": "1"})) == 1
     assert len(not_updated([replace(update, state="FAILED")], ["a"], "2", {"a": "2"})) == 1
     assert not_updated([update], ["b"], "2", {}) == ["b reports None; no update"]
+    given_up = replace(update, state="FAILED", words="it is away; given up after 3 tries")
+    assert not_updated([given_up, update], ["a"], "2", {"a": "2"}) == []
+    assert len(not_updated([update, given_up], ["a"], "2", {"a": "2"})) == 1
+    assert len(not_updated([replace(update, state="FAILED"), update], ["a"], "2", {"a": "2"})) == 1
 
 
 def test_a_device_that_installs_twice_or_never_is_found_and_so_is_one_that_should_not() -> None:
