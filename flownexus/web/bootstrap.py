@@ -107,21 +107,28 @@ class ProfileToPut(msgspec.Struct, frozen=True):
 class Identity(msgspec.Struct, frozen=True):
     """Who shows a factory key."""
 
-    identity: Annotated[str, Meta(min_length=1, max_length=1024, description="a PSK identity")]
+    identity: Annotated[
+        str, Meta(pattern=r"^[^\x00]{1,1024}$(?!\n)", description="a PSK identity, without NUL")
+    ]
 
 
 class ToBegin(Identity, frozen=True):
     """A device that asks for what it is handed out."""
 
     endpoint: DeviceName
-    address: Annotated[str, Meta(max_length=64, description="where it comes from")]
+    address: Annotated[str, Meta(pattern=r"^[^\x00]{0,64}$(?!\n)", description="where it comes from")]
 
 
 class ToEnd(msgspec.Struct, frozen=True):
     """What became of a session."""
 
     session: Id
-    failure: Annotated[str, Meta(min_length=1, max_length=500, description="why it failed, in words")] | None
+    failure: (
+        Annotated[
+            str, Meta(pattern=r"^[^\x00]{1,500}$(?!\n)", description="why it failed, in words, without NUL")
+        ]
+        | None
+    )
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -117,6 +117,17 @@ def test_a_device_gets_a_key_of_its_own_and_its_factory_key_is_refused_afterward
     assert sessions(client) == [("refused", USED_UP), ("refused", USED_UP), ("finished", None)]
 
 
+def test_text_that_postgresql_cannot_have_is_refused(post: Post) -> None:
+    """Whoever begins a handshake may show any bytes as its identity."""
+    post("keys", 201, endpoint="a")
+    assert "without NUL" in post("key", 422, identity="a\0")["detail"]
+    assert "without NUL" in begin(post, identity="\0", status=422)["detail"]
+    post("begin", 422, identity="a", endpoint="a", address="\0")
+    session = begin(post)["session"]
+    assert "without NUL" in post("end", 422, session=session, failure="\0")["detail"]
+    post("end", session=session, failure=None)
+
+
 def test_a_refusal_that_comes_again_is_counted_and_fills_no_list(client: FlaskClient, post: Post) -> None:
     post("keys", 201, endpoint="a")
     post("end", session=begin(post)["session"], failure=None)

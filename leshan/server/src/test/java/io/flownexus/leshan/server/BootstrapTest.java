@@ -57,9 +57,12 @@ class BootstrapTest {
   }
 
   private Reply key(Post post) {
-    return post.body().path("identity").asText().equals("factory-1")
-        ? new Reply(200, "{\"key\": \"" + FACTORY + "\"}", null)
-        : new Reply(404, "{\"detail\": \"no device may bootstrap with this identity\"}", null);
+    return switch (post.body().path("identity").asText()) {
+      case "factory-1" -> new Reply(200, "{\"key\": \"" + FACTORY + "\"}", null);
+      case "\0" -> new Reply(422, "{\"detail\": \"identity: a PSK identity, without NUL\"}", null);
+      default ->
+          new Reply(404, "{\"detail\": \"no device may bootstrap with this identity\"}", null);
+    };
   }
 
   private Reply begin(Post post) {
@@ -147,6 +150,14 @@ class BootstrapTest {
       await(() -> server.metric("refused_handshakes_total") >= 2);
       assertTrue(bodies("/bootstrap/begin").isEmpty());
       assertFalse(bodies("/bootstrap/key").isEmpty());
+    }
+  }
+
+  @Test
+  void an_identity_that_is_none_is_refused_without_asking_again() throws Exception {
+    try (TestDevice nobody = device("dev-1", new byte[] {0}, FACTORY)) {
+      await(() -> server.metric("refused_handshakes_total") >= 1);
+      assertEquals(1, bodies("/bootstrap/key").size());
     }
   }
 

@@ -11,6 +11,7 @@ import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.time.Duration;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.RejectedExecutionException;
@@ -34,6 +35,8 @@ final class Functions implements AutoCloseable {
   private static final long FIRST_PAUSE_MS = 250;
   private static final int AT_ONCE = 8; // each is a short transaction in the database
   private static final int MAX_WAITING = 5_000;
+
+  private static final Set<Integer> REFUSALS = Set.of(404, 409, 422);
 
   private final URI url;
   private final String authorization;
@@ -116,7 +119,7 @@ final class Functions implements AutoCloseable {
     if (response.statusCode() == 200) {
       return MAPPER.readTree(response.body());
     }
-    if (response.statusCode() == 404 || response.statusCode() == 409) {
+    if (REFUSALS.contains(response.statusCode())) {
       throw new RefusedException(MAPPER.readTree(response.body()).path("detail").asText("refused"));
     }
     throw new IOException("HTTP status " + response.statusCode() + " of " + path);
