@@ -62,7 +62,10 @@ def read(kind: type[T], given: Mapping[str, Any], *, of_text: bool = False) -> T
                 wrong.append(f"{name}: is missing; it is {words(field.type) or 'required'}")
             continue
         try:
-            values[field.name] = msgspec.convert(given[name], field.type, strict=not of_text)
+            value = _read_elements(name, field.type, given[name])
+            values[field.name] = msgspec.convert(value, field.type, strict=not of_text)
+        except ValidationFailedError as error:
+            wrong.append(error.detail)
         except (msgspec.ValidationError, OverflowError) as error:
             wrong.append(f"{name}: {words(field.type) or error}")
     if wrong:
@@ -70,12 +73,46 @@ def read(kind: type[T], given: Mapping[str, Any], *, of_text: bool = False) -> T
     return kind(**values)
 
 
+def element(name: str, place: int) -> str:
+    """Name an element of a list, the first with the place 1."""
+    return f"{name}, number {place}"
+
+
+def _read_elements(name: str, type_: Any, given: object) -> object:
+    """Read each element of a list of structs; return all else as it is.
+
+    Raises ValidationFailedError, which names the first element that is not valid.
+    """
+    kind = _element_kind(type_)
+    if kind is None or not isinstance(given, list):
+        return given
+    found = []
+    for place, each in enumerate(given, 1):
+        try:
+            found.append(_read_object(kind, each, "it"))
+        except ValidationFailedError as error:
+            raise ValidationFailedError(f"{element(name, place)}: {error.detail}") from None
+    return found
+
+
+def _element_kind(type_: Any) -> type[msgspec.Struct] | None:
+    """Return of which struct a type is a list; None where it is none."""
+    if get_origin(type_) is list:
+        [kind] = get_args(type_)
+        return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+    return next(filter(None, map(_element_kind, get_args(type_))), None)
+
+
 def read_object(kind: type[T], body: object) -> T:
     """Make a struct of the JSON that a request brings; raise ValidationFailedError as read() does."""
-    if not isinstance(body, Mapping):
+    return _read_object(kind, body, "the body")
+
+
+def _read_object(kind: type[T], given: object, what: str) -> T:
+    if not isinstance(given, Mapping):
         names = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
-        raise ValidationFailedError(f"the body is a JSON object with {names}")
-    return read(kind, body)
+        raise ValidationFailedError(f"{what} is a JSON object with {names}")
+    return read(kind, given)
 
 
 def words(type_: Any) -> str | None:

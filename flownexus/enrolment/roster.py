@@ -32,7 +32,9 @@ def read_roster(text: str, columns: Sequence[str] = COLUMNS) -> list[dict[str, s
         )
     seen: set[str] = set()
     for row in rows:
-        if (endpoint := row["endpoint"]) in seen:
+        if not (endpoint := row["endpoint"]):
+            continue  # whoever reads what is asked for names the row
+        if endpoint in seen:
             raise ValidationFailedError(f"the device {endpoint!r} is there twice; give each one line")
         seen.add(endpoint)
     default = {"mode": "psk"} if "mode" in columns else {}

@@ -12,9 +12,12 @@ from flownexus.errors import BadRequestError
 
 def json_body() -> Any:
     """Return the JSON that the request's body is; raise BadRequestError where it is none."""
+    body = request.get_data(cache=False)
     try:
-        return msgspec.json.decode(request.get_data(cache=False))
+        return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequestError(f"the body is not JSON: {error}") from None
+        is_text = body and not body.lstrip().startswith((b"{", b"[", b'"'))
+        hint = '; a text needs quotes, as in "UTC"' if is_text else ""
+        raise BadRequestError(f"the body is not JSON: {error}{hint}") from None
     except RecursionError:
         raise BadRequestError("the body is nested too deeply") from None

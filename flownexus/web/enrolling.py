@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from flownexus.errors import ConflictError, TemporaryError, ValidationFailedError
-from flownexus.fields import Time
+from flownexus.fields import Time, element
 from flownexus.settings import secret_lines, secret_lines_or_off, text_setting
 from flownexus.store import credential as store
 from flownexus.store.credential import Credential, NewCredential
@@ -151,7 +151,14 @@ class Enroller:
 
     def make(self, wanted: Sequence[Wanted], by: str) -> list[Made]:
         """Make credentials, all or none; raise ValidationFailedError or ConflictError."""
-        drafts = [self._draft(each) for each in wanted]
+        drafts = []
+        for place, each in enumerate(wanted, 1):
+            try:
+                drafts.append(self._draft(each))
+            except ValidationFailedError as error:
+                if len(wanted) == 1:
+                    raise
+                raise ValidationFailedError(f"{element('credentials', place)}: {error.detail}") from None
         rows = store.add(self.pool, [draft.new for draft in drafts], by)
         return [Made(row, draft.files(row)) for row, draft in zip(rows, drafts, strict=True)]
 

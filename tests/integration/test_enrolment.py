@@ -212,6 +212,10 @@ def test_a_batch_is_made_as_a_whole_or_not_at_all(client: FlaskClient, copy: Cop
         each["endpoint"] for each in wanted
     ]
     assert len(copy.entries) == 20
+    over = {"endpoint": "f", "mode": "psk", "expires_at": "2020-01-01T00:00:00Z"}
+    refused = client.post("/v1/credentials/batch", json={"credentials": [{**over, "expires_at": None}, over]})
+    assert refused.status_code == 422
+    assert refused.get_json()["detail"].startswith("credentials, number 2: expires_at: 2020")
     bad = [{"endpoint": "e", "mode": "psk"}, {"endpoint": "f", "mode": "psk", "identity": "d-0"}]
     assert client.post("/v1/credentials/batch", json={"credentials": bad}).status_code == 409
     assert client.get("/v1/credentials?endpoint=e").get_json()["credentials"] == []
