@@ -29,7 +29,7 @@ from benchmarks.credentials import MODES, arguments
 from benchmarks.fleet import simulator
 from benchmarks.processes import groups
 from benchmarks.results import Result
-from cli.credentials import write_files
+from cli.credentials import REVOKE, write_files
 from local import web
 from local.options import PARTS, Options, Ports
 from local.world import World
@@ -150,8 +150,7 @@ class Fleets:
                 {"endpoint": f"{mode}-{number:04d}", "mode": mode} for number in range(first, first + BATCH)
             ]
             answer = _ask(self._world, "POST", "credentials/batch", {"credentials": wanted})
-            for made in answer["credentials"]:
-                write_files(self._folder, made)
+            write_files(self._folder, answer["credentials"], REVOKE)
 
 
 def _most() -> Mapping[str, float]:

@@ -33,6 +33,7 @@ from cli import (
     tokens,
 )
 from cli.client import Client, ClientError
+from cli.numbers import row_number
 
 WAIT_S = 60.0
 SECTIONS: Final[Mapping[str, Sequence[str]]] = {
@@ -115,11 +116,12 @@ def parser() -> argparse.ArgumentParser:
     operations.add_commands(commands, [waiting])
     firmware.add_commands(commands, [output], [waiting])
     campaign.add_commands(commands, [output])
+    number = row_number("an operation", "flownexus operations")
     one = commands.add_parser("operation", parents=[waiting], help="show an operation")
-    one.add_argument("id", type=operations.number, metavar="ID", help="the number of the operation")
+    one.add_argument("id", type=number, metavar="ID", help="the number of the operation")
     one.set_defaults(run=operations.show)
     reason = commands.add_parser("why", parents=[output], help="say why an operation has not ended")
-    reason.add_argument("id", type=operations.number, metavar="ID", help="the number of the operation")
+    reason.add_argument("id", type=number, metavar="ID", help="the number of the operation")
     reason.set_defaults(run=operations.why)
     several = commands.add_parser("operations", parents=[output], help="list operations, newest first")
     several.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="list only those of this device")

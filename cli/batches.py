@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cli.client import API, OPERATIONS, Client, ClientError
+from cli.numbers import row_number
 from cli.text import print_json, printable
 from cli.waiting import NOT_CONFIRMED, STILL_OPEN, agrees, follow, when_changed
 from flownexus.operations.lifecycle import Status
@@ -21,7 +22,9 @@ def add_commands(
 ) -> None:
     """Add the commands of batches."""
     one = commands.add_parser("batch", parents=waiting, help="show a batch of operations, or cancel it")
-    one.add_argument("id", type=int, metavar="ID", help="the number of the batch")
+    one.add_argument(
+        "id", type=row_number("a batch", "flownexus batches"), metavar="ID", help="the number of the batch"
+    )
     one.add_argument("--cancel", action="store_true", help="cancel those of its operations that are QUEUED")
     one.set_defaults(run=show)
     several = commands.add_parser("batches", parents=output, help="list batches, newest first")

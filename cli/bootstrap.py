@@ -11,13 +11,24 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from cli.client import API, Client, ClientError
-from cli.credentials import add_folder, read_csv, without_none, write_files
+from cli.credentials import (
+    add_folder,
+    check_folder,
+    devices,
+    files_of,
+    read_csv,
+    refused_rows,
+    without_none,
+    write_files,
+)
+from cli.numbers import row_number
 from cli.profiles import read_profile
 from cli.text import print_json, print_rows, printable, second
 
 PATH: Final = f"{API}/bootstrap"
 BATCH: Final = 250
 COLUMNS: Final = ("endpoint", "identity", "key", "profile")
+REVOKE: Final = "flownexus bootstrap revoke"
 SESSIONS: Final = 20
 _SET_BY_SERVER: Final = ("name", "changed_by", "changed_at")
 """What `profile` prints and `set` does not take."""
@@ -43,12 +54,13 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     keys = actions.add_parser("keys", parents=parents, help="list factory keys, the newest first")
     keys.add_argument("--endpoint", metavar="ENDPOINT", help="those of this device")
     keys.set_defaults(run=list_keys)
+    number = row_number("a factory key", "flownexus bootstrap keys")
     for name, run, text in (
         ("allow", allow, "let a device bootstrap once more with a factory key that is used up"),
         ("revoke", revoke, "revoke a factory key; what its device was handed out stays valid"),
     ):
         action = actions.add_parser(name, parents=parents, help=text)
-        action.add_argument("id", type=int, metavar="ID", help="as `bootstrap keys` shows it")
+        action.add_argument("id", type=number, metavar="ID", help="as `bootstrap keys` shows it")
         action.set_defaults(run=run)
     action = actions.add_parser("sessions", parents=parents, help="list the newest sessions")
     action.add_argument("--endpoint", metavar="ENDPOINT", help="those of this device")
@@ -70,33 +82,34 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
 
 def add_key(client: Client, given: argparse.Namespace) -> int:
     """Let a device bootstrap, and write the files of its factory key."""
+    check_folder(given.folder, [given.endpoint])
     names = ("endpoint", "identity", "key", "profile")
     made = client.request(
         "POST", f"{PATH}/keys", without_none({name: getattr(given, name) for name in names})
     )
-    folder = write_files(given.folder, made)
+    write_files(given.folder, [made], REVOKE)
     if given.json:
         sys.stdout.write(json.dumps(made) + "\n")
     else:
-        sys.stdout.write(f"{_told(made)}\n{folder}: {', '.join(sorted(made['files']))}\n")
+        sys.stdout.write(f"{_told(made)}\n{files_of(given.folder, made)}\n")
     return 0
 
 
 def import_(client: Client, given: argparse.Namespace) -> int:
     """Let the devices of a CSV file bootstrap; what was done before a refusal stays."""
     wanted = read_csv(given.file, COLUMNS)
+    check_folder(given.folder, [row["endpoint"] for row in wanted if "endpoint" in row])
     for at in range(0, len(wanted), BATCH):
         part = wanted[at : at + BATCH]
         try:
             made = client.request("POST", f"{PATH}/keys/batch", {"keys": part})["keys"]
         except ClientError as error:
             raise ClientError(
-                f"rows {at + 1} to {at + len(part)} are not known, and none after them: {error}; "
+                f"{refused_rows(error, 'keys', part, at)} not known, and none after them; "
                 f"{at} are known, with their files in {given.folder}"
             ) from None
-        for each in made:
-            write_files(given.folder, each)
-    sys.stdout.write(f"{len(wanted)} devices may bootstrap; their files are in {given.folder}\n")
+        write_files(given.folder, made, REVOKE)
+    sys.stdout.write(f"{devices(len(wanted))} may bootstrap; their files are in {given.folder}\n")
     return 0
 
 
@@ -174,7 +187,9 @@ def set_profile(client: Client, given: argparse.Namespace) -> int:
 
 def delete_profile(client: Client, given: argparse.Namespace) -> int:
     """Delete a profile."""
-    return _put(client.request("DELETE", f"{PATH}/profiles/{quote(given.name, safe='')}"), given)
+    found = client.request("DELETE", f"{PATH}/profiles/{quote(given.name, safe='')}")
+    sys.stdout.write(json.dumps(found) + "\n" if given.json else f"profile {found['name']} deleted\n")
+    return 0
 
 
 def _put(found: Any, given: argparse.Namespace) -> int:

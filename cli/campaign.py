@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from cli.client import API, Client, ClientError
 from cli.firmware import package_id
+from cli.numbers import row_number
 from cli.text import bar, print_json, printable
 from cli.waiting import agrees
 from cli.windows import add_window_options, windows_of
@@ -68,13 +69,14 @@ def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> No
     create_.set_defaults(run=create)
     listed = several.add_parser("list", parents=output, help="list campaigns, newest first")
     listed.set_defaults(run=list_)
+    number = row_number("a campaign", "flownexus campaign list")
     shown = several.add_parser("show", parents=output, help="show how far a campaign is")
-    shown.add_argument("id", type=int, metavar="ID", help="the number of the campaign")
+    shown.add_argument("id", type=number, metavar="ID", help="the number of the campaign")
     shown.add_argument("--targets", metavar="STATE", help="list its devices in a state, such as FAILED")
     shown.set_defaults(run=show)
     for action in Action:
         command = several.add_parser(str(action), parents=output, help=HELP[action])
-        command.add_argument("id", type=int, metavar="ID", help="the number of the campaign")
+        command.add_argument("id", type=number, metavar="ID", help="the number of the campaign")
         if action is Action.CANCEL:
             command.add_argument("--hard", action="store_true", help="end updates that are open, too")
         command.set_defaults(run=act)
@@ -229,6 +231,11 @@ def _print(campaign: Any, given: argparse.Namespace) -> int:
     if campaign["failures"]:
         kinds = ", ".join(f"{kind} {count}" for kind, count in campaign["failures"].items())
         sys.stdout.write(printable(f"  failures: {kinds}") + "\n")
+    if campaign["left_out"]:
+        sys.stdout.write(
+            f"  left out: {campaign['left_out']}; why: "
+            f"flownexus campaign show {campaign['id']} --targets LEFT_OUT\n"
+        )
     for step in campaign["steps"]:
         who = step["by"] or "by itself"
         sys.stdout.write(printable(f"  {step['time'][:19]}  {who}: {step['words']}") + "\n")

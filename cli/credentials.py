@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from cli.client import API, Client, ClientError
+from cli.numbers import row_number
 from cli.text import print_json, print_rows, printable, second
 from flownexus.enrolment.archive import content_of, folder_of
 from flownexus.enrolment.roster import COLUMNS, read_roster
@@ -20,6 +22,9 @@ from flownexus.errors import ValidationFailedError
 PATH: Final = f"{API}/credentials"
 BATCH: Final = 250
 """Credentials in one request: its answer, with all their files, takes well below a second."""
+REVOKE: Final = "flownexus credentials revoke"
+_NO_DEVICE: Final = ("", ".", "..")
+"""Names that the API refuses, and that would be other folders."""
 LATER: Final = "Leshan does not know yet: it is away, and is told within seconds of its return\n"
 
 
@@ -34,7 +39,8 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     _add_making(add)
     add.set_defaults(run=make)
     rotate = actions.add_parser("rotate", parents=parents, help="make the credential that follows one")
-    rotate.add_argument("id", type=int, metavar="ID", help="as `credentials list` shows it")
+    number = row_number("a credential", "flownexus credentials list")
+    rotate.add_argument("id", type=number, metavar="ID", help="as `credentials list` shows it")
     rotate.add_argument(
         "--overlap", type=float, metavar="SECONDS", help="both count for so long (default 7 days)"
     )
@@ -54,7 +60,13 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
         "revoke", parents=parents, help="revoke a credential, or all of a device, at once"
     )
     whose = end.add_mutually_exclusive_group(required=True)
-    whose.add_argument("id", type=int, nargs="?", metavar="ID", help="as `credentials list` shows it")
+    whose.add_argument(
+        "id",
+        type=row_number("a credential", "flownexus credentials list", "--endpoint revokes all of a device"),
+        nargs="?",
+        metavar="ID",
+        help="as `credentials list` shows it",
+    )
     whose.add_argument("--endpoint", metavar="ENDPOINT", help="all of this device")
     end.set_defaults(run=revoke)
     rule = actions.add_parser(
@@ -80,12 +92,13 @@ def add_folder(parser: argparse.ArgumentParser, default: str = "credentials") ->
         type=Path,
         default=Path(default),
         metavar="FOLDER",
-        help=f"the files are written to a folder of the endpoint's name in it (default: {default})",
+        help=f"the files are written to a new folder of the endpoint's name in it (default: {default})",
     )
 
 
 def make(client: Client, given: argparse.Namespace) -> int:
     """Make a credential, and write its files."""
+    check_folder(given.folder, [given.endpoint])
     body = {"endpoint": given.endpoint, "mode": given.mode, "identity": given.identity}
     return _made(client.request("POST", PATH, without_none(body | _making(given))), given)
 
@@ -93,12 +106,14 @@ def make(client: Client, given: argparse.Namespace) -> int:
 def succeed(client: Client, given: argparse.Namespace) -> int:
     """Make the credential that follows one, and write its files."""
     body = without_none({"overlap": given.overlap} | _making(given))
+    check_folder(given.folder, [client.request("GET", f"{PATH}/{given.id}")["endpoint"]])
     return _made(client.request("POST", f"{PATH}/{given.id}/successor", body), given)
 
 
 def import_(client: Client, given: argparse.Namespace) -> int:
     """Enrol the devices of a CSV file; what was done before a refusal stays."""
     wanted = read_csv(given.file)
+    check_folder(given.folder, [row["endpoint"] for row in wanted if "endpoint" in row])
     made: list[Any] = []
     for at in range(0, len(wanted), BATCH):
         part = wanted[at : at + BATCH]
@@ -106,16 +121,15 @@ def import_(client: Client, given: argparse.Namespace) -> int:
             answer = client.request("POST", f"{PATH}/batch", {"credentials": part})["credentials"]
         except ClientError as error:
             raise ClientError(
-                f"rows {at + 1} to {at + len(part)} are not enrolled, and none after them: {error}; "
+                f"{refused_rows(error, 'credentials', part, at)} not enrolled, and none after them; "
                 f"{at} are enrolled, with their files in {given.folder}"
             ) from None
-        for each in answer:
-            write_files(given.folder, each)
+        write_files(given.folder, answer, REVOKE)
         made += answer
     if given.json:
         print_json([{name: value for name, value in each.items() if name != "files"} for each in made])
     else:
-        sys.stdout.write(f"enrolled {len(made)} devices; their files are in {given.folder}\n")
+        sys.stdout.write(f"enrolled {devices(len(made))}; their files are in {given.folder}\n")
     _say_if_late(made)
     return 0
 
@@ -177,28 +191,84 @@ def unenrolled(client: Client, given: argparse.Namespace) -> int:
     return 0
 
 
-def write_files(folder: Path, made: Mapping[str, Any]) -> Path:
-    """Write the files of a credential, which only their owner can read; return their folder."""
-    own = folder / folder_of(made["endpoint"])
-    own.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for file, text in made["files"].items():
-        content = content_of(file, text)
-        path = own / Path(file).name
-        path.unlink(missing_ok=True)  # an older one may be of another mode
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(content)
-    return own
+def check_folder(folder: Path, endpoints: Sequence[str]) -> None:
+    """Make the folder that write_files() writes to; raise ClientError where it cannot write there.
+
+    It never replaces files: they may be the only copy of a key.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        own = [folder / folder_of(name) for name in endpoints if name not in _NO_DEVICE]
+        there = [each for each in own if each.exists() and any(each.iterdir())]
+    except OSError as error:
+        raise ClientError(f"cannot write to {folder}: {error.strerror}; give another --folder") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ClientError(f"cannot write to {folder}: no permission; give another --folder")
+    if there:
+        raise ClientError(
+            f"{there[0]} has files already, maybe the only copy of a key: "
+            "give another --folder, or remove them"
+        )
+
+
+def write_files(folder: Path, made: Sequence[Mapping[str, Any]], revoke: str) -> None:
+    """Write the files of what was made, which only their owner can read.
+
+    Raises ClientError, which says what to `revoke`: nothing shows its key again.
+    """
+    for place, each in enumerate(made):
+        own = _own_folder(folder, each)
+        try:
+            own.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for file, text in each["files"].items():
+                descriptor = os.open(own / Path(file).name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as out:
+                    out.write(content_of(file, text))
+        except OSError as error:
+            lost = ", ".join(f"`{revoke} {other['id']}`" for other in made[place:])
+            raise ClientError(
+                f"cannot write to {own}: {error.strerror}; what was made is of no use without its files, "
+                f"which nothing shows again: {lost}"
+            ) from None
+
+
+def files_of(folder: Path, made: Mapping[str, Any]) -> str:
+    """Say where the files of what was made are."""
+    return f"{_own_folder(folder, made)}: {', '.join(sorted(made['files']))}"
+
+
+def _own_folder(folder: Path, made: Mapping[str, Any]) -> Path:
+    return folder / folder_of(made["endpoint"])
+
+
+def refused_rows(error: ClientError, name: str, part: Sequence[Mapping[str, str]], at: int) -> str:
+    """Say why a list that was sent as `name` was refused, and which rows of a CSV file it had.
+
+    What the API says of an element is said of its row.
+    """
+    reason = str(error)
+    if found := re.fullmatch(rf"{name}, number (\d+): (.*)", reason, re.DOTALL):
+        place = int(found[1])
+        endpoint = part[place - 1].get("endpoint")
+        named = f" ({printable(endpoint)})" if endpoint else ""
+        reason = f"row {at + place}{named}: {found[2]}"
+    rows = f"row {at + 1} is" if len(part) == 1 else f"rows {at + 1} to {at + len(part)} are"
+    return f"{reason}; {rows}"
+
+
+def devices(count: int) -> str:
+    """Say how many devices."""
+    return "1 device" if count == 1 else f"{count} devices"
 
 
 def _made(made: Any, given: argparse.Namespace) -> int:
-    folder = write_files(given.folder, made)
+    write_files(given.folder, [made], REVOKE)
     if given.json:
         sys.stdout.write(json.dumps(made) + "\n")
     else:
-        files = ", ".join(sorted(made["files"]))
         sys.stdout.write(
             f"credential {made['id']} of {printable(made['endpoint'])}, {made['mode']}: {_end(made)}\n"
-            f"{folder}: {files}\n"
+            f"{files_of(given.folder, made)}\n"
         )
     _say_if_late([made])
     return 0

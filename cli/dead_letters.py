@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cli.client import API, Client
+from cli.numbers import row_number
 from cli.text import print_json, print_rows, printable, second
 
 REJECTED = 3
@@ -29,13 +30,14 @@ def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
         "--limit", type=int, default=20, metavar="COUNT", help="how many to list (default 20)"
     )
     several.set_defaults(run=list_)
+    number = row_number("a dead letter", "flownexus dead-letters list")
     for name, run, what in (
         ("show", show, "show one with its item"),
         ("replay", replay, "deliver its item again, which stores it once"),
         ("discard", discard, "do nothing with it, and list it no more"),
     ):
         command = actions.add_parser(name, parents=[output], help=what)
-        command.add_argument("id", type=int, metavar="ID", help="the number of the dead letter")
+        command.add_argument("id", type=number, metavar="ID", help="the number of the dead letter")
         command.set_defaults(run=run)
 
 

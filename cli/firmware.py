@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from cli.client import API, Client, ClientError
+from cli.numbers import row_number
 from cli.text import bar, print_json, printable
 from cli.waiting import NOT_CONFIRMED, STILL_OPEN, follow
 from cli.windows import add_window_options, windows_of
@@ -77,14 +78,15 @@ def add_commands(
     listed.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="list only those of this device")
     listed.add_argument("--open", action="store_true", help="list only those that have not ended")
     listed.set_defaults(run=list_updates)
+    number = row_number("an update", "flownexus updates list")
     shown = several.add_parser("show", parents=waiting, help="show an update with its steps")
-    shown.add_argument("id", type=int, metavar="ID", help="the number of the update")
+    shown.add_argument("id", type=number, metavar="ID", help="the number of the update")
     shown.set_defaults(run=show_update)
     reason = several.add_parser("why", parents=output, help="say why an update has not ended")
-    reason.add_argument("id", type=int, metavar="ID", help="the number of the update")
+    reason.add_argument("id", type=number, metavar="ID", help="the number of the update")
     reason.set_defaults(run=why_update)
     cancelled = several.add_parser("cancel", parents=output, help="cancel an update")
-    cancelled.add_argument("id", type=int, metavar="ID", help="the number of the update")
+    cancelled.add_argument("id", type=number, metavar="ID", help="the number of the update")
     cancelled.set_defaults(run=cancel_update)
 
 
@@ -159,9 +161,11 @@ def package_id(client: Client, name: str) -> int:
     if name.isascii() and name.isdigit():
         return int(name)
     packages = client.pages(f"{API}/firmware", "firmware", {})
-    found = [
-        each["id"] for each in packages if name in (each["label"], each["version"]) and not each["retired_at"]
-    ]
+    named = [each for each in packages if name in (each["label"], each["version"])]
+    found = [each["id"] for each in named if not each["retired_at"]]
+    if named and not found:
+        newest = named[0]
+        raise ClientError(f"{name!r} is package {newest['id']}, which was retired by {newest['retired_by']}")
     if len(found) != 1:
         many = (
             f"packages {', '.join(map(str, found))} have it: give a number"

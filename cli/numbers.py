@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import struct
+from collections.abc import Callable
 from typing import Final
 
 FLOAT32_DIGITS: Final = 9
 """With so many digits every number of 32 bits is told from all others."""
+
+
+def row_number(whose: str, listed_by: str, otherwise: str = "") -> Callable[[str], int]:
+    """Return what reads the number of a row from an argument; `listed_by` is the command that shows it."""
+
+    def read(text: str) -> int:
+        if text.isascii() and text.isdigit():
+            return int(text)
+        more = f"; {otherwise}" if otherwise else ""
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not the number of {whose}, such as 17; `{listed_by}` lists them{more}"
+        )
+
+    return read
 
 
 def shortest(number: str) -> str:

@@ -149,15 +149,6 @@ _SEVERAL: Final[Mapping[str, tuple[str, str, Callable[[Sequence[str]], Any]]]] =
 """How several words are the value of a kind: what each is, what that means, and how it is read."""
 
 
-def number(text: str) -> int:
-    """Return the number of an operation; raise ArgumentTypeError."""
-    if text.isascii() and text.isdigit():
-        return int(text)
-    raise argparse.ArgumentTypeError(
-        f"{text!r} is not the number of an operation, such as 17; `flownexus operations` lists them"
-    )
-
-
 _MAY_SUPERSEDE: Final = ("write",)
 """The kinds of which a newer one may take the place of an older one."""
 

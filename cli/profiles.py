@@ -84,7 +84,8 @@ def set_(client: Client, given: argparse.Namespace) -> int:
 
 def delete(client: Client, given: argparse.Namespace) -> int:
     """Delete a profile."""
-    _print(client.request("DELETE", f"{API}/profiles/{quote(given.name, safe='')}"), given)
+    profile = client.request("DELETE", f"{API}/profiles/{quote(given.name, safe='')}")
+    sys.stdout.write(json.dumps(profile) + "\n" if given.json else f"profile {profile['name']} deleted\n")
     return 0
 
 

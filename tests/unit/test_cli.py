@@ -958,7 +958,7 @@ def test_profiles_are_listed_shown_set_and_deleted(
     file.write_text(capsys.readouterr().out)
     assert run("profiles", "set", "trackers", str(file)) == 0
     assert run("profiles", "delete", "trackers") == 0
-    assert capsys.readouterr().out == 2 * line
+    assert capsys.readouterr().out == f"{line}profile trackers deleted\n"
     path = "/function/api/v1/profiles/trackers"
     given = {"filter": "", "priority": 7, "plan": PROFILE["plan"], "enabled": False}
     assert [(method, path, body) for method, path, _, body in api.asked[1:]] == [

@@ -38,6 +38,11 @@ def test_a_csv_file_with_an_unknown_column_is_refused(tmp_path: Path) -> None:
         run(FakeClient(), "bootstrap", "import", str(tmp_path / "fleet.csv"), "-o", str(tmp_path))
 
 
+def test_a_profile_that_is_deleted_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(FakeClient({"name": "field"}), "bootstrap", "delete", "field") == 0
+    assert capsys.readouterr().out == "profile field deleted\n"
+
+
 def test_sessions_say_why_they_were_refused_and_how_often(capsys: pytest.CaptureFixture[str]) -> None:
     session = {
         "id": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,97 @@ def test_a_refused_part_of_a_csv_file_is_named_and_ends_the_import(tmp_path: Pat
     lines = "".join(f"d-{i},\n" for i in range(300))
     (tmp_path / "fleet.csv").write_text(f"endpoint,mode\n{lines}")
     client = FakeClient({"credentials": [MADE]}, ClientError("no"))
-    with pytest.raises(ClientError, match=r"^rows 251 to 300 are not enrolled.*250 are enrolled"):
+    with pytest.raises(ClientError, match=r"^no; rows 251 to 300 are not enrolled.*250 are enrolled"):
         run(client, "credentials", "import", str(tmp_path / "fleet.csv"), "-o", str(tmp_path))
+
+
+def test_what_is_wrong_with_an_element_is_said_of_its_row_of_the_csv_file(tmp_path: Path) -> None:
+    lines = "".join(f"d-{i},\n" for i in range(300))
+    (tmp_path / "fleet.csv").write_text(f"endpoint,mode\n{lines}")
+    client = FakeClient({"credentials": [MADE]}, ClientError("credentials, number 2: mode: psk, rpk or x509"))
+    with pytest.raises(ClientError, match=r"^row 252 \(d-251\): mode: psk, rpk or x509; rows 251 to 300 are"):
+        run(client, "credentials", "import", str(tmp_path / "fleet.csv"), "-o", str(tmp_path / "out"))
+
+
+def test_a_single_row_is_said_in_the_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fleet.csv").write_text("endpoint\nd-1\n")
+    file, folder = str(tmp_path / "fleet.csv"), str(tmp_path / "out")
+    with pytest.raises(ClientError, match=r"^no; row 1 is not enrolled"):
+        run(FakeClient(ClientError("no")), "credentials", "import", file, "-o", folder)
+    assert run(FakeClient({"credentials": [MADE]}), "credentials", "import", file, "-o", folder) == 0
+    assert capsys.readouterr().out.startswith("enrolled 1 device; their files")
+
+
+COMMANDS: list[tuple[str, ...]] = [
+    ("credentials", "add", "a/b", "psk"),
+    ("credentials", "rotate", "7"),
+    ("credentials", "import", "FILE"),
+    ("bootstrap", "add", "a/b"),
+    ("bootstrap", "import", "FILE"),
+]
+
+
+def answers_of(command: tuple[str, ...], made: dict[str, Any]) -> list[Any]:
+    listed = {"credentials": [made], "keys": [made]}
+    first = [ROW] if "rotate" in command else []
+    return [*first, listed if "import" in command else made]
+
+
+def arguments_of(command: tuple[str, ...], tmp_path: Path) -> list[str]:
+    file = tmp_path / "fleet.csv"
+    file.write_text("endpoint\na/b\n")
+    return [str(file) if each == "FILE" else each for each in command]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_files_are_never_replaced_and_nothing_is_made_without_a_folder_for_them(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    arguments, folder = arguments_of(command, tmp_path), tmp_path / "out"
+    (folder / "a%2Fb").mkdir(parents=True)
+    (folder / "a%2Fb" / "psk-key.hex").write_text("old")
+    for place, says in (
+        (folder, "a%2Fb has files already.*give another --folder, or remove them"),
+        (Path("/proc/x"), "cannot write to /proc/x: .*; give another --folder"),
+        (folder / "a%2Fb" / "psk-key.hex" / "x", "cannot write to .*; give another --folder"),
+    ):
+        client = FakeClient(*answers_of(command, MADE))
+        with pytest.raises(ClientError, match=says):
+            run(client, *arguments, "-o", str(place))
+        assert all(method == "GET" for method, _, _ in client.asked)
+    assert (folder / "a%2Fb" / "psk-key.hex").read_text() == "old"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_where_files_cannot_be_written_it_is_said_what_to_revoke(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    made = {**MADE, "used_at": None, "files": {"x" * 300: ""}}  # no file may have so long a name
+    client = FakeClient(*answers_of(command, made))
+    with pytest.raises(ClientError, match=f"cannot write to .*: `flownexus {command[0]} revoke 7`$"):
+        run(client, *arguments_of(command, tmp_path), "-o", str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("credentials revoke field-0001", "`flownexus credentials list` lists them; --endpoint revokes all"),
+        ("credentials rotate field-0001", "`flownexus credentials list` lists them"),
+        ("campaign show spring", "'spring' is not the number of a campaign.*`flownexus campaign list`"),
+        ("campaign pause spring", "`flownexus campaign list` lists them"),
+        ("updates cancel spring", "`flownexus updates list` lists them"),
+        ("bootstrap revoke a", "`flownexus bootstrap keys` lists them"),
+        ("dead-letters show a", "`flownexus dead-letters list` lists them"),
+        ("batch a", "`flownexus batches` lists them"),
+        ("why a", "`flownexus operations` lists them"),
+    ],
+)
+def test_what_is_no_number_is_told_where_the_number_is_shown(
+    command: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(command.split())
+    assert re.search(says, capsys.readouterr().err)
 
 
 def test_all_valid_credentials_of_a_device_are_revoked(capsys: pytest.CaptureFixture[str]) -> None:
