@@ -138,7 +138,9 @@ def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool =
             queries.count_failures_anew(connection, id=id_)
         if action is Action.RETRY:
             words = f"{queries.begin_failed_again(connection, id=id_)} that failed begin again"
-        if action is Action.CANCEL and hard:
+        if action is Action.CANCEL and row.status == Status.PLANNED:
+            words = "cancelled before it was started"
+        elif action is Action.CANCEL and hard:
             taken_back = queries.cancel_open_of_campaign(
                 connection, id=id_, cancelled_by=by, not_taken_back=[str(state) for state in NOT_TAKEN_BACK]
             )

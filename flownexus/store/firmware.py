@@ -64,7 +64,8 @@ class Package(NamedTuple):
 def announce(pool: ConnectionPool, new: NewPackage, by: str) -> tuple[Package, bool]:
     """Make a package that is to be filled, and say whether it is new: the same one again gives what is there.
 
-    Raises ConflictError where the version and file name are those of another content.
+    Raises ConflictError where the version and file name are those of another content, or of a package that
+    was retired.
     """
 
     def work(current: Transaction) -> tuple[Package, bool]:
@@ -94,6 +95,11 @@ def announce(pool: ConnectionPool, new: NewPackage, by: str) -> tuple[Package, b
             raise ConflictError(
                 f"there is a package with version {new.version!r} and file name {new.file_name!r}, and its "
                 "content is another; give this one another version or file name"
+            )
+        if there.retired_at is not None:
+            raise ConflictError(
+                f"package {there.id} with version {new.version!r} and file name {new.file_name!r} was "
+                "retired; give this one another version or file name"
             )
         return there, False
 

@@ -387,6 +387,12 @@ def test_a_hard_cancel_takes_open_updates_back_but_for_those_that_install(
     assert row["n"] == 2
 
 
+def test_a_cancel_before_the_start_says_nothing_of_open_updates(world: World, package: int) -> None:
+    devices(world, 1)
+    id_ = plan(world, package).row.id
+    assert act(world.api_pool, id_, Action.CANCEL, "ann").row.words == "cancelled before it was started"
+
+
 def test_ten_thousand_devices_are_planned_in_under_five_seconds_and_shown_in_under_fifty_milliseconds(
     world: World, driver: Pool, package: int
 ) -> None:

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ def test_a_package_comes_in_any_order_and_twice_and_goes_on_where_it_was_interru
     assert complete(world.api_pool, package.id) == done
     with pytest.raises(ConflictError, match="is complete"):
         add_chunk(world.api_pool, package.id, 0, CONTENT[:CHUNK_BYTES])
+
+
+def test_a_retired_package_is_not_announced_again(world: World) -> None:
+    package = upload(world)
+    retire(world.api_pool, package.id, "ann")
+    again = NewPackage(package.version, package.file_name, package.size, package.sha256, label="new")
+    with pytest.raises(ConflictError, match=r"was retired; give this one another version or file name"):
+        announce(world.api_pool, again, "ann")
+    other, is_new = announce(world.api_pool, replace(again, file_name="other.bin"), "ann")
+    assert (is_new, other.label) == (True, "new")
 
 
 @pytest.mark.parametrize(
