@@ -47,9 +47,16 @@ def test_what_make_and_the_environment_have_otherwise_is_let_pass() -> None:
     check_names(dict.fromkeys(SETTINGS, "1"))
 
 
-def test_a_shell_that_has_sourced_a_world_s_file_env_is_let_pass(tmp_path: Path) -> None:
-    environment = Layout(Options(home=tmp_path, tls=True)).environment()
-    check_names(environment)
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("bootstrap", [False, True])
+def test_a_shell_that_has_sourced_a_world_s_file_env_is_let_pass(
+    tmp_path: Path, tls: bool, bootstrap: bool
+) -> None:
+    check_names(Layout(Options(home=tmp_path, tls=tls, bootstrap=bootstrap)).environment())
+
+
+def test_what_clients_are_given_is_what_a_file_env_may_have(tmp_path: Path) -> None:
+    environment = Layout(Options(home=tmp_path, tls=True, bootstrap=True)).environment()
     assert {*environment, "PGPASSFILE"} - {*OF_CLIENTS, *SETTINGS} == {"PGPASSFILE"}
     assert set(OF_CLIENTS) <= set(environment)
 
