@@ -63,11 +63,12 @@ clean: ## stop everything and remove data, logs, secrets and the Python environm
 	$(REMOVE_TOOLS)
 
 .PHONY: backup restore install uninstall
+NEED_FOLDER = $(if $(ARGS),,echo "error: ARGS, the folder of the backup, is missing: make $@ ARGS=/srv/backups/monday" >&2; exit 1;)
 backup: $(STAMP) ## save everything into a new folder: make backup ARGS=/srv/backups/monday
-	@$(RUN) -m local backup $(ARGS)
+	@$(NEED_FOLDER) $(RUN) -m local backup $(ARGS)
 
 restore: $(STAMP) ## restore a backup after make down: make restore ARGS=/srv/backups/monday
-	@$(RUN) -m local restore $(ARGS)
+	@$(NEED_FOLDER) $(RUN) -m local restore $(ARGS)
 
 install: prerequisites $(UV) assets ## install or upgrade the service on this server, as root; ARGS=--dry-run only prints the steps
 	@$(TOOLS)/uv/bin/python -m deploy.server.install install $(ARGS)

@@ -106,6 +106,7 @@ def back_up(layout: Layout, folder: Path) -> Manifest:
     if not (layout.home / "postgres" / "PG_VERSION").exists():
         raise BackupError(f"{layout.home} has no PostgreSQL of its own; yours is backed up by its own tools")
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(mode=0o700)
     try:
         with database(layout) as cluster:

@@ -288,6 +288,8 @@ def test_the_commands_say_what_they_did_and_what_is_wrong(home: Path, tmp_path: 
     done = run(home, "backup", str(tmp_path / "new"))
     assert done.returncode == 0, done.stderr
     assert f"to {tmp_path / 'new'}: 0." in done.stdout
+    done = run(home, "backup", str(tmp_path / "not" / "there" / "yet"))
+    assert done.returncode == 0, done.stderr
     done = run(tmp_path / "other", "restore", str(tmp_path / "new"))
     assert done.returncode == 0, done.stderr
     assert Manifest.read(tmp_path / "new").made_at in done.stdout
