@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from flownexus.credentials import SecretFolder, write_private
 from flownexus.settings import Timeouts
 from local import REPOSITORY
-from local.options import CLI_FILE, ENVIRONMENT_FILE, PASSWORD_FILE, Options, Ports
+from local.options import CLI_FILE, ENVIRONMENT_FILE, PASSWORD_FILE, SIMULATOR_READY_FILE, Options, Ports
 from local.servers import nats, postgres
 from local.servers.ports import LOOPBACK
 
@@ -214,7 +214,7 @@ class Layout:
     @property
     def simulator_ready(self) -> Path:
         """Return the file that is there once the simulator has its devices."""
-        return self.home / "simulator" / "ready.json"
+        return self.home / SIMULATOR_READY_FILE
 
     @property
     def simulator_port(self) -> int:
@@ -331,7 +331,12 @@ class Layout:
     def _launcher(self) -> str:
         """Return the shell script that runs the command line on this world."""
         return (
-            f"#!/bin/sh\n. {shlex.quote(str(self.home / ENVIRONMENT_FILE))}\n"
+            "#!/bin/sh\n"
+            "# A token of the caller's own counts, but not one that his shell has of a world's file env.\n"
+            "token=${FLOWNEXUS_API_TOKEN_FILE:-}\n"
+            '[ "$token" != "${FLOWNEXUS_SECRETS:-}/flownexus-api-token" ] || token=\n'
+            f". {shlex.quote(str(self.home / ENVIRONMENT_FILE))}\n"
+            "FLOWNEXUS_API_TOKEN_FILE=${token:-$FLOWNEXUS_API_TOKEN_FILE}\n"
             f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}\n"
             f'exec {shlex.quote(sys.executable)} -m cli "$@"\n'
         )

@@ -26,13 +26,15 @@ PARTS = (
     "simulator",
 )  # in the order of their start
 DEFAULT_HOME = (REPOSITORY / ".flownexus").resolve()
-AWAKE_TIME = 10.0  # seconds that the simulated sleeper listens after it has spoken
+AWAKE_TIME = 10.0  # seconds that a sleeper listens after it has spoken
 ENVIRONMENT_FILE = "env"
 CLI_FILE = "flownexus"
 PASSWORD_FILE = "pgpass"  # noqa: S105  # a file's name
 CONSOLE_LINK_FILE = "console-link"
 STATUS_FILE = "run/status.json"
+SIMULATOR_READY_FILE = "simulator/ready.json"
 LONG_POLLS = ("100ms", "1h")  # Leshan takes none longer
+AWAKE_TIMES = ("1s", "24h")
 STORE_SETTINGS = ("FIRMWARE_STORE_URL", "FIRMWARE_STORE_BUCKET", "FIRMWARE_STORE_REGION")
 """What of the environment the download server reads, too."""
 STACK_SETTINGS = (
@@ -66,6 +68,7 @@ STACK_SETTINGS = (
 """What of the environment stack.yml has a place for."""
 WORLD_SETTINGS = (
     *("DEVICES", "PORTS", "COAP_HOST", "MODELS", "PLAIN_COAP", "NEW_ENDPOINTS", "LONG_POLL_TIMEOUT"),
+    "AWAKE_TIME",
     *("TLS", "TLS_CERTIFICATE", "TLS_KEY", "TLS_CA"),
     *("FLOWNEXUS_PARTS", "LESHAN_HEAP_MB", "SHARED_BUFFERS_MB", "BOOTSTRAP"),
 )
@@ -139,6 +142,7 @@ class Options:
     """Groups of simulated devices instead of `devices`; see the simulator's --group."""
     long_poll_timeout: float = 30.0
     awake_time: float = AWAKE_TIME
+    """How long Leshan takes a sleeper to listen, and the simulated one does."""
     database_url: str = ""
     """A PostgreSQL of the user's, by a role that may create roles; then none is started."""
     nats_url: str = ""
@@ -230,6 +234,7 @@ class Options:
             ports=Ports(**chosen),
             devices=devices,
             long_poll_timeout=_duration(environment, "LONG_POLL_TIMEOUT", "30s", *LONG_POLLS),
+            awake_time=_duration(environment, "AWAKE_TIME", f"{AWAKE_TIME:g}s", *AWAKE_TIMES),
             bootstrap=environment.get("BOOTSTRAP") == "1",
             models=models,
             tls=tls,

@@ -10,7 +10,8 @@ if [ "${1:-}" = uninstall ]; then
 fi
 if [ "$(id -un)" != flownexus ]; then
     [ "$(id -u)" = 0 ] || { echo "error: sudo flownexus $*" >&2; exit 1; }
-    exec setpriv --reuid=flownexus --regid=flownexus --clear-groups --inh-caps=-all --reset-env "$0" "$@"
+    exec setpriv --reuid=flownexus --regid=flownexus --clear-groups --inh-caps=-all --reset-env \
+        env ${FLOWNEXUS_API_TOKEN_FILE:+"FLOWNEXUS_API_TOKEN_FILE=$FLOWNEXUS_API_TOKEN_FILE"} "$0" "$@"
 fi
 umask 077
 set -a
@@ -23,7 +24,9 @@ case "${1:-}" in
         ;;
     *)
         [ -r "$home/env" ] || { echo "error: it has not run yet: systemctl start flownexus" >&2; exit 1; }
+        token=${FLOWNEXUS_API_TOKEN_FILE:-}
         . "$home/env"
+        FLOWNEXUS_API_TOKEN_FILE=${token:-$FLOWNEXUS_API_TOKEN_FILE}
         exec "$program/venv/bin/python" -m cli "$@"
         ;;
 esac

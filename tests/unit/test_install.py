@@ -203,6 +203,44 @@ def test_the_unit_is_of_the_places_that_are_installed(unit: configparser.Section
     assert subprocess.run(["sh", "-n", FOLDER / "flownexus.sh"], check=False).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [({}, "/world/token"), ({"FLOWNEXUS_API_TOKEN_FILE": "/a token"}, "/a token")],
+)
+def test_the_command_line_of_a_server_takes_the_caller_s_token(
+    tmp_path: Path, given: dict[str, str], used: str
+) -> None:
+    def write(path: str, text: str) -> Path:
+        file = tmp_path / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o755)
+        return file
+
+    script = (FOLDER / "flownexus.sh").read_text()
+    for place in (installer.OPT, installer.STATE, installer.SETTINGS):
+        script = script.replace(str(place), f"{tmp_path}{place}")
+    command = write("flownexus", script)
+    write(str(installer.SETTINGS), "")
+    write(f"{installer.STATE}/env", "export FLOWNEXUS_API_TOKEN_FILE=/world/token\n")
+    write(f"{installer.OPT}/venv/bin/python", '#!/bin/sh\necho "$FLOWNEXUS_API_TOKEN_FILE" "${SECRET-} $*"\n')
+    # Who calls is root; setpriv makes him the user flownexus, with nothing of his environment.
+    write("bin/id", '#!/bin/sh\n[ "$1" = -u ] && echo 0 || echo "${USER-root}"\n')
+    write(
+        "bin/setpriv",
+        '#!/bin/sh\nwhile [ "$1" != --reset-env ]; do shift; done; shift\n'
+        'exec env -i PATH="$PATH" USER=flownexus "$@"\n',
+    )
+    done = subprocess.run(
+        [command, "endpoints"],
+        env={"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "SECRET": "the caller's", **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"{used}  -m cli endpoints\n", "")
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_takes_the_unit_and_finds_it_confined(tmp_path: Path) -> None:
     copy = tmp_path / "flownexus.service"

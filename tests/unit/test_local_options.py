@@ -18,6 +18,7 @@ from flownexus.credentials import SecretError, SecretFolder
 from local import REPOSITORY
 from local.layout import Layout, password_line
 from local.options import (
+    CLI_FILE,
     STACK_SETTINGS,
     OptionError,
     Options,
@@ -59,6 +60,8 @@ def test_ports_free_makes_all_free_but_the_one_that_is_named(tmp_path: Path) -> 
         ("LONG_POLL_TIMEOUT", "0s"),
         ("LONG_POLL_TIMEOUT", "2h"),
         ("LONG_POLL_TIMEOUT", "soon"),
+        ("AWAKE_TIME", "0s"),
+        ("AWAKE_TIME", "25h"),
         ("RETENTION", "1h"),
         ("OPERATION_RETENTION", "1h"),
         ("MAX_QUEUED_OPERATIONS", "many"),
@@ -205,6 +208,48 @@ def test_whatever_stack_yml_has_a_place_for_may_be_chosen() -> None:
 
 def test_a_world_without_devices_has_no_simulator() -> None:
     assert "simulator" not in Options.from_environment({"DEVICES": "0"}).parts
+
+
+def test_how_long_sleepers_listen_can_be_chosen() -> None:
+    assert Options.from_environment({}).awake_time == 10
+    options = Options.from_environment({"AWAKE_TIME": "20s"})
+    assert options.awake_time == 20
+    assert options.device_groups()[-1].endswith("awake=20s")
+
+
+@pytest.mark.parametrize(
+    ("callers", "used"),
+    [
+        ({}, "{home}/secrets/flownexus-api-token"),
+        ({"FLOWNEXUS_API_TOKEN_FILE": "/a token"}, "/a token"),
+        (
+            {"FLOWNEXUS_API_TOKEN_FILE": "/a token", "FLOWNEXUS_SECRETS": "/other/secrets"},
+            "/a token",
+        ),
+        (
+            {
+                "FLOWNEXUS_API_TOKEN_FILE": "/other/secrets/flownexus-api-token",
+                "FLOWNEXUS_SECRETS": "/other/secrets",
+            },
+            "{home}/secrets/flownexus-api-token",
+        ),
+    ],
+)
+def test_the_command_line_takes_the_caller_s_token_but_not_that_of_a_file_env_in_his_shell(
+    tmp_path: Path, callers: dict[str, str], used: str
+) -> None:
+    Layout(Options(home=tmp_path)).write_environment()
+    launcher, _, _ = (tmp_path / CLI_FILE).read_text().partition("exec ")
+    done = subprocess.run(
+        ["sh", "-eu", "-c", f"{launcher}\nprintenv FLOWNEXUS_API_TOKEN_FILE FLOWNEXUS_URL"],
+        env={"PATH": os.environ["PATH"], "FLOWNEXUS_URL": "http://stale", **callers},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    token, url = done.stdout.splitlines()
+    assert token == used.format(home=tmp_path)
+    assert url != "http://stale", "ports may be others since"
 
 
 def test_a_secret_is_random_made_once_and_its_owner_s_alone(tmp_path: Path) -> None:
