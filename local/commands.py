@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flownexus.credentials import SecretFolder
-from local import REPOSITORY, summary, web
+from local import REPOSITORY, simulated, summary, web
 from local.backup import Manifest, back_up
 from local.backup import restore as restore_backup
 from local.layout import Layout
@@ -32,6 +32,7 @@ from local.options import (
     DEFAULT_HOME,
     ENVIRONMENT_FILE,
     PASSWORD_FILE,
+    SIMULATOR_READY_FILE,
     STATUS_FILE,
     Options,
     read_environment_file,
@@ -77,6 +78,7 @@ def up(options: Options) -> int:
     (options.home / STATUS_FILE).unlink(missing_ok=True)
     began = time.monotonic()
     with (logs / "world.log").open("ab") as log:
+        before = log.tell()
         daemon = subprocess.Popen(
             [sys.executable, "-m", "local.daemon"],
             stdin=subprocess.DEVNULL,
@@ -94,7 +96,7 @@ def up(options: Options) -> int:
         return 130
     if error is not None:
         daemon.wait(DOWN_TIMEOUT)
-        return fail(error or _last_words(logs / "world.log"))
+        return fail(error or _last_words(logs / "world.log", before))
     daemon.returncode = 0  # it lives on: we do not wait for it
     _console.print(f"ready in {time.monotonic() - began:.1f} s\n")
     _show(options.home)
@@ -135,19 +137,20 @@ def _follow(daemon: subprocess.Popen[str], began: float) -> str | None:
     return ""
 
 
-def _last_words(log: Path) -> str:
-    """Return an error message for a daemon that ended without a word."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
+def _last_words(log: Path, before: int) -> str:
+    """Return an error message for a daemon that ended without a word, with its log from byte `before` on."""
+    lines = log.read_bytes()[before:].decode(errors="replace").splitlines()[-8:]
     return "\n  ".join([f"the world ended while it was starting; its log, {log}, ends:", *lines])
 
 
 def _show(home: Path) -> None:
     """Print where everything is that runs, and what to try."""
     values = read_environment_file(home)
-    parts = frozenset(_status(home)["chosen_parts"])
+    written = _status(home)
+    parts, chosen = frozenset(written["chosen_parts"]), written["chosen"]
     user = SecretFolder(Path(values["FLOWNEXUS_SECRETS"])).read("basic-auth-user")
     table = _table("", "where", "secret")
-    for row in summary.places(values, parts, user):
+    for row in summary.places(values, parts, user, chosen):
         table.add_row(*map(escape, row))
     _console.print(table)
     if link := _first_admin_link(home):
@@ -160,9 +163,15 @@ def _show(home: Path) -> None:
     _console.print(f"\nsecrets are files in {escape(values['FLOWNEXUS_SECRETS'])}")
     if summary.needs_a_device(parts):
         _console.print("\nno device is simulated; docs/first-device.md says how to connect one of your own")
-    commands = summary.to_try(parts)
+    if "leshan" in parts and summary.needs_an_address(chosen):
+        _console.print(escape(f"\n{summary.no_address(values)}"))
+    refused = simulated.refused(home / SIMULATOR_READY_FILE) if "simulator" in parts else []
+    program = shlex.quote(str(home / CLI_FILE))
+    if refused:
+        without = f"{_make(home, 'down')}, then {_make(home, 'up', DEVICES='0')}"
+        _console.print(f"\n[yellow]warning:[/] {escape(summary.of_refused(refused, program, without))}")
+    commands = summary.to_try(parts - {"simulator"} if refused else parts)
     if commands:
-        program = shlex.quote(str(home / CLI_FILE))
         _console.print("\ntry:")
         for words in commands:
             _console.print(escape(f"  {program} {words}"))

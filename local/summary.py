@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import ipaddress
+from collections.abc import Mapping, Sequence, Set
 from urllib.parse import urlsplit, urlunsplit
 
 
-def places(values: Mapping[str, str], parts: Set[str], gateway_user: str) -> list[tuple[str, str, str]]:
+def places(
+    values: Mapping[str, str], parts: Set[str], gateway_user: str, chosen: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
     """Return what is where, and the secret that it takes, of the parts that run.
 
-    `values` are those of the world's file `env`.
+    `values` are those of the world's file `env`, `chosen` the settings that it was started with.
     """
-    host = values["FLOWNEXUS_GATEWAY"]
+    host, loopback = values["FLOWNEXUS_GATEWAY"], values["FLOWNEXUS_LOOPBACK_GATEWAY"]
     rows = {
         "gateway": [
             ("the console", values["FLOWNEXUS_CONSOLE"], "your name and password"),
             ("OpenFaaS's gateway", host, f"basic-auth-password (user {gateway_user})"),
             ("you queue operations at", f"{values['FLOWNEXUS_URL']}/operations", "flownexus-api-token"),
             ("you read back at", f"{values['FLOWNEXUS_URL']}/api/v1", "flownexus-api-token"),
-            ("Leshan posts values to", f"{host}/leshan_api/resource/single", "flownexus-webhook-token"),
-            ("", f"{host}/leshan_api/resource/composite", "flownexus-webhook-token"),
+            ("Leshan posts values to", f"{loopback}/leshan_api/resource/single", "flownexus-webhook-token"),
+            ("", f"{loopback}/leshan_api/resource/composite", "flownexus-webhook-token"),
         ],
         "leshan": [
             ("Leshan's REST API", f"{values['FLOWNEXUS_LESHAN_URL']}/api", "flownexus-leshan-token"),
-            ("devices register at", values["FLOWNEXUS_COAPS"], "a key that you give to Leshan"),
-            *(
-                [("devices bootstrap at", values["FLOWNEXUS_BOOTSTRAP"], "a factory key")]
-                if "FLOWNEXUS_BOOTSTRAP" in values
-                else []
+            (
+                "devices register at",
+                chosen.get("COAPS_URL", values["FLOWNEXUS_COAPS"]),
+                "a key that you give to Leshan",
             ),
             *(
                 [("", values["FLOWNEXUS_COAP"], "none; simulated devices and PLAIN_COAP only")]
                 if "FLOWNEXUS_COAP" in values
+                else []
+            ),
+            *(
+                [("devices bootstrap at", values["FLOWNEXUS_BOOTSTRAP"], "a factory key")]
+                if "FLOWNEXUS_BOOTSTRAP" in values
                 else []
             ),
         ],
@@ -62,6 +69,31 @@ def to_try(parts: Set[str]) -> list[str]:
 def needs_a_device(parts: Set[str]) -> bool:
     """Say whether devices could register, and none is simulated."""
     return "leshan" in parts and "simulator" not in parts
+
+
+def needs_an_address(chosen: Mapping[str, str]) -> bool:
+    """Say whether devices elsewhere can reach Leshan, but were not told at which address."""
+    host = chosen.get("COAP_HOST")
+    return host is not None and ipaddress.ip_address(host).is_unspecified and "COAPS_URL" not in chosen
+
+
+def no_address(values: Mapping[str, str]) -> str:
+    """Return what to do about that."""
+    port = urlsplit(values["FLOWNEXUS_COAPS"]).port
+    return (
+        "devices on other machines need the address of this one, also in the files of their credentials: "
+        f"start with COAPS_URL=coaps://<address>:{port}"
+    )
+
+
+def of_refused(devices: Sequence[str], program: str, starts_without: str) -> str:
+    """Return why simulated devices are refused, as a rule, and what to do about it."""
+    others = f" and {len(devices) - 1} more simulated devices" if len(devices) > 1 else ""
+    return (
+        f"Leshan refuses {devices[0]}{others}: since a device was enrolled, only those that are enrolled "
+        f"are admitted.\n  to admit others, too: {program} credentials unenrolled admitted\n"
+        f"  to start without simulated devices: {starts_without}"
+    )
 
 
 def _without_password(url: str) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import psycopg
 from flownexus.credentials import write_private
 from flownexus.migrate import migrate
 from flownexus.store.user import first_admin_link
-from local import parts, web
+from local import parts, simulated, web
 from local.layout import DATABASE, Layout
 from local.options import CONSOLE_LINK_FILE, STATUS_FILE, Options, Ports
 from local.parts import Part
@@ -53,6 +54,7 @@ class World(Layout, RunsWithin):
         self.ready = False
         self._progress = progress or (lambda _: None)
         self._status_lock = threading.Lock()
+        self._began = datetime.now(UTC)
 
     # What can be asked of it while it runs.
 
@@ -178,7 +180,7 @@ class World(Layout, RunsWithin):
         if "connector" in wanted:
             self._launch(parts.connector(self, self._changed))
         if "simulator" in wanted:
-            self._launch(parts.simulator(self, self._changed, self._devices_registered))
+            self._launch(parts.simulator(self, self._changed, self._devices_settled))
         for name in ("downloads", "connector", "simulator"):
             if name in wanted:
                 self._await(self.parts[name])
@@ -255,11 +257,11 @@ class World(Layout, RunsWithin):
         while not part.ready():
             if crashes is not None and part.process.exits > crashes:
                 raise WorldError(
-                    f"{part.name} ended ({part.process.last_exit}){_log_end(part.process.log.path)}"
+                    f"{part.name} ended ({part.process.last_exit}){self._log_end(part.process.log.path)}"
                 )
             if time.monotonic() - began > READY_TIMEOUT:
                 waited = f"{part.name} did not become ready in {READY_TIMEOUT:.0f} s"
-                raise WorldError(waited + _log_end(part.process.log.path))
+                raise WorldError(waited + self._log_end(part.process.log.path))
             time.sleep(POLL_INTERVAL)
         self._progress(f"{part.name} is ready")
 
@@ -271,12 +273,12 @@ class World(Layout, RunsWithin):
         for replica in replicas:
             if replica["crashes"] and not self.ready:
                 ended = f"function {replica['function']} ended ({replica['last_exit']})"
-                raise WorldError(ended + _log_end(Path(replica["log"])))
+                raise WorldError(ended + self._log_end(Path(replica["log"])))
         return bool(replicas) and all(replica["ready"] for replica in replicas)
 
-    def _devices_registered(self) -> bool:
-        """Say whether all simulated devices are known: to Leshan, and to those who ask PostgreSQL."""
-        wanted = self.options.device_count()
+    def _devices_settled(self) -> bool:
+        """Say whether all simulated devices are known, to Leshan and in PostgreSQL, but those refused."""
+        wanted = self.options.device_count() - len(simulated.refused(self.simulator_ready))
         try:
             if len(self.clients()) < wanted:
                 return False
@@ -318,8 +320,7 @@ class World(Layout, RunsWithin):
                 ),
             )
 
-
-def _log_end(path: Path) -> str:
-    """Return the last lines of a log, for an error message."""
-    lines = "".join(f"\n  {entry.text}" for entry in read(path, tail=12))
-    return f"; its log, {path}, ends:{lines}" if lines else f"; its log is {path}"
+    def _log_end(self, path: Path) -> str:
+        """Return the last lines of a log, none older than this start, for an error message."""
+        lines = "".join(f"\n  {entry.text}" for entry in read(path, tail=12, since=self._began))
+        return f"; its log, {path}, ends:{lines}" if lines else f"; its log is {path}"

@@ -21,7 +21,9 @@ from flownexus.enrolment.authority import Authority, now
 from flownexus.enrolment.files import Server
 from flownexus.enrolment.keys import new_pair
 from local import web
-from local.options import PARTS
+from local.options import PARTS, Options, Ports
+from local.simulated import refused
+from local.world import World
 from tests.fixtures.device import FORBIDDEN, Device, StartDevice
 from tests.fixtures.firmware import cli
 from tests.fixtures.nexus import Nexus, running, wait_for
@@ -112,6 +114,16 @@ def test_a_device_without_credentials_may_do_nothing_once_one_is_enrolled_unless
     assert registers(plain)
     cli(enrolled.nexus, "credentials", "unenrolled", "refused")
     assert enrolled.registered() == set()
+
+
+def test_a_world_whose_simulated_devices_are_refused_starts(tmp_path: Path) -> None:
+    chosen: dict[str, Any] = {"devices": 3, "plain_coap": ()}
+    with running(tmp_path / "home", **chosen) as nexus:
+        cli(nexus, "credentials", "add", "first", "psk", "-o", str(tmp_path))
+    options = Options(home=tmp_path / "home", ports=Ports.any_free(), durable=False, **chosen)
+    with World(options) as world:
+        assert world.clients() == []
+        assert len(refused(world.simulator_ready)) == 3
 
 
 def test_a_thousand_devices_are_enrolled_from_a_file_in_less_than_a_minute(enrolled: Enrolled) -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from local.layout import Layout
 from local.options import PARTS, Options, Ports
-from local.summary import needs_a_device, places, to_try
+from local.summary import needs_a_device, needs_an_address, no_address, of_refused, places, to_try
 
 ALL = frozenset(PARTS)
 
 
 def shown(tmp_path: Path, parts: frozenset[str], **options: object) -> str:
     layout = Layout(Options(home=tmp_path, ports=Ports(), parts=parts, **options))  # type: ignore[arg-type]
-    return "\n".join(" ".join(row) for row in places(layout.environment(), parts, "admin"))
+    return "\n".join(" ".join(row) for row in places(layout.environment(), parts, "admin", {}))
 
 
 def test_all_parts_have_a_place(tmp_path: Path) -> None:
@@ -24,10 +24,44 @@ def test_all_parts_have_a_place(tmp_path: Path) -> None:
         assert place in text
 
 
-def test_with_tls_each_place_of_the_gateway_is_https(tmp_path: Path) -> None:
-    text = shown(tmp_path, frozenset({"gateway"}), tls=True)
-    assert "https://localhost:8443/function/console" in text
-    assert "http://" not in text
+def test_with_tls_each_place_of_the_gateway_is_https_but_where_leshan_posts(tmp_path: Path) -> None:
+    lines = shown(tmp_path, frozenset({"gateway"}), tls=True).splitlines()
+    assert "https://localhost:8443/function/console" in lines[0]
+    assert [line.split()[-2] for line in lines if "http://" in line] == [
+        "http://127.0.0.1:8080/leshan_api/resource/single",
+        "http://127.0.0.1:8080/leshan_api/resource/composite",
+    ]
+
+
+def test_devices_register_where_they_were_told(tmp_path: Path) -> None:
+    values = Layout(Options(home=tmp_path)).environment()
+    rows = places(values, frozenset({"leshan"}), "admin", {"COAPS_URL": "coaps://192.0.2.10:5684"})
+    assert ("devices register at", "coaps://192.0.2.10:5684") in [row[:2] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "needed"),
+    [
+        ({}, False),
+        ({"COAP_HOST": "192.0.2.10"}, False),
+        ({"COAP_HOST": "0.0.0.0"}, True),
+        ({"COAP_HOST": "::"}, True),
+        ({"COAP_HOST": "0.0.0.0", "COAPS_URL": "coaps://192.0.2.10:5684"}, False),
+    ],
+)
+def test_who_listens_on_each_address_is_told_to_name_one(
+    tmp_path: Path, chosen: dict[str, str], needed: bool
+) -> None:
+    assert needs_an_address(chosen) == needed
+    assert "COAPS_URL=coaps://<address>:5684" in no_address(Layout(Options(home=tmp_path)).environment())
+
+
+def test_refused_devices_are_told_with_both_remedies() -> None:
+    text = of_refused(["sim-0001", "sim-0002", "sim-0003"], "flownexus", "make up DEVICES=0")
+    assert text.startswith("Leshan refuses sim-0001 and 2 more simulated devices: ")
+    assert "flownexus credentials unenrolled admitted" in text
+    assert "make up DEVICES=0" in text
+    assert of_refused(["sim-0001"], "flownexus", "make").startswith("Leshan refuses sim-0001: ")
 
 
 @pytest.mark.parametrize(
