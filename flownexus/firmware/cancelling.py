@@ -13,7 +13,7 @@ def cancel(update: Update) -> Step:
     """End an update that its device does not know of; tell another device to forget it."""
     state = State(update.state)
     untold = state in (State.QUEUED, State.ASKING, State.WAITING) or (
-        update.command_sent_at is None and state is not State.DOWNLOADED
+        update.command_sent_at is None and state not in (State.DOWNLOADED, State.INSTALLING)
     )
     if untold and (update.command_status != Status.SENDING):
         return Step(State.CANCELLED, f"cancelled by {update.cancelled_by}")

@@ -30,7 +30,8 @@ def decide(update: Update, terms: Terms) -> Step | None:
     state = State(update.state)
     if state in ENDED:
         return None
-    if update.cancelled_by is not None and state is not State.CANCELLING and state not in NOT_TAKEN_BACK:
+    is_taken_back = state not in NOT_TAKEN_BACK or update.install_is_untold
+    if update.cancelled_by is not None and state is not State.CANCELLING and is_taken_back:
         return cancelling.cancel(update)
     if _is_out_of_time(update, terms):
         return failed(Failure.TIMED_OUT, f"it has not ended within {span_in_words(terms.patience.limit)}")

@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 from flownexus.campaigns.plan import NewCampaign, wave_sizes
 from flownexus.campaigns.progress import ALLOWED, Action, Progress, Status, decide
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
+from flownexus.firmware.device import INSTALL
 from flownexus.firmware.state import NOT_TAKEN_BACK
 from flownexus.store import queries, send_for
 from flownexus.store.audit import note
@@ -142,7 +143,11 @@ def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool =
             words = "cancelled before it was started"
         elif action is Action.CANCEL and hard:
             taken_back = queries.cancel_open_of_campaign(
-                connection, id=id_, cancelled_by=by, not_taken_back=[str(state) for state in NOT_TAKEN_BACK]
+                connection,
+                id=id_,
+                cancelled_by=by,
+                not_taken_back=[str(state) for state in NOT_TAKEN_BACK],
+                install=str(INSTALL),
             )
             words = f"cancelled with {taken_back} updates that were open"
         _move(connection, row, leads_to, words, by, opens=opens)

@@ -13,7 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
 from flownexus.firmware.decision import decide, reads, zone_read
-from flownexus.firmware.device import PACKAGE
+from flownexus.firmware.device import INSTALL, PACKAGE
 from flownexus.firmware.state import ENDED, NOT_TAKEN_BACK, Failure, State
 from flownexus.firmware.steps import failed
 from flownexus.firmware.update import Step, Terms, Update
@@ -178,6 +178,7 @@ def cancel_update(pool: ConnectionPool, id_: int, by: str) -> ShownUpdate:
             id=id_,
             cancelled_by=by,
             not_taken_back=[str(state) for state in NOT_TAKEN_BACK],
+            install=str(INSTALL),
         )
         update = _find(current.connection, id_)
         if not asked and update.cancelled_by is None:

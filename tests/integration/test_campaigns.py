@@ -611,6 +611,42 @@ def test_a_pause_takes_back_an_install_that_a_sleeping_device_was_not_told_yet(
     assert (again["state"], again["command"] != queued["command"]) == ("INSTALLING", True)
 
 
+@pytest.mark.parametrize("how", ["update", "campaign"])
+def test_an_install_that_a_sleeping_device_was_not_told_yet_can_be_cancelled(
+    world: World, driver: Pool, package: int, how: str
+) -> None:
+    """It could not, not even by a hard cancel: the device woke, and installed."""
+    has_downloaded(world, driver, package)
+    take_steps(driver, TERMS, 0, 10)
+    queued = the_update(world)
+    assert queued["state"] == "INSTALLING"
+    if how == "update":
+        assert cancel_update(world.api_pool, queued["id"], "ann").cancelled_by == "ann"
+    else:
+        campaign = act(world.api_pool, 1, Action.CANCEL, "ann", hard=True)
+        assert campaign.row.words == "cancelled with 1 updates that were open"
+    take_steps(driver, TERMS, 0, 10)
+    taken_back = the_update(world)
+    operations = world.execute("SELECT id, path, status FROM endpoint_operation ORDER BY id")
+    assert {"id": queued["command"], "path": "/5/0/2", "status": "CANCELLED"} in operations
+    assert {"id": taken_back["command"], "path": "/5/0/10", "status": "QUEUED"} in operations
+    assert taken_back["state"] == "CANCELLING"
+
+
+def test_an_install_that_a_device_was_told_is_not_cancelled(world: World, driver: Pool, package: int) -> None:
+    has_downloaded(world, driver, package)
+    take_steps(driver, TERMS, 0, 10)
+    installs = the_update(world)
+    world.execute(
+        "UPDATE endpoint_operation SET attempts = 1, last_attempt_at = now() WHERE id = %s",
+        installs["command"],
+    )
+    with pytest.raises(ConflictError, match="a device that was told to install cannot be stopped"):
+        cancel_update(world.api_pool, installs["id"], "ann")
+    campaign = act(world.api_pool, 1, Action.CANCEL, "ann", hard=True)
+    assert campaign.row.words == "cancelled with 0 updates that were open"
+
+
 def test_the_update_of_a_single_device_may_have_windows(world: World, driver: Pool, package: int) -> None:
     [name] = devices(world, 1)
     now = datetime.now(UTC)

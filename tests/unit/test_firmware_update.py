@@ -612,6 +612,19 @@ def test_a_campaign_that_is_paused_takes_back_an_install_that_its_sleeper_was_no
     assert decide(told, TERMS) is None
 
 
+def test_an_install_that_its_sleeper_was_not_told_yet_is_taken_back_by_telling_the_device_to_forget_it() -> (
+    None
+):
+    """Its device woke, and installed what somebody had cancelled."""
+    asleep = update(State.INSTALLING, cancelled_by="ann", **command(INSTALL, "QUEUED", command_sent_at=None))
+    found = step(asleep)
+    assert (found.state, found.command) == (State.CANCELLING, Execute(path=CANCEL, repeatable=True))
+    again = asleep._replace(command_sent_at=ago(1))  # it was sent, and is to be sent again
+    assert decide(again, TERMS) is None
+    by_itself = asleep._replace(command_path=str(PACKAGE_URI))
+    assert step(by_itself._replace(registration_id="r2")) == Step(State.INSTALLING, asks=True)
+
+
 @pytest.mark.parametrize("state", [State.INSTALLING, State.RETURNED])
 def test_who_installs_goes_on(state: State) -> None:
     found = step(update(state, cancelled_by="ann", **command(INSTALL), **reports("2.0.1")))

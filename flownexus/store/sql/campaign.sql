@@ -156,8 +156,11 @@ UPDATE campaign_target t SET update_id = NULL
 FROM firmware_update u
 WHERE t.campaign_id = :id AND u.id = t.update_id AND u.state = 'FAILED';
 
--- name: cancel_open_of_campaign(id, cancelled_by, not_taken_back)!
+-- name: cancel_open_of_campaign(id, cancelled_by, not_taken_back, install)!
+-- Installs that wait for their device, which was never told them, are taken back, too.
 UPDATE firmware_update u SET cancelled_by = :cancelled_by
 FROM campaign_target t
 WHERE t.campaign_id = :id AND u.id = t.update_id AND u.finished_at IS NULL AND u.cancelled_by IS NULL
-  AND u.state <> ALL (:not_taken_back::text[]);
+  AND (u.state <> ALL (:not_taken_back::text[])
+       OR EXISTS (SELECT FROM endpoint_operation o WHERE o.id = u.command AND o.path = :install AND o.status = 'QUEUED'
+                                                     AND o.last_attempt_at IS NULL));

@@ -31,9 +31,13 @@ LIMIT :limit;
 -- name: steps_of_update(id)
 SELECT time, state, words FROM firmware_step WHERE update_id = :id ORDER BY number;
 
--- name: ask_to_cancel(id, cancelled_by, not_taken_back)!
-UPDATE firmware_update SET cancelled_by = :cancelled_by
-WHERE id = :id AND finished_at IS NULL AND cancelled_by IS NULL AND state <> ALL (:not_taken_back::text[]);
+-- name: ask_to_cancel(id, cancelled_by, not_taken_back, install)!
+-- An install that waits for its device, which was never told it, is taken back, too.
+UPDATE firmware_update u SET cancelled_by = :cancelled_by
+WHERE u.id = :id AND u.finished_at IS NULL AND u.cancelled_by IS NULL
+  AND (u.state <> ALL (:not_taken_back::text[])
+       OR EXISTS (SELECT FROM endpoint_operation o WHERE o.id = u.command AND o.path = :install AND o.status = 'QUEUED'
+                                                     AND o.last_attempt_at IS NULL));
 
 -- name: try_updates_lock(lock)$
 -- Held until the transaction ends. A statement of its own: the next one sees what the last holder has committed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,10 +11,18 @@ import pytest
 from flownexus.campaigns.plan import Rules, parse_campaign
 from flownexus.errors import ValidationFailedError
 from flownexus.firmware.package import CHUNK_BYTES, parse_package
+from flownexus.operations.why import Facts
 from flownexus.web.console.app import URL, Access
 from flownexus.web.console.campaigns import DEFAULTS, campaign_of
 from flownexus.web.console.firmware import package_of
-from tests.fixtures.firmware_rows import ANNOUNCED_BY_FORM, CAMPAIGN, FIRMWARE_ROWS, PACKAGE, UPDATE
+from tests.fixtures.firmware_rows import (
+    ANNOUNCED_BY_FORM,
+    CAMPAIGN,
+    FIRMWARE_ROWS,
+    PACKAGE,
+    TIME,
+    UPDATE,
+)
 from tests.fixtures.function import Start
 from tests.fixtures.pages import ask, sessions
 from tests.fixtures.statements import Rows, Statements
@@ -121,6 +130,19 @@ def test_an_update_tells_why_it_waits_and_may_be_cancelled_until_the_device_inst
     assert "Cancel this update" not in ask(function, "GET", "/updates/9", of=Access.VIEWER).text
     statements.rows["shown_updates"] = [UPDATE._replace(state="INSTALLING")]
     assert "Cancel this update" not in ask(function, "GET", "/updates/9", of=Access.OPERATOR).text
+
+
+@pytest.mark.parametrize(("told_at", "offered"), [(None, True), (TIME, False)])
+def test_an_install_that_its_sleeping_device_was_not_told_yet_may_be_cancelled(
+    start: Start, statements: Statements, told_at: datetime | None, offered: bool
+) -> None:
+    columns: dict[str, Any] = dict.fromkeys(Facts._fields)
+    waits = columns | {"id": 41, "endpoint": "sim-0001", "status": "QUEUED", "targets": ["/5/0/2"]}
+    waits |= {"attempts": 0, "now": TIME, "first_seen_at": TIME, "contacts": [], "last_attempt_at": told_at}
+    statements.rows["shown_updates"] = [UPDATE._replace(state="INSTALLING", operation=41)]
+    statements.rows["why_facts"] = [Facts(**waits)]
+    page = ask(start(statements), "GET", "/updates/9", of=Access.OPERATOR).text
+    assert ("Cancel this update" in page) == offered
 
 
 @pytest.mark.parametrize(
