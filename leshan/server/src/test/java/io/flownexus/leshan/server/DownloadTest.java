@@ -2,16 +2,25 @@ package io.flownexus.leshan.server;
 
 import static io.flownexus.leshan.server.PackageServer.SIZE;
 import static io.flownexus.leshan.server.PackageServer.TOKEN;
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.SocketTimeoutException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.locks.LockSupport;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.coap.option.BlockOption;
@@ -119,5 +128,63 @@ class DownloadTest {
     assertEquals(5, answer.getOptions().getMaxAge());
     packages.failing = 0;
     assertEquals(ResponseCode.CONTENT, get(2, "/fw/" + TOKEN, 6, 0).getCode());
+  }
+
+  @Test
+  void who_asks_for_a_second_block_before_the_first_has_come_gets_it_when_it_asks_again()
+      throws Exception {
+    packages.hanging = true;
+    BlockOption block = StandardOptionRegistry.BLOCK2.create(6, false, 0);
+    device.get(1, "/fw/" + "B".repeat(24), block);
+    device.get(2, "/fw/" + TOKEN, block);
+    assertNull(device.answer(2, 500));
+    packages.hanging = false;
+    assertNotNull(device.answer(1, PATIENCE));
+    assertEquals(ResponseCode.CONTENT, get(2, "/fw/" + TOKEN, 6, 0).getCode());
+  }
+
+  @Test
+  void thousand_devices_at_once_that_nobody_knows_all_get_on() throws Exception {
+    List<DatagramSocket> asking = new ArrayList<>();
+    try {
+      for (int number = 0; number < 1000; number++) {
+        DatagramSocket socket = new DatagramSocket();
+        socket.connect(InetAddress.getLoopbackAddress(), server.application.coapPort());
+        socket.setSoTimeout(1);
+        asking.add(socket);
+      }
+      List<DatagramSocket> all = List.copyOf(asking);
+      for (long wait = 2000; wait < 40_000 && !asking.isEmpty(); wait *= 2) { // RFC 7252, 4.2
+        for (DatagramSocket socket : asking) {
+          byte[] token = "A%023d".formatted(all.indexOf(socket)).getBytes(US_ASCII);
+          byte[] get = new byte[9 + token.length];
+          System.arraycopy(new byte[] {0x40, 1, 0, 7, (byte) 0xb2, 'f', 'w', 13, 11}, 0, get, 0, 9);
+          System.arraycopy(token, 0, get, 9, token.length);
+          socket.send(new DatagramPacket(get, get.length));
+          LockSupport.parkNanos(wait * 1000 / 4); // half a second for a thousand
+        }
+        long until = System.nanoTime() + wait * 1_000_000;
+        while (System.nanoTime() - until < 0 && !asking.isEmpty()) {
+          asking.removeIf(DownloadTest::hasBlock);
+        }
+      }
+      assertEquals(0, asking.size());
+      all.forEach(DatagramSocket::close);
+    } finally {
+      asking.forEach(DatagramSocket::close);
+    }
+  }
+
+  private static boolean hasBlock(DatagramSocket socket) {
+    DatagramPacket packet = new DatagramPacket(new byte[2048], 2048);
+    try {
+      socket.receive(packet);
+    } catch (SocketTimeoutException error) {
+      return false;
+    } catch (IOException error) {
+      throw new AssertionError(error);
+    }
+    assertEquals(0x45, packet.getData()[1]); // 2.05
+    return true;
   }
 }

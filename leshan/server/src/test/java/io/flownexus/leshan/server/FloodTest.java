@@ -1,13 +1,16 @@
 package io.flownexus.leshan.server;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 
+import java.io.IOException;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
+import java.util.concurrent.locks.LockSupport;
 import org.eclipse.californium.core.coap.CoAP.ResponseCode;
 import org.eclipse.californium.core.coap.CoAP.Type;
 import org.eclipse.californium.core.coap.Message;
@@ -18,6 +21,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Unregistered peers, who have no credentials, cannot fill the server's memory. */
 class FloodTest {
@@ -26,17 +31,26 @@ class FloodTest {
   private static final int FIRST_BLOCKS = 1500;
   private static final int PORTS = 4000;
   private static final int MESSAGES = 16; // of each port
+  private static final int TOKENS = 60_000;
   private static final int TOGETHER = 64; // so many as the kernel's buffer surely takes
 
   @TempDir Path folder;
   WebhookReceiver webhooks;
+  PackageServer packages;
   ServerProcess server;
   RawDevice device;
 
   @BeforeEach
   void start() throws Exception {
     webhooks = new WebhookReceiver();
-    server = new ServerProcess(folder, webhooks, "-Xmx64m", "-XX:+ExitOnOutOfMemoryError");
+    packages = new PackageServer();
+    server =
+        new ServerProcess(
+            folder,
+            webhooks,
+            "-Xmx64m",
+            "-XX:+ExitOnOutOfMemoryError",
+            "--firmware-url=" + packages.uri());
     device = new RawDevice("raw", server.coapPort);
     device.register(1);
     assertEquals(ResponseCode.CREATED, ((Response) answer(device, 1)).getCode());
@@ -47,6 +61,7 @@ class FloodTest {
   void stop() {
     device.close();
     server.close();
+    packages.close();
     webhooks.close();
   }
 
@@ -71,6 +86,56 @@ class FloodTest {
       deviceIsServed(2 + port);
     }
     deviceIsServed();
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void wrong_tokens_of_packages_leave_room_for_devices_that_download(boolean hanging)
+      throws Exception {
+    packages.hanging = hanging;
+    try (RawDevice stranger = new RawDevice("stranger", server.coapPort)) {
+      assertBlock(stranger, 1, 0); // it began before the flood, and is known by its token
+      Thread flood = new Thread(this::floodWithTokens, "flood");
+      flood.start();
+      int mid = 1000;
+      for (int number = 0; flood.isAlive() || number < 40; number++, mid += 10) {
+        assertBlock(device, mid, number % 40);
+        assertBlock(stranger, mid, number % 40);
+        deviceIsServed(mid + 9);
+        Thread.sleep(20);
+      }
+    }
+    deviceIsServed();
+  }
+
+  private void assertBlock(RawDevice from, int mid, int number) throws Exception {
+    BlockOption block = StandardOptionRegistry.BLOCK2.create(6, false, number);
+    Response answer = null;
+    for (int tries = 0; tries < 3 && answer == null; tries++) { // as CoAP sends it again
+      from.get(mid, "/fw/" + PackageServer.TOKEN, block);
+      answer = (Response) from.answer(mid, 2500);
+    }
+    assertNotNull(answer, () -> "no block " + number + "; alive: " + server.isAlive());
+    assertEquals(ResponseCode.CONTENT, answer.getCode());
+  }
+
+  // Of 5,000 a second, each with another token; not confirmable.
+  private void floodWithTokens() {
+    try (DatagramSocket socket = new DatagramSocket()) {
+      InetAddress loopback = InetAddress.getLoopbackAddress();
+      long began = System.nanoTime();
+      for (int each = 0; each < TOKENS; each++) {
+        byte[] get = ("____\u00b2fw\r\u000b%024d".formatted(each)).getBytes(ISO_8859_1);
+        get[0] = 0x50;
+        get[1] = 1;
+        get[2] = (byte) (each >> 8);
+        get[3] = (byte) each;
+        socket.send(new DatagramPacket(get, get.length, loopback, server.coapPort));
+        LockSupport.parkNanos(began + each * 200_000L - System.nanoTime());
+      }
+    } catch (IOException error) {
+      throw new AssertionError(error);
+    }
   }
 
   // Addresses of the loopback network rather than ports: there are enough of them.

@@ -39,7 +39,7 @@ final class CommitStack extends BaseCoapStack {
           new BlockwiseLayer(tag, false, forResponses(config), matcher),
           new PushLayer(),
           new UploadLayer(registered),
-          new DownloadLayer(packages, registered),
+          new DownloadLayer(packages, registered, deduplicator),
           new RefusalLayer(refusals),
           new CommitLayer(config, spool, deduplicator, registered)
         });

@@ -11,6 +11,7 @@ import org.eclipse.californium.core.coap.Response;
 import org.eclipse.californium.core.coap.option.BlockOption;
 import org.eclipse.californium.core.network.Exchange;
 import org.eclipse.californium.core.network.stack.AbstractLayer;
+import org.eclipse.californium.elements.EndpointContext;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -31,11 +32,13 @@ final class DownloadLayer extends AbstractLayer {
 
   private final PackageSource packages;
   private final Registered registered;
+  private final Deduplicator deduplicator;
 
   /** Serve packages; null: nobody has any. */
-  DownloadLayer(PackageSource packages, Registered registered) {
+  DownloadLayer(PackageSource packages, Registered registered, Deduplicator deduplicator) {
     this.packages = packages;
     this.registered = registered;
+    this.deduplicator = deduplicator;
   }
 
   @Override
@@ -52,11 +55,18 @@ final class DownloadLayer extends AbstractLayer {
     int exponent = asked == null ? LARGEST_EXPONENT : Math.min(asked.getSzx(), LARGEST_EXPONENT);
     int number = asked == null ? 0 : asked.getNum();
     int size = BlockOption.szx2Size(exponent);
-    String endpoint = registered.endpoint(request.getSourceContext());
+    EndpointContext peer = request.getSourceContext();
+    PackageSource.Asker asker =
+        new PackageSource.Asker(
+            peer.getPeerAddress(), registered.endpoint(peer), registered.has(peer));
     packages
-        .read(path.get(1), endpoint, (long) number * size, size)
+        .read(path.get(1), asker, (long) number * size, size)
         .whenComplete(
             (part, error) -> {
+              if (error instanceof PackageSource.NoTurn) {
+                deduplicator.forget(request); // not answered at all: a device sends it again
+                return;
+              }
               Response response =
                   error == null ? block(part, exponent, number, size) : refusal(error);
               exchange.execute(() -> respond(exchange, request, response));

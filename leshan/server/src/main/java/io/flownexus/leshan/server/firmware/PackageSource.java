@@ -1,6 +1,7 @@
 package io.flownexus.leshan.server.firmware;
 
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.net.URI;
 import java.net.URLEncoder;
 import java.net.http.HttpClient;
@@ -10,10 +11,12 @@ import java.net.http.HttpResponse.BodySubscribers;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -27,16 +30,24 @@ import java.util.regex.Pattern;
  *
  * <p>A window serves the blocks of one device; so many are kept, and each for a few seconds, so
  * that memory is bounded and a package that was retired is noticed. All devices together get so
- * many blocks a second that others' values and answers are not held up.
+ * many blocks a second that others' values and answers are not held up. Who is not registered and
+ * asks for a token that nobody has had a block of has far fewer turns, and other threads: anybody
+ * may try tokens.
  */
 public final class PackageSource {
 
   private static final int WINDOW = 16 * 1024;
-  private static final int MAX_WINDOWS = 512; // 8 MiB
+  private static final int MAX_WINDOWS = 1024; // 16 MiB
+  private static final int MAX_RIGHT_TOKENS = 4096;
   private static final long WINDOW_AGE_NANOS = TimeUnit.SECONDS.toNanos(10);
   private static final Duration TIMEOUT = Duration.ofSeconds(10);
   private static final int THREADS = 2;
+  private static final int FETCHERS = 16;
+  private static final int STRANGERS_FETCHERS = 8;
   private static final int BLOCKS_PER_SECOND = 2500;
+  private static final int MAX_PEERS = 4096;
+  private static final int STRANGERS_BLOCKS_PER_SECOND = 250;
+  private static final int MAX_STRANGERS = 125; // none waits for longer than the longest wait
   private static final Duration LONGEST_WAIT = Duration.ofMillis(500); // well below ACK_TIMEOUT
   private static final long SHORTEST_WAIT_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
   private static final int PARTIAL_CONTENT = 206;
@@ -49,30 +60,20 @@ public final class PackageSource {
 
   private final URI base;
   private final HttpClient client;
-  private final Executor executor;
+  private final Executor executor = threads("firmware-", THREADS);
+  private final Executor fetchers = threads("firmware-fetch-", FETCHERS);
+  private final Executor strangersFetchers = threads("firmware-try-", STRANGERS_FETCHERS);
   private final Pace pace = new Pace(BLOCKS_PER_SECOND, LONGEST_WAIT, System::nanoTime);
-  private final Map<Reader, Window> windows =
-      new LinkedHashMap<>(16, 0.75f, true) {
-        private static final long serialVersionUID = 1L;
-
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<Reader, Window> eldest) {
-          return size() > MAX_WINDOWS;
-        }
-      };
+  private final Turns turns = new Turns(pace, MAX_PEERS);
+  private final Turns strangersTurns =
+      new Turns(
+          new Pace(STRANGERS_BLOCKS_PER_SECOND, LONGEST_WAIT, System::nanoTime), MAX_STRANGERS);
+  private final Map<Reader, Window> windows = newest(MAX_WINDOWS);
+  private final Map<String, Boolean> rightTokens = newest(MAX_RIGHT_TOKENS);
 
   /** Read from the server at this URL. */
   public PackageSource(URI base) {
     this.base = base;
-    AtomicInteger threads = new AtomicInteger();
-    executor =
-        Executors.newFixedThreadPool(
-            THREADS,
-            task -> {
-              Thread thread = new Thread(task, "firmware-" + threads.incrementAndGet());
-              thread.setDaemon(true);
-              return thread;
-            });
     client =
         HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1)
@@ -97,6 +98,17 @@ public final class PackageSource {
     private static final long serialVersionUID = 1L;
   }
 
+  /** Says that too many ask at once, or that this one has asked for a block that is under way. */
+  public static final class NoTurn extends IOException {
+    private static final long serialVersionUID = 1L;
+  }
+
+  /**
+   * Who asks: its address, its endpoint name, null where nobody knows it, and whether it is
+   * registered or has proved who it is.
+   */
+  public record Asker(InetSocketAddress address, String endpoint, boolean known) {}
+
   private record Reader(String token, String endpoint) {}
 
   private record Window(long start, byte[] bytes, long size, byte[] etag, long readAt) {
@@ -116,34 +128,53 @@ public final class PackageSource {
   }
 
   /**
-   * Read a part for the device with this endpoint name, null where nobody knows it; fails with
-   * NoPackage, NoPart or another IOException. A length that divides 16 KiB does not cross windows.
+   * Read a part for a device that this server writes it to, so that it is one part at a time; fails
+   * with NoPackage, NoPart or another IOException. A length that divides 16 KiB does not cross
+   * windows.
    */
-  public CompletableFuture<Part> read(String token, String endpoint, long offset, int length) {
+  CompletableFuture<Part> read(String token, String endpoint, long offset, int length) {
     if (!TOKEN.matcher(token).matches()) {
       return CompletableFuture.failedFuture(new NoPackage());
     }
-    Reader reader = new Reader(token, endpoint);
-    long wait = pace.take();
+    return read(new Reader(token, endpoint), offset, length, pace.take(), fetchers);
+  }
+
+  /** The same for who asks by itself; fails with NoTurn as well. */
+  public CompletableFuture<Part> read(String token, Asker asker, long offset, int length) {
+    if (!TOKEN.matcher(token).matches()) {
+      return CompletableFuture.failedFuture(new NoPackage());
+    }
+    boolean known = asker.known() || rightTokens.get(token) != null;
+    Turns taken = known ? turns : strangersTurns;
+    long wait = taken.take(asker.address());
+    if (wait < 0) {
+      return CompletableFuture.failedFuture(new NoTurn());
+    }
+    Reader reader = new Reader(token, asker.endpoint());
+    return read(reader, offset, length, wait, known ? fetchers : strangersFetchers)
+        .whenComplete((part, error) -> taken.end(asker.address()));
+  }
+
+  private CompletableFuture<Part> read(
+      Reader reader, long offset, int length, long wait, Executor fetching) {
     if (wait < SHORTEST_WAIT_NANOS) {
-      return part(reader, offset, length);
+      return part(reader, offset, length, fetching);
     }
     // Who waits holds no window meanwhile.
     return CompletableFuture.supplyAsync(
-            () -> part(reader, offset, length),
+            () -> part(reader, offset, length, fetching),
             CompletableFuture.delayedExecutor(wait, TimeUnit.NANOSECONDS, executor))
         .thenCompose(Function.identity());
   }
 
-  private CompletableFuture<Part> part(Reader reader, long offset, int length) {
-    Window known;
-    synchronized (windows) {
-      known = windows.get(reader);
-    }
+  private CompletableFuture<Part> part(Reader reader, long offset, int length, Executor fetching) {
+    Window known = windows.get(reader);
     CompletableFuture<Window> window =
         known != null && known.has(offset)
             ? CompletableFuture.completedFuture(known)
-            : fetch(reader, offset - offset % WINDOW);
+            // One that no thread has begun with in time is not begun with.
+            : CompletableFuture.supplyAsync(() -> fetch(reader, offset - offset % WINDOW), fetching)
+                .orTimeout(TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
     return window.thenCompose(
         found -> {
           try {
@@ -154,7 +185,7 @@ public final class PackageSource {
         });
   }
 
-  private CompletableFuture<Window> fetch(Reader reader, long start) {
+  private Window fetch(Reader reader, long start) {
     HttpRequest.Builder request =
         HttpRequest.newBuilder(base.resolve(reader.token))
             .timeout(TIMEOUT)
@@ -162,28 +193,34 @@ public final class PackageSource {
     if (reader.endpoint != null) {
       request.header("X-Endpoint", URLEncoder.encode(reader.endpoint, StandardCharsets.UTF_8));
     }
-    return client
-        .sendAsync(
-            request.build(),
-            info ->
-                info.statusCode() == PARTIAL_CONTENT
-                    ? BodySubscribers.ofByteArray()
-                    : BodySubscribers.replacing(new byte[0]))
-        .orTimeout(TIMEOUT.toMillis(), TimeUnit.MILLISECONDS)
-        .thenCompose(answer -> window(reader, start, answer));
+    try {
+      HttpResponse<byte[]> answer =
+          client.send(
+              request.build(),
+              info ->
+                  info.statusCode() == PARTIAL_CONTENT
+                      ? BodySubscribers.ofByteArray()
+                      : BodySubscribers.replacing(new byte[0]));
+      return window(reader, start, answer);
+    } catch (IOException error) {
+      throw new CompletionException(error);
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+      throw new CompletionException(error);
+    }
   }
 
-  private CompletableFuture<Window> window(Reader reader, long start, HttpResponse<byte[]> answer) {
+  private Window window(Reader reader, long start, HttpResponse<byte[]> answer) throws IOException {
     if (answer.statusCode() == NOT_FOUND) {
-      return CompletableFuture.failedFuture(new NoPackage());
+      rightTokens.remove(reader.token);
+      throw new NoPackage();
     } else if (answer.statusCode() == NOT_SATISFIABLE) {
-      return CompletableFuture.failedFuture(new NoPart());
+      throw new NoPart();
     }
     Matcher range = CONTENT_RANGE.matcher(answer.headers().firstValue("Content-Range").orElse(""));
     Matcher etag = ETAG.matcher(answer.headers().firstValue("ETag").orElse(""));
     if (answer.statusCode() != PARTIAL_CONTENT || !range.matches() || !etag.matches()) {
-      return CompletableFuture.failedFuture(
-          new IOException("the server of packages answers " + answer.statusCode()));
+      throw new IOException("the server of packages answers " + answer.statusCode());
     }
     Window window =
         new Window(
@@ -192,9 +229,31 @@ public final class PackageSource {
             Long.parseLong(range.group(1)),
             HexFormat.of().parseHex(etag.group(1).substring(0, ETAG_DIGITS)),
             System.nanoTime());
-    synchronized (windows) {
-      windows.put(reader, window);
-    }
-    return CompletableFuture.completedFuture(window);
+    windows.put(reader, window);
+    rightTokens.put(reader.token, true);
+    return window;
+  }
+
+  private static <K, V> Map<K, V> newest(int most) {
+    return Collections.synchronizedMap(
+        new LinkedHashMap<>(16, 0.75f, true) {
+          private static final long serialVersionUID = 1L;
+
+          @Override
+          protected boolean removeEldestEntry(Map.Entry<K, V> eldest) {
+            return size() > most;
+          }
+        });
+  }
+
+  private static Executor threads(String name, int count) {
+    AtomicInteger threads = new AtomicInteger();
+    return Executors.newFixedThreadPool(
+        count,
+        task -> {
+          Thread thread = new Thread(task, name + threads.incrementAndGet());
+          thread.setDaemon(true);
+          return thread;
+        });
   }
 }
