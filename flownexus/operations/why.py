@@ -235,7 +235,7 @@ def _of_its_device(facts: Facts) -> Why | None:
         since = facts.deregistered_at or facts.last_seen_at
         return Why(
             Cause.OFFLINE,
-            f"{name} has been offline since {_time(since)}: it deregistered.",
+            f"{name} has been offline since {_time(since)}: it deregistered, or its lifetime was over.",
             {"since": since, "last_seen": facts.last_seen_at},
         )
     if facts.unreachable:

@@ -86,7 +86,7 @@ CASES = (
     (
         held(registered=False, registered_until=None, deregistered_at=NOW - MINUTE / 2),
         "offline",
-        "dev has been offline since 2026-03-01T11:59:30Z: it deregistered.",
+        "dev has been offline since 2026-03-01T11:59:30Z: it deregistered, or its lifetime was over.",
     ),
     (
         held(unreachable=True, last_verdict=Verdict.ABSENT, reason="the device sleeps"),
