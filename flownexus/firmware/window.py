@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -124,14 +125,16 @@ def _span(windows: tuple[Window, ...], now: datetime, zone: tzinfo) -> Span:
 
 
 def _around(window: Window, local: datetime) -> Iterator[Span]:
-    """Yield the window at its last time, if it had one, and at its next."""
+    """Yield the window at its last time, if it had one, and at its next.
+
+    In the hour that comes twice, a time of the clock is in the first of the two: it may be past already.
+    """
     length = timedelta(minutes=window.minutes)
     # Backwards it begins before the minute that it is given: this minute counts as one that was.
     minute = local.replace(second=0, microsecond=0)
-    for times in (
-        CronSim(window.cron, minute + timedelta(minutes=1), reverse=True),
-        CronSim(window.cron, local),
-    ):
-        if (begins := next(times, None)) is not None:
-            opens_at = begins.astimezone(UTC)
-            yield Span(opens_at, opens_at + length)
+    last = islice(CronSim(window.cron, minute + timedelta(minutes=1), reverse=True), 1)
+    for begins in chain(last, CronSim(window.cron, local)):
+        opens_at = begins.astimezone(UTC)
+        yield Span(opens_at, opens_at + length)
+        if opens_at > local:
+            break

@@ -18,9 +18,12 @@ from psycopg_pool import ConnectionPool
 from flownexus.errors import ConflictError, NotFoundError, UnavailableError, ValidationFailedError
 from flownexus.firmware.mcuboot import HEADER_BYTES, image_header
 from flownexus.firmware.package import CHUNK_BYTES, NewPackage, chunk_bytes, chunk_count
+from flownexus.lwm2m.path import Path
 from flownexus.objects.bucket import Bucket
+from flownexus.operations.catalogue import Read
 from flownexus.store import as_json, queries, send_for
 from flownexus.store.audit import note
+from flownexus.store.model import known_resources
 from flownexus.store.transaction import Transaction, transaction
 
 MAX_MISSING_TOLD: Final = 100
@@ -61,15 +64,24 @@ class Package(NamedTuple):
         return (self.size, self.sha256) == (new.size, new.sha256)
 
 
+def _check_version_path(connection: Connection, path: str) -> None:
+    read = Read(path=Path.parse(path))
+    try:
+        read.checked(known_resources(connection, None, read.resources))
+    except ValidationFailedError as error:
+        raise ValidationFailedError(f"version_path: {error.detail.removeprefix('path: ')}") from None
+
+
 def announce(pool: ConnectionPool, new: NewPackage, by: str) -> tuple[Package, bool]:
     """Make a package that is to be filled, and say whether it is new: the same one again gives what is there.
 
     Raises ConflictError where the version and file name are those of another content, or of a package that
-    was retired.
+    was retired, ValidationFailedError where no device can be asked for the version.
     """
 
     def work(current: Transaction) -> tuple[Package, bool]:
         connection = current.connection
+        _check_version_path(connection, new.version_path)
         added = send_for(
             Package,
             connection,

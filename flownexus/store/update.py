@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
@@ -25,6 +27,8 @@ from flownexus.store.audit import note
 from flownexus.store.firmware import usable_package
 from flownexus.store.operation_requests import create_within
 from flownexus.store.transaction import Transaction, transaction
+
+log = logging.getLogger(__name__)
 
 TOKEN_BYTES: Final = 18
 """Random bytes of a token: 24 characters of a URL."""
@@ -239,24 +243,29 @@ def take_steps(pool: ConnectionPool, terms: Terms, after: int, limit: int) -> Ro
         endpoints: list[str] = []
         steps = 0
         for update in updates:
-            step = decide(update, terms)
-            if step is not None:
-                steps += 1
-                endpoints += _take_or_fail(connection, update, step)
+            try:
+                step = decide(update, terms)
+                if step is not None:
+                    endpoints += _take_or_fail(connection, update, step)
+                    steps += 1
+            except psycopg.OperationalError:
+                raise
+            except Exception:  # whatever it is: it is that of one update
+                log.exception("update %d of %s cannot be taken on", update.id, update.endpoint)
         return Round(len(updates), steps, updates[-1].id if updates else None, endpoints)
 
     return transaction(pool, work)
 
 
 def _take_or_fail(connection: Connection, update: Update, step: Step) -> list[str]:
-    """Do what _take() does; a step whose command the object models do not allow ends its own update alone."""
-    if step.command is None:
-        return _take(connection, update, step)
+    """Do what _take() does; a step whose operations the object models do not allow ends its update."""
     try:
         with connection.transaction():  # a savepoint
             return _take(connection, update, step)
     except ValidationFailedError as error:
-        return _take(connection, update, failed(Failure.REFUSED, f"it cannot be told: {error.detail}"))
+        words = f"it cannot be {'asked' if step.command is None else 'told'}: {error.detail}"
+        with connection.transaction():
+            return _take(connection, update, failed(Failure.REFUSED, words))
 
 
 def _take(connection: Connection, update: Update, step: Step) -> list[str]:

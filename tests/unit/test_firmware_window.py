@@ -69,6 +69,27 @@ def test_a_span_is_open_now_or_opens_later(cron: str, minutes: int, seconds: flo
 
 
 @pytest.mark.parametrize(
+    ("zone", "cron", "second_pass", "opened"),
+    [
+        ("Europe/Berlin", "30 2 * * *", "2027-10-31T01:00:00", "2027-10-31T00:30:00"),
+        ("America/New_York", "30 1 * * *", "2027-11-07T06:00:00", "2027-11-07T05:30:00"),
+        ("Australia/Sydney", "30 2 * * *", "2027-04-03T16:00:00", "2027-04-03T15:30:00"),
+    ],
+)
+def test_in_the_hour_that_comes_twice_a_window_opens_once(
+    zone: str, cron: str, second_pass: str, opened: str
+) -> None:
+    begins = utc(second_pass)
+    for minute in range(-35, 65, 5):
+        now = begins + timedelta(minutes=minute)
+        span = Schedule((Window(cron, 30),)).span(now, ZoneInfo(zone))
+        assert span.is_open(now) is (-30 <= minute < 0)
+        assert (span.opens_at == utc(opened)) is (minute < 0)
+    longer = Schedule((Window(cron, 60),)).span(begins + timedelta(minutes=10), ZoneInfo(zone))
+    assert (longer.opens_at, longer.is_open(begins + timedelta(minutes=10))) == (utc(opened), True)
+
+
+@pytest.mark.parametrize(
     ("name", "offset", "zone"),
     [
         ("Europe/Berlin", "+05:00", BERLIN),

@@ -58,7 +58,8 @@ SELECT u.id, e.name AS endpoint, u.state, u.since, u.created_at, u.tries, u.not_
         WHERE l.endpoint_id = u.endpoint_id AND t.object_id = 5 AND t.resource_id = 8 AND l.object_instance_id = 0) AS protocols,
        (SELECT l.integer_value
         FROM resource_latest l JOIN resource_type t ON t.id = l.resource_type_id
-        WHERE l.endpoint_id = u.endpoint_id AND t.object_id = 5 AND t.resource_id = 9 AND l.object_instance_id = 0) AS delivery,
+        WHERE l.endpoint_id = u.endpoint_id AND t.object_id = 5 AND t.resource_id = 9 AND l.object_instance_id = 0
+          AND l.resource_instance_id IS NULL) AS delivery,
        (SELECT p.firmware_way FROM profile p WHERE p.id = e.profile_id) AS way,
        d.moved_at AS served_at,
        c.id AS command, c.path AS command_path, c.status AS command_status, c.last_verdict AS command_verdict,
