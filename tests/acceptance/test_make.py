@@ -49,8 +49,8 @@ def test_commands_work_in_a_folder_whose_name_has_a_space_and_install_only_for_u
         status = _make(checkout, "status")
         assert status.returncode == 0, status.stdout + status.stderr
         assert "all is well" in status.stdout
-        for target in ("backup", "restore"):
-            assert f"missing: make {target} ARGS=/srv/backups/monday" in _make(checkout, target).stderr
+        for goal in ("backup", "restore"):
+            assert f"missing: make {goal} ARGS=/srv/backups/monday" in _make(checkout, goal).stderr
     finally:
         clean = _make(checkout, "clean")
     assert clean.returncode == 0, clean.stdout + clean.stderr
