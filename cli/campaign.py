@@ -162,14 +162,11 @@ def _agrees(given: argparse.Namespace) -> bool:
 
 def _print_plan(plan: Any) -> None:
     waves = ", ".join(str(wave["targets"]) for wave in plan["waves"])
-    takes = timedelta(seconds=plan["estimated_seconds"])
-    ends = datetime.now().astimezone() + takes
-    when = f"{ends:%A %H:%M}" if takes < WEEK else f"{ends:%A %d %B}"
     package = plan["label"] or plan["version"]
     sys.stdout.write(
         printable(
             f"campaign {plan['id']}: {plan['targets']} devices to {package}, {len(plan['waves'])} waves "
-            f"({waves}), ends about {when}"
+            f"({waves}), {_end(plan['estimated_seconds'])}"
         )
         + "\n"
     )
@@ -179,6 +176,15 @@ def _print_plan(plan: Any) -> None:
         )
     if plan["left_out"]:
         sys.stdout.write(f"{plan['left_out']} devices do not fit, and are left out\n")
+
+
+def _end(seconds: int | None) -> str:
+    """Say when a campaign ends that is started now."""
+    if seconds is None:
+        return "nobody can say when it ends"
+    takes = timedelta(seconds=seconds)
+    ends = datetime.now().astimezone() + takes
+    return f"ends about {ends:%A %H:%M}" if takes < WEEK else f"ends about {ends:%A %d %B}"
 
 
 def list_(client: Client, given: argparse.Namespace) -> int:

@@ -20,12 +20,16 @@ MAX_WAVES: Final = 100
 REST: Final = "rest"
 MAX_ID: Final = 2**31 - 1
 DAY_S: Final = 86_400.0
+MAX_AHEAD: Final = timedelta(days=3653)
+"""How far ahead a campaign may start and end: ten years."""
 MAX_WINDOWS_AHEAD: Final = 100
 """How many windows an estimate looks ahead."""
 UPDATE_S: Final = 300.0
 """What an update takes where nothing is known of it: for the estimate of a campaign's end."""
 Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
-_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?%")
+_SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?%", re.ASCII)
+MAX_DIGITS: Final = 10
+"""Of a number of devices that is a text: as many as MAX_ID has."""
 _ASKED: Final = (
     "name",
     "firmware",
@@ -117,7 +121,10 @@ def wave_sizes(waves: Sequence[str], targets: int) -> list[int]:
 
 
 def duration_s(sizes: Sequence[int], rules: Rules, begins: datetime) -> float:
-    """Estimate how many seconds a campaign takes where no device sleeps and none fails."""
+    """Estimate how many seconds a campaign takes where no device sleeps and none fails.
+
+    Raises OverflowError where its end is beyond all dates.
+    """
     time = begins
     for wave, size in enumerate(sizes):
         if wave:
@@ -256,7 +263,7 @@ def _rules(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str
 
 
 def _times(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str, datetime | None]]:
-    found: dict[str, datetime | None] = {}
+    found: dict[str, datetime] = {}
     for name in ("starts_at", "ends_at"):
         if body.get(name) is None:
             continue
@@ -264,6 +271,9 @@ def _times(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str
             found[name] = msgspec.convert(body[name], Time).astimezone(UTC)
         except (msgspec.ValidationError, OverflowError):
             wrong[name] = "is a time with its offset, as RFC 3339 has it: 2026-01-02T03:04:05Z"
+        else:
+            if found[name] > datetime.now(UTC) + MAX_AHEAD:
+                wrong[name] = "is at most ten years from now"
     start, end = found.get("starts_at"), found.get("ends_at")
     if start is not None and end is not None and end <= start:
         wrong["ends_at"] = "is after starts_at"
@@ -291,6 +301,8 @@ def _is_wave(value: Any) -> bool:
         return (
             value == REST
             or (share is not None and 0 < float(share[1]) <= 100)
-            or (value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_ID)
+            or (
+                len(value) <= MAX_DIGITS and value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_ID
+            )
         )
     return _is_number(value, 1, MAX_ID, whole=True)

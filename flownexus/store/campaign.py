@@ -138,7 +138,7 @@ def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool =
         elif action in (Action.RESUME, Action.RETRY):
             queries.count_failures_anew(connection, id=id_)
         if action is Action.RETRY:
-            words = f"{queries.begin_failed_again(connection, id=id_)} that failed begin again"
+            words = _retry(connection, row)
         if action is Action.CANCEL and row.status == Status.PLANNED:
             words = "cancelled before it was started"
         elif action is Action.CANCEL and hard:
@@ -155,6 +155,18 @@ def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool =
         return campaign_of(connection, id_)
 
     return transaction(pool, work)
+
+
+def _retry(connection: Connection, row: CampaignRow) -> str:
+    """Let what has failed begin again, and say how many do; raise ConflictError where its end has come."""
+    if row.end_has_come:
+        raise ConflictError(
+            f"the end of campaign {row.id} has come, at {row.ends_at:%Y-%m-%d %H:%M:%S} UTC: nothing is "
+            "started any more; plan another campaign"
+        )
+    begun, superseded = queries.begin_failed_again(connection, id=row.id)
+    words = f"{begun} that failed begin again"
+    return f"{words}, {superseded} are left out for newer campaigns" if superseded else words
 
 
 _DONE: Final = {

@@ -43,6 +43,11 @@ class CampaignRow(NamedTuple):
     started_lately: int
 
     @property
+    def end_has_come(self) -> bool:
+        """Say whether nothing is started any more."""
+        return self.ends_at is not None and self.ends_at <= self.now
+
+    @property
     def its_rules(self) -> Rules:
         """Return its rules; those of a later version that it does not know have their defaults."""
         return msgspec.convert(self.rules, Rules)
@@ -87,11 +92,14 @@ class Campaign(NamedTuple):
     steps: list[CampaignStep]
 
     @property
-    def estimated_s(self) -> float:
-        """Return how many seconds it takes from now on, while it is only planned."""
+    def estimated_s(self) -> float | None:
+        """Return how many seconds it takes from now on, while it is only planned; None: beyond all dates."""
         sizes, row = [wave.targets for wave in self.waves], self.row
         begins = max(row.now, row.starts_at or row.now)
-        return duration_s(sizes, row.its_rules, begins) + (begins - row.now).total_seconds()
+        try:
+            return duration_s(sizes, row.its_rules, begins) + (begins - row.now).total_seconds()
+        except OverflowError:
+            return None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it; while it is only planned with what it would take."""
@@ -102,7 +110,7 @@ class Campaign(NamedTuple):
             "waves": [{**wave._asdict(), "targets": wave.targets} for wave in self.waves],
             "targets": sum(sizes),
             "failures": dict(self.failures),
-            "estimated_seconds": round(takes),
+            "estimated_seconds": None if takes is None else round(takes),
             "steps": [step.as_json() for step in self.steps],
         }
 

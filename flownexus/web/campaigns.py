@@ -68,7 +68,7 @@ CAMPAIGN_WITH_STEPS: Final = msgspec.defstruct(
         ("waves", list[WAVE]),  # type: ignore[valid-type]
         ("targets", int),
         ("failures", dict[str, int]),
-        ("estimated_seconds", int),
+        ("estimated_seconds", int | None),
         ("steps", list[shown(CampaignStep)]),  # type: ignore[misc]
     ],
     bases=(CAMPAIGN,),

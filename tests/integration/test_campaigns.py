@@ -160,6 +160,40 @@ def test_what_was_stopped_goes_on_when_somebody_resumes_it_and_retries(
     ]
 
 
+def test_a_retry_leaves_out_what_a_newer_campaign_has(world: World, driver: Pool, package: int) -> None:
+    """It brought a device back to the version before the one that the newer campaign had installed."""
+    names = devices(world, 3)
+    older = started(world, package, waves=["rest"])
+    run(world, driver, older, set(names))
+    newer = started(world, package, waves=["rest"], endpoints=names[:2])
+    run(world, driver, newer, set())
+    plan(world, package, endpoints=names[2:])  # nobody has started it
+    cancelled = started(world, package, endpoints=names[2:])
+    act(world.api_pool, cancelled, Action.CANCEL, "ann")
+    campaign = act(world.api_pool, older, Action.RETRY, "bob")
+    assert campaign.row.words == "1 that failed begin again, 2 are left out for newer campaigns"
+    left_out = list_targets(world.api_pool, older, "LEFT_OUT", None, 10)
+    assert {(target.endpoint, target.words) for target in left_out} == {
+        (name, f"superseded by campaign {newer}") for name in names[:2]
+    }
+    run(world, driver, older, set())
+    assert show_campaign(world.api_pool, older).row.words == "1 have succeeded, 0 have failed"
+
+
+def test_what_failed_in_a_campaign_whose_end_has_come_is_not_retried(
+    world: World, driver: Pool, package: int
+) -> None:
+    """Its failures were lost, and nothing was started."""
+    names = devices(world, 1)
+    id_ = started(world, package, ends_at=f"{datetime.now(UTC) + timedelta(hours=1):%FT%TZ}")
+    run(world, driver, id_, set(names))
+    world.execute("UPDATE campaign SET ends_at = now() - interval '1 s'")
+    with pytest.raises(ConflictError, match=f"the end of campaign {id_} has come"):
+        act(world.api_pool, id_, Action.RETRY, "ann")
+    campaign = show_campaign(world.api_pool, id_)
+    assert (campaign.row.status, campaign.waves[0].failed) == ("FINISHED", 1)
+
+
 def test_a_pause_takes_effect_at_once_and_never_meets_a_start(
     world: World, driver: Pool, package: int
 ) -> None:
@@ -319,7 +353,8 @@ def test_a_device_of_a_newer_campaign_joins_no_older_one_and_who_joins_leaves_an
 ) -> None:
     devices(world, 1)
     older = started(world, package, joining=True, waves=["1", "rest"], filter="name==dev-*")
-    closed = started(world, package, filter="name==dev-*", waves=["rest"], starts_at="2099-01-01T00:00:00Z")
+    later = f"{datetime.now(UTC) + timedelta(days=1):%FT%TZ}"
+    closed = started(world, package, filter="name==dev-*", waves=["rest"], starts_at=later)
     newer = started(world, package, joining=True, filter="name==new-*")
     world.execute(
         "INSERT INTO endpoint (name, registered, objects)"

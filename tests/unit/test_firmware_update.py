@@ -612,9 +612,7 @@ def test_a_campaign_that_is_paused_takes_back_an_install_that_its_sleeper_was_no
     assert decide(told, TERMS) is None
 
 
-def test_an_install_that_its_sleeper_was_not_told_yet_is_taken_back_by_telling_the_device_to_forget_it() -> (
-    None
-):
+def test_an_install_that_its_sleeper_was_not_told_yet_is_taken_back() -> None:
     """Its device woke, and installed what somebody had cancelled."""
     asleep = update(State.INSTALLING, cancelled_by="ann", **command(INSTALL, "QUEUED", command_sent_at=None))
     found = step(asleep)

@@ -151,10 +151,20 @@ UPDATE campaign_target t SET update_id = begun.id, started_at = clock_timestamp(
 FROM begun
 WHERE t.campaign_id = :id AND t.endpoint_id = begun.endpoint_id;
 
--- name: begin_failed_again(id)!
-UPDATE campaign_target t SET update_id = NULL
-FROM firmware_update u
-WHERE t.campaign_id = :id AND u.id = t.update_id AND u.state = 'FAILED';
+-- name: begin_failed_again(id)^
+-- How many begin again, and how many do not, since a newer campaign has them: to that of an older one they would go back.
+WITH settled AS (
+    UPDATE campaign_target t SET update_id = CASE WHEN newer.id IS NULL THEN NULL ELSE t.update_id END,
+                                 left_out = 'superseded by campaign ' || newer.id
+    FROM firmware_update u
+    LEFT JOIN LATERAL (
+        SELECT max(c.id) AS id FROM campaign_target other JOIN campaign c ON c.id = other.campaign_id
+        WHERE other.endpoint_id = u.endpoint_id AND other.left_out IS NULL AND c.id > :id
+          AND c.status NOT IN ('PLANNED', 'CANCELLED')) AS newer ON true
+    WHERE t.campaign_id = :id AND t.left_out IS NULL AND u.id = t.update_id AND u.state = 'FAILED'
+    RETURNING t.left_out
+)
+SELECT count(*) FILTER (WHERE left_out IS NULL), count(left_out) FROM settled;
 
 -- name: cancel_open_of_campaign(id, cancelled_by, not_taken_back, install)!
 -- Installs that wait for their device, which was never told them, are taken back, too.

@@ -127,7 +127,8 @@ def _campaign(app: ConsoleApp, id_: int) -> dict[str, Any]:
     possible = [each for each in Action if found.row.status in ALLOWED[each][0]]
     if found.row.wave >= len(found.waves) and Action.NEXT_WAVE in possible:
         possible.remove(Action.NEXT_WAVE)
-    if not any(wave.failed for wave in found.waves) and Action.RETRY in possible:
+    has_failed = any(wave.failed for wave in found.waves)
+    if (not has_failed or found.row.end_has_come) and Action.RETRY in possible:
         possible.remove(Action.RETRY)
     return {
         "campaign": found.row,

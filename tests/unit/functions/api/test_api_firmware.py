@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from flownexus.store.firmware import Package
 from flownexus.web.guard import Scope
 from tests.fixtures.firmware_rows import (
     ANNOUNCED,
+    CAMPAIGN,
     FIRMWARE_ROWS,
     NEW_CAMPAIGN,
     PACKAGE,
@@ -181,6 +182,16 @@ def test_a_plan_tells_its_waves_and_how_long_it_takes(start: Start, statements: 
     assert answer["failures"] == {"no-space": 2}
     [spread] = statements.of("spread_targets")
     assert (spread["bounds"], spread["first"]) == ([1, 42], 1)
+
+
+def test_a_plan_whose_end_is_beyond_all_dates_is_shown_without_an_estimate(
+    start: Start, statements: Statements
+) -> None:
+    """It was answered 500, each time."""
+    far = datetime(9999, 12, 31, 23, tzinfo=UTC)
+    statements.rows["campaigns"] = [CAMPAIGN._replace(starts_at=far, rules={"soak": 86_400})]
+    answer = start(statements).send("GET", "/v1/campaigns/3")
+    assert (answer.status_code, answer.json()["estimated_seconds"]) == (200, None)
 
 
 def test_devices_that_were_never_seen_are_named(start: Start, statements: Statements) -> None:
