@@ -24,7 +24,7 @@ class Status(StrEnum):
     PAUSED = "PAUSED"
     """By a person: nothing is started; updates that are open go on."""
     STOPPED = "STOPPED"
-    """By itself: too many updates failed."""
+    """By itself: too many updates failed, or a wave has ended without enough success."""
     CANCELLED = "CANCELLED"
     FINISHED = "FINISHED"
 
@@ -38,7 +38,7 @@ class Action(StrEnum):
     """Failures so far do not stop it any more."""
     CANCEL = "cancel"
     RETRY = "retry"
-    """What has failed begins again."""
+    """What has failed begins again; in a campaign that is paused, once that is resumed."""
     NEXT_WAVE = "next-wave"
 
 
@@ -51,7 +51,7 @@ ALLOWED: Final[Mapping[Action, tuple[frozenset[Status], Status]]] = {
         frozenset({Status.RUNNING, Status.PAUSED, Status.STOPPED, Status.FINISHED}),
         Status.RUNNING,
     ),
-    Action.NEXT_WAVE: (frozenset({Status.RUNNING}), Status.RUNNING),
+    Action.NEXT_WAVE: (frozenset({Status.RUNNING, Status.STOPPED}), Status.RUNNING),
 }
 """In which states an action is possible, and the one it leads to."""
 
@@ -160,7 +160,7 @@ def _next_wave(rules: Rules, progress: Progress) -> Move | None:
     if progress.wave_succeeded_at is None:
         missing = _missing(rules, progress)
         if missing is None:
-            return None
+            return _stuck(rules, progress)
         without = "" if not missing else f" without {missing} that have not ended"
         return Move(
             Status.RUNNING,
@@ -174,10 +174,27 @@ def _next_wave(rules: Rules, progress: Progress) -> Move | None:
     return Move(Status.RUNNING, progress.wave + 1, words=f"wave {progress.wave + 1} is open")
 
 
+def _stuck(rules: Rules, progress: Progress) -> Move | None:
+    """Stop where this wave has ended without enough success; what is yet to begin again may bring it."""
+    wave = progress.waves[progress.wave - 1]
+    if wave.unfinished or any(before.waiting for before in progress.waves[: progress.wave]):
+        return None
+    remedy = "retry what has failed, or open the next wave" if wave.failed else "open the next wave"
+    return Move(
+        Status.STOPPED,
+        progress.wave,
+        words=f"wave {wave.wave} has ended with {wave.succeeded} of {wave.targets} that succeeded, less than "
+        f"{_needed(rules, progress):g} %: {remedy}",
+    )
+
+
+def _needed(rules: Rules, progress: Progress) -> float:
+    return rules.first_success if progress.wave == 1 else rules.success
+
+
 def _missing(rules: Rules, progress: Progress) -> int | None:
     """Return how many devices a wave goes on without; None where it does not go on."""
-    wave = progress.waves[progress.wave - 1]
-    needed = rules.first_success if progress.wave == 1 else rules.success
+    wave, needed = progress.waves[progress.wave - 1], _needed(rules, progress)
     if wave.succeeded * 100 >= needed * wave.targets:
         return 0
     waited = progress.wave_opened_at is not None and progress.now - progress.wave_opened_at >= timedelta(

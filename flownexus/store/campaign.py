@@ -135,10 +135,11 @@ def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool =
             words = f"wave {row.wave} was opened"
         elif action is Action.START:
             queries.supersede_older(connection, campaign_id=id_)
-        elif action in (Action.RESUME, Action.RETRY):
+        if action in (Action.RESUME, Action.RETRY) or (opens and status == Status.STOPPED):
             queries.count_failures_anew(connection, id=id_)
         if action is Action.RETRY:
             words = _retry(connection, row)
+            leads_to = Status.PAUSED if status == Status.PAUSED else leads_to
         if action is Action.CANCEL and row.status == Status.PLANNED:
             words = "cancelled before it was started"
         elif action is Action.CANCEL and hard:

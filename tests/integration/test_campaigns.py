@@ -160,6 +160,54 @@ def test_what_was_stopped_goes_on_when_somebody_resumes_it_and_retries(
     ]
 
 
+def test_a_retry_of_a_campaign_that_is_paused_does_not_resume_it(
+    world: World, driver: Pool, package: int
+) -> None:
+    names = devices(world, 2)
+    id_ = started(world, package, waves=["rest"], max_open=1)
+    take_campaigns_on(driver)
+    end_open(world, set(names))
+    act(world.api_pool, id_, Action.PAUSE, "ann")
+    campaign = act(world.api_pool, id_, Action.RETRY, "ann")
+    assert (campaign.row.status, campaign.row.words) == ("PAUSED", "1 that failed begin again")
+    assert take_campaigns_on(driver) == 0
+    act(world.api_pool, id_, Action.RESUME, "ann")
+    run(world, driver, id_, set())
+    assert show_campaign(world.api_pool, id_).row.words == "2 have succeeded, 0 have failed"
+
+
+def test_a_campaign_whose_wave_cannot_succeed_any_more_stops_until_somebody_retries_or_goes_on(
+    world: World, driver: Pool, package: int
+) -> None:
+    names = devices(world, 3)
+    id_ = started(world, package, waves=[1, 1, 1])
+    run(world, driver, id_, set(names))
+    campaign = act(world.api_pool, id_, Action.RETRY, "ann")
+    assert (campaign.row.status, campaign.row.wave) == ("RUNNING", 1)
+    run(world, driver, id_, set(names))
+    words = show_campaign(world.api_pool, id_).row.words
+    assert words.startswith("wave 1 has ended with 0 of 1 that succeeded, less than 100 %: retry")
+    act(world.api_pool, id_, Action.RESUME, "ann")
+    run(world, driver, id_, set())
+    assert (status(world, id_), show_campaign(world.api_pool, id_).row.words) == ("STOPPED", words)
+    campaign = act(world.api_pool, id_, Action.NEXT_WAVE, "ann")
+    assert (campaign.row.status, campaign.row.wave) == ("RUNNING", 2)
+    run(world, driver, id_, set())
+    assert show_campaign(world.api_pool, id_).row.words == "2 have succeeded, 1 have failed"
+
+
+def test_who_opens_the_next_wave_of_a_campaign_that_has_stopped_counts_failures_from_then_on(
+    world: World, driver: Pool, package: int
+) -> None:
+    names = devices(world, 3)
+    id_ = started(world, package, waves=[1, "rest"], min_finished=1)
+    run(world, driver, id_, set(names))
+    assert "1 of 1 updates have failed" in show_campaign(world.api_pool, id_).row.words
+    act(world.api_pool, id_, Action.NEXT_WAVE, "ann")
+    run(world, driver, id_, set())
+    assert show_campaign(world.api_pool, id_).row.words == "2 have succeeded, 1 have failed"
+
+
 def test_a_retry_leaves_out_what_a_newer_campaign_has(world: World, driver: Pool, package: int) -> None:
     """It brought a device back to the version before the one that the newer campaign had installed."""
     names = devices(world, 3)

@@ -199,13 +199,32 @@ def test_the_next_wave_opens_after_success_and_a_soak() -> None:
 
 
 def test_the_first_wave_must_succeed_wholly_and_later_ones_nearly() -> None:
-    waves = wave(1, succeeded=9, failed=1), wave(2, waiting=9)
+    waves = wave(1, succeeded=9, failed=1, open=1), wave(2, waiting=9)
     lenient = Rules(failures=100)
     assert decide(lenient, progress(*waves)) is None
     second = wave(1, succeeded=1), wave(2, succeeded=9, failed=1), wave(3, waiting=9)
     move = decide(lenient, progress(*second, wave=2))
     assert move is not None
     assert move.wave_succeeds
+
+
+def test_it_stops_where_its_wave_has_ended_without_enough_success() -> None:
+    """It stayed RUNNING, and said nothing."""
+    waves = wave(1, failed=1), wave(2, waiting=1)
+    assert decide(Rules(), progress(*waves)) == Move(
+        Status.STOPPED,
+        1,
+        words="wave 1 has ended with 0 of 1 that succeeded, less than 100 %: retry what has failed, or open "
+        "the next wave",
+    )
+    taken_back = decide(Rules(), progress(wave(1, succeeded=1, cancelled=1), wave(2, waiting=1)))
+    assert taken_back is not None
+    assert str(taken_back.words).endswith("less than 100 %: open the next wave")
+
+
+def test_what_begins_again_in_an_earlier_wave_is_waited_for() -> None:
+    waves = wave(1, waiting=1), wave(2, cancelled=1), wave(3, waiting=1)
+    assert decide(Rules(), progress(*waves, wave=2)) == Move(Status.RUNNING, 2, start=1)
 
 
 @pytest.mark.parametrize("asleep", [1, 10])

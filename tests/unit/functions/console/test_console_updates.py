@@ -151,7 +151,7 @@ def test_an_install_that_its_sleeping_device_was_not_told_yet_may_be_cancelled(
         ("PLANNED", {"start"}),
         ("RUNNING", {"pause", "next-wave"}),
         ("PAUSED", {"resume"}),
-        ("STOPPED", {"resume"}),
+        ("STOPPED", {"resume", "next-wave"}),
         ("FINISHED", set()),
     ],
 )
