@@ -88,6 +88,17 @@ class PushTest {
   }
 
   @Test
+  void device_that_awaits_more_than_the_package_has_is_told_of_so() throws Exception {
+    device.takeBlocks(6, ResponseCode.CONTINUE); // to the last block, too
+    JsonNode end = push(PackageServer.TOKEN, 20);
+    assertEquals("unreadable", end.path("code").asText(), end.toString());
+    assertEquals(
+        "Invalid response: the device awaits more than the package has",
+        end.path("message").asText());
+    assertEquals(79, device.requests.size());
+  }
+
+  @Test
   void who_is_told_to_forget_the_package_is_sent_no_further_block() throws Exception {
     device.ignore(true);
     assertEquals("CONTINUE(231)", push(PackageServer.TOKEN, 1).path("status").asText());

@@ -12,6 +12,7 @@ import org.eclipse.leshan.core.node.LwM2mSingleResource;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.WriteRequest;
 import org.eclipse.leshan.core.request.WriteRequest.Mode;
+import org.eclipse.leshan.core.request.exception.InvalidResponseException;
 import org.eclipse.leshan.core.request.exception.RequestCanceledException;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.core.response.WriteResponse;
@@ -164,7 +165,9 @@ final class Push {
 
   private void answered(LwM2mResponse response, BlockAnswer answer, long reached) {
     int wanted = answer.exponent(exponent);
-    if (answer.goesOn()) {
+    if (answer.goesOn() && reached >= size) {
+      fail(new InvalidResponseException("the device awaits more than the package has"));
+    } else if (answer.goesOn()) {
       sent = reached;
       exponent = wanted;
       goInTime();
