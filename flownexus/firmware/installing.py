@@ -69,12 +69,12 @@ def told(update: Update, terms: Terms) -> Step | None:
     """Follow a device that was told to install."""
     if update.command_path != str(INSTALL):
         return _installed_by_itself(update, terms)
-    if update.command_is_open and update.command_sent_at is None:
-        if update.held_back is None:
-            return None
+    if update.install_is_untold and update.held_back is not None:
         return Step(
             State.DOWNLOADED, f"the install is held back, for {update.held_back}: the device is not told yet"
         )
+    if update.command_is_open and update.command_sent_at is None:
+        return None
     if (ended := _ended(update, terms)) is not None:
         return ended
     state, result = update.new_state, update.new_result

@@ -137,12 +137,11 @@ class Update(NamedTuple):
 
     @property
     def install_is_untold(self) -> bool:
-        """Say whether the command to install waits for a device that was never told it."""
-        return (
-            self.command_path == str(INSTALL)
-            and self.command_status == Status.QUEUED
-            and self.command_sent_at is None
-        )
+        """Say whether the command to install waits for its device.
+
+        An attempt that found the device asleep is no matter: what it may have taken is not queued again.
+        """
+        return self.command_path == str(INSTALL) and self.command_status == Status.QUEUED
 
     @property
     def ask_is_open(self) -> bool:

@@ -703,6 +703,9 @@ def test_an_install_that_a_sleeping_device_was_not_told_yet_can_be_cancelled(
     take_steps(driver, TERMS, 0, 10)
     queued = the_update(world)
     assert queued["state"] == "INSTALLING"
+    world.execute(  # it was found asleep once
+        "UPDATE endpoint_operation SET last_attempt_at = now() WHERE id = %s", queued["command"]
+    )
     if how == "update":
         assert cancel_update(world.api_pool, queued["id"], "ann").cancelled_by == "ann"
     else:
@@ -721,7 +724,8 @@ def test_an_install_that_a_device_was_told_is_not_cancelled(world: World, driver
     take_steps(driver, TERMS, 0, 10)
     installs = the_update(world)
     world.execute(
-        "UPDATE endpoint_operation SET attempts = 1, last_attempt_at = now() WHERE id = %s",
+        "UPDATE endpoint_operation SET status = 'SENDING', attempts = 1, last_attempt_at = now(),"
+        " lease_expires_at = now() + interval '1 min', fence = 1 WHERE id = %s",
         installs["command"],
     )
     with pytest.raises(ConflictError, match="a device that was told to install cannot be stopped"):

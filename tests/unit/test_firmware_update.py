@@ -608,6 +608,8 @@ def test_a_campaign_that_is_paused_takes_back_an_install_that_its_sleeper_was_no
     found = step(asleep._replace(held_back="campaign 3 is PAUSED"))
     assert (found.state, found.command, found.asks) == (State.DOWNLOADED, None, False)
     assert found.words == "the install is held back, for campaign 3 is PAUSED: the device is not told yet"
+    found_asleep = asleep._replace(command_sent_at=ago(1), held_back="campaign 3 is PAUSED")
+    assert step(found_asleep).state is State.DOWNLOADED
     told = asleep._replace(command_sent_at=ago(1), command_status="SENDING", held_back="campaign 3 is PAUSED")
     assert decide(told, TERMS) is None
 
@@ -617,8 +619,9 @@ def test_an_install_that_its_sleeper_was_not_told_yet_is_taken_back() -> None:
     asleep = update(State.INSTALLING, cancelled_by="ann", **command(INSTALL, "QUEUED", command_sent_at=None))
     found = step(asleep)
     assert (found.state, found.command) == (State.CANCELLING, Execute(path=CANCEL, repeatable=True))
-    again = asleep._replace(command_sent_at=ago(1))  # it was sent, and is to be sent again
-    assert decide(again, TERMS) is None
+    found_asleep = asleep._replace(command_sent_at=ago(1))
+    assert step(found_asleep).state is State.CANCELLING
+    assert decide(found_asleep._replace(command_status="SENDING"), TERMS) is None
     by_itself = asleep._replace(command_path=str(PACKAGE_URI))
     assert step(by_itself._replace(registration_id="r2")) == Step(State.INSTALLING, asks=True)
 

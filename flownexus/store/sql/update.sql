@@ -32,12 +32,11 @@ LIMIT :limit;
 SELECT time, state, words FROM firmware_step WHERE update_id = :id ORDER BY number;
 
 -- name: ask_to_cancel(id, cancelled_by, not_taken_back, install)!
--- An install that waits for its device, which was never told it, is taken back, too.
+-- An install that waits for its device is taken back, too: an execute that a device may have taken is not queued again.
 UPDATE firmware_update u SET cancelled_by = :cancelled_by
 WHERE u.id = :id AND u.finished_at IS NULL AND u.cancelled_by IS NULL
   AND (u.state <> ALL (:not_taken_back::text[])
-       OR EXISTS (SELECT FROM endpoint_operation o WHERE o.id = u.command AND o.path = :install AND o.status = 'QUEUED'
-                                                     AND o.last_attempt_at IS NULL));
+       OR EXISTS (SELECT FROM endpoint_operation o WHERE o.id = u.command AND o.path = :install AND o.status = 'QUEUED'));
 
 -- name: try_updates_lock(lock)$
 -- Held until the transaction ends. A statement of its own: the next one sees what the last holder has committed.

@@ -120,9 +120,4 @@ def _update(app: ConsoleApp, id_: int) -> dict[str, Any]:
 
 
 def _is_untold_install(waits: Facts | None) -> bool:
-    return (
-        waits is not None
-        and str(INSTALL) in waits.targets
-        and waits.status == Status.QUEUED
-        and waits.last_attempt_at is None
-    )
+    return waits is not None and str(INSTALL) in waits.targets and waits.status == Status.QUEUED
