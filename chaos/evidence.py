@@ -14,6 +14,7 @@ import psycopg
 
 from chaos.audit import Lane, Mark, Operation, Request, Telemetry, Value
 from chaos.load import MARK, TEMPERATURE
+from flownexus.firmware.device import PACKAGE
 from local import web
 from local.layout import Layout
 
@@ -22,7 +23,6 @@ Reading = tuple[str, float, str | None]
 TIMEOUT: Final = 30.0
 CHANGES: Final = frozenset({"write", "write-composite", "execute", "create", "delete"})
 """What devices are asked to do that changes something: these have marks."""
-PACKAGE_PATH: Final = "/5/0/0"
 
 TEMPERATURES: Final = """
 SELECT e.name, r.float_value, v.event_type
@@ -133,7 +133,7 @@ def _mark(line: Row) -> str:
     match line["operation"]:
         case "delete":
             return str(line["path"])
-        case "write" if line["path"] == PACKAGE_PATH:
+        case "write" if line["path"] == str(PACKAGE):
             return ""  # a package that was pushed: what became of it is the update's affair
         case "create" | "write-composite":
             found = re.search(MARK, str(line["value"]))

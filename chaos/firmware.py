@@ -17,6 +17,7 @@ from chaos import evidence
 from chaos.audit import Finding
 from flownexus.firmware.package import VERSION_PATH
 from flownexus.firmware.state import ENDED, State
+from flownexus.firmware.steps import MAX_TRIES
 from local import REPOSITORY
 from local.world import World
 
@@ -28,7 +29,7 @@ SHORT: Final[Mapping[str, str]] = {
     "FIRMWARE_RETRY_DELAY": "5s",
 }
 """Settings by which an update goes on soon after a kill, and no three tries end before a part is back."""
-GIVEN_UP: Final = "given up after 3 tries"
+GIVEN_UP: Final = f"given up after {MAX_TRIES} tries"
 CLI_TIMEOUT: Final = 60.0
 STARTS_WITHIN: Final = 0.7
 """The share of the time in which all updates have started."""
