@@ -21,6 +21,8 @@ TEMPERATURE = "/3303/0/5700"
 TIMEZONE = "/3/0/15"
 RESET_ERRORS = "/3/0/12"
 ANSWER_TIME = 2.0  # seconds that a slow device takes
+UNTOLD = 33.25
+"""A temperature of which no notification tells."""
 LEASE = 5.0  # seconds: five thirds of the long poll of 3 s
 ROUND = 5.0  # seconds between two rounds of housekeeping
 
@@ -143,6 +145,26 @@ def test_values_wait_in_leshan_while_the_gateway_is_away_and_arrive(nexus: Nexus
     assert {round(value, 10) for value in waited} <= {
         each.value for each in found.stored if each.endpoint == "sim-0001"
     }
+    assert not found.doubled
+
+
+def test_the_answer_to_an_observation_that_a_killed_leshan_asked_for_is_a_value_its_device_sent(
+    nexus: Nexus,
+) -> None:
+    name = "slow-0004"
+    nexus.await_idle(name)
+    nexus.control(name, "slow", seconds=ANSWER_TIME)
+    nexus.control(name, "register")  # it forgets its observations
+    nexus.control(name, "set", path=TEMPERATURE, value=UNTOLD)
+    wait_for(lambda: nexus.control(name)["open_requests"], 10, "to be observed again", 0.05)
+    time.sleep(ANSWER_TIME / 4)  # until the observation is in the spool
+
+    nexus.world.kill_part("leshan")
+    wait_for(lambda: UNTOLD in [float(row["value"]) for row in nexus.values(name, TEMPERATURE)], 20)
+
+    found = await_stored(nexus, name)
+    assert (name, UNTOLD) not in [(each.endpoint, each.value) for each in found.acknowledged]
+    assert not found.unexplained
     assert not found.doubled
 
 

@@ -22,6 +22,11 @@ def await_value(nexus: Nexus, device: Device, value: str) -> None:
     wait_for(lambda: nexus.latest(device.endpoint, TEMPERATURE) == value, 10)
 
 
+def ended(nexus: Nexus) -> set[str]:
+    """Return how messages ended that were not acknowledged."""
+    return {line["ended"] for line in read_lines(nexus.world.unacknowledged)}
+
+
 def test_after_the_server_was_halted_a_device_that_gave_up_reports_again_once_it_updates(
     nexus: Nexus,
 ) -> None:
@@ -32,10 +37,9 @@ def test_after_the_server_was_halted_a_device_that_gave_up_reports_again_once_it
 
     leshan.signal(signal.SIGSTOP)
     try:
-        wait_for(lambda: read_lines(nexus.world.unacknowledged), 20, "the device to give up")
+        wait_for(lambda: "timed out" in ended(nexus), 20, "the device to give up")
     finally:
         leshan.signal(signal.SIGCONT)
-    assert read_lines(nexus.world.unacknowledged)[0]["ended"] == "timed out"
     wait_for(lambda: "devices were not heard for" in nexus.logs()["logs/leshan.log"], 10)
     assert nexus.control("sim-0001")["observations"] == 0
     assert nexus.state("sim-0001") == "registered"

@@ -32,7 +32,7 @@ final class Device {
     radio = new Radio(context);
     objects = new DeviceObjects(context, this::reboot, this::turnOff, this::coap);
     notifications = new Notifications(executor, ledger, this::lostNotification);
-    requests = new RequestLog(endpoint, fleet.requests(), spec.failing());
+    requests = new RequestLog(endpoint, fleet.requests(), ledger, spec.failing());
     endpoints = new DeviceEndpoints(context, radio, notifications, requests);
     life = new LifeCycle(context, radio, objects, notifications, endpoints, requests);
     registrar = life.registrar();

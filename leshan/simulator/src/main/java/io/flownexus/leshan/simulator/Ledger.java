@@ -25,6 +25,14 @@ final class Ledger {
     write(unacknowledged, path, node, mid, more + ",\"ended\":" + JsonLines.quote(why));
   }
 
+  /**
+   * Write down the values of an observation's answer: none acknowledges it, and a server that was
+   * killed after it had asked takes it for a notification.
+   */
+  void answered(LwM2mPath path, LwM2mNode node, int mid) {
+    write(unacknowledged, path, node, mid, "\"ended\":\"answered\"");
+  }
+
   private void write(JsonLines file, LwM2mPath path, LwM2mNode node, int mid, String more) {
     long now = System.currentTimeMillis();
     Values.each(path, node, (each, value) -> file.add(line(now, each, value, mid, more)));

@@ -17,24 +17,29 @@ import org.eclipse.leshan.core.request.CreateRequest;
 import org.eclipse.leshan.core.request.DownlinkRequest;
 import org.eclipse.leshan.core.request.ExecuteRequest;
 import org.eclipse.leshan.core.request.ObserveCompositeRequest;
+import org.eclipse.leshan.core.request.ObserveRequest;
 import org.eclipse.leshan.core.request.ReadCompositeRequest;
 import org.eclipse.leshan.core.request.SimpleDownlinkRequest;
 import org.eclipse.leshan.core.request.WriteAttributesRequest;
 import org.eclipse.leshan.core.request.WriteCompositeRequest;
 import org.eclipse.leshan.core.request.WriteRequest;
 import org.eclipse.leshan.core.response.LwM2mResponse;
+import org.eclipse.leshan.core.response.ObserveCompositeResponse;
+import org.eclipse.leshan.core.response.ObserveResponse;
 import org.eclipse.leshan.core.response.SendableResponse;
 
 /** Receives a device's requests and logs each with its answer. */
 final class RequestLog implements DownlinkRequestReceiver {
   private final String endpoint;
   private final JsonLines log;
+  private final Ledger ledger;
   private DownlinkRequestReceiver next;
   private volatile boolean failing;
 
-  RequestLog(String endpoint, JsonLines log, boolean failing) {
+  RequestLog(String endpoint, JsonLines log, Ledger ledger, boolean failing) {
     this.endpoint = endpoint;
     this.log = log;
+    this.ledger = ledger;
     this.failing = failing;
   }
 
@@ -94,6 +99,19 @@ final class RequestLog implements DownlinkRequestReceiver {
   private void record(DownlinkRequest<?> request, LwM2mResponse response) {
     Request coap = (Request) request.getCoapRequest();
     record(coap, operation(request, coap), path(request), value(request), response.getCode());
+    if (response.isSuccess() && response instanceof ObserveResponse answer) {
+      LwM2mPath path = ((ObserveRequest) request).getPath();
+      ledger.answered(path, answer.getContent(), coap.getMID());
+    } else if (response.isSuccess() && response instanceof ObserveCompositeResponse answer) {
+      answer
+          .getContent()
+          .forEach(
+              (path, node) -> {
+                if (node != null) { // what the device has not is null
+                  ledger.answered(path, node, coap.getMID());
+                }
+              });
+    }
   }
 
   private void record(

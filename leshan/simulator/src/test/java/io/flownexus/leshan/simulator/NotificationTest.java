@@ -110,4 +110,26 @@ class NotificationTest {
       TestServer.await(() -> running.ledger().size() == 2, "2 lines in the ledger");
     }
   }
+
+  @Test
+  void writes_down_what_it_answered_when_it_was_observed() throws Exception {
+    try (TestServer server = new TestServer();
+        Running running = new Running(folder, server.uri(Protocol.COAP), "prefix=n-,notify=0")) {
+      server.nextRegistration();
+      JsonNode values = running.details("n-0001").get("values");
+
+      server.send("n-0001", new ObserveRequest(3303, 0, 5700), 5000);
+      server.send(
+          "n-0001",
+          new ObserveCompositeRequest(
+              ContentFormat.SENML_JSON, ContentFormat.SENML_CBOR, "/3/0/15", "/3341/9/5527"),
+          5000);
+
+      TestServer.await(() -> running.answered().size() == 2, "2 lines");
+      for (JsonNode line : running.answered()) {
+        assertEquals(values.get(line.get("path").asText()), line.get("value"));
+      }
+      assertEquals("/3303/0/5700", running.answered().get(0).get("path").asText());
+    }
+  }
 }

@@ -65,9 +65,21 @@ final class Running implements AutoCloseable {
     return lines(ledgerFile);
   }
 
+  /** Return what was sent and never acknowledged, but for answers. */
   List<JsonNode> unacknowledged() {
+    return sentOnce(false);
+  }
+
+  /** Return the values in answers to observations. */
+  List<JsonNode> answered() {
+    return sentOnce(true);
+  }
+
+  private List<JsonNode> sentOnce(boolean answered) {
     settings.unacknowledged().flush();
-    return lines(unacknowledgedFile);
+    return lines(unacknowledgedFile).stream()
+        .filter(line -> answered == line.get("ended").asText().equals("answered"))
+        .toList();
   }
 
   List<JsonNode> requests() {
