@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from typing import Any, TypeVar
@@ -50,7 +51,7 @@ class Pool(ConnectionPool[psycopg.Connection]):
     """
 
     def __init__(self, database_url: str, **how: Any) -> None:
-        super().__init__(database_url, connection_class=_Connection, **how)
+        super().__init__(database_url, connection_class=_Connection, check=_check, **how)
         self._answered = True
         self._asking = threading.Lock()
 
@@ -86,6 +87,17 @@ class Pool(ConnectionPool[psycopg.Connection]):
         finally:
             self._asking.release()
         return True
+
+
+def _check(connection: psycopg.Connection) -> None:
+    """Raise OperationalError where an idle connection was lost, at the cost of one poll where it was not.
+
+    A server says nothing to who asks nothing, but that it ends the connection.
+    """
+    socket = select.poll()
+    socket.register(connection.fileno(), select.POLLIN)
+    if socket.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 def open_pool(database_url: str, size: int, name: str) -> Pool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -94,6 +95,25 @@ def test_a_check_before_the_commit_can_have_the_work_done_again(pool: Pool) -> N
     with pytest.raises(UnavailableError, match="given up"):
         transaction(pool, never)
     assert len(tries) == MAX_TRIES
+
+
+def test_connections_that_were_lost_while_nobody_used_them_fail_no_request(
+    pool: Pool, database: Database
+) -> None:
+    def pid(current: Transaction) -> Any:
+        return current.connection.execute("SELECT pg_backend_pid()").fetchone()
+
+    with pool.connection(), pool.connection():
+        pass  # both are in the pool now
+    lost = transaction(pool, pid)
+    with psycopg.connect(database.owner, autocommit=True) as owner:
+        ended = owner.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'flownexus test'"
+        ).fetchall()
+    assert ended == [(True,), (True,)]
+
+    assert transaction(pool, pid) != lost
 
 
 def test_a_cancelled_statement_and_a_lock_are_not_an_outage(pool: Pool, database: Database) -> None:
