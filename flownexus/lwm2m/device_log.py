@@ -77,8 +77,8 @@ _SYSLOG: Final = re.compile(
 )
 _PRIORITY: Final = re.compile(r"<(\d{1,3})>(.*)", re.ASCII | re.DOTALL)
 _HIGHEST_PRIORITY: Final = 191
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-"""What no text has; an escape begins a colour."""
+_NO_TEXT: Final = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\ud800-\udfff]")
+"""What no text has: control characters, but an escape begins a colour, and halves of a character."""
 _MILLISECONDS_FROM: Final = 1e11
 """What is more, as a time, is milliseconds: in seconds it would be the year 5138."""
 _BYTE_ORDER_MARK: Final = "\ufeff"
@@ -90,12 +90,12 @@ def parse_log(content: bytes | str) -> list[Entry]:
     if entries is not None:
         return entries
     if isinstance(content, str):
-        return list(_lines(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", content)))
+        return list(_lines(_NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", content)))
     try:
         text = content.decode()
     except UnicodeDecodeError:
         return _bytes(content)
-    return _bytes(content) if _CONTROL.search(text) else list(_lines(text))
+    return _bytes(content) if _NO_TEXT.search(text) else list(_lines(text))
 
 
 def new_entries(before: bytes, now: bytes) -> list[Entry]:
@@ -159,10 +159,10 @@ def _entries(items: Any) -> list[Entry] | None:
 def _entry(item: Mapping[Any, Any]) -> Entry:
     source = item.get("source")
     return Entry(
-        _CONTROL.sub("\N{REPLACEMENT CHARACTER}", item["message"])[:MAX_MESSAGE],
+        _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", item["message"])[:MAX_MESSAGE],
         _time(item.get("time")),
         _severity(item.get("severity")),
-        _CONTROL.sub("\N{REPLACEMENT CHARACTER}", source)[:MAX_SOURCE]
+        _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", source)[:MAX_SOURCE]
         if isinstance(source, str) and source
         else None,
     )

@@ -102,6 +102,11 @@ def test_what_is_no_text_is_shown_in_hex(world: World, tell: Tell) -> None:
     assert (entry.message, entry.hex) == ("00ff", True)
 
 
+def test_half_a_character_in_an_entry_of_json_holds_up_nothing(world: World, tell: Tell) -> None:
+    assert tell(rb'[{"message": "half \ud83d"}, {"message": "whole"}]')["stored"] == 1
+    assert entries(world) == [(None, "half \N{REPLACEMENT CHARACTER}"), (None, "whole")]
+
+
 def test_a_log_is_searched_by_endpoint_time_severity_source_and_text(world: World, tell: Tell) -> None:
     for n, line in enumerate(["<11>1 - - fan - - - 100% worn_out", "<14>1 - - fan - - - Fine", "no mark"]):
         tell(line.encode(), NOW - timedelta(hours=n), path=(20, n, 4014))

@@ -77,6 +77,14 @@ SYSLOG = (
         ),
         (b'[{"severity": 9, "message": "no such"}]', [Entry("no such")]),
         (b'[{"severity": true, "message": "no such"}]', [Entry("no such")]),
+        # JSON can say half a character, which no UTF-8 has.
+        (
+            rb'[{"message": "half \ud83d", "source": "\udE00"}, {"message": "\ud83d\ude00"}]',
+            [
+                Entry("half \N{REPLACEMENT CHARACTER}", source="\N{REPLACEMENT CHARACTER}"),
+                Entry("\N{GRINNING FACE}"),
+            ],
+        ),
         # An array of something else is lines of text.
         (b"[main] ready", [Entry("[main] ready")]),
         (b'["a", "b"]', [Entry('["a", "b"]')]),
