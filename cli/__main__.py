@@ -1,7 +1,7 @@
 """List devices and their values; send operations to devices and show their results.
 
-Exit status: 0 done; 1 the request was refused or not answered; 2 wrong usage; with --wait: 3 the operation
-ended and is not CONFIRMED, 4 it has not ended in time; of dead-letters replay: 3 it was rejected again.
+Exit status: 0 success; 1 the request was refused or got no answer; 2 wrong usage. With --wait: 3 the
+operation ended without CONFIRMED; 4 it did not end in time. For dead-letters replay: 3 it was rejected again.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         ),
         *("refusals", "tags"),
     ),
-    "Ask something of a device": tuple(operations.COMMANDS),
-    "Look at what was asked": ("operation", "operations", "why", "batch", "batches"),
+    "Send operations to devices": tuple(operations.COMMANDS),
+    "Look at operations": ("operation", "operations", "why", "batch", "batches"),
     "Update firmware": ("firmware", "update", "updates", "campaign"),
     "Administer": (
         *(
@@ -68,7 +68,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "Set up": ("ca", "completion"),
 }
-"""The commands as help lists them. One that is in no section comes at the end."""
+"""The commands in the order of the help. A command that is in no section comes last."""
 
 
 class _Sections(argparse.RawDescriptionHelpFormatter):
@@ -99,13 +99,13 @@ def parser() -> argparse.ArgumentParser:
     output = argparse.ArgumentParser(add_help=False)
     output.add_argument("--json", action="store_true", help="print JSON")
     waiting = argparse.ArgumentParser(add_help=False, parents=[output])
-    waiting.add_argument("--wait", action="store_true", help="wait until the operation has ended")
+    waiting.add_argument("--wait", action="store_true", help="wait until the operation ends")
     waiting.add_argument(
         "--timeout",
         type=float,
         default=WAIT_S,
         metavar="SECONDS",
-        help=f"how long --wait waits at most (default {WAIT_S:.0f})",
+        help=f"the longest time that --wait waits (default {WAIT_S:.0f})",
     )
     endpoints.add_commands(commands, output)
     refusals.add_commands(commands, output)
@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("operation", parents=[waiting], help="show an operation")
     one.add_argument("id", type=number, metavar="ID", help="the number of the operation")
     one.set_defaults(run=operations.show)
-    reason = commands.add_parser("why", parents=[output], help="say why an operation has not ended")
+    reason = commands.add_parser("why", parents=[output], help="explain why an operation is still open")
     reason.add_argument("id", type=number, metavar="ID", help="the number of the operation")
     reason.set_defaults(run=operations.why)
     several = commands.add_parser("operations", parents=[output], help="list operations, newest first")
@@ -142,16 +142,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Do what the command line asks."""
+    """Run the command line and return its exit status."""
     given = parser().parse_args()
     try:
         status: int = (
             given.run_here(given) if "run_here" in given else given.run(Client.from_environment(), given)
         )
         sys.stdout.flush()
-    except BrokenPipeError:  # `flownexus values sim-0001 | head`: who reads has seen enough
+    except BrokenPipeError:  # `flownexus values sim-0001 | head` closes the pipe early
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # as a shell says it of SIGPIPE
+        return 141  # as a shell reports SIGPIPE
     except ClientError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

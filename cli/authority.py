@@ -1,4 +1,4 @@
-"""A certificate authority of one's own: its files, and those of Leshan's certificate."""
+"""A private certificate authority: its files, and those of Leshan's certificate."""
 
 from __future__ import annotations
 
@@ -17,35 +17,37 @@ SERVER, SERVER_KEY = "flownexus-leshan-certificate", "flownexus-leshan-certifica
 
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add `ca` with its actions."""
-    top = commands.add_parser("ca", help="make a certificate authority for devices, and Leshan's certificate")
+    top = commands.add_parser(
+        "ca", help="create a certificate authority for devices, and Leshan's certificate"
+    )
     actions = top.add_subparsers(dest="action", required=True, metavar="ACTION")
-    init = actions.add_parser("init", parents=parents, help="write the secrets of a new CA, or of one given")
+    init = actions.add_parser("init", parents=parents, help="write the secrets of a new CA or of your own")
     init.add_argument("folder", type=Path, metavar="FOLDER", help="where the four files are written")
     init.add_argument(
         *("--host",),
         action="append",
         required=True,
         metavar="NAME",
-        help="name or address by which devices find Leshan; can be repeated",
+        help="host name or address at which devices reach Leshan; may be repeated",
     )
     init.add_argument("--name", default="Flow Nexus CA", help="the CA's common name")
-    init.add_argument("--certificate", type=Path, metavar="FILE", help="that of a CA given, in PEM")
-    init.add_argument("--key", type=Path, metavar="FILE", help="its private key, in PEM (PKCS#8)")
+    init.add_argument("--certificate", type=Path, metavar="FILE", help="certificate of your own CA, in PEM")
+    init.add_argument("--key", type=Path, metavar="FILE", help="private key of your own CA, in PEM (PKCS#8)")
     init.set_defaults(run_here=make)
 
 
 def make(given: argparse.Namespace) -> int:
-    """Write the secrets of a CA and of Leshan's certificate; replace none that is there."""
+    """Write the secrets of a CA and of Leshan's certificate; never overwrite a file."""
     # Only this command needs cryptography, which takes a while to import.
     from flownexus.enrolment.authority import Authority, certificate_pem, now
     from flownexus.enrolment.keys import private_pem
     from flownexus.errors import FlowNexusError
 
     if (given.certificate is None) != (given.key is None):
-        raise ClientError("--certificate and --key go together: give both, or none for a new CA")
+        raise ClientError("--certificate and --key go together: give both, or neither for a new CA")
     there = [name for name in (AUTHORITY, CERTIFICATE, SERVER, SERVER_KEY) if (given.folder / name).exists()]
     if there:
-        raise ClientError(f"{given.folder / there[0]} is there already, and is not replaced")
+        raise ClientError(f"{given.folder / there[0]} exists already and is not overwritten")
     try:
         authority = (
             Authority.new(given.name, now())

@@ -25,7 +25,7 @@ def add_commands(
     one.add_argument(
         "id", type=row_number("a batch", "flownexus batches"), metavar="ID", help="the number of the batch"
     )
-    one.add_argument("--cancel", action="store_true", help="cancel those of its operations that are QUEUED")
+    one.add_argument("--cancel", action="store_true", help="cancel its operations that are still QUEUED")
     one.set_defaults(run=show)
     several = commands.add_parser("batches", parents=output, help="list batches, newest first")
     several.add_argument(
@@ -35,14 +35,14 @@ def add_commands(
 
 
 def queue(client: Client, given: argparse.Namespace, post: Callable[[], Any]) -> int:
-    """Show which devices a filter means, ask whether to go on, and do so."""
+    """Show which devices match a filter, ask for confirmation, and queue the operation."""
     if not given.yes:
         _ask(client.request("GET", f"{API}/matching?{urlencode({'filter': given.endpoint})}"))
     return _follow(client, post(), given)
 
 
 def show(client: Client, given: argparse.Namespace) -> int:
-    """Show a batch, or cancel it, and wait for its end with --wait."""
+    """Show or cancel a batch; with --wait, wait for its end."""
     method = "DELETE" if given.cancel else "GET"
     return _follow(client, client.request(method, f"{OPERATIONS}/batches/{given.id}"), given)
 
@@ -59,18 +59,18 @@ def list_(client: Client, given: argparse.Namespace) -> int:
 
 
 def described(matching: Any) -> str:
-    """Say how many devices fit a filter, and name the first."""
+    """Say how many devices match a filter, and name the first ones."""
     count, names = matching["count"], ", ".join(matching["examples"])
     more = ", ..." if count > len(matching["examples"]) else ""
-    devices = "1 device fits" if count == 1 else f"{count} devices fit"
-    return printable(f"{devices}: {names}{more}" if count else "no device fits")
+    devices = "1 device matches" if count == 1 else f"{count} devices match"
+    return printable(f"{devices}: {names}{more}" if count else "no device matches")
 
 
 def _ask(matching: Any) -> None:
-    """Ask whether these devices are meant; raise ClientError where they are not."""
-    agreed = agrees(f"{described(matching)}; queue it for each?")
+    """Ask for confirmation; raise ClientError if it is refused."""
+    agreed = agrees(f"{described(matching)}; queue the operation for each?")
     if agreed is None:
-        raise ClientError(f"{described(matching)}; add --yes to queue it for each")
+        raise ClientError(f"{described(matching)}; add --yes to queue the operation for each")
     if not agreed:
         raise ClientError("nothing was queued")
 
@@ -84,16 +84,16 @@ def _follow(client: Client, batch: Any, given: argparse.Namespace) -> int:
     if not given.wait:
         return 0
     if not batch["ended"]:
-        sys.stderr.write(f"it has not ended; to wait longer: flownexus batch {batch['id']} --wait\n")
+        sys.stderr.write(f"the batch is still open; to wait longer: flownexus batch {batch['id']} --wait\n")
         return STILL_OPEN
     return 0 if batch["progress"][Status.CONFIRMED] == batch["endpoints"] else NOT_CONFIRMED
 
 
 def _print(batch: Any) -> None:
     counts = " ".join(f"{count} {status}" for status, count in batch["progress"].items() if count)
-    left_out = f"; {batch['left_out']} left out, for too many operations wait" if batch["left_out"] else ""
+    left_out = f"; {batch['left_out']} left out: too many operations wait" if batch["left_out"] else ""
     what = f"{batch['operation']} {' '.join(batch['targets'])}".rstrip()
     sys.stdout.write(
-        printable(f"batch {batch['id']}  {what}  {batch['filter']}  {counts or 'forgotten'}{left_out}") + "\n"
+        printable(f"batch {batch['id']}  {what}  {batch['filter']}  {counts or 'deleted'}{left_out}") + "\n"
     )
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Bootstrap: factory keys, profiles of what is handed out for them, and the sessions of late."""
+"""Bootstrap: factory keys, bootstrap profiles and recent sessions."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ COLUMNS: Final = ("endpoint", "identity", "key", "profile")
 REVOKE: Final = "flownexus bootstrap revoke"
 SESSIONS: Final = 20
 _SET_BY_SERVER: Final = ("name", "changed_by", "changed_at")
-"""What `profile` prints and `set` does not take."""
+"""Fields that `profile` prints and `set` ignores."""
 
 
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add `bootstrap` with its actions."""
-    top = commands.add_parser("bootstrap", help="let devices bootstrap: factory keys, profiles, sessions")
+    top = commands.add_parser("bootstrap", help="manage bootstrap: factory keys, profiles, sessions")
     actions = top.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", parents=parents, help="let a device bootstrap by a factory key")
+    add = actions.add_parser("add", parents=parents, help="let a device bootstrap with a factory key")
     add.add_argument("endpoint", metavar="ENDPOINT", help="the device's endpoint name")
-    add.add_argument("--identity", metavar="TEXT", help="by default the endpoint's name")
-    add.add_argument("--key", metavar="HEX", help="that the device has already; by default a new one")
-    add.add_argument("--profile", metavar="NAME", help="what it is handed out; by default `default`")
+    add.add_argument("--identity", metavar="TEXT", help="PSK identity; default: the endpoint name")
+    add.add_argument("--key", metavar="HEX", help="key that the device has already; default: a new one")
+    add.add_argument("--profile", metavar="NAME", help="bootstrap profile; default: `default`")
     add_folder(add, "factory")
     add.set_defaults(run=add_key)
     several = actions.add_parser(
@@ -52,18 +52,18 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     add_folder(several, "factory")
     several.set_defaults(run=import_)
     keys = actions.add_parser("keys", parents=parents, help="list factory keys, the newest first")
-    keys.add_argument("--endpoint", metavar="ENDPOINT", help="those of this device")
+    keys.add_argument("--endpoint", metavar="ENDPOINT", help="list only those of this device")
     keys.set_defaults(run=list_keys)
     number = row_number("a factory key", "flownexus bootstrap keys")
     for name, run, text in (
-        ("allow", allow, "let a device bootstrap once more with a factory key that is used up"),
-        ("revoke", revoke, "revoke a factory key; what its device was handed out stays valid"),
+        ("allow", allow, "let a device bootstrap once more with a used factory key"),
+        ("revoke", revoke, "revoke a factory key; the credential that its device has received stays valid"),
     ):
         action = actions.add_parser(name, parents=parents, help=text)
         action.add_argument("id", type=number, metavar="ID", help="as `bootstrap keys` shows it")
         action.set_defaults(run=run)
     action = actions.add_parser("sessions", parents=parents, help="list the newest sessions")
-    action.add_argument("--endpoint", metavar="ENDPOINT", help="those of this device")
+    action.add_argument("--endpoint", metavar="ENDPOINT", help="list only those of this device")
     action.add_argument("--limit", type=int, default=SESSIONS, metavar="COUNT", help="(default 20)")
     action.set_defaults(run=sessions)
     action = actions.add_parser("profiles", parents=parents, help="list profiles")
@@ -75,7 +75,7 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     action.add_argument("name", metavar="NAME", help="such as default")
     action.add_argument("file", metavar="FILE", help="as `profile` prints it; - for standard input")
     action.set_defaults(run=set_profile)
-    action = actions.add_parser("delete", parents=parents, help="delete a profile that no factory key names")
+    action = actions.add_parser("delete", parents=parents, help="delete a profile that no factory key uses")
     action.add_argument("name", metavar="NAME", help="such as field")
     action.set_defaults(run=delete_profile)
 
@@ -96,7 +96,7 @@ def add_key(client: Client, given: argparse.Namespace) -> int:
 
 
 def import_(client: Client, given: argparse.Namespace) -> int:
-    """Let the devices of a CSV file bootstrap; what was done before a refusal stays."""
+    """Let the devices of a CSV file bootstrap; rows before a rejected batch stay."""
     wanted = read_csv(given.file, COLUMNS)
     check_folder(given.folder, [row["endpoint"] for row in wanted if "endpoint" in row])
     for at in range(0, len(wanted), BATCH):
@@ -105,8 +105,8 @@ def import_(client: Client, given: argparse.Namespace) -> int:
             made = client.request("POST", f"{PATH}/keys/batch", {"keys": part})["keys"]
         except ClientError as error:
             raise ClientError(
-                f"{refused_rows(error, 'keys', part, at)} not known, and none after them; "
-                f"{at} are known, with their files in {given.folder}"
+                f"{refused_rows(error, 'keys', part, at)} not added, nor any later row; "
+                f"the first {at} rows are added, with their files in {given.folder}"
             ) from None
         write_files(given.folder, made, REVOKE)
     sys.stdout.write(f"{devices(len(wanted))} may bootstrap; their files are in {given.folder}\n")
@@ -139,7 +139,7 @@ def revoke(client: Client, given: argparse.Namespace) -> int:
 
 
 def sessions(client: Client, given: argparse.Namespace) -> int:
-    """List the newest sessions, with why they failed or were refused."""
+    """List the newest sessions, with the reason of a failure or refusal."""
     query = urlencode(without_none({"endpoint": given.endpoint, "limit": str(given.limit)}))
     found = client.request("GET", f"{PATH}/sessions?{query}")["sessions"]
     if given.json:
@@ -217,4 +217,4 @@ def _told(row: Any) -> str:
 def _state(row: Any) -> str:
     if row["revoked_at"]:
         return f"revoked {second(row['revoked_at'])}"
-    return f"used up {second(row['used_at'])}" if row["used_at"] else "may bootstrap"
+    return f"used {second(row['used_at'])}" if row["used_at"] else "may bootstrap"

@@ -1,4 +1,4 @@
-"""Campaigns: plan one, look at the plan, start it, look on, steer it."""
+"""Campaigns: plan, start, watch and control them."""
 
 from __future__ import annotations
 
@@ -21,35 +21,37 @@ from flownexus.campaigns.progress import Action
 
 BAR: Final = 20  # characters
 WEEK: Final = timedelta(days=6)
-"""After so long a day of the week says too little."""
+"""A weekday alone is ambiguous beyond this."""
 NOT_STARTED: Final = 3
-"""The exit status where the plan was shown and not started."""
+"""The exit status if the plan was shown and not started."""
 HELP: Final = {
-    Action.START: "start a campaign that is planned",
-    Action.PAUSE: "start no more updates; those that are open go on",
-    Action.RESUME: "go on; failures so far do not stop it any more",
-    Action.CANCEL: "end a campaign; --hard ends updates that are open, too",
-    Action.RETRY: "begin what has failed again",
+    Action.START: "start a planned campaign",
+    Action.PAUSE: "start no more updates; open ones continue",
+    Action.RESUME: "resume; failures up to now no longer stop it",
+    Action.CANCEL: "end a campaign; --hard also cancels open updates",
+    Action.RETRY: "retry failed updates",
     Action.NEXT_WAVE: "open the next wave now",
 }
 
 FLAGS: Final = {
-    "approval": "each later wave is opened by a person",
-    "joining": "devices that fit later join the last wave",
+    "approval": "a person must open each later wave",
+    "joining": "devices that match later join the last wave",
 }
 
 
 def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> None:
-    """Add the commands to the command line's."""
+    """Add these commands."""
     campaign = commands.add_parser("campaign", help="update many devices, in waves")
     several = campaign.add_subparsers(dest="campaign_command", required=True, metavar="COMMAND")
     create_ = several.add_parser("create", parents=output, help="plan a campaign, show the plan, start it")
-    create_.add_argument("name", metavar="NAME", help="what people call it")
+    create_.add_argument("name", metavar="NAME", help="a name for people")
     create_.add_argument("package", metavar="PACKAGE", help="its number, label or version")
     create_.add_argument(
-        "endpoints", nargs="*", metavar="ENDPOINT", help="the devices; by default all that fit"
+        "endpoints", nargs="*", metavar="ENDPOINT", help="the devices; default: all that match"
     )
-    create_.add_argument("--endpoints-from", type=Path, metavar="FILE", help="a file with a device a line")
+    create_.add_argument(
+        "--endpoints-from", type=Path, metavar="FILE", help="a file with one endpoint name per line"
+    )
     create_.add_argument("--filter", metavar="FILTER", help='the devices, such as "tag.site==berlin"')
     create_.add_argument("--model", metavar="TEXT", help="model number (3/0/1) of the devices")
     create_.add_argument(
@@ -61,16 +63,21 @@ def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> No
     create_.add_argument(
         "--waves", default=",".join(DEFAULT_WAVES), metavar="LIST", help='such as "1,10 %%,rest", the default'
     )
-    create_.add_argument("--seed", type=int, metavar="NUMBER", help="the same seed draws the same order")
+    create_.add_argument(
+        "--seed",
+        type=int,
+        metavar="NUMBER",
+        help="seed of the device order; the same seed gives the same order",
+    )
     create_.add_argument("--starts-at", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
-    create_.add_argument("--ends-at", metavar="TIME", help="from then on nothing is started")
+    create_.add_argument("--ends-at", metavar="TIME", help="no update starts after this time")
     _add_rules(create_)
     create_.add_argument("--yes", action="store_true", help="start it without asking")
     create_.set_defaults(run=create)
     listed = several.add_parser("list", parents=output, help="list campaigns, newest first")
     listed.set_defaults(run=list_)
     number = row_number("a campaign", "flownexus campaign list")
-    shown = several.add_parser("show", parents=output, help="show how far a campaign is")
+    shown = several.add_parser("show", parents=output, help="show the progress of a campaign")
     shown.add_argument("id", type=number, metavar="ID", help="the number of the campaign")
     shown.add_argument("--targets", metavar="STATE", help="list its devices in a state, such as FAILED")
     shown.set_defaults(run=show)
@@ -78,7 +85,7 @@ def add_commands(commands: Any, output: Sequence[argparse.ArgumentParser]) -> No
         command = several.add_parser(str(action), parents=output, help=HELP[action])
         command.add_argument("id", type=number, metavar="ID", help="the number of the campaign")
         if action is Action.CANCEL:
-            command.add_argument("--hard", action="store_true", help="end updates that are open, too")
+            command.add_argument("--hard", action="store_true", help="also cancel open updates")
         command.set_defaults(run=act)
 
 
@@ -95,7 +102,7 @@ def _add_rules(create_: argparse.ArgumentParser) -> None:
         "--failures-of",
         action="append",
         metavar="KIND=PERCENT",
-        help="stop by one kind of failure alone, such as rolled-back=1; may be repeated",
+        help="limit for one kind of failure, such as rolled-back=1; may be repeated",
     )
     add_window_options(create_)
 
@@ -117,12 +124,12 @@ def _kind_and_share(text: str) -> tuple[str, float]:
         return kind, float(share if equals else "")
     except ValueError:
         raise ClientError(
-            f"--failures-of {text}: a kind and a share in percent, like rolled-back=1"
+            f"--failures-of {text}: write a kind and a percentage, such as rolled-back=1"
         ) from None
 
 
 def create(client: Client, given: argparse.Namespace) -> int:
-    """Plan a campaign, show the plan, and start it where its user agrees."""
+    """Plan a campaign, show the plan, and start it if the user agrees."""
     body: dict[str, Any] = {
         "name": given.name,
         "firmware": package_id(client, given.package),
@@ -172,16 +179,16 @@ def _print_plan(plan: Any) -> None:
     )
     if plan["rules"].get("joining"):
         sys.stdout.write(
-            "devices that fit later join the last wave, until it is cancelled or its end comes\n"
+            "devices that match later join the last wave, until the campaign ends or is cancelled\n"
         )
     if plan["left_out"]:
-        sys.stdout.write(f"{plan['left_out']} devices do not fit, and are left out\n")
+        sys.stdout.write(f"{plan['left_out']} devices do not match and are left out\n")
 
 
 def _end(seconds: int | None) -> str:
-    """Say when a campaign ends that is started now."""
+    """Say when a campaign ends if it starts now."""
     if seconds is None:
-        return "nobody can say when it ends"
+        return "its end cannot be estimated"
     takes = timedelta(seconds=seconds)
     ends = datetime.now().astimezone() + takes
     return f"ends about {ends:%A %H:%M}" if takes < WEEK else f"ends about {ends:%A %d %B}"
@@ -199,7 +206,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
 
 
 def show(client: Client, given: argparse.Namespace) -> int:
-    """Show how far a campaign is, or its devices in a state."""
+    """Show a campaign's progress, or its devices in one state."""
     if given.targets is None:
         return _print(client.request("GET", f"{API}/campaigns/{given.id}"), given)
     query = {"state": given.targets}
@@ -239,11 +246,11 @@ def _print(campaign: Any, given: argparse.Namespace) -> int:
         sys.stdout.write(printable(f"  failures: {kinds}") + "\n")
     if campaign["left_out"]:
         sys.stdout.write(
-            f"  left out: {campaign['left_out']}; why: "
+            f"  left out: {campaign['left_out']}; for the reasons: "
             f"flownexus campaign show {campaign['id']} --targets LEFT_OUT\n"
         )
     for step in campaign["steps"]:
-        who = step["by"] or "by itself"
+        who = step["by"] or "automatic"
         sys.stdout.write(printable(f"  {step['time'][:19]}  {who}: {step['words']}") + "\n")
     return 0
 

@@ -14,18 +14,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 OPERATIONS = "/operations"
-"""Where the function is that queues operations, below FLOWNEXUS_URL."""
+"""Path of the function that queues operations, below FLOWNEXUS_URL."""
 API = "/api/v1"
-"""Where the function is that reads everything back."""
+"""Path of the function that reads everything back."""
 TIMEOUT_S = 20.0
 PAGE_SIZE = 500
-"""As many as the API allows."""
+"""The largest page that the API allows."""
 
 
 class ClientError(Exception):
-    """A request cannot be made, or was refused; the text says what to do.
+    """A request failed or was refused; the text says what to do.
 
-    `problem` is the type of the refusal (RFC 9457), about:blank where it has none of its own.
+    `problem` is the problem type of the refusal (RFC 9457), about:blank if it has no specific one.
     """
 
     def __init__(self, text: str, problem: str = "about:blank") -> None:
@@ -34,10 +34,10 @@ class ClientError(Exception):
 
 
 class Client:
-    """The REST API below the URL of the gateway's functions, asked with a bearer token."""
+    """A client of the REST API below the gateway's URL, with a bearer token."""
 
     def __init__(self, url: str, token: str, token_file: str, tls: ssl.SSLContext | None = None) -> None:
-        # The variable named the function `operations` in the version before.
+        # In the previous version the URL included the function `operations`.
         self._url = url.rstrip("/").removesuffix(OPERATIONS)
         self._token = token
         self._token_file = token_file
@@ -52,18 +52,18 @@ class Client:
         url, file = os.environ.get("FLOWNEXUS_URL"), os.environ.get("FLOWNEXUS_API_TOKEN_FILE")
         if not url or not file:
             raise ClientError(
-                "FLOWNEXUS_URL and FLOWNEXUS_API_TOKEN_FILE must be set: . .flownexus/env sets both"
+                "FLOWNEXUS_URL and FLOWNEXUS_API_TOKEN_FILE must be set; `. .flownexus/env` sets both"
             )
         try:
             lines = Path(file).read_text(encoding="utf-8").split()
         except OSError as error:
             raise ClientError(f"cannot read the token from {file}: {error.strerror}") from None
         if not lines:
-            raise ClientError(f"{file} is empty, and must contain a token")
+            raise ClientError(f"{file} is empty; it must contain a token")
         return cls(url, lines[0], file, _trust())
 
     def request(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> Any:
-        """Return the answer's JSON; raise ClientError. `content` goes as it is, `body` as JSON."""
+        """Return the answer's JSON; raise ClientError. `content` is sent unchanged, `body` as JSON."""
         request = urllib.request.Request(  # noqa: S310  # the user's own URL
             self._url + path,
             method=method,
@@ -80,14 +80,14 @@ class Client:
             with error:
                 refusal = _refusal(error.code, error.read())
             if error.code == HTTPStatus.UNAUTHORIZED:
-                refusal = ClientError(f"{refusal}; the token is that of {self._token_file}", refusal.problem)
+                refusal = ClientError(f"{refusal}; the token is from {self._token_file}", refusal.problem)
             raise refusal from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise ClientError(f"no answer from {self._url}: {reason}; is Flow Nexus running?") from None
 
     def pages(self, path: str, name: str, query: Mapping[str, str]) -> list[Any]:
-        """Return what all pages of a list have under `name`; raise ClientError."""
+        """Return the items under `name` of all pages of a list; raise ClientError."""
         found: list[Any] = []
         asked = {**query, "limit": str(PAGE_SIZE)}
         while True:
@@ -99,20 +99,20 @@ class Client:
 
 
 def _trust() -> ssl.SSLContext | None:
-    """Return what to trust beside the system's CAs: the one of FLOWNEXUS_CA_FILE."""
+    """Return a context that also trusts the CA of FLOWNEXUS_CA_FILE; None if that is unset."""
     file = os.environ.get("FLOWNEXUS_CA_FILE")
     if not file:
         return None
     context = ssl.create_default_context()
     try:
         context.load_verify_locations(file)
-    except OSError as error:  # also what is no certificate, as ssl.SSLError
+    except OSError as error:  # includes ssl.SSLError: not a certificate
         raise ClientError(f"FLOWNEXUS_CA_FILE: {file} must be a CA's certificate in PEM: {error}") from None
     return context
 
 
 def _refusal(status: int, body: bytes) -> ClientError:
-    """Return what an error response says (RFC 9457)."""
+    """Return the error of a problem response (RFC 9457)."""
     try:
         problem = json.loads(body)
         return ClientError(str(problem.get("detail") or problem["title"]), str(problem.get("type")))

@@ -1,4 +1,4 @@
-"""What a shell completes after `flownexus`."""
+"""Shell completion of `flownexus`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ SHELLS: Final = ("bash", "zsh")
 
 
 def add_commands(commands: Any, top: argparse.ArgumentParser) -> None:
-    """Add `completion`, which prints a script of what the parser `top` takes."""
+    """Add `completion`, which prints a completion script for the parser `top`."""
     command = commands.add_parser(
         "completion",
-        help="print a script that lets a shell complete commands",
-        description='Print a script that lets a shell complete words: in bash eval "$(flownexus completion '
-        'bash)", in zsh, once compinit has run, eval "$(flownexus completion zsh)".',
+        help="print a shell completion script",
+        description='Print a shell completion script. In bash: eval "$(flownexus completion bash)". '
+        'In zsh, after compinit: eval "$(flownexus completion zsh)".',
     )
     command.add_argument("shell", choices=SHELLS, metavar="SHELL", help=" or ".join(SHELLS))
 
     def print_script(given: argparse.Namespace) -> int:
         try:
-            import shtab  # for this command alone: the others begin sooner without it
+            import shtab  # imported here, so that other commands start faster
         except ImportError:
             raise ClientError(
                 "completion needs the Python package shtab: pip install shtab, or run make up"

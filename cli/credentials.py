@@ -21,43 +21,47 @@ from flownexus.errors import ValidationFailedError
 
 PATH: Final = f"{API}/credentials"
 BATCH: Final = 250
-"""Credentials in one request: its answer, with all their files, takes well below a second."""
+"""Credentials per request; its answer, with all files, takes well below a second."""
 REVOKE: Final = "flownexus credentials revoke"
 _NO_DEVICE: Final = ("", ".", "..")
-"""Names that the API refuses, and that would be other folders."""
-LATER: Final = "Leshan does not know yet: it is away, and is told within seconds of its return\n"
+"""Names that the API rejects and that would name other folders."""
+LATER: Final = "Leshan is away; it gets the change within seconds of its return\n"
 
 
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add `credentials` with its actions."""
-    top = commands.add_parser("credentials", help="enrol devices: make, list, rotate and revoke credentials")
+    top = commands.add_parser(
+        "credentials", help="enrol devices: create, list, rotate and revoke credentials"
+    )
     actions = top.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", parents=parents, help="make a credential, and write its files this once")
+    add = actions.add_parser(
+        "add", parents=parents, help="create a credential and write its files, which are not shown again"
+    )
     add.add_argument("endpoint", metavar="ENDPOINT", help="the device's endpoint name")
     add.add_argument("mode", metavar="MODE", choices=("psk", "rpk", "x509"), help="psk, rpk or x509")
-    add.add_argument("--identity", metavar="TEXT", help="of psk; by default the endpoint's name")
+    add.add_argument("--identity", metavar="TEXT", help="PSK identity; default: the endpoint name")
     _add_making(add)
     add.set_defaults(run=make)
-    rotate = actions.add_parser("rotate", parents=parents, help="make the credential that follows one")
+    rotate = actions.add_parser("rotate", parents=parents, help="create the successor of a credential")
     number = row_number("a credential", "flownexus credentials list")
     rotate.add_argument("id", type=number, metavar="ID", help="as `credentials list` shows it")
     rotate.add_argument(
-        "--overlap", type=float, metavar="SECONDS", help="both count for so long (default 7 days)"
+        "--overlap", type=float, metavar="SECONDS", help="time for which both are valid (default 7 days)"
     )
     _add_making(rotate)
     rotate.set_defaults(run=succeed)
     several = actions.add_parser(
         "import", parents=parents, help=f"enrol devices from a CSV file with the columns {', '.join(COLUMNS)}"
     )
-    several.add_argument("file", type=Path, metavar="CSV", help="mode is psk where there is no such column")
+    several.add_argument("file", type=Path, metavar="CSV", help="without a column mode, the mode is psk")
     add_folder(several)
     several.set_defaults(run=import_)
     list_all = actions.add_parser("list", parents=parents, help="list credentials, the newest first")
-    list_all.add_argument("--endpoint", metavar="ENDPOINT", help="those of this device")
-    list_all.add_argument("--valid", action="store_true", help="those that are valid now")
+    list_all.add_argument("--endpoint", metavar="ENDPOINT", help="list only those of this device")
+    list_all.add_argument("--valid", action="store_true", help="list only valid ones")
     list_all.set_defaults(run=list_)
     end = actions.add_parser(
-        "revoke", parents=parents, help="revoke a credential, or all of a device, at once"
+        "revoke", parents=parents, help="revoke a credential, or all credentials of a device"
     )
     whose = end.add_mutually_exclusive_group(required=True)
     whose.add_argument(
@@ -67,51 +71,57 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
         metavar="ID",
         help="as `credentials list` shows it",
     )
-    whose.add_argument("--endpoint", metavar="ENDPOINT", help="all of this device")
+    whose.add_argument("--endpoint", metavar="ENDPOINT", help="revoke all credentials of this device")
     end.set_defaults(run=revoke)
     rule = actions.add_parser(
         "unenrolled",
         parents=parents,
-        help="say what a device without credentials may do, once one is enrolled",
+        help="show or set the rule for devices without credentials",
     )
-    rule.add_argument("rule", choices=("refused", "admitted"), nargs="?", help="without: show it")
+    rule.add_argument(
+        "rule", choices=("refused", "admitted"), nargs="?", help="the new rule; default: show it"
+    )
     rule.set_defaults(run=unenrolled)
 
 
 def _add_making(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--csr", type=Path, metavar="FILE", help="of x509: the device's request, in PEM")
-    parser.add_argument("--public-key", type=Path, metavar="FILE", help="of rpk: the device's own, in PEM")
+    parser.add_argument(
+        "--csr", type=Path, metavar="FILE", help="the device's certificate signing request, in PEM; for x509"
+    )
+    parser.add_argument(
+        "--public-key", type=Path, metavar="FILE", help="the device's own public key, in PEM; for rpk"
+    )
     parser.add_argument("--expires-at", metavar="TIME", help="such as 2027-01-02T03:04:05Z")
     add_folder(parser)
 
 
 def add_folder(parser: argparse.ArgumentParser, default: str = "credentials") -> None:
-    """Add the option that says where write_files() writes to."""
+    """Add the option for the folder that write_files() writes to."""
     parser.add_argument(
         *("--folder", "-o"),
         type=Path,
         default=Path(default),
         metavar="FOLDER",
-        help=f"the files are written to a new folder of the endpoint's name in it (default: {default})",
+        help=f"where a new folder with the endpoint's name is created for the files (default: {default})",
     )
 
 
 def make(client: Client, given: argparse.Namespace) -> int:
-    """Make a credential, and write its files."""
+    """Create a credential and write its files."""
     check_folder(given.folder, [given.endpoint])
     body = {"endpoint": given.endpoint, "mode": given.mode, "identity": given.identity}
     return _made(client.request("POST", PATH, without_none(body | _making(given))), given)
 
 
 def succeed(client: Client, given: argparse.Namespace) -> int:
-    """Make the credential that follows one, and write its files."""
+    """Create the successor of a credential and write its files."""
     body = without_none({"overlap": given.overlap} | _making(given))
     check_folder(given.folder, [client.request("GET", f"{PATH}/{given.id}")["endpoint"]])
     return _made(client.request("POST", f"{PATH}/{given.id}/successor", body), given)
 
 
 def import_(client: Client, given: argparse.Namespace) -> int:
-    """Enrol the devices of a CSV file; what was done before a refusal stays."""
+    """Enrol the devices of a CSV file; rows before a rejected batch stay."""
     wanted = read_csv(given.file)
     check_folder(given.folder, [row["endpoint"] for row in wanted if "endpoint" in row])
     made: list[Any] = []
@@ -121,8 +131,8 @@ def import_(client: Client, given: argparse.Namespace) -> int:
             answer = client.request("POST", f"{PATH}/batch", {"credentials": part})["credentials"]
         except ClientError as error:
             raise ClientError(
-                f"{refused_rows(error, 'credentials', part, at)} not enrolled, and none after them; "
-                f"{at} are enrolled, with their files in {given.folder}"
+                f"{refused_rows(error, 'credentials', part, at)} not enrolled, nor any later row; "
+                f"the first {at} rows are enrolled, with their files in {given.folder}"
             ) from None
         write_files(given.folder, answer, REVOKE)
         made += answer
@@ -157,7 +167,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
 
 
 def revoke(client: Client, given: argparse.Namespace) -> int:
-    """Revoke a credential, or all that a device has."""
+    """Revoke a credential, or all credentials of a device."""
     ids = [given.id]
     if given.endpoint is not None:
         query = urlencode({"endpoint": given.endpoint, "valid": "true", "limit": "500"})
@@ -192,29 +202,29 @@ def unenrolled(client: Client, given: argparse.Namespace) -> int:
 
 
 def check_folder(folder: Path, endpoints: Sequence[str]) -> None:
-    """Make the folder that write_files() writes to; raise ClientError where it cannot write there.
+    """Create the folder for write_files(); raise ClientError if it is not writable.
 
-    It never replaces files: they may be the only copy of a key.
+    It never overwrites files: they may be the only copy of a key.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         own = [folder / folder_of(name) for name in endpoints if name not in _NO_DEVICE]
         there = [each for each in own if each.exists() and any(each.iterdir())]
     except OSError as error:
-        raise ClientError(f"cannot write to {folder}: {error.strerror}; give another --folder") from None
+        raise ClientError(f"cannot write to {folder}: {error.strerror}; choose another --folder") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ClientError(f"cannot write to {folder}: no permission; give another --folder")
+        raise ClientError(f"cannot write to {folder}: no permission; choose another --folder")
     if there:
         raise ClientError(
-            f"{there[0]} has files already, maybe the only copy of a key: "
-            "give another --folder, or remove them"
+            f"{there[0]} already contains files, maybe the only copy of a key: "
+            "choose another --folder, or remove them"
         )
 
 
 def write_files(folder: Path, made: Sequence[Mapping[str, Any]], revoke: str) -> None:
-    """Write the files of what was made, which only their owner can read.
+    """Write the files of new credentials, readable only by their owner.
 
-    Raises ClientError, which says what to `revoke`: nothing shows its key again.
+    Raises ClientError, which names the command `revoke` for each lost credential: no key is shown again.
     """
     for place, each in enumerate(made):
         own = _own_folder(folder, each)
@@ -227,13 +237,13 @@ def write_files(folder: Path, made: Sequence[Mapping[str, Any]], revoke: str) ->
         except OSError as error:
             lost = ", ".join(f"`{revoke} {other['id']}`" for other in made[place:])
             raise ClientError(
-                f"cannot write to {own}: {error.strerror}; what was made is of no use without its files, "
-                f"which nothing shows again: {lost}"
+                f"cannot write to {own}: {error.strerror}; credentials without files are useless, "
+                f"and the files are not shown again; revoke them: {lost}"
             ) from None
 
 
 def files_of(folder: Path, made: Mapping[str, Any]) -> str:
-    """Say where the files of what was made are."""
+    """List the files of a new credential, with their folder."""
     return f"{_own_folder(folder, made)}: {', '.join(sorted(made['files']))}"
 
 
@@ -242,9 +252,9 @@ def _own_folder(folder: Path, made: Mapping[str, Any]) -> Path:
 
 
 def refused_rows(error: ClientError, name: str, part: Sequence[Mapping[str, str]], at: int) -> str:
-    """Say why a list that was sent as `name` was refused, and which rows of a CSV file it had.
+    """Explain why the API refused the list `name`, and name the rows of the CSV file that it contained.
 
-    What the API says of an element is said of its row.
+    The number of a list element is replaced by the number of its row.
     """
     reason = str(error)
     if found := re.fullmatch(rf"{name}, number (\d+): (.*)", reason, re.DOTALL):
@@ -257,7 +267,7 @@ def refused_rows(error: ClientError, name: str, part: Sequence[Mapping[str, str]
 
 
 def devices(count: int) -> str:
-    """Say how many devices."""
+    """Return a number of devices in words."""
     return "1 device" if count == 1 else f"{count} devices"
 
 
@@ -290,7 +300,7 @@ def _text(file: Path | None) -> str | None:
 
 
 def read_csv(file: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, str]]:
-    """Read the rows of a CSV file; raise ClientError where a column is unknown or missing."""
+    """Read the rows of a CSV file; raise ClientError if a column is unknown or missing."""
     try:
         return read_roster(_text(file) or "", columns)
     except ValidationFailedError as error:
@@ -298,7 +308,7 @@ def read_csv(file: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, str
 
 
 def without_none(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what was not given."""
+    """Drop the entries that are None."""
     return {name: value for name, value in body.items() if value is not None}
 
 
@@ -308,7 +318,7 @@ def _say_if_late(made: Sequence[Any]) -> None:
 
 
 def _end(row: Any) -> str:
-    """Say how long a credential is valid."""
+    """Say until when a credential is valid."""
     if row["revoked_at"]:
         return f"revoked {second(row['revoked_at'])}"
     return f"until {second(row['expires_at'])}" if row["expires_at"] else "does not expire"

@@ -1,4 +1,4 @@
-"""Dead letters: what could not be stored. List them, look at one, deliver it again, discard it."""
+"""Dead letters, items that could not be stored: list, show, replay and discard them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from cli.numbers import row_number
 from cli.text import print_json, print_rows, printable, second
 
 REJECTED = 3
-"""The exit status where an item was delivered again and rejected again."""
+"""The exit status if a replayed item was rejected again."""
 _URL = f"{API}/dead-letters"
 
 
 def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
     """Add these commands."""
-    top = commands.add_parser("dead-letters", help="see what could not be stored, and deliver it again")
+    top = commands.add_parser("dead-letters", help="list items that could not be stored, and replay them")
     actions = top.add_subparsers(dest="action", required=True, metavar="ACTION")
     several = actions.add_parser("list", parents=[output], help="list them, the newest first")
     several.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="list only those of this device")
     several.add_argument(
-        "--settled", choices=("replayed", "discarded"), help="list those with which this was done"
+        "--settled", choices=("replayed", "discarded"), help="list only those with this settlement"
     )
     several.add_argument(
         "--limit", type=int, default=20, metavar="COUNT", help="how many to list (default 20)"
@@ -33,8 +33,8 @@ def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
     number = row_number("a dead letter", "flownexus dead-letters list")
     for name, run, what in (
         ("show", show, "show one with its item"),
-        ("replay", replay, "deliver its item again, which stores it once"),
-        ("discard", discard, "do nothing with it, and list it no more"),
+        ("replay", replay, "deliver its item again; it is stored at most once"),
+        ("discard", discard, "discard it; it is no longer listed"),
     ):
         command = actions.add_parser(name, parents=[output], help=what)
         command.add_argument("id", type=number, metavar="ID", help="the number of the dead letter")
@@ -85,7 +85,7 @@ def replay(client: Client, given: argparse.Namespace) -> int:
         sys.stderr.write(f"it was rejected again: {printable(rejected[0])}\n")
         return REJECTED
     if not given.json:
-        stored = "stored" if letter["outcome"]["stored"] else "stored before"
+        stored = "stored" if letter["outcome"]["stored"] else "already stored"
         sys.stdout.write(f"dead letter {given.id}: {stored}\n")
     return 0
 

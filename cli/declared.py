@@ -1,4 +1,4 @@
-"""What is declared of devices' data: names of events, and resources that are logs."""
+"""Declarations about devices' data: event types and log resources."""
 
 from __future__ import annotations
 
@@ -14,62 +14,65 @@ from cli.text import print_json, print_rows, printable
 
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add these commands."""
-    command = commands.add_parser("event-types", help="list, set or remove names of events")
+    command = commands.add_parser("event-types", help="list, set or remove event types")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    action = actions.add_parser("list", parents=parents, help="list names of events")
+    action = actions.add_parser("list", parents=parents, help="list event types")
     action.set_defaults(run=list_event_types)
-    action = actions.add_parser("set", parents=parents, help="name events by the paths of their values")
+    action = actions.add_parser("set", parents=parents, help="set an event type by the paths of its values")
     action.add_argument("name", metavar="NAME", help="such as climate")
-    action.add_argument("paths", nargs="+", metavar="PATH", help="such as '/3303/*/5700'; it has all of them")
-    action.add_argument("--description", metavar="TEXT", help="what such an event is")
+    action.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="such as '/3303/*/5700'; an event of this type has all of them",
+    )
+    action.add_argument("--description", metavar="TEXT", help="what such an event means")
     action.set_defaults(run=set_event_type)
-    action = actions.add_parser("remove", parents=parents, help="remove a name of events")
+    action = actions.add_parser("remove", parents=parents, help="remove an event type")
     action.add_argument("name", metavar="NAME", help="such as climate")
     action.set_defaults(run=remove_event_type)
-    command = commands.add_parser("log-resources", help="list, set or remove resources that are logs")
+    command = commands.add_parser("log-resources", help="list, set or remove log resources")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    action = actions.add_parser("list", parents=parents, help="list resources that are logs")
+    action = actions.add_parser("list", parents=parents, help="list log resources")
     action.set_defaults(run=list_log_resources)
-    action = actions.add_parser("set", parents=parents, help="keep a resource's values as lines of a log")
+    action = actions.add_parser("set", parents=parents, help="store a resource's values as log lines")
     action.add_argument("path", metavar="OBJECT/RESOURCE", help="such as 32769/7")
-    action.add_argument(
-        "--cumulative", action="store_true", help="each value has all that the log still holds"
-    )
+    action.add_argument("--cumulative", action="store_true", help="each value contains the whole log buffer")
     action.set_defaults(run=set_log_resource)
-    action = actions.add_parser("remove", parents=parents, help="keep a resource's values as values again")
+    action = actions.add_parser("remove", parents=parents, help="store a resource's values as values again")
     action.add_argument("path", metavar="OBJECT/RESOURCE", help="such as 32769/7")
     action.set_defaults(run=remove_log_resource)
 
 
 def list_event_types(client: Client, given: argparse.Namespace) -> int:
-    """List names of events."""
+    """List event types."""
     return _list(client, given, "event-types", _event_type)
 
 
 def set_event_type(client: Client, given: argparse.Namespace) -> int:
-    """Name events by the paths of their values."""
+    """Set an event type by the paths of its values."""
     body = {"paths": given.paths, "description": given.description}
     return _print(client.request("PUT", _event_type_url(given), body), given, _event_type)
 
 
 def remove_event_type(client: Client, given: argparse.Namespace) -> int:
-    """Remove a name of events."""
+    """Remove an event type."""
     return _print(client.request("DELETE", _event_type_url(given)), given, _event_type)
 
 
 def list_log_resources(client: Client, given: argparse.Namespace) -> int:
-    """List resources that are logs."""
+    """List log resources."""
     return _list(client, given, "log-resources", _log_resource)
 
 
 def set_log_resource(client: Client, given: argparse.Namespace) -> int:
-    """Keep a resource's values as lines of a log."""
+    """Store a resource's values as log lines."""
     body = {"cumulative": given.cumulative}
     return _print(client.request("PUT", _log_resource_url(given), body), given, _log_resource)
 
 
 def remove_log_resource(client: Client, given: argparse.Namespace) -> int:
-    """Keep a resource's values as values again."""
+    """Store a resource's values as values again."""
     return _print(client.request("DELETE", _log_resource_url(given)), given, _log_resource)
 
 

@@ -1,4 +1,4 @@
-"""Devices, their newest values, and when they registered: list them."""
+"""List devices, their newest values, their events and their registrations."""
 
 from __future__ import annotations
 
@@ -19,26 +19,24 @@ DEFAULT_COUNT = 20
 def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
     """Add these commands."""
     several = commands.add_parser("endpoints", aliases=["devices"], parents=[output], help="list devices")
-    several.add_argument("--match", metavar="TEXT", help="list only those whose name has this part")
+    several.add_argument("--match", metavar="TEXT", help="list only those whose name contains this")
     several.add_argument(
-        "--filter", metavar="FILTER", help="list only those that fit, such as 'presence==asleep'"
+        "--filter", metavar="FILTER", help="list only those that match, such as 'presence==asleep'"
     )
     several.set_defaults(run=endpoints)
-    new = commands.add_parser(
-        "add-endpoint", parents=[output], help="make a device known before it first registers"
-    )
-    new.add_argument("endpoint", metavar="ENDPOINT", help="the name that it will register with")
-    new.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="a tag of it, such as site=berlin")
+    new = commands.add_parser("add-endpoint", parents=[output], help="add a device before it first registers")
+    new.add_argument("endpoint", metavar="ENDPOINT", help="the name with which it will register")
+    new.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="a tag, such as site=berlin")
     new.set_defaults(run=add)
     one = commands.add_parser("endpoint", parents=[output], help="show a device and its registration")
     one.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     one.set_defaults(run=endpoint)
     newest = commands.add_parser("values", parents=[output], help="list a device's newest values")
     newest.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
-    newest.add_argument("path", metavar="PATH", nargs="?", help="list only the values at or below this path")
+    newest.add_argument("path", metavar="PATH", nargs="?", help="list only values at or below this path")
     newest.set_defaults(run=values)
     observed = commands.add_parser(
-        "observations", parents=[output], help="say what Leshan observes of a device now"
+        "observations", parents=[output], help="list what Leshan observes on a device now"
     )
     observed.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     observed.set_defaults(run=observations)
@@ -59,7 +57,7 @@ def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
 
 
 def endpoint_url(name: str, rest: str = "") -> str:
-    """Return where a device is, or something of it."""
+    """Return the URL path of a device, or of a part of it."""
     return f"{API}/endpoints/{quote(name, safe='')}{rest}"
 
 
@@ -72,13 +70,13 @@ def endpoints(client: Client, given: argparse.Namespace) -> int:
         print_json(found)
         return 0
     if not found:
-        sys.stderr.write("no such device is known\n" if query else "no device is known yet\n")
+        sys.stderr.write("no device matches\n" if query else "no device is known yet\n")
     print_rows(
         [
             (
                 device["name"],
                 device["presence"],
-                second(device["last_seen"]) or "never heard",
+                second(device["last_seen"]) or "never seen",
                 _until(device),
             )
             for device in found
@@ -88,7 +86,7 @@ def endpoints(client: Client, given: argparse.Namespace) -> int:
 
 
 def _until(device: Any) -> str:
-    """Say since when a device is offline, until when it listens, or when it is to be heard next."""
+    """Say since when a device is offline, until when it listens, or when it is expected next."""
     if device["offline_since"]:
         return f"since {second(device['offline_since'])}"
     if device["awake_until"]:
@@ -102,19 +100,19 @@ def _until(device: Any) -> str:
 
 
 def add(client: Client, given: argparse.Namespace) -> int:
-    """Make a device known before it first registers."""
+    """Add a device before it first registers."""
     made = client.request(
         "POST", f"{API}/endpoints", {"name": given.endpoint, "tags": dict(map(key_and_value, given.pairs))}
     )
     if given.json:
         print_json(made)
     else:
-        sys.stdout.write(f"{printable(made['name'])} is known, and has not registered yet\n")
+        sys.stdout.write(f"{printable(made['name'])} is added; it has not registered yet\n")
     return 0
 
 
 def endpoint(client: Client, given: argparse.Namespace) -> int:
-    """Show a device and what its newest registration said."""
+    """Show a device and its newest registration."""
     found = client.request("GET", endpoint_url(given.endpoint))
     if given.json:
         print_json(found)
@@ -131,19 +129,19 @@ def values(client: Client, given: argparse.Namespace) -> int:
         print_json(found)
         return 0
     if not found:
-        sys.stderr.write("no value has been seen yet\n")
+        sys.stderr.write("no value is stored yet\n")
     print_rows([(each["path"], _measure(each), second(each["time"]), each["name"] or "") for each in found])
     return 0
 
 
 def observations(client: Client, given: argparse.Namespace) -> int:
-    """Say what Leshan observes of a device now."""
+    """List what Leshan observes on a device now."""
     found = client.request("GET", endpoint_url(given.endpoint, "/observations"))
     if given.json:
         print_json(found)
         return 0
     if not found["registered"]:
-        sys.stderr.write("it is not registered, so nothing is observed\n")
+        sys.stderr.write("the device is not registered, so nothing is observed\n")
     elif not found["observations"]:
         sys.stderr.write("nothing is observed\n")
     for each in found["observations"]:

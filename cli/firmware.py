@@ -1,4 +1,4 @@
-"""Firmware packages, and the update of a device by one: upload, list, retire; update, look on, cancel."""
+"""Firmware: upload, list and retire packages; start, watch and cancel updates of single devices."""
 
 from __future__ import annotations
 
@@ -28,46 +28,51 @@ MAX_CHUNK_TRIES: Final = 5
 def add_commands(
     commands: Any, output: Sequence[argparse.ArgumentParser], waiting: Sequence[argparse.ArgumentParser]
 ) -> None:
-    """Add the commands to the command line's."""
+    """Add these commands."""
     firmware = commands.add_parser("firmware", help="upload, list, show and retire firmware packages")
     packages = firmware.add_subparsers(dest="firmware_command", required=True, metavar="COMMAND")
     upload_ = packages.add_parser(
-        "upload", parents=output, help="upload a package; goes on where it was interrupted"
+        "upload", parents=output, help="upload a package; resumes an interrupted upload"
     )
     upload_.add_argument("file", type=Path, metavar="FILE", help="such as app.signed.bin")
     upload_.add_argument(
-        "--version", required=True, metavar="TEXT", help="what a device reports once it runs it"
+        "--version",
+        required=True,
+        metavar="TEXT",
+        help="the version that a device reports once it runs the package",
     )
-    upload_.add_argument("--label", metavar="TEXT", help="what people call it")
-    upload_.add_argument("--model", metavar="TEXT", help="model number (3/0/1) of the devices that it is for")
+    upload_.add_argument("--label", metavar="TEXT", help="a name for people")
+    upload_.add_argument(
+        "--model", metavar="TEXT", help="model number (3/0/1) of the devices that the package is for"
+    )
     upload_.add_argument(
         "--version-path",
         default=VERSION_PATH,
         metavar="PATH",
-        help=f"where a device reports it (default {VERSION_PATH})",
+        help=f"where a device reports its version (default {VERSION_PATH})",
     )
     upload_.add_argument(
         "--success",
         choices=[str(each) for each in Success],
         default=str(Success.VERSION),
-        help="what makes an update CONFIRMED: the reported version (default), or result 1 in /5/0/5",
+        help="what confirms an update: the reported version (default), or result 1 in /5/0/5",
     )
     upload_.add_argument(
         "--uri",
         metavar="URI",
-        help="written to /5/0/1 instead of ours, such as /binaries/{token}: {token} is the update's",
+        help="URI for /5/0/1 instead of ours, such as /binaries/{token}; {token} is the update's token",
     )
     upload_.set_defaults(run=upload)
     listed = packages.add_parser("list", parents=output, help="list packages, newest first")
     listed.set_defaults(run=list_packages)
     for name, run, help_ in (
         ("show", show_package, "show a package"),
-        ("retire", retire, "let nobody be served a package any more"),
+        ("retire", retire, "stop serving a package"),
     ):
         one = packages.add_parser(name, parents=output, help=help_)
         one.add_argument("package", metavar="PACKAGE", help="its number, label or version")
         one.set_defaults(run=run)
-    start = commands.add_parser("update", parents=waiting, help="update a device by a firmware package")
+    start = commands.add_parser("update", parents=waiting, help="update a device's firmware")
     start.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     start.add_argument("package", metavar="PACKAGE", help="its number, label or version")
     add_window_options(start)
@@ -76,13 +81,13 @@ def add_commands(
     several = updates_.add_subparsers(dest="updates_command", required=True, metavar="COMMAND")
     listed = several.add_parser("list", parents=output, help="list updates, newest first")
     listed.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="list only those of this device")
-    listed.add_argument("--open", action="store_true", help="list only those that have not ended")
+    listed.add_argument("--open", action="store_true", help="list only open ones")
     listed.set_defaults(run=list_updates)
     number = row_number("an update", "flownexus updates list")
     shown = several.add_parser("show", parents=waiting, help="show an update with its steps")
     shown.add_argument("id", type=number, metavar="ID", help="the number of the update")
     shown.set_defaults(run=show_update)
-    reason = several.add_parser("why", parents=output, help="say why an update has not ended")
+    reason = several.add_parser("why", parents=output, help="explain why an update is still open")
     reason.add_argument("id", type=number, metavar="ID", help="the number of the update")
     reason.set_defaults(run=why_update)
     cancelled = several.add_parser("cancel", parents=output, help="cancel an update")
@@ -95,7 +100,7 @@ def add_commands(
 
 
 def upload(client: Client, given: argparse.Namespace) -> int:
-    """Upload a package in chunks; those that have come before are not sent again."""
+    """Upload a package in chunks; those that were received before are not sent again."""
     try:
         with given.file.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -122,7 +127,7 @@ def upload(client: Client, given: argparse.Namespace) -> int:
 
 
 def _send_chunk(client: Client, id_: int, number: int, content: bytes) -> None:
-    """Send a chunk, and again where it is not answered: it may be sent as often as one likes."""
+    """Send a chunk, with retries: the request is idempotent."""
     for attempt in range(1, MAX_CHUNK_TRIES + 1):
         try:
             client.request("PUT", f"{API}/firmware/{id_}/chunks/{number}", content=content)
@@ -151,7 +156,7 @@ def show_package(client: Client, given: argparse.Namespace) -> int:
 
 
 def retire(client: Client, given: argparse.Namespace) -> int:
-    """Let nobody be served a package any more."""
+    """Stop serving a package."""
     found = client.request("DELETE", f"{API}/firmware/{package_id(client, given.package)}")
     return _print_package(found, given)
 
@@ -165,12 +170,12 @@ def package_id(client: Client, name: str) -> int:
     found = [each["id"] for each in named if not each["retired_at"]]
     if named and not found:
         newest = named[0]
-        raise ClientError(f"{name!r} is package {newest['id']}, which was retired by {newest['retired_by']}")
+        raise ClientError(f"{name!r} is package {newest['id']}, which {newest['retired_by']} retired")
     if len(found) != 1:
         many = (
             f"packages {', '.join(map(str, found))} have it: give a number"
             if found
-            else "flownexus firmware list"
+            else "`flownexus firmware list` shows all packages"
         )
         raise ClientError(f"{name!r} is not the label or version of one package; {many}")
     return int(found[0])
@@ -215,7 +220,7 @@ def _package_line(package: Any) -> str:
 
 
 def update(client: Client, given: argparse.Namespace) -> int:
-    """Begin the update of a device, and wait for its end with --wait."""
+    """Start the update of a device; with --wait, wait for its end."""
     body = {
         "endpoint": given.endpoint,
         "firmware": package_id(client, given.package),
@@ -225,7 +230,7 @@ def update(client: Client, given: argparse.Namespace) -> int:
 
 
 def show_update(client: Client, given: argparse.Namespace) -> int:
-    """Show an update with its steps, and wait for its end with --wait."""
+    """Show an update with its steps; with --wait, wait for its end."""
     return _follow(client, given.id, given)
 
 
@@ -243,7 +248,7 @@ def list_updates(client: Client, given: argparse.Namespace) -> int:
 
 
 def why_update(client: Client, given: argparse.Namespace) -> int:
-    """Say in one sentence where an update stands and what it waits for."""
+    """Print the state of an update, and what it waits for, in one sentence."""
     found = client.request("GET", f"{API}/updates/{given.id}/why")
     sys.stdout.write((json.dumps(found) if given.json else printable(found["why"])) + "\n")
     return 0
@@ -278,7 +283,7 @@ def _follow(client: Client, id_: int, given: argparse.Namespace) -> int:
     if found["state"] in ENDED:
         return NOT_CONFIRMED
     sys.stderr.write(printable(client.request("GET", f"{API}/updates/{id_}/why")["why"]) + "\n")
-    sys.stderr.write(f"it has not ended; to wait longer: flownexus updates show {id_} --wait\n")
+    sys.stderr.write(f"the update is still open; to wait longer: flownexus updates show {id_} --wait\n")
     return STILL_OPEN
 
 
@@ -294,7 +299,7 @@ def _rate(found: Any) -> str:
 
 
 def _bar(share: float, text: str, *, quiet: bool) -> None:
-    """Draw a progress bar over the last one, on a terminal."""
+    """Replace the progress bar on a terminal."""
     if quiet or not sys.stderr.isatty():
         return
     sys.stderr.write(f"\r\x1b[K{bar(share, BAR)} {share:4.0%}  {printable(text)}")

@@ -1,4 +1,4 @@
-"""The history of a resource: a small plot, or each value."""
+"""The history of a resource, as a small plot or a list of values."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
-    """Add this command."""
-    command = commands.add_parser("history", parents=[output], help="plot what a resource has been")
+    """Add the command."""
+    command = commands.add_parser("history", parents=[output], help="plot the history of a resource")
     command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     command.add_argument("path", metavar="PATH", help="such as /3303/0/5700")
     command.add_argument("--last", metavar="TIME", default="24h", help="such as 90m, 24h (default) or 7d")
     command.add_argument("--from", dest="start", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
-    command.add_argument("--to", dest="end", metavar="TIME", help="now by default")
+    command.add_argument("--to", dest="end", metavar="TIME", help="default: now")
     command.add_argument("--raw", action="store_true", help="list each value instead")
     command.set_defaults(run=history)
 
@@ -49,7 +49,7 @@ def history(client: Client, given: argparse.Namespace) -> int:
         print_json(answer)
         return 0
     if not answer["points"]:
-        sys.stderr.write("no number was stored in this time; --raw lists values that are none\n")
+        sys.stderr.write("no number was stored in this time; --raw also lists other values\n")
         return 0
     title = f"{answer['endpoint']} {answer['path']}  {second(answer['from'])} to {second(answer['to'])}"
     sys.stdout.write(printable(title) + "\n")
@@ -59,7 +59,7 @@ def history(client: Client, given: argparse.Namespace) -> int:
 
 
 def plot(answer: Any, columns: int = COLUMNS, rows: int = ROWS) -> list[str]:
-    """Return the lines of a plot: each bucket's mean as a bar, with the least and the greatest number."""
+    """Return the lines of a plot: each bucket's mean as a bar, with the minimum and the maximum."""
     points: Sequence[Any] = answer["points"]
     begin, end = (datetime.fromisoformat(answer[each]) for each in ("from", "to"))
     least = min(point["minimum"] for point in points)
@@ -82,11 +82,11 @@ def plot(answer: Any, columns: int = COLUMNS, rows: int = ROWS) -> list[str]:
 
 
 def _before(end: str, last: str) -> str:
-    """Return the time that is so long before another one; raise ClientError."""
+    """Return the time that is `last` before `end`; raise ClientError."""
     match = re.fullmatch(r"(\d{1,6})([mhd])", last)
     if match is None:
-        raise ClientError(f"--last {last}: write it like 90m, 24h or 7d")
+        raise ClientError(f"--last {last}: write it as 90m, 24h or 7d")
     try:
         return (datetime.fromisoformat(end) - timedelta(**{_UNITS[match[2]]: int(match[1])})).isoformat()
     except (ValueError, OverflowError):
-        raise ClientError(f"--to {end}: write it like 2026-01-02T03:04:05Z") from None
+        raise ClientError(f"--to {end}: write it as 2026-01-02T03:04:05Z") from None

@@ -1,4 +1,4 @@
-"""Logs of devices: search them, and follow them."""
+"""Search and follow the logs of devices."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SEVERITIES = ("emergency", "alert", "critical", "error", "warning", "notice", "i
 
 def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
     """Add these commands."""
-    logs = commands.add_parser("logs", parents=[output], help="show what devices say in their logs")
-    logs.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="only of this device")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes; Ctrl-C ends it")
-    logs.add_argument("--severity", choices=SEVERITIES, help="at least so grave")
-    logs.add_argument("--source", help="only of this part of the device")
-    logs.add_argument("--text", help="only what has this text")
+    logs = commands.add_parser("logs", parents=[output], help="show the logs of devices")
+    logs.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="show only this device")
+    logs.add_argument("-f", "--follow", action="store_true", help="keep printing new entries; Ctrl-C ends it")
+    logs.add_argument("--severity", choices=SEVERITIES, help="show only this severity and worse")
+    logs.add_argument("--source", help="show only this part of the device")
+    logs.add_argument("--text", help="show only messages that contain this")
     logs.add_argument("--since", dest="from", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
-    logs.add_argument("--limit", type=int, default=50, metavar="COUNT", help="how many (default 50)")
+    logs.add_argument("--limit", type=int, default=50, metavar="COUNT", help="how many to show (default 50)")
     logs.set_defaults(run=show)
 
 
 def show(client: Client, given: argparse.Namespace) -> int:
-    """Show the newest entries, the oldest of them first, and then those that come."""
+    """Show the newest entries in the order of time; with --follow, keep printing new ones."""
     names = ("endpoint", "severity", "source", "text", "from")
     query = {name: value for name in names if (value := getattr(given, name)) is not None}
     found = _newest(client, query, given.limit)
@@ -39,7 +39,7 @@ def show(client: Client, given: argparse.Namespace) -> int:
     if not found and not given.follow:
         sys.stderr.write("no entry was found\n")
     _print(found, given)
-    # An entry may have an older time than one that came before; its number tells what is new.
+    # Entries may arrive out of order of time; the id tells which ones are new.
     last = max((each["id"] for each in found), default=0)
     while given.follow:
         time.sleep(POLL_INTERVAL_S)

@@ -16,23 +16,25 @@ _URL = f"{API}/models"
 
 def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
     """Add these commands."""
-    top = commands.add_parser("models", help="see object models, and add your own while everything runs")
+    top = commands.add_parser("models", help="list object models, and add your own without a restart")
     actions = top.add_subparsers(dest="action", required=True, metavar="ACTION")
-    several = actions.add_parser("list", parents=[output], help="list those that were added")
+    several = actions.add_parser("list", parents=[output], help="list added models")
     several.add_argument(
-        "object_id", metavar="OBJECT", nargs="?", type=int, help="all versions of this object"
+        "object_id", metavar="OBJECT", nargs="?", type=int, help="list all versions of this object"
     )
-    several.add_argument("--all", action="store_true", help="those of OMA's registry, too")
+    several.add_argument("--all", action="store_true", help="include those of OMA's registry")
     several.set_defaults(run=list_)
-    one = actions.add_parser("show", parents=[output], help="show the resources of a version of an object")
+    one = actions.add_parser("show", parents=[output], help="show the resources of an object version")
     _add_version(one)
     one.add_argument("--xml", action="store_true", help="print the file that was added")
     one.set_defaults(run=show)
-    added = actions.add_parser("add", parents=[output], help="add a file in the form of OMA's registry")
+    added = actions.add_parser(
+        "add", parents=[output], help="add a model file in the format of OMA's registry"
+    )
     added.add_argument("file", metavar="FILE", type=Path, help="an XML file")
-    added.add_argument("--replace", action="store_true", help="take the place of the same version")
+    added.add_argument("--replace", action="store_true", help="replace the same version")
     added.set_defaults(run=add)
-    removed = actions.add_parser("remove", parents=[output], help="remove a version that was added")
+    removed = actions.add_parser("remove", parents=[output], help="remove an added version")
     _add_version(removed)
     removed.set_defaults(run=remove)
 
@@ -56,7 +58,9 @@ def show(client: Client, given: argparse.Namespace) -> int:
     model = client.request("GET", _one(given))
     if given.xml:
         if model["xml"] is None:
-            raise ClientError("it is of OMA's registry, which publishes its file; only added files are kept")
+            raise ClientError(
+                "this model is from OMA's registry, which publishes the file; only added files are stored"
+            )
         sys.stdout.write(model["xml"])
     elif given.json:
         print_json(model)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Final
 
 FLOAT32_DIGITS: Final = 9
-"""With so many digits every number of 32 bits is told from all others."""
+"""This many digits distinguish every 32-bit number from all others."""
 
 
 def row_number(whose: str, listed_by: str, otherwise: str = "") -> Callable[[str], int]:
-    """Return what reads the number of a row from an argument; `listed_by` is the command that shows it."""
+    """Return a parser for the number of a row; `listed_by` is the command that lists the numbers."""
 
     def read(text: str) -> int:
         if text.isascii() and text.isdigit():
@@ -27,9 +27,9 @@ def row_number(whose: str, listed_by: str, otherwise: str = "") -> Callable[[str
 
 
 def shortest(number: str) -> str:
-    """Write a FLOAT as briefly as what the device sent allows.
+    """Return the shortest text for a FLOAT that keeps the device's value.
 
-    Many devices send 32 bits. Their 20.7 is 20.700000762939453 in the 64 bits that are stored.
+    Many devices send 32 bits. Their 20.7 is stored as 20.700000762939453 in 64 bits.
     """
     value = float(number)
     if not math.isfinite(value) or _in_32_bits(value) != value:
@@ -39,7 +39,7 @@ def shortest(number: str) -> str:
 
 
 def _in_32_bits(value: float) -> float | None:
-    """Return the number of 32 bits that is the nearest; None where none is near."""
+    """Return the nearest 32-bit number, or None if it overflows."""
     try:
         [nearest] = struct.unpack("f", struct.pack("f", value))
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Operations: queue one, look at one until it ends, list them."""
+"""Operations: queue, follow and list them."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ from flownexus.operations.lifecycle import ENDED
 
 INSTANCE_WRITE: Final = "instance-write"
 COMMANDS: Final[Mapping[str, type[Known]]] = {**KINDS, INSTANCE_WRITE: Write}
-"""The commands that queue an operation, and its kind: that of an object instance's values is a write, too."""
+"""The commands that queue an operation, and their kinds; writing an object instance is a write, too."""
 _SUMMARIES: Final = {
     "write": "Write a value (OMA LwM2M Core 1.1, 6.3.3).",
-    INSTANCE_WRITE: "Write an object instance, in place of all that it has (OMA LwM2M Core 1.1, 6.3.3).",
+    INSTANCE_WRITE: "Replace all resources of an object instance (OMA LwM2M Core 1.1, 6.3.3).",
 }
-"""What a command does, where that is not all that its kind does."""
+"""Summaries of commands that cover only a part of their kind."""
 
 
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
-    """Add a command for each kind of operation, whose arguments are the fields of the kind."""
+    """Add a command for each kind of operation; its arguments are the fields of the kind."""
     for name, kind in COMMANDS.items():
         summary = _SUMMARIES.get(name) or (kind.__doc__ or "").splitlines()[0]
         brief = summary[0].lower() + summary[1:].partition(" (")[0]
         command = commands.add_parser(name, parents=parents, help=brief, description=summary)
-        command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001; with --filter a filter")
+        command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001; with --filter, a filter")
         for field in sorted(kind.__struct_fields__, key=list(_FIELDS).index):
             if field == "path" and kind.usual_path is not None:
-                command.add_argument("path", nargs="?", metavar="PATH", help=f"{kind.usual_path} by default")
+                command.add_argument("path", nargs="?", metavar="PATH", help=f"default: {kind.usual_path}")
             elif field == "value" and name in _SEVERAL:
                 command.add_argument("value", nargs="*", metavar=_SEVERAL[name][0], help=_SEVERAL[name][1])
             else:
                 _FIELDS[field](command)
         if name == INSTANCE_WRITE:
-            command.add_argument("--keep", action="store_true", help="keep the resources that are not named")
+            command.add_argument("--keep", action="store_true", help="keep the resources that are not given")
         command.add_argument("--not-before", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
         command.add_argument(
-            "--expires-in", type=float, metavar="SECONDS", help="it is not sent any more after them"
+            "--expires-in", type=float, metavar="SECONDS", help="lifetime; the operation is not sent after it"
         )
         if name in _MAY_SUPERSEDE:
             command.add_argument(
-                "--supersede", action="store_true", help="take the place of an older write to PATH that waits"
+                "--supersede", action="store_true", help="replace an older waiting write to PATH"
             )
         command.add_argument(
             "--filter",
             action="store_true",
-            help="ENDPOINT is a filter, such as 'tag.site==berlin': queue it for each device that fits",
+            help="ENDPOINT is a filter, such as 'tag.site==berlin': queue it for each device that matches",
         )
-        command.add_argument("--yes", action="store_true", help="with --filter: do not ask first")
+        command.add_argument("--yes", action="store_true", help="with --filter: do not ask for confirmation")
         command.set_defaults(run=queue)
 
 
@@ -79,7 +79,7 @@ def _value(command: argparse.ArgumentParser) -> None:
         "--type",
         choices=types,
         metavar="TYPE",
-        help=f"data type of the value, needed if no object model has the resource: {', '.join(types)}",
+        help=f"data type of the value, required if no object model has the resource: {', '.join(types)}",
     )
 
 
@@ -89,7 +89,7 @@ def _arguments(command: argparse.ArgumentParser) -> None:
 
 def _repeatable(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--repeatable", action="store_true", help="send it again if it is unknown whether the device did it"
+        "--repeatable", action="store_true", help="retry it even if the device may have executed it already"
     )
 
 
@@ -100,11 +100,11 @@ _FIELDS: Final[Mapping[str, Callable[[argparse.ArgumentParser], None]]] = {
     "arguments": _arguments,
     "repeatable": _repeatable,
 }
-"""How each field of a kind is an argument, in the order of the command line."""
+"""The argument of each field of a kind, in the order of the command line."""
 
 
 def _attributes(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read pmin=10; an attribute alone is taken back."""
+    """Read pmin=10; a name without a value unsets the attribute."""
     return {
         name: _number(text) if text else None for name, _, text in (pair.partition("=") for pair in pairs)
     }
@@ -122,7 +122,7 @@ def _resources(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _values(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read 5700=21.5, or 1:INTEGER=7 where no model has the resource."""
+    """Read 5700=21.5, or 1:INTEGER=7 if no model has the resource."""
     values: dict[str, Any] = {}
     for pair in pairs:
         name, text = key_and_value(pair)
@@ -131,30 +131,30 @@ def _values(pairs: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-_OF_RESOURCES: Final = "of a resource, such as 5700=21.5; ID:TYPE=VALUE where no model has it"
+_OF_RESOURCES: Final = "value of a resource, such as 5700=21.5; ID:TYPE=VALUE if no model has it"
 _SEVERAL: Final[Mapping[str, tuple[str, str, Callable[[Sequence[str]], Any]]]] = {
     "write-attributes": (
         "NAME=NUMBER",
-        "pmin, pmax, epmin, epmax, gt, lt or st; a name alone takes it back",
+        "pmin, pmax, epmin, epmax, gt, lt or st; a name alone unsets it",
         _attributes,
     ),
     "write-composite": (
         "PATH=VALUE",
-        "such as /3/0/15=Europe/Berlin; PATH:TYPE=VALUE where no model has the resource",
+        "such as /3/0/15=Europe/Berlin; PATH:TYPE=VALUE if no model has the resource",
         _values,
     ),
     "create": ("ID=VALUE", _OF_RESOURCES, _resources),
     INSTANCE_WRITE: ("ID=VALUE", _OF_RESOURCES, _resources),
 }
-"""How several words are the value of a kind: what each is, what that means, and how it is read."""
+"""Kinds whose value is several arguments: their metavar, help and parser."""
 
 
 _MAY_SUPERSEDE: Final = ("write",)
-"""The kinds of which a newer one may take the place of an older one."""
+"""Kinds of which a newer operation may supersede an older one."""
 
 
 def queue(client: Client, given: argparse.Namespace) -> int:
-    """Queue what the command line says, and wait for its end with --wait."""
+    """Queue an operation; with --wait, wait for its end."""
     body = {"operation": name_of(COMMANDS[given.command]), **_asked(given)}
     if given.filter:
         post = partial(_post, client, given, "/batches", {"filter": given.endpoint, **body})
@@ -163,7 +163,7 @@ def queue(client: Client, given: argparse.Namespace) -> int:
 
 
 def _asked(given: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of a request that the command line says, but for its endpoint and its kind."""
+    """Return the fields of a request, except its endpoint and its kind."""
     fields = {field: getattr(given, field) for field in COMMANDS[given.command].__struct_fields__}
     if given.command in _SEVERAL:
         fields["value"] = _SEVERAL[given.command][2](given.value)
@@ -183,27 +183,27 @@ def _asked(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _post(client: Client, given: argparse.Namespace, path: str, body: Mapping[str, Any]) -> Any:
-    """Queue it; where a type is missing, say how the command line has one."""
+    """Queue an operation; if its data type is missing, explain how to give one."""
     try:
         return client.request("POST", f"{OPERATIONS}{path}", body)
     except ClientError as error:
         if error.problem != UnknownDataTypeError.type:
             raise
         raise ClientError(
-            f"{error}; here: {_SEVERAL[given.command][1]}"
+            f"{error}; write {_SEVERAL[given.command][1]}"
             if given.command in _SEVERAL
-            else f"{given.path} is in no object model, and no value of it has been seen yet: "
+            else f"no object model has {given.path}, and no value of it is stored: "
             f"add --type, one of {', '.join(DataType)}"
         ) from None
 
 
 def show(client: Client, given: argparse.Namespace) -> int:
-    """Show an operation, and wait for its end with --wait."""
+    """Show an operation; with --wait, wait for its end."""
     return _follow(client, client.request("GET", f"{OPERATIONS}/{given.id}"), given)
 
 
 def why(client: Client, given: argparse.Namespace) -> int:
-    """Say why an operation has not ended, or how it did."""
+    """Explain why an operation is still open, or how it ended."""
     answer = client.request("GET", f"{OPERATIONS}/{given.id}/why")
     sys.stdout.write((json.dumps(answer) if given.json else printable(answer["why"])) + "\n")
     return 0
@@ -234,7 +234,7 @@ def _follow(client: Client, operation: Any, given: argparse.Namespace) -> int:
     reason = client.request("GET", f"{OPERATIONS}/{operation['id']}/why")["why"]
     sys.stderr.write(
         f"{printable(reason)}\n"
-        f"it has not ended; to wait longer: flownexus operation {operation['id']} --wait\n"
+        f"the operation is still open; to wait longer: flownexus operation {operation['id']} --wait\n"
     )
     return STILL_OPEN
 
@@ -249,7 +249,7 @@ def _print(operation: Any) -> None:
 
 
 def _content(operation: Any) -> str:
-    """Return what a read of a resource brought, to be shown."""
+    """Return the result of a read as text."""
     content = (operation["result"] or {}).get("content")
     if not isinstance(content, dict):
         return ""

@@ -1,4 +1,4 @@
-"""Profiles: list, show, set and delete them; and what became of a device's plan."""
+"""Profiles: list, show, set and delete them; show the plan of a device and its state."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cli.tags import matching
 from cli.text import print_json, printable
 
 _SET_BY_SERVER = ("name", "changed_by", "changed_at", "applies_to")
-"""What `show` prints and `set` does not take."""
+"""Fields that `show` prints and `set` ignores."""
 
 
 def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
     """Add the commands of profiles."""
-    command = commands.add_parser("profiles", help="list, show, set or delete profiles: what is observed")
+    command = commands.add_parser("profiles", help="list, show, set or delete observation profiles")
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    action = actions.add_parser("list", parents=parents, help="list profiles, in the order they are tried")
+    action = actions.add_parser("list", parents=parents, help="list profiles in the order of precedence")
     action.set_defaults(run=list_)
     action = actions.add_parser("show", parents=parents, help="print a profile as JSON")
     action.add_argument("name", metavar="NAME", help="such as default")
@@ -36,18 +36,18 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     action = actions.add_parser("delete", parents=parents, help="delete a profile")
     action.add_argument("name", metavar="NAME", help="such as trackers")
     action.set_defaults(run=delete)
-    action = actions.add_parser("preview", parents=parents, help="say which devices a filter fits")
+    action = actions.add_parser("preview", parents=parents, help="count the devices that match a filter")
     action.add_argument("filter", metavar="FILTER", help="such as 'model==tracker-*'")
     action.set_defaults(run=matching)
     command = commands.add_parser(
-        "plan", parents=parents, help="say what is to be observed at a device, and what became of it"
+        "plan", parents=parents, help="show what a device's profile observes, and the state of each entry"
     )
     command.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     command.set_defaults(run=plan)
 
 
 def list_(client: Client, given: argparse.Namespace) -> int:
-    """List profiles in the order in which they are tried."""
+    """List profiles in the order of precedence."""
     found = client.request("GET", f"{API}/profiles")["profiles"]
     if given.json:
         print_json(found)
@@ -65,7 +65,7 @@ def show(client: Client, given: argparse.Namespace) -> int:
 
 
 def read_profile(file: str) -> Any:
-    """Read a profile from a file, or from standard input where it is called -; raise ClientError."""
+    """Read a profile from a file, or from standard input if it is -; raise ClientError."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return json.loads(text)
@@ -90,7 +90,7 @@ def delete(client: Client, given: argparse.Namespace) -> int:
 
 
 def plan(client: Client, given: argparse.Namespace) -> int:
-    """Say what is to be observed at a device, and what became of it."""
+    """Show what a device's profile observes, and the state of each entry."""
     found = client.request("GET", f"{API}/endpoints/{quote(given.endpoint, safe='')}/plan")
     if given.json:
         print_json(found)

@@ -1,4 +1,4 @@
-"""Refusals: devices that Leshan did not let in, and what to do about it."""
+"""Refusals: devices that Leshan refused, with the remedy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from cli.text import print_json, print_rows, second
 
 def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
     """Add these commands."""
-    command = commands.add_parser(
-        "refusals", parents=[output], help="list devices that were not let in, with what to do"
-    )
+    command = commands.add_parser("refusals", parents=[output], help="list refused devices, with the remedy")
     command.add_argument("endpoint", metavar="ENDPOINT", nargs="?", help="list only those of this name")
     command.add_argument(
         "--limit", type=int, default=20, metavar="COUNT", help="how many to list (default 20)"
@@ -31,7 +29,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
         print_json(found)
         return 0
     if not found:
-        sys.stderr.write("every device that came was let in\n")
+        sys.stderr.write("no device was refused\n")
     print_rows(
         [
             (

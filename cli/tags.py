@@ -1,4 +1,4 @@
-"""Tags of a device: list, set and remove them; and which devices fit a filter."""
+"""Tags of a device: list, set and remove them; count the devices that match a filter."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     command.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="a tag to set, such as site=berlin")
     command.add_argument("--remove", action="append", default=[], metavar="KEY", help="a tag to remove")
     command.set_defaults(run=tags)
-    command = commands.add_parser("matching", parents=parents, help="say which devices fit a filter")
+    command = commands.add_parser("matching", parents=parents, help="count the devices that match a filter")
     command.add_argument("filter", metavar="FILTER", help="such as 'name==sim-*;tag.site==berlin'")
     command.set_defaults(run=matching)
 
 
 def tags(client: Client, given: argparse.Namespace) -> int:
-    """Set and remove tags of a device, and list those that it has then."""
+    """Set and remove tags of a device, and list the result."""
     path = f"{API}/endpoints/{quote(given.endpoint, safe='')}/tags"
     pairs = list(map(key_and_value, given.pairs))
     for key in given.remove:
@@ -38,7 +38,7 @@ def tags(client: Client, given: argparse.Namespace) -> int:
     if given.json:
         print_json(found)
     elif not found:
-        sys.stderr.write("it has no tag\n")
+        sys.stderr.write("the device has no tags\n")
     else:
         for key, value in sorted(found.items()):
             sys.stdout.write(printable(f"{key}={value}") + "\n")
@@ -46,7 +46,7 @@ def tags(client: Client, given: argparse.Namespace) -> int:
 
 
 def matching(client: Client, given: argparse.Namespace) -> int:
-    """Say how many devices fit a filter, and name the first."""
+    """Say how many devices match a filter, and name the first ones."""
     found = client.request("GET", f"{API}/matching?{urlencode({'filter': given.filter})}")
     sys.stdout.write((json.dumps(found) if given.json else described(found)) + "\n")
     return 0

@@ -12,12 +12,12 @@ from cli.client import ClientError
 
 
 def printable(text: str) -> str:
-    """Escape what is no letter, sign or space: what a device told can do nothing to the terminal."""
+    """Escape unprintable characters, so that text from a device cannot control the terminal."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def key_and_value(pair: str) -> tuple[str, str]:
-    """Return the two sides of KEY=VALUE; raise ClientError where it is none."""
+    """Return both sides of KEY=VALUE; raise ClientError if there is no =."""
     key, sign, value = pair.partition("=")
     if not sign:
         raise ClientError(f"{pair}: write it as {pair}=VALUE")
@@ -25,7 +25,7 @@ def key_and_value(pair: str) -> tuple[str, str]:
 
 
 def second(time: str | None) -> str:
-    """Return a time of the API, which is UTC, to the second; nothing for none."""
+    """Return a time of the API, in UTC, to the second; an empty text for None."""
     return f"{datetime.fromisoformat(time):%Y-%m-%dT%H:%M:%SZ}" if time else ""
 
 
@@ -35,7 +35,7 @@ def print_json(answer: Any) -> None:
 
 
 def bar(share: float, characters: int) -> str:
-    """Draw how much is done, from 0 to 1, in so many characters between brackets."""
+    """Draw a progress bar for a share from 0 to 1, this many characters wide without the brackets."""
     full = round(share * characters)
     return f"[{'#' * full}{'.' * (characters - full)}]"
 

@@ -1,4 +1,4 @@
-"""What it means to wait for an end with --wait, and to ask before something begins."""
+"""Waiting with --wait, and asking for confirmation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 POLL_INTERVAL_S = 0.5
 NOT_CONFIRMED = 3
-"""The exit status where what was waited for, an operation or an update, ended and has not succeeded."""
+"""The exit status if the operation or update ended without success."""
 STILL_OPEN = 4
-"""The exit status where it did not end while it was waited for."""
+"""The exit status if the operation or update did not end in time."""
 
 
 def follow(
@@ -24,9 +24,9 @@ def follow(
     has_ended: Callable[[T], bool],
     show: Callable[[T], None],
 ) -> T:
-    """Show something, with --wait as often as it is asked for `again`; return it as it was last.
+    """Show something; with --wait, poll it with `again` until it ends; return its last version.
 
-    It is waited for until it has ended, for --timeout at most. With --json nothing is shown on the way.
+    The wait lasts at most --timeout. With --json nothing is shown meanwhile.
     """
     deadline = time.monotonic() + given.timeout
     found = first
@@ -40,7 +40,7 @@ def follow(
 
 
 def when_changed(of: Callable[[T], object], show: Callable[[T], None]) -> Callable[[T], None]:
-    """Return what shows something where this part of it is another than before."""
+    """Return a function that shows something only if this part of it has changed."""
     shown: list[object] = []
 
     def show_changed(found: T) -> None:
@@ -52,7 +52,7 @@ def when_changed(of: Callable[[T], object], show: Callable[[T], None]) -> Callab
 
 
 def agrees(question: str) -> bool | None:
-    """Ask a person whether to go on; None where there is nobody to ask."""
+    """Ask the user for confirmation; None if standard input is not a terminal."""
     if not sys.stdin.isatty():
         return None
     sys.stderr.write(f"{question} [y/N] ")

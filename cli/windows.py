@@ -1,4 +1,4 @@
-"""Windows in which devices may install, as options of a command."""
+"""Options for installation windows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def add_window_options(parser: argparse.ArgumentParser) -> None:
         "--time-zone",
         default=SERVER,
         metavar="NAME",
-        help="of the windows: server, device, Europe/Berlin, ...",
+        help="time zone of the windows: server, device, Europe/Berlin, ...",
     )
 
 
 def windows_of(given: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of a request that the options stand for."""
+    """Return the request fields for these options."""
     if not given.window:
         return {}
     windows = [{"cron": cron, "minutes": _minutes(text)} for cron, text in given.window]
@@ -38,4 +38,4 @@ def _minutes(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ClientError(f"--window: {text} are no minutes, a whole number such as 120") from None
+        raise ClientError(f"--window: {text} is not a number of minutes, such as 120") from None

@@ -1,7 +1,7 @@
-"""Why an operation has not ended, or how it did: one sentence, of what its rows say. Pure.
+"""Explain in one sentence why an operation is still open, or how it ended. Pure.
 
-That nothing holds one that is QUEUED is the word of next_operation() in the database. What holds it, by the
-conditions that stand there, is looked for in this order: its own time, its device, its attempts, the others.
+next_operation() in the database decides which QUEUED operation is sent. This module finds which of its
+conditions blocks an operation, in this order: its own time, its device, its attempts, other operations.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from flownexus.lwm2m.path import Path
 from flownexus.operations.lifecycle import MAX_ANSWERED_ATTEMPTS, Status, Verdict
 
 MAX_CONTACTS: Final = 31
-"""How many contacts of a device its rhythm is taken from."""
+"""The number of last contacts from which a device's rhythm is derived."""
 MIN_GAPS: Final = 9
-"""The fewest times between contacts that are a rhythm.
+"""The fewest gaps between contacts that make a rhythm.
 
-Of n times in no particular order the next one lies between the shortest and the longest with a probability of
-(n - 1) / (n + 1): of 0.8 from 9 on.
+If n gaps are exchangeable, the next one lies between the shortest and the longest of them with probability
+(n - 1) / (n + 1), which is 0.8 from 9 on.
 """
 MIN_GAPS_WITH_OUTLIERS: Final = 20
-"""Of so many, the shortest and the longest are left out: of (n - 3) / (n + 1), and no outlier is a rhythm."""
+"""From this many gaps on, the shortest and the longest are ignored; the probability is (n - 3) / (n + 1)."""
 MAX_UNANSWERED: Final = 3
-"""A device that has left so many operations unanswered is sent no other one, as next_operation() has it."""
+"""A device with this many unanswered operations gets no other one, as in next_operation()."""
 _SECURITY_OBJECT: Final = 0
-"""No registration names it (OMA LwM2M Core 1.1, 6.2.1)."""
+"""A registration never lists it (OMA LwM2M Core 1.1, 6.2.1)."""
 
 
 class Cause(StrEnum):
@@ -39,34 +39,34 @@ class Cause(StrEnum):
     CONFIRMED = "confirmed"
     FAILED = "failed"
     NOT_AMONG_OBJECTS = "not-among-objects"
-    """The device has not found the path, which its registration does not name."""
+    """The device answered Not Found, and its registration does not list the path."""
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
-    """A newer write to its path took its place."""
+    """A newer write to the same path replaced it."""
     EXPIRED = "expired"
     UNDER_WAY = "under-way"
     NOT_BEFORE = "not-before"
-    """Its user asked for it from a time on."""
+    """Its user set a time before which it must not be sent."""
     NEVER_REGISTERED = "never-registered"
     OFFLINE = "offline"
-    """The device has deregistered, or its registration is over."""
+    """The device has deregistered, or its registration has ended."""
     ASLEEP = "asleep"
-    """Since its last contact the device sleeps, or Leshan has no registration of it."""
+    """The device has slept since its last contact, or Leshan has no registration of it."""
     OTHER_UNDER_WAY = "other-under-way"
     TOO_MANY_UNANSWERED = "too-many-unanswered"
     AWAITS_CONTACT = "awaits-contact"
-    """It was not answered, and waits for the device's next contact."""
+    """The device did not answer it; it waits for the next contact."""
     RETRY_DELAY = "retry-delay"
-    """The device answered with an error that may pass, and is asked again at a time."""
+    """The device answered with a transient error; the retry is scheduled."""
     SAME_TARGET = "same-target"
     OTHERS_FIRST = "others-first"
     LESHAN_AWAY = "leshan-away"
     DUE = "due"
-    """Nothing holds it."""
+    """Nothing blocks it."""
 
 
 class Facts(NamedTuple):
-    """What the rows of an operation, its endpoint and the endpoint's other operations say, at `now`."""
+    """The state of an operation, its endpoint and the endpoint's other operations at `now`."""
 
     id: int
     endpoint: str
@@ -88,15 +88,15 @@ class Facts(NamedTuple):
     registered_until: datetime | None
     objects: Sequence[str] | None
     unreachable: bool
-    """Its device was found asleep or not registered since its last contact."""
+    """Since its last contact the device was found asleep or not registered."""
     awaits_contact: bool
     unanswered: int
     """How many of the device's operations wait for its next contact."""
     sending: int | None
-    """The operation of the device that is under way, since `sending_since`."""
+    """The device's operation in progress since `sending_since`."""
     sending_since: datetime | None
     older_of_target: int | None
-    """The operation that it waits for, of those that are for the same target."""
+    """The older operation for the same target that it waits for."""
     next: int | None
     """The operation of the device that may be sent now."""
     next_has_priority: bool | None
@@ -106,7 +106,7 @@ class Facts(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """When a device is to be heard next, by its rhythm or its lifetime; that tells only `until`."""
+    """The device's expected next contact, by its rhythm or its lifetime; a lifetime gives only `until`."""
 
     by: str
     until: datetime
@@ -116,7 +116,7 @@ class Expected(NamedTuple):
 
 @dataclass(frozen=True)
 class Why:
-    """A cause, the sentence that tells it, and the fields that the sentence speaks of."""
+    """A cause, its sentence, and the fields that the sentence mentions."""
 
     cause: Cause
     sentence: str
@@ -139,7 +139,7 @@ def _shown(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def why(facts: Facts) -> Why:
-    """Say why an operation has not ended, or how it did."""
+    """Explain why an operation is still open, or how it ended."""
     match facts.status:
         case Status.QUEUED:
             return _with_missing(_of_queued(facts), facts)
@@ -147,7 +147,7 @@ def why(facts: Facts) -> Why:
             since = facts.last_attempt_at
             return Why(
                 Cause.UNDER_WAY,
-                f"It has been under way since {_time(since)}: attempt {facts.attempts}.",
+                f"It has been in progress since {_time(since)}: attempt {facts.attempts}.",
                 {"since": since, "attempt": facts.attempts},
             )
         case _:
@@ -160,12 +160,13 @@ def _of_ended(facts: Facts) -> Why:
     because = f": {facts.reason}." if facts.reason else "."
     missing = missing_of(facts.targets, facts.objects)
     if facts.status == Status.CONFIRMED:
-        return Why(Cause.CONFIRMED, f"The device did it at {_time(at)}, sent {attempts}.", fields)
+        return Why(
+            Cause.CONFIRMED, f"The device confirmed it at {_time(at)}; it was sent {attempts}.", fields
+        )
     if facts.superseded_by is not None:
         return Why(
             Cause.SUPERSEDED,
-            f"Operation {facts.superseded_by}, a newer write to the same path, took its place "
-            f"at {_time(at)}.",
+            f"Operation {facts.superseded_by}, a newer write to the same path, replaced it at {_time(at)}.",
             {**fields, "superseded_by": facts.superseded_by},
         )
     if facts.status == Status.CANCELLED:
@@ -176,10 +177,10 @@ def _of_ended(facts: Facts) -> Why:
         return Why(
             Cause.NOT_AMONG_OBJECTS,
             f"It failed at {_time(at)}: {facts.endpoint} answered {facts.coap_status}, and its registration "
-            f"does not name {' or '.join(missing)}.",
+            f"does not list {' or '.join(missing)}.",
             {**fields, "missing": missing},
         )
-    return Why(Cause.FAILED, f"It failed at {_time(at)}, sent {attempts}{because}", fields)
+    return Why(Cause.FAILED, f"It failed at {_time(at)} after it was sent {attempts}{because}", fields)
 
 
 def _of_queued(facts: Facts) -> Why:
@@ -192,24 +193,24 @@ def _of_next(facts: Facts) -> Why:
     if facts.last_verdict == Verdict.AWAY:
         return Why(
             Cause.LESHAN_AWAY,
-            f"Leshan took no request at {_time(facts.last_attempt_at)}: {facts.reason}; it is tried again "
-            "every few seconds.",
+            f"Leshan did not accept a request at {_time(facts.last_attempt_at)}: {facts.reason}; "
+            "it is retried every few seconds.",
             {"since": facts.last_attempt_at, "reason": facts.reason},
         )
-    return Why(Cause.DUE, "Nothing holds it: it goes out in some seconds.")
+    return Why(Cause.DUE, "Nothing blocks it: it is sent within seconds.")
 
 
 def _of_its_time(facts: Facts) -> Why | None:
     if facts.expires_at is not None and facts.expires_at <= facts.now:
         return Why(
             Cause.EXPIRED,
-            f"It expired at {_time(facts.expires_at)}, and ends in some seconds.",
+            f"It expired at {_time(facts.expires_at)} and ends within seconds.",
             {"at": facts.expires_at, "attempts": facts.attempts, "reason": facts.reason},
         )
     if facts.last_attempt_at is None and facts.not_before is not None and facts.not_before > facts.now:
         return Why(
             Cause.NOT_BEFORE,
-            f"It is not to be sent before {_time(facts.not_before)}.",
+            f"It must not be sent before {_time(facts.not_before)}.",
             {"until": facts.not_before},
         )
     return None
@@ -221,7 +222,7 @@ def _of_its_device(facts: Facts) -> Why | None:
     if known_since is None and not facts.registered:
         return Why(
             Cause.NEVER_REGISTERED,
-            f"{name} has never registered since {_time(facts.first_seen_at)}, when it was first heard of.",
+            f"{name} has never registered; it has been known since {_time(facts.first_seen_at)}.",
             {"since": facts.first_seen_at},
         )
     if facts.registered_until is not None and facts.registered_until <= facts.now:
@@ -235,22 +236,22 @@ def _of_its_device(facts: Facts) -> Why | None:
         since = facts.deregistered_at or facts.last_seen_at
         return Why(
             Cause.OFFLINE,
-            f"{name} has been offline since {_time(since)}: it deregistered, or its lifetime was over.",
+            f"{name} has been offline since {_time(since)}: it deregistered, or its lifetime ended.",
             {"since": since, "last_seen": facts.last_seen_at},
         )
     if facts.unreachable:
         told = facts.reason if facts.last_verdict == Verdict.ABSENT else "it sleeps, or has no registration"
         return _until_contact(
             Cause.ASLEEP,
-            f"{name} cannot be reached before it is next heard: {told}",
+            f"{name} cannot be reached until its next contact: {told}",
             facts,
             {"reason": told},
         )
     if facts.sending is not None:
         return Why(
             Cause.OTHER_UNDER_WAY,
-            f"Operation {facts.sending} has been under way at {name} since {_time(facts.sending_since)}, and "
-            "a device is sent one at a time.",
+            f"Operation {facts.sending} has been in progress at {name} since {_time(facts.sending_since)}, "
+            "and a device gets one at a time.",
             {"operation": facts.sending, "since": facts.sending_since},
         )
     return None
@@ -260,24 +261,24 @@ def _of_its_attempts(facts: Facts) -> Why | None:
     if facts.awaits_contact:
         return _until_contact(
             Cause.AWAITS_CONTACT,
-            f"It was sent {_times(facts.attempts)}, waits until {facts.endpoint} is next heard, "
-            f"and then goes again: {facts.reason}",
+            f"It was sent {_times(facts.attempts)} and is sent again at the next contact of "
+            f"{facts.endpoint}: {facts.reason}",
             facts,
             {"attempts": facts.attempts, "reason": facts.reason},
         )
     if facts.unanswered >= MAX_UNANSWERED:
         return _until_contact(
             Cause.TOO_MANY_UNANSWERED,
-            f"{facts.endpoint} has left {facts.unanswered} operations unanswered, and is sent nothing before "
-            "it is next heard",
+            f"{facts.endpoint} has left {facts.unanswered} operations unanswered and gets no other one until "
+            "its next contact",
             facts,
             {"unanswered": facts.unanswered},
         )
     if facts.not_before is not None and facts.not_before > facts.now:
         return Why(
             Cause.RETRY_DELAY,
-            f"{facts.endpoint} failed at it, and is asked again at {_time(facts.not_before)}, attempt "
-            f"{facts.attempts + 1} of {MAX_ANSWERED_ATTEMPTS}: {facts.reason}.",
+            f"{facts.endpoint} answered with an error; attempt {facts.attempts + 1} of "
+            f"{MAX_ANSWERED_ATTEMPTS} is at {_time(facts.not_before)}: {facts.reason}.",
             {"until": facts.not_before, "attempts": facts.attempts, "reason": facts.reason},
         )
     return None
@@ -287,7 +288,7 @@ def _of_the_others(facts: Facts) -> Why:
     if facts.older_of_target is not None:
         return Why(
             Cause.SAME_TARGET,
-            f"It waits for operation {facts.older_of_target}, an older one for the same target.",
+            f"It waits for operation {facts.older_of_target}, which is older and has the same target.",
             {"operation": facts.older_of_target},
         )
     if facts.next is not None:
@@ -297,7 +298,7 @@ def _of_the_others(facts: Facts) -> Why:
             f"Operation {facts.next} of {facts.endpoint} goes first: it {rank}.",
             {"operation": facts.next},
         )
-    return _of_next(facts)  # what held it has ended while the facts were read
+    return _of_next(facts)  # what blocked it ended while the facts were read
 
 
 def _until_contact(cause: Cause, sentence: str, facts: Facts, fields: Mapping[str, Any]) -> Why:
@@ -306,31 +307,31 @@ def _until_contact(cause: Cause, sentence: str, facts: Facts, fields: Mapping[st
     if expected is None:
         return Why(cause, f"{sentence}.", {**fields, "expected": None})
     if expected.until <= facts.now:
-        told = f"that was expected by {_time(expected.until)}"
+        told = f"the contact was expected by {_time(expected.until)}"
     elif expected.at is None or expected.earliest is None:
-        told = f"that is to be before {_time(expected.until)}, when its registration ends"
+        told = f"the contact is due before {_time(expected.until)}, when its registration ends"
     else:
         told = (
-            f"that is expected at about {_time(expected.at)}, between {_time(expected.earliest)} "
+            f"the contact is expected at about {_time(expected.at)}, between {_time(expected.earliest)} "
             f"and {_time(expected.until)}"
         )
     return Why(cause, f"{sentence}; {told}.", {**fields, "expected": expected._asdict()})
 
 
 def expected_contact(facts: Facts) -> Expected | None:
-    """Return when an operation's device is to be heard next; None where nothing tells it."""
+    """Return the expected next contact of an operation's device, or None if unknown."""
     return next_contact(facts.contacts, facts.last_seen_at, facts.registered_until)
 
 
 def next_contact(
     contacts: Sequence[datetime], last_seen_at: datetime | None, registered_until: datetime | None
 ) -> Expected | None:
-    """Return when a device with these last contacts, the newest first, is to be heard next; None: not known.
+    """Return the expected next contact of a device, or None if unknown; `contacts` are the newest first.
 
-    By the times between its last contacts: their median, and a span in which the next one comes with a
-    probability of at least 0.8. With too few of them by its lifetime.
+    It follows from the gaps between the last contacts: their median, and a span that contains the next
+    contact with a probability of at least 0.8. With too few contacts it follows from the lifetime.
     """
-    # What it sends while it is awake is no contact, though it is seen by it.
+    # A message that it sends while awake updates last_seen_at but is no contact.
     last = contacts[0] if contacts else last_seen_at
     gaps = sorted(newer - older for newer, older in pairwise(contacts))
     if last is not None and len(gaps) >= MIN_GAPS:
@@ -341,21 +342,21 @@ def next_contact(
 
 
 def _with_missing(told: Why, facts: Facts) -> Why:
-    """Add the targets that the device's registration does not name: it is likely to refuse it."""
+    """Add the targets that the registration does not list, which the device is likely to reject."""
     missing = missing_of(facts.targets, facts.objects)
     if not missing:
         return told
     return Why(
         told.cause,
-        f"{told.sentence.removesuffix('.')}; its registration does not name {' or '.join(missing)}.",
+        f"{told.sentence.removesuffix('.')}; its registration does not list {' or '.join(missing)}.",
         {**told.fields, "missing": missing},
     )
 
 
 def missing_of(targets: Sequence[str], objects: Sequence[str] | None) -> list[str]:
-    """Return the objects and object instances of targets that a registration does not name.
+    """Return the objects and object instances of targets that a registration does not list.
 
-    `objects` are its object instances, such as /3/0; an object without instances as /5. None: not known.
+    `objects` are its object instances, such as /3/0, or /5 for an object without instances; None: unknown.
     """
     if objects is None:
         return []
@@ -366,7 +367,7 @@ def missing_of(targets: Sequence[str], objects: Sequence[str] | None) -> list[st
 
 
 def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _time(time: datetime | None) -> str:

@@ -68,7 +68,9 @@ def create_campaign(pool: ConnectionPool, new: NewCampaign, by: str) -> Campaign
         queries.add_targets(connection, campaign_id=id_, names=names, joining=False)
         targets = sum(wave.targets for wave in waves_of(connection, id_))
         if targets == 0 and not new.rules.joining:
-            raise ValidationFailedError("no device fits: look at endpoints, filter, model and from_versions")
+            raise ValidationFailedError(
+                "no device matches: look at endpoints, filter, model and from_versions"
+            )
         bounds = list(itertools.accumulate(wave_sizes(new.waves, targets)))[:-1]
         if bounds:
             queries.spread_targets(connection, campaign_id=id_, bounds=bounds, first=bounds[0])

@@ -234,7 +234,7 @@ def test_a_write_from_the_tree_is_seen_to_be_confirmed(nexus: Nexus, open_page: 
     page.get_by_label("Value").press("Enter")
     card = page.locator("#results article").first
     card.get_by_text("Confirmed").wait_for()
-    assert "The device did it" in card.inner_text()
+    assert "The device confirmed it" in card.inner_text()
     assert page.evaluate("window.notReloaded")
     [row] = nexus.sql("SELECT requested_by FROM endpoint_operation WHERE operation_type = 'write'")
     assert row["requested_by"] == "ann"

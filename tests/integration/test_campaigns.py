@@ -321,7 +321,7 @@ def test_devices_are_chosen_by_model_and_version_and_those_named_are_left_out_wi
         names[1]: "its model is B, not A",
         names[2]: "its model is not known, not A",
     }
-    with pytest.raises(ValidationFailedError, match="no device fits"):
+    with pytest.raises(ValidationFailedError, match="no device matches"):
         plan(world, package, from_versions=["1.0.0"])
     with pytest.raises(ValidationFailedError, match="never seen: 'nobody'"):
         plan(world, package, endpoints=["nobody"])
@@ -353,7 +353,7 @@ def test_a_filter_chooses_its_devices_once(world: World, driver: Pool, package: 
     tag(world, names[3:], "berlin")
     assert look_again(world, driver) == 2
     assert sum(wave.targets for wave in show_campaign(world.api_pool, id_).waves) == 2
-    with pytest.raises(ValidationFailedError, match="no device fits: look at endpoints, filter"):
+    with pytest.raises(ValidationFailedError, match="no device matches: look at endpoints, filter"):
         plan(world, package, filter="tag.site==rome")
 
 

@@ -235,7 +235,7 @@ def test_a_resource_that_nobody_knows_takes_a_type(
     api.answers = [(422, problem(raised.value)[0])]
     assert run("write", "sim-0003", "/40000/0/1", "5") == 1
     error = capsys.readouterr().err
-    assert "/40000/0/1 is in no object model" in error
+    assert "no object model has /40000/0/1" in error
     assert "add --type, one of INTEGER, " in error
     assert "{" not in error
 
@@ -263,7 +263,8 @@ def test_how_an_operation_ends_is_the_exit_status(
     api.answers = [(200, operation("QUEUED")), (200, WHY)]
     assert run("operation", "7", "--wait", "--timeout", "-1") == STILL_OPEN
     assert capsys.readouterr().err == (
-        "It waits for operation 6.\\n\nit has not ended; to wait longer: flownexus operation 7 --wait\n"
+        "It waits for operation 6.\\n\n"
+        "the operation is still open; to wait longer: flownexus operation 7 --wait\n"
     )
     api.answers = [(200, operation("QUEUED"))]
     assert run("operation", "7") == 0
@@ -315,7 +316,7 @@ def test_a_pair_without_a_value_is_refused_with_what_would_be_right(
     api.answers = [(422, {"type": UnknownDataTypeError.type, "title": "Not valid", "detail": detail})]
     assert run("create", "sim-0003", "/3442", "9=1") == 1
     assert "resource 9: this resource is in no object model" in (error := capsys.readouterr().err)
-    assert "ID:TYPE=VALUE where no model has it" in error
+    assert "ID:TYPE=VALUE if no model has it" in error
 
 
 AT = "2026-01-02T03:04:05+00:00"
@@ -347,7 +348,7 @@ def test_devices_of_all_pages_are_listed(api: Api, run: Any, capsys: pytest.Capt
     assert run("endpoints") == 0
     assert capsys.readouterr().out == (
         "sim-0001  asleep   2026-01-02T03:04:05Z  expected about 2026-01-02T03:04:05Z\n"
-        "a         offline  never heard\n"
+        "a         offline  never seen\n"
     )
     assert [asked[1] for asked in api.asked] == [
         "/function/api/v1/endpoints?limit=500",
@@ -360,11 +361,11 @@ def test_devices_of_all_pages_are_listed(api: Api, run: Any, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("told", "shown"),
     [
-        ({"presence": "awake", "awake_until": AT}, "awake    never heard  until 2026-01-02T03:04:05Z"),
-        ({"offline_since": AT}, "offline  never heard  since 2026-01-02T03:04:05Z"),
+        ({"presence": "awake", "awake_until": AT}, "awake    never seen  until 2026-01-02T03:04:05Z"),
+        ({"offline_since": AT}, "offline  never seen  since 2026-01-02T03:04:05Z"),
         (
             {"expected": {"by": "lifetime", "until": AT, "at": None, "earliest": None}},
-            "offline  never heard  expected before 2026-01-02T03:04:05Z",
+            "offline  never seen  expected before 2026-01-02T03:04:05Z",
         ),
     ],
 )
@@ -382,7 +383,7 @@ def test_a_device_is_made_known_before_it_registers(
 ) -> None:
     api.answers = [(201, DEVICES[1])]
     assert run("add-endpoint", "a", "site=bern", "note=a=b") == 0
-    assert capsys.readouterr().out == "a is known, and has not registered yet\n"
+    assert capsys.readouterr().out == "a is added; it has not registered yet\n"
     assert api.asked[0][0] == "POST"
     assert run("add-endpoint", "a", "site") == 1
     assert capsys.readouterr().err == "error: site: write it as site=VALUE\n"
@@ -407,7 +408,7 @@ def test_who_was_not_let_in_is_listed_with_what_to_do(
     assert api.asked[0][1] == "/function/api/v1/refusals?limit=20&endpoint=a"
     api.answers = [(200, {"refusals": [], "next": None})]
     assert run("refusals") == 0
-    assert capsys.readouterr().err == "every device that came was let in\n"
+    assert capsys.readouterr().err == "no device was refused\n"
 
 
 def test_what_is_declared_is_listed_set_and_removed(
@@ -495,7 +496,7 @@ def test_a_device_s_values_are_listed(api: Api, run: Any, capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out) == VALUES
     api.answers = [(200, {"values": [], "next": None})]
     assert run("values", "sim-0001") == 0
-    assert capsys.readouterr() == ("", "no value has been seen yet\n")
+    assert capsys.readouterr() == ("", "no value is stored yet\n")
 
 
 DETAILS = {
@@ -526,7 +527,7 @@ def test_devices_are_found_by_a_part_of_their_name(
     api.answers = [(200, {"endpoints": [], "next": None})]
     assert run("devices", "--match", "a b") == 0
     assert api.asked[0][1] == "/function/api/v1/endpoints?q=a+b&limit=500"
-    assert capsys.readouterr().err == "no such device is known\n"
+    assert capsys.readouterr().err == "no device matches\n"
 
 
 TIME = "2026-01-02T03:04:05.6+00:00"
@@ -603,12 +604,12 @@ def test_each_value_of_a_history_is_listed(api: Api, run: Any, capsys: pytest.Ca
     assert "resolution=raw&limit=500&cursor=c" in api.asked[1][1]
     api.answers = [(200, {**HISTORY, "points": []})]
     assert run("history", "a", "/3/0/0") == 0
-    assert "--raw lists values that are none" in capsys.readouterr().err
+    assert "--raw also lists other values" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
-    [(["--last", "soon"], "--last soon: write it like"), (["--to", "soon"], "--to soon: write it like")],
+    [(["--last", "soon"], "--last soon: write it as"), (["--to", "soon"], "--to soon: write it as")],
 )
 def test_a_time_that_is_none_is_refused_with_an_example(
     api: Api, run: Any, capsys: pytest.CaptureFixture[str], words: list[str], error: str
@@ -654,7 +655,7 @@ def test_a_dead_letter_is_delivered_again_or_discarded(
     api.answers = [replayed(1), replayed(0), replayed(0, "still no"), (200, LETTER)]
     assert run("dead-letters", "replay", "9") == 0
     assert run("dead-letters", "replay", "9") == 0
-    assert capsys.readouterr().out == "dead letter 9: stored\ndead letter 9: stored before\n"
+    assert capsys.readouterr().out == "dead letter 9: stored\ndead letter 9: already stored\n"
     assert run("dead-letters", "replay", "9") == dead_letters.REJECTED
     assert capsys.readouterr().err == "it was rejected again: still no\n"
     assert run("dead-letters", "discard", "9") == 0
@@ -683,7 +684,7 @@ def test_an_error_says_what_to_do(
     api.answers = [(401, {"title": "Unauthorized", "status": 401, "detail": "the token 'ci' was revoked"})]
     assert run("operation", "7") == 1
     told = capsys.readouterr().err
-    assert told.startswith("error: the token 'ci' was revoked; the token is that of /")
+    assert told.startswith("error: the token 'ci' was revoked; the token is from /")
     assert told.endswith("/token\n")
     monkeypatch.setenv("FLOWNEXUS_URL", "http://127.0.0.1:1")
     assert run("operation", "7") == 1
@@ -751,7 +752,7 @@ def test_a_name_that_no_valid_token_has_is_said_to_be_so(
     api.answers = [(200, {"tokens": [REVOKED], "next": None})]
     assert run("tokens", "revoke", "ci") == 1
     assert capsys.readouterr().err == (
-        "error: no valid token is named 'ci'; flownexus tokens list shows those that there are\n"
+        "error: no valid token is named 'ci'; `flownexus tokens list` shows all tokens\n"
     )
 
 
@@ -886,7 +887,8 @@ def test_which_devices_are_meant_is_shown_before_anything_is_queued(
     monkeypatch.setattr(sys, "stdin", asking)
     assert run("reboot", "--filter", "name==sim-*") == 1
     assert capsys.readouterr().err == (
-        "4 devices fit: sim-1, sim-2, sim-3, ...; queue it for each? [y/N] error: nothing was queued\n"
+        "4 devices match: sim-1, sim-2, sim-3, ...; queue the operation for each? [y/N] "
+        "error: nothing was queued\n"
     )
     assert run("reboot", "--filter", "name==sim-*") == 0
     assert [asked[:2] for asked in api.asked] == [
@@ -896,7 +898,7 @@ def test_which_devices_are_meant_is_shown_before_anything_is_queued(
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     capsys.readouterr()
     assert run("reboot", "--filter", "name==sim-*") == 1
-    assert "add --yes to queue it for each" in capsys.readouterr().err
+    assert "add --yes to queue the operation for each" in capsys.readouterr().err
 
 
 def test_batches_are_listed_and_cancelled(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -931,7 +933,7 @@ def test_what_fits_a_filter_is_said(api: Api, run: Any, capsys: pytest.CaptureFi
     ]
     assert run("matching", "name==a") == 0
     assert run("matching", "name==b") == 0
-    assert capsys.readouterr().out == "1 device fits: a\nno device fits\n"
+    assert capsys.readouterr().out == "1 device matches: a\nno device matches\n"
 
 
 PROFILE = {
@@ -976,7 +978,7 @@ def test_which_devices_a_profile_would_fit_is_said(
 ) -> None:
     api.answers = [(200, MATCHING)]
     assert run("profiles", "preview", "name==sim-*") == 0
-    assert capsys.readouterr().out == "4 devices fit: sim-1, sim-2, sim-3, ...\n"
+    assert capsys.readouterr().out == "4 devices match: sim-1, sim-2, sim-3, ...\n"
 
 
 def test_what_became_of_a_device_s_plan_is_shown(
@@ -1009,7 +1011,7 @@ def test_what_is_observed_of_a_device_now_is_listed(
     assert run("observations", "sim-1") == 0
     assert capsys.readouterr().out == "single     /3303/0/5700\ncomposite  /3/0/9 /5/0/3\n"
     assert run("observations", "sim-1") == 0
-    assert capsys.readouterr().err == "it is not registered, so nothing is observed\n"
+    assert capsys.readouterr().err == "the device is not registered, so nothing is observed\n"
 
 
 def test_who_reads_no_further_gets_no_traceback() -> None:

@@ -62,7 +62,7 @@ def test_a_model_is_shown_by_its_resources_or_its_file(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == "0  R  FLOAT  Heat  Cel  0..9\n"
     assert run(FakeClient(SHOWN), "models", "show", "33456", "1.1", "--xml") == 0
     assert capsys.readouterr().out == XML
-    with pytest.raises(ClientError, match="only added files are kept"):
+    with pytest.raises(ClientError, match="only added files are stored"):
         run(FakeClient(SHOWN | {"xml": None}), "models", "show", "3303", "1.1", "--xml")
 
 

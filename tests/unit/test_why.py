@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def facts(**more: Any) -> Facts:
-    """Return those of the operation 7, which is next at a device that is registered."""
+    """Return the facts of operation 7, the next one of a registered device."""
     columns: dict[str, Any] = dict.fromkeys(Facts._fields)
     return Facts(
         **columns
@@ -30,8 +30,8 @@ def facts(**more: Any) -> Facts:
     )
 
 
-def held(**more: Any) -> Facts:
-    """Return those of one that something holds."""
+def blocked(**more: Any) -> Facts:
+    """Return the facts of an operation that something blocks."""
     return facts(**{"next": None, **more})
 
 
@@ -44,26 +44,26 @@ ENDED = {"finished_at": NOW, "attempts": 2, "next": None}
 
 
 CASES = (
-    (facts(), "due", "Nothing holds it: it goes out in some seconds."),
+    (facts(), "due", "Nothing blocks it: it is sent within seconds."),
     (
         facts(**TRIED | {"last_verdict": Verdict.AWAY, "reason": "refused"}),
         "leshan-away",
-        "Leshan took no request at 2026-03-01T11:59:00Z: refused; it is tried again every few seconds.",
+        "Leshan did not accept a request at 2026-03-01T11:59:00Z: refused; it is retried every few seconds.",
     ),
     (
         facts(status="SENDING", **TRIED),
         "under-way",
-        "It has been under way since 2026-03-01T11:59:00Z: attempt 1.",
+        "It has been in progress since 2026-03-01T11:59:00Z: attempt 1.",
     ),
     (
-        held(not_before=NOW + MINUTE, registered=False),
+        blocked(not_before=NOW + MINUTE, registered=False),
         "not-before",
-        "It is not to be sent before 2026-03-01T12:01:00Z.",
+        "It must not be sent before 2026-03-01T12:01:00Z.",
     ),
     (
-        held(expires_at=NOW, not_before=NOW + MINUTE, registered=False),
+        blocked(expires_at=NOW, not_before=NOW + MINUTE, registered=False),
         "expired",
-        "It expired at 2026-03-01T12:00:00Z, and ends in some seconds.",
+        "It expired at 2026-03-01T12:00:00Z and ends within seconds.",
     ),
     (
         facts(status="EXPIRED", **ENDED, reason="it expired after 2 attempts: no answer"),
@@ -71,12 +71,12 @@ CASES = (
         "It ended at 2026-03-01T12:00:00Z: it expired after 2 attempts: no answer.",
     ),
     (
-        held(registered=False, last_seen_at=None, registered_until=None),
+        blocked(registered=False, last_seen_at=None, registered_until=None),
         "never-registered",
-        "dev has never registered since 2026-03-01T11:00:00Z, when it was first heard of.",
+        "dev has never registered; it has been known since 2026-03-01T11:00:00Z.",
     ),
     (
-        held(registered_until=NOW - MINUTE, unreachable=True),
+        blocked(registered_until=NOW - MINUTE, unreachable=True),
         "offline",
         (
             "dev has been offline since 2026-03-01T11:59:00Z, when its registration ended: its last "
@@ -84,91 +84,91 @@ CASES = (
         ),
     ),
     (
-        held(registered=False, registered_until=None, deregistered_at=NOW - MINUTE / 2),
+        blocked(registered=False, registered_until=None, deregistered_at=NOW - MINUTE / 2),
         "offline",
-        "dev has been offline since 2026-03-01T11:59:30Z: it deregistered, or its lifetime was over.",
+        "dev has been offline since 2026-03-01T11:59:30Z: it deregistered, or its lifetime ended.",
     ),
     (
-        held(unreachable=True, last_verdict=Verdict.ABSENT, reason="the device sleeps"),
+        blocked(unreachable=True, last_verdict=Verdict.ABSENT, reason="the device sleeps"),
         "asleep",
         (
-            "dev cannot be reached before it is next heard: the device sleeps; that is to be "
+            "dev cannot be reached until its next contact: the device sleeps; the contact is due "
             "before 2026-03-01T12:04:00Z, when its registration ends."
         ),
     ),
     (
-        held(unreachable=True, registered_until=None),
+        blocked(unreachable=True, registered_until=None),
         "asleep",
-        "dev cannot be reached before it is next heard: it sleeps, or has no registration.",
+        "dev cannot be reached until its next contact: it sleeps, or has no registration.",
     ),
     (
-        held(sending=5, sending_since=NOW - MINUTE),
+        blocked(sending=5, sending_since=NOW - MINUTE),
         "other-under-way",
         (
-            "Operation 5 has been under way at dev since 2026-03-01T11:59:00Z, and a device is sent one at "
+            "Operation 5 has been in progress at dev since 2026-03-01T11:59:00Z, and a device gets one at "
             "a time."
         ),
     ),
     (
-        held(awaits_contact=True, unanswered=3, contacts=every(5 * MINUTE), **TRIED),
+        blocked(awaits_contact=True, unanswered=3, contacts=every(5 * MINUTE), **TRIED),
         "awaits-contact",
         (
-            "It was sent once, waits until dev is next heard, and then goes again: 5.00; "
-            "that is expected at about 2026-03-01T12:04:00Z, between 2026-03-01T12:04:00Z and "
+            "It was sent once and is sent again at the next contact of dev: 5.00; "
+            "the contact is expected at about 2026-03-01T12:04:00Z, between 2026-03-01T12:04:00Z and "
             "2026-03-01T12:04:00Z."
         ),
     ),
     (
-        held(unanswered=3, contacts=every(MINUTE / 2)),
+        blocked(unanswered=3, contacts=every(MINUTE / 2)),
         "too-many-unanswered",
         (
-            "dev has left 3 operations unanswered, and is sent nothing before it is next heard; that was "
-            "expected by 2026-03-01T11:59:30Z."
+            "dev has left 3 operations unanswered and gets no other one until its next contact; the "
+            "contact was expected by 2026-03-01T11:59:30Z."
         ),
     ),
     (
-        held(not_before=NOW + MINUTE, **TRIED),
+        blocked(not_before=NOW + MINUTE, **TRIED),
         "retry-delay",
-        "dev failed at it, and is asked again at 2026-03-01T12:01:00Z, attempt 2 of 4: 5.00.",
+        "dev answered with an error; attempt 2 of 4 is at 2026-03-01T12:01:00Z: 5.00.",
     ),
     (
-        held(older_of_target=5, next=4),
+        blocked(older_of_target=5, next=4),
         "same-target",
-        "It waits for operation 5, an older one for the same target.",
+        "It waits for operation 5, which is older and has the same target.",
     ),
     (
-        held(next=9, next_has_priority=True),
+        blocked(next=9, next_has_priority=True),
         "others-first",
         "Operation 9 of dev goes first: it has a higher priority.",
     ),
     (
-        held(next=4, next_has_priority=False, objects=["/3/0"]),
+        blocked(next=4, next_has_priority=False, objects=["/3/0"]),
         "others-first",
-        "Operation 4 of dev goes first: it is older; its registration does not name /3303/0.",
+        "Operation 4 of dev goes first: it is older; its registration does not list /3303/0.",
     ),
-    (held(), "due", "Nothing holds it: it goes out in some seconds."),
+    (blocked(), "due", "Nothing blocks it: it is sent within seconds."),
     (
         facts(status="CONFIRMED", **ENDED),
         "confirmed",
-        "The device did it at 2026-03-01T12:00:00Z, sent 2 times.",
+        "The device confirmed it at 2026-03-01T12:00:00Z; it was sent twice.",
     ),
     (
         facts(status="FAILED", **ENDED, reason="no answer", objects=[]),
         "failed",
-        "It failed at 2026-03-01T12:00:00Z, sent 2 times: no answer.",
+        "It failed at 2026-03-01T12:00:00Z after it was sent twice: no answer.",
     ),
     (
         facts(status="FAILED", **ENDED, coap_status="NOT_FOUND(404)", targets=["/5/0/1"]),
         "not-among-objects",
         (
             "It failed at 2026-03-01T12:00:00Z: dev answered NOT_FOUND(404), and its registration does not "
-            "name /5/0."
+            "list /5/0."
         ),
     ),
     (
         facts(status="FAILED", **ENDED, coap_status="NOT_FOUND(404)", reason="NOT_FOUND(404)"),
         "failed",
-        "It failed at 2026-03-01T12:00:00Z, sent 2 times: NOT_FOUND(404).",
+        "It failed at 2026-03-01T12:00:00Z after it was sent twice: NOT_FOUND(404).",
     ),
     (
         facts(status="CANCELLED", **ENDED, reason="cancelled by its user"),
@@ -178,7 +178,7 @@ CASES = (
     (
         facts(status="CANCELLED", **ENDED, reason="superseded by operation 8", superseded_by=8),
         "superseded",
-        "Operation 8, a newer write to the same path, took its place at 2026-03-01T12:00:00Z.",
+        "Operation 8, a newer write to the same path, replaced it at 2026-03-01T12:00:00Z.",
     ),
 )
 
@@ -195,8 +195,8 @@ def test_each_cause_has_a_case_here() -> None:
 
 
 def test_a_sentence_s_times_and_names_are_fields_too() -> None:
-    told = why(held(awaits_contact=True, contacts=every(5 * MINUTE), objects=["/3/0"], **TRIED)).as_json()
-    assert told.pop("why").endswith("its registration does not name /3303/0.")
+    told = why(blocked(awaits_contact=True, contacts=every(5 * MINUTE), objects=["/3/0"], **TRIED)).as_json()
+    assert told.pop("why").endswith("its registration does not list /3303/0.")
     at = "2026-03-01T12:04:00+00:00"
     assert told == {
         "cause": "awaits-contact",

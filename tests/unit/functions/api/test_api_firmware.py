@@ -203,7 +203,7 @@ def test_devices_that_were_never_seen_are_named(start: Start, statements: Statem
 def test_a_campaign_that_fits_no_device_is_refused(start: Start, statements: Statements) -> None:
     statements.rows["waves_of_campaign"] = []
     answer = start(statements).send("POST", "/v1/campaigns", NEW_CAMPAIGN)
-    assert (answer.status_code, answer.json()["detail"][:14]) == (422, "no device fits")
+    assert (answer.status_code, answer.json()["detail"][:17]) == (422, "no device matches")
 
 
 @pytest.mark.parametrize(

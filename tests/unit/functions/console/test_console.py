@@ -982,7 +982,14 @@ def test_the_activity_tells_who_caused_it_and_why_what_waits_does_so(
 ) -> None:
     shown = ask(start(statements), "GET", "/device?name=sim-0001", of=Access.VIEWER).text
     activity = shown[shown.index('id="activity"') :]
-    for told in ("by ann", "attempt 2", "has never registered since", "modem", "attach failed", "by bob"):
+    for told in (
+        "by ann",
+        "attempt 2",
+        "has never registered; it has been known since",
+        "modem",
+        "attach failed",
+        "by bob",
+    ):
         assert told in activity
     assert "cancelled an operation" in activity
 
@@ -1021,7 +1028,7 @@ def test_a_support_bundle_has_all_but_what_is_secret(start: Start, statements: S
     assert [each["value"] for each in bundle["values"]] == ["24.9", "(blanked)"]
     assert bundle["tags"] == {"site": "berlin"}
     assert bundle["log"][0]["message"] == "attach failed"
-    assert "has never registered since" in bundle["why"]["41"]
+    assert "has never registered; it has been known since" in bundle["why"]["41"]
     assert {"endpoint", "activity", "refusals", "made_at"} <= set(bundle)
 
 
@@ -1056,7 +1063,7 @@ def test_a_script_gets_the_card_of_what_it_asked_for(start: Start, statements: S
     )
     assert answer.status_code == 200
     assert "<html" not in answer.text
-    assert "has never registered since" in answer.text
+    assert "has never registered; it has been known since" in answer.text
     assert 'hx-trigger="every 1s"' in answer.text
 
 
@@ -1067,7 +1074,7 @@ def test_an_operation_that_has_ended_is_not_asked_for_again(start: Start, statem
     }
     answer = ask(start(statements), "GET", "/live/operations/41", of=Access.OPERATOR)
     assert "hx-get" not in answer.text
-    assert "The device did it" in answer.text
+    assert "The device confirmed it" in answer.text
 
 
 @pytest.mark.parametrize(

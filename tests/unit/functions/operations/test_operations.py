@@ -398,7 +398,7 @@ def test_why_is_told_by_a_sentence_a_cause_and_its_fields(start: Start, statemen
     assert start(statements).send("GET", "/41/why").json() == {
         "id": 41,
         "cause": "never-registered",
-        "why": "sim-0001 has never registered since 2026-11-22T13:27:27Z, when it was first heard of.",
+        "why": "sim-0001 has never registered; it has been known since 2026-11-22T13:27:27Z.",
         "since": "2026-11-22T13:27:27+00:00",
     }
     statements.rows["why_facts"] = []
