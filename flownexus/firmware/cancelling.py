@@ -1,12 +1,40 @@
-"""The steps of an update that somebody cancels."""
+"""Which updates can be cancelled, and the steps of one that somebody cancels."""
 
 from __future__ import annotations
 
-from flownexus.firmware.device import CANCEL, PACKAGE_URI
+from typing import Final, Protocol
+
+from flownexus.firmware.device import CANCEL, INSTALL, PACKAGE_URI
 from flownexus.firmware.state import State
 from flownexus.firmware.update import Step, Terms, Update
 from flownexus.operations.catalogue import Execute, Write
 from flownexus.operations.lifecycle import Status
+
+_TOLD_TO_INSTALL: Final = frozenset({State.INSTALLING, State.RETURNED})
+
+
+class Commanded(Protocol):
+    """Where an update stands, and its last command."""
+
+    @property
+    def state(self) -> str: ...  # noqa: D102
+    @property
+    def command_path(self) -> str | None: ...  # noqa: D102
+    @property
+    def command_status(self) -> str | None: ...  # noqa: D102
+
+
+def can_be_stopped(update: Commanded) -> bool:
+    """Say whether an open update can still be cancelled: its device was not told to install."""
+    return update.state not in _TOLD_TO_INSTALL or install_is_untold(update)
+
+
+def install_is_untold(update: Commanded) -> bool:
+    """Say whether the command to install waits for its device.
+
+    An attempt that found the device asleep is no matter: what it may have taken is not queued again.
+    """
+    return update.command_path == str(INSTALL) and update.command_status == Status.QUEUED
 
 
 def cancel(update: Update) -> Step:

@@ -17,7 +17,7 @@ from typing import Final
 
 from flownexus.firmware import asking, cancelling, downloading, installing
 from flownexus.firmware.device import FIRMWARE, TIME_ZONE
-from flownexus.firmware.state import ENDED, NOT_TAKEN_BACK, Failure, State
+from flownexus.firmware.state import ENDED, Failure, State
 from flownexus.firmware.steps import failed, span_in_words
 from flownexus.firmware.update import Step, Terms, Update
 from flownexus.firmware.window import DEVICE
@@ -30,8 +30,8 @@ def decide(update: Update, terms: Terms) -> Step | None:
     state = State(update.state)
     if state in ENDED:
         return None
-    is_taken_back = state not in NOT_TAKEN_BACK or update.install_is_untold
-    if update.cancelled_by is not None and state is not State.CANCELLING and is_taken_back:
+    is_asked_to_end = update.cancelled_by is not None and state is not State.CANCELLING
+    if is_asked_to_end and cancelling.can_be_stopped(update):
         return cancelling.cancel(update)
     if _is_out_of_time(update, terms):
         return failed(Failure.TIMED_OUT, f"it has not ended within {span_in_words(terms.patience.limit)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import tzinfo
 
+from flownexus.firmware.cancelling import install_is_untold
 from flownexus.firmware.device import DEFERRED, INSTALL, SUCCESS, Device
 from flownexus.firmware.state import Failure, State
 from flownexus.firmware.steps import (
@@ -69,7 +70,7 @@ def told(update: Update, terms: Terms) -> Step | None:
     """Follow a device that was told to install."""
     if update.command_path != str(INSTALL):
         return _installed_by_itself(update, terms)
-    if update.install_is_untold and update.held_back is not None:
+    if install_is_untold(update) and update.held_back is not None:
         return Step(
             State.DOWNLOADED, f"the install is held back, for {update.held_back}: the device is not told yet"
         )

@@ -36,8 +36,6 @@ class State(StrEnum):
 
 
 ENDED: Final = frozenset({State.CONFIRMED, State.FAILED, State.CANCELLED, State.SKIPPED})
-NOT_TAKEN_BACK: Final = frozenset({State.INSTALLING, State.RETURNED})
-"""A device that has been told to install cannot be stopped any more; one whose command waits can."""
 
 
 class Failure(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flownexus.firmware.device import DEFERRED, INSTALL, SUCCESS
+from flownexus.firmware.device import DEFERRED, SUCCESS
 from flownexus.firmware.package import Success
 from flownexus.firmware.state import Failure, State
 from flownexus.firmware.window import Schedule
@@ -134,14 +134,6 @@ class Update(NamedTuple):
     def command_is_open(self) -> bool:
         """Say whether its last command has not ended."""
         return self.command_status in (Status.QUEUED, Status.SENDING)
-
-    @property
-    def install_is_untold(self) -> bool:
-        """Say whether the command to install waits for its device.
-
-        An attempt that found the device asleep is no matter: what it may have taken is not queued again.
-        """
-        return self.command_path == str(INSTALL) and self.command_status == Status.QUEUED
 
     @property
     def ask_is_open(self) -> bool:

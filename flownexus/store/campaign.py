@@ -16,8 +16,6 @@ from psycopg_pool import ConnectionPool
 from flownexus.campaigns.plan import NewCampaign, wave_sizes
 from flownexus.campaigns.progress import ALLOWED, Action, Progress, Status, decide
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
-from flownexus.firmware.device import INSTALL
-from flownexus.firmware.state import NOT_TAKEN_BACK
 from flownexus.store import queries, send_for
 from flownexus.store.audit import note
 from flownexus.store.campaign_rows import (
@@ -32,7 +30,7 @@ from flownexus.store.campaign_rows import (
 )
 from flownexus.store.firmware import usable_package
 from flownexus.store.transaction import Transaction, transaction
-from flownexus.store.update import TOKEN_BYTES
+from flownexus.store.update import TOKEN_BYTES, ask_to_cancel
 
 LOOK_FOR_JOINING_S: Final = 30.0
 """Seconds between two looks at whether further devices fit a campaign that they may join."""
@@ -145,13 +143,7 @@ def act(pool: ConnectionPool, id_: int, action: Action, by: str, *, hard: bool =
         if action is Action.CANCEL and row.status == Status.PLANNED:
             words = "cancelled before it was started"
         elif action is Action.CANCEL and hard:
-            taken_back = queries.cancel_open_of_campaign(
-                connection,
-                id=id_,
-                cancelled_by=by,
-                not_taken_back=[str(state) for state in NOT_TAKEN_BACK],
-                install=str(INSTALL),
-            )
+            taken_back = ask_to_cancel(connection, by, campaign=id_)
             words = f"cancelled with {taken_back} updates that were open"
         _move(connection, row, leads_to, words, by, opens=opens)
         note(connection, by, "campaign-changed", campaign=id_, did=str(action), words=words)

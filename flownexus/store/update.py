@@ -14,9 +14,10 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import ConflictError, NotFoundError, ValidationFailedError
+from flownexus.firmware.cancelling import can_be_stopped
 from flownexus.firmware.decision import decide, reads, zone_read
-from flownexus.firmware.device import INSTALL, PACKAGE
-from flownexus.firmware.state import ENDED, NOT_TAKEN_BACK, Failure, State
+from flownexus.firmware.device import PACKAGE
+from flownexus.firmware.state import ENDED, Failure, State
 from flownexus.firmware.steps import failed
 from flownexus.firmware.update import Step, Terms, Update
 from flownexus.firmware.window import Schedule
@@ -50,6 +51,15 @@ class ShownStep(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """Return it as the REST API shows it."""
         return {**self._asdict(), "time": self.time.isoformat()}
+
+
+class UncancelledUpdate(NamedTuple):
+    """An open update that nobody has cancelled, with what decides whether somebody can."""
+
+    id: int
+    state: str
+    command_path: str | None
+    command_status: str | None
 
 
 class ShownUpdate(NamedTuple):
@@ -177,13 +187,7 @@ def cancel_update(pool: ConnectionPool, id_: int, by: str) -> ShownUpdate:
     """Ask for an update to be cancelled; raise NotFoundError, or ConflictError where it is too late."""
 
     def work(current: Transaction) -> ShownUpdate:
-        asked = queries.ask_to_cancel(
-            current.connection,
-            id=id_,
-            cancelled_by=by,
-            not_taken_back=[str(state) for state in NOT_TAKEN_BACK],
-            install=str(INSTALL),
-        )
+        asked = ask_to_cancel(current.connection, by, update=id_)
         update = _find(current.connection, id_)
         if not asked and update.cancelled_by is None:
             raise ConflictError(
@@ -195,6 +199,24 @@ def cancel_update(pool: ConnectionPool, id_: int, by: str) -> ShownUpdate:
         return update
 
     return transaction(pool, work)
+
+
+def ask_to_cancel(
+    connection: Connection, by: str, *, update: int | None = None, campaign: int | None = None
+) -> int:
+    """Ask for an update, or those of a campaign, to be cancelled where they can be; return how many are."""
+    locked = [id_ for (id_,) in queries.lock_open_updates(connection, id=update, campaign_id=campaign)]
+    return int(queries.ask_to_cancel(connection, ids=_cancellable(connection, locked), cancelled_by=by))
+
+
+def may_be_cancelled(pool: ConnectionPool, id_: int) -> bool:
+    """Say whether an update is open, nobody has cancelled it, and its device can still be stopped."""
+    return transaction(pool, lambda current: bool(_cancellable(current.connection, [id_])))
+
+
+def _cancellable(connection: Connection, ids: list[int]) -> list[int]:
+    found = send_for(UncancelledUpdate, connection, queries.uncancelled_updates, ids=ids)
+    return [each.id for each in found if can_be_stopped(each)]
 
 
 def _find(connection: Connection, id_: int) -> ShownUpdate:

@@ -165,11 +165,3 @@ WITH settled AS (
     RETURNING t.left_out
 )
 SELECT count(*) FILTER (WHERE left_out IS NULL), count(left_out) FROM settled;
-
--- name: cancel_open_of_campaign(id, cancelled_by, not_taken_back, install)!
--- Installs that wait for their device are taken back, too: an execute that one may have taken is not queued again.
-UPDATE firmware_update u SET cancelled_by = :cancelled_by
-FROM campaign_target t
-WHERE t.campaign_id = :id AND u.id = t.update_id AND u.finished_at IS NULL AND u.cancelled_by IS NULL
-  AND (u.state <> ALL (:not_taken_back::text[])
-       OR EXISTS (SELECT FROM endpoint_operation o WHERE o.id = u.command AND o.path = :install AND o.status = 'QUEUED'));

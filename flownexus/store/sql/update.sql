@@ -31,12 +31,22 @@ LIMIT :limit;
 -- name: steps_of_update(id)
 SELECT time, state, words FROM firmware_step WHERE update_id = :id ORDER BY number;
 
--- name: ask_to_cancel(id, cancelled_by, not_taken_back, install)!
--- An install that waits for its device is taken back, too: an execute that a device may have taken is not queued again.
-UPDATE firmware_update u SET cancelled_by = :cancelled_by
-WHERE u.id = :id AND u.finished_at IS NULL AND u.cancelled_by IS NULL
-  AND (u.state <> ALL (:not_taken_back::text[])
-       OR EXISTS (SELECT FROM endpoint_operation o WHERE o.id = u.command AND o.path = :install AND o.status = 'QUEUED'));
+-- name: lock_open_updates(id, campaign_id)
+-- One, or those of a campaign: they take no step until the transaction ends.
+SELECT id FROM firmware_update
+WHERE finished_at IS NULL
+  AND (id = :id OR id IN (SELECT t.update_id FROM campaign_target t WHERE t.campaign_id = :campaign_id))
+ORDER BY id
+FOR NO KEY UPDATE;
+
+-- name: uncancelled_updates(ids)
+SELECT u.id, u.state, c.path AS command_path, c.status AS command_status
+FROM firmware_update u
+LEFT JOIN endpoint_operation c ON c.id = u.command
+WHERE u.id = ANY (:ids::bigint[]) AND u.finished_at IS NULL AND u.cancelled_by IS NULL;
+
+-- name: ask_to_cancel(ids, cancelled_by)!
+UPDATE firmware_update SET cancelled_by = :cancelled_by WHERE id = ANY (:ids::bigint[]);
 
 -- name: try_updates_lock(lock)$
 -- Held until the transaction ends. A statement of its own: the next one sees what the last holder has committed.

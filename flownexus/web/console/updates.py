@@ -7,14 +7,11 @@ from typing import Any, Final
 from flask import Response, make_response, redirect, request, url_for
 
 from flownexus.errors import ValidationFailedError
-from flownexus.firmware.device import INSTALL
-from flownexus.firmware.state import NOT_TAKEN_BACK
 from flownexus.firmware.window import schedule_of
-from flownexus.operations.lifecycle import Status
-from flownexus.operations.why import Facts, why
+from flownexus.operations.why import why
 from flownexus.store.firmware import list_packages, show_package
 from flownexus.store.operation_why import facts_of
-from flownexus.store.update import cancel_update, list_updates, show_update, start_update
+from flownexus.store.update import cancel_update, list_updates, may_be_cancelled, show_update, start_update
 from flownexus.web import paging
 from flownexus.web.asked import MAX_ROW_ID
 from flownexus.web.console.app import Access, ConsoleApp, fields, me, page
@@ -112,12 +109,6 @@ def _update(app: ConsoleApp, id_: int) -> dict[str, Any]:
         "package": show_package(app.pool, update.firmware),
         "steps": steps,
         "why": update.why(None if waits is None else why(waits).sentence),
-        "may_cancel": update.finished_at is None
-        and update.cancelled_by is None
-        and (update.state not in {str(each) for each in NOT_TAKEN_BACK} or _is_untold_install(waits)),
+        "may_cancel": may_be_cancelled(app.pool, id_),
         "seen": "",
     }
-
-
-def _is_untold_install(waits: Facts | None) -> bool:
-    return waits is not None and str(INSTALL) in waits.targets and waits.status == Status.QUEUED

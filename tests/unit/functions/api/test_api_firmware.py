@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flownexus.store.firmware import Package
+from flownexus.store.update import UncancelledUpdate
 from flownexus.web.guard import Scope
 from tests.fixtures.firmware_rows import (
     ANNOUNCED,
@@ -165,7 +166,11 @@ def test_updates_may_be_asked_for_by_device_and_by_whether_they_are_open(
 
 
 def test_a_device_that_installs_is_not_stopped(start: Start, statements: Statements) -> None:
-    statements.rows |= {"ask_to_cancel": [], "shown_updates": [UPDATE._replace(state="INSTALLING")]}
+    statements.rows |= {
+        "uncancelled_updates": [UncancelledUpdate(9, "INSTALLING", "/5/0/2", "SENDING")],
+        "ask_to_cancel": lambda asked: [()] * len(asked["ids"]),
+        "shown_updates": [UPDATE._replace(state="INSTALLING")],
+    }
     answer = start(statements).send("DELETE", "/v1/updates/9")
     assert answer.status_code == 409
     assert answer.json()["detail"].endswith("a device that was told to install cannot be stopped")

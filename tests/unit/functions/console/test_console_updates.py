@@ -10,7 +10,7 @@ import pytest
 from flownexus.campaigns.plan import Rules, parse_campaign
 from flownexus.errors import ValidationFailedError
 from flownexus.firmware.package import CHUNK_BYTES, parse_package
-from flownexus.operations.why import Facts
+from flownexus.store.update import UncancelledUpdate
 from flownexus.web.console.app import URL, Access
 from flownexus.web.console.campaigns import DEFAULTS, campaign_of
 from flownexus.web.console.firmware import package_of
@@ -19,7 +19,6 @@ from tests.fixtures.firmware_rows import (
     CAMPAIGN,
     FIRMWARE_ROWS,
     PACKAGE,
-    TIME,
     UPDATE,
 )
 from tests.fixtures.function import Start
@@ -127,7 +126,7 @@ def test_an_update_tells_why_it_waits_and_may_be_cancelled_until_the_device_inst
     assert "update 9 of sim-0001 is DOWNLOADING since 2026-11-22 13:27:27 UTC: the device downloads" in page
     assert "Cancel this update" in page
     assert "Cancel this update" not in ask(function, "GET", "/updates/9", of=Access.VIEWER).text
-    statements.rows["shown_updates"] = [UPDATE._replace(state="INSTALLING")]
+    statements.rows["uncancelled_updates"] = [UncancelledUpdate(9, "INSTALLING", "/5/0/2", "CONFIRMED")]
     assert "Cancel this update" not in ask(function, "GET", "/updates/9", of=Access.OPERATOR).text
 
 
@@ -135,11 +134,7 @@ def test_an_update_tells_why_it_waits_and_may_be_cancelled_until_the_device_inst
 def test_an_install_that_its_sleeping_device_was_not_told_yet_may_be_cancelled(
     start: Start, statements: Statements, status: str, offered: bool
 ) -> None:
-    columns: dict[str, Any] = dict.fromkeys(Facts._fields)
-    waits = columns | {"id": 41, "endpoint": "sim-0001", "status": status, "targets": ["/5/0/2"]}
-    waits |= {"attempts": 0, "now": TIME, "first_seen_at": TIME, "contacts": [], "last_attempt_at": TIME}
-    statements.rows["shown_updates"] = [UPDATE._replace(state="INSTALLING", operation=41)]
-    statements.rows["why_facts"] = [Facts(**waits)]
+    statements.rows["uncancelled_updates"] = [UncancelledUpdate(9, "INSTALLING", "/5/0/2", status)]
     page = ask(start(statements), "GET", "/updates/9", of=Access.OPERATOR).text
     assert ("Cancel this update" in page) == offered
 
@@ -208,7 +203,7 @@ def test_what_a_person_does_with_a_campaign_is_noted(start: Start, statements: S
     [noted] = statements.of("append_audit")
     assert (noted["by"], noted["action"]) == ("some-operator", "campaign-changed")
     assert noted["detail"].obj["did"] == "cancel"
-    assert statements.of("cancel_open_of_campaign") == []
+    assert statements.of("lock_open_updates") == []
     answer = ask(start(statements), "POST", "/campaigns/3/act", of=Access.OPERATOR, form={"action": "burn"})
     assert answer.status_code == 422
     assert "action: one of start, pause" in answer.text
