@@ -18,7 +18,9 @@ from cli.text import key_and_value, print_json, printable
 from cli.waiting import NOT_CONFIRMED, STILL_OPEN, follow, when_changed
 from flownexus.errors import UnknownDataTypeError
 from flownexus.lwm2m.value import DataType
-from flownexus.operations.catalogue import KINDS, Known, Write, name_of
+from flownexus.operations.catalogue import KINDS, Known
+from flownexus.operations.catalogue.base import name_of
+from flownexus.operations.catalogue.one_path import Write
 from flownexus.operations.lifecycle import ENDED
 
 INSTANCE_WRITE: Final = "instance-write"

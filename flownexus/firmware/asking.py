@@ -10,7 +10,7 @@ from flownexus.firmware.state import Failure, State
 from flownexus.firmware.steps import MAX_TRIES, ask_when_due, failed, refused, retry
 from flownexus.firmware.update import Step, Terms, Update
 from flownexus.firmware.way import is_pushed, link_for, may_be_pushed, named
-from flownexus.operations.catalogue import Write
+from flownexus.operations.catalogue.one_path import Write
 from flownexus.operations.lifecycle import Status
 
 _NOT_FOUND: Final = "(404)"

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from flownexus.firmware.device import CANCEL, INSTALL, PACKAGE_URI
 from flownexus.firmware.state import State
 from flownexus.firmware.update import Step, Terms, Update
-from flownexus.operations.catalogue import Execute, Write
+from flownexus.operations.catalogue.one_path import Execute, Write
 from flownexus.operations.lifecycle import Status
 
 _TOLD_TO_INSTALL: Final = frozenset({State.INSTALLING, State.RETURNED})

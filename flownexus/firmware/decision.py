@@ -22,7 +22,7 @@ from flownexus.firmware.steps import failed, span_in_words
 from flownexus.firmware.update import Step, Terms, Update
 from flownexus.firmware.window import DEVICE
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import Read
+from flownexus.operations.catalogue.one_path import Read
 
 
 def decide(update: Update, terms: Terms) -> Step | None:

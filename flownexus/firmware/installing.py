@@ -21,7 +21,7 @@ from flownexus.firmware.steps import (
 )
 from flownexus.firmware.update import Step, Terms, Update
 from flownexus.firmware.window import DEVICE, SERVER, Schedule, device_zone, zone_of
-from flownexus.operations.catalogue import Execute
+from flownexus.operations.catalogue.one_path import Execute
 from flownexus.operations.lifecycle import Status, Verdict
 
 

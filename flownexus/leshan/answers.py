@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from flownexus.leshan.nodes import Readings, Rejection, readings, readings_by_path
-from flownexus.operations.catalogue import OnePath, Operation
+from flownexus.operations.catalogue import Operation
+from flownexus.operations.catalogue.base import OnePath
 from flownexus.operations.lifecycle import Earlier, Outcome, Verdict
 
 

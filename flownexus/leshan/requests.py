@@ -12,23 +12,24 @@ from flownexus.leshan.nodes import instance_node, multiple_node, resource_node
 from flownexus.lwm2m.attributes import in_query
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, from_json
-from flownexus.operations.catalogue import (
-    CancelObserve,
+from flownexus.operations.catalogue import Operation, Unknown
+from flownexus.operations.catalogue.composite import (
     CancelObserveComposite,
+    ObserveComposite,
+    ReadComposite,
+    WriteComposite,
+)
+from flownexus.operations.catalogue.named import SetClock
+from flownexus.operations.catalogue.one_path import (
+    CancelObserve,
     Create,
     Delete,
     Discover,
     Execute,
     Observe,
-    ObserveComposite,
-    Operation,
     Read,
-    ReadComposite,
-    SetClock,
-    Unknown,
     Write,
     WriteAttributes,
-    WriteComposite,
 )
 from flownexus.operations.write_format import WriteFormat
 

@@ -12,7 +12,8 @@ import msgspec
 
 from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import KINDS, Known, OnePath, Operation, with_article
+from flownexus.operations.catalogue import KINDS, Known, Operation
+from flownexus.operations.catalogue.base import OnePath, with_article
 from flownexus.operations.filter import EVERYTHING, BadFilterError, Filter, parse_filter
 
 USER_PRIORITY: Final = 100

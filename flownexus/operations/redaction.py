@@ -10,7 +10,9 @@ import msgspec
 
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.secret import SECRET_OBJECTS
-from flownexus.operations.catalogue import OnePath, Operation, WriteComposite
+from flownexus.operations.catalogue import Operation
+from flownexus.operations.catalogue.base import OnePath
+from flownexus.operations.catalogue.composite import WriteComposite
 from flownexus.operations.lifecycle import Earlier, Settlement, history_json
 
 T = TypeVar("T", bound=Operation)

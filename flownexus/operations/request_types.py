@@ -14,7 +14,8 @@ import msgspec
 from msgspec import NODEFAULT, Meta
 
 from flownexus.fields import Time
-from flownexus.operations.catalogue import KINDS, LEVELS, MAX_PATHS, Known, name_of, with_article
+from flownexus.operations.catalogue import KINDS, Known
+from flownexus.operations.catalogue.base import LEVELS, MAX_PATHS, name_of, with_article
 from flownexus.operations.filter import MAX_FILTER
 from flownexus.operations.new_operation import MAX_EXPIRES_IN_S, PRIORITIES
 

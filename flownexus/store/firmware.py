@@ -20,7 +20,7 @@ from flownexus.firmware.mcuboot import HEADER_BYTES, image_header
 from flownexus.firmware.package import CHUNK_BYTES, NewPackage, chunk_bytes, chunk_count
 from flownexus.lwm2m.path import Path
 from flownexus.objects.bucket import Bucket
-from flownexus.operations.catalogue import Read
+from flownexus.operations.catalogue.one_path import Read
 from flownexus.store import as_json, queries, send_for
 from flownexus.store.audit import note
 from flownexus.store.model import known_resources

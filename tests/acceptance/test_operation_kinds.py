@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from flownexus.operations.catalogue import KINDS, Execute
+from flownexus.operations.catalogue import KINDS
+from flownexus.operations.catalogue.one_path import Execute
 from tests.fixtures.nexus import LONG_POLL_TIMEOUT, Nexus, wait_for
 
 COUNT = 20

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import KINDS, Execute, Write
+from flownexus.operations.catalogue import KINDS
+from flownexus.operations.catalogue.one_path import Execute, Write
 from flownexus.operations.known_resource import Access
 from flownexus.operations.lifecycle import Settlement, Status, Wait, settle_unanswered
 from flownexus.operations.new_operation import parse_operation

@@ -11,7 +11,7 @@ import pytest
 
 from flownexus.leshan.requests import call_of
 from flownexus.leshan.webhook import Kind
-from flownexus.operations.catalogue import Write
+from flownexus.operations.catalogue.one_path import Write
 from flownexus.operations.lifecycle import Earlier, Outcome, Verdict, settle
 from flownexus.operations.new_operation import parse_operation
 from flownexus.store.operation_claims import Claim, claim

@@ -10,7 +10,7 @@ import pytest
 from flownexus.leshan.requests import Call, call_of
 from flownexus.lwm2m.attributes import BadAttributeError, check, in_query
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import WriteAttributes
+from flownexus.operations.catalogue.one_path import WriteAttributes
 
 RESOURCE = Path(3303, 0, 5700)
 

@@ -13,20 +13,9 @@ from flownexus.errors import ValidationFailedError
 from flownexus.leshan.requests import call_of
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
-from flownexus.operations.catalogue import (
-    KINDS,
-    LEVELS,
-    CancelObserve,
-    Create,
-    Execute,
-    Known,
-    Observe,
-    Read,
-    Unknown,
-    Write,
-    stored_operation,
-    with_article,
-)
+from flownexus.operations.catalogue import KINDS, Known, Unknown, stored_operation
+from flownexus.operations.catalogue.base import LEVELS, with_article
+from flownexus.operations.catalogue.one_path import CancelObserve, Create, Execute, Observe, Read, Write
 from flownexus.operations.known_resource import KnownResource
 from flownexus.operations.new_operation import parse_operation
 

@@ -12,7 +12,7 @@ from flownexus.leshan.answers import readings_of
 from flownexus.leshan.requests import Call, call_of
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, Reading
-from flownexus.operations.catalogue import ObserveComposite, ReadComposite
+from flownexus.operations.catalogue.composite import ObserveComposite, ReadComposite
 from flownexus.operations.known_resource import KnownResource, ModelOfResource
 from flownexus.operations.new_operation import parse_operation
 from flownexus.operations.write_format import WriteFormat, write_formats

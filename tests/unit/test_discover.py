@@ -8,7 +8,7 @@ from flownexus.errors import ValidationFailedError
 from flownexus.leshan.answers import Answered, judge, readings_of
 from flownexus.leshan.requests import Call, call_of
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import Discover
+from flownexus.operations.catalogue.one_path import Discover
 from flownexus.operations.lifecycle import Attempt, Status, settle
 from flownexus.operations.new_operation import parse_operation
 

@@ -16,7 +16,7 @@ from flownexus.firmware.state import ENDED, Failure, State
 from flownexus.firmware.steps import MAX_TRIES
 from flownexus.firmware.update import Patience, Step, Terms, Update
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import Execute, Read, Write
+from flownexus.operations.catalogue.one_path import Execute, Read, Write
 
 NOW = datetime(2026, 11, 22, 13, 27, 27, tzinfo=UTC)
 TERMS = Terms({"http": "http://fw.example/{token}", "coap": "coap://fw.example/{token}"})

@@ -12,7 +12,7 @@ import pytest
 from flownexus.dispatch.leases import MAX_RENEWALS_PER_TRANSACTION, Leases
 from flownexus.errors import UnavailableError
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import Read
+from flownexus.operations.catalogue.one_path import Read
 from flownexus.store.operation_claims import Claim
 
 CLAIM = Claim(

@@ -6,7 +6,7 @@ import pytest
 
 from flownexus.leshan.requests import PUSH_POLL_S, Call, call_of
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import CancelObserve, Execute, Observe, Read, Write
+from flownexus.operations.catalogue.one_path import CancelObserve, Execute, Observe, Read, Write
 
 RESOURCE = Path(3, 0, 15)
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from flownexus.leshan.answers import Answered, Exchange, Lost, NotSent, judge
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import CancelObserve, Execute, Observe, Operation, Read, Write
+from flownexus.operations.catalogue import Operation
+from flownexus.operations.catalogue.one_path import CancelObserve, Execute, Observe, Read, Write
 from flownexus.operations.lifecycle import (
     MAX_ANSWERED_ATTEMPTS,
     MAX_ATTEMPTS,

@@ -7,7 +7,8 @@ import pytest
 from flownexus.errors import ValidationFailedError
 from flownexus.leshan.requests import Call, call_of
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import KINDS, SetClock
+from flownexus.operations.catalogue import KINDS
+from flownexus.operations.catalogue.named import SetClock
 from flownexus.operations.new_operation import parse_operation
 
 NAMED = {

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.path import Path
-from flownexus.operations.catalogue import Execute, Known, Read, Write
+from flownexus.operations.catalogue import Known
+from flownexus.operations.catalogue.one_path import Execute, Read, Write
 from flownexus.operations.new_operation import USER_PRIORITY, parse_operation
 from flownexus.operations.typed_value import typed_value
 

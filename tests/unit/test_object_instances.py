@@ -11,7 +11,7 @@ from flownexus.leshan.answers import Answered, Lost, judge, readings_of
 from flownexus.leshan.requests import Call, call_of
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
-from flownexus.operations.catalogue import Create, Delete, Write
+from flownexus.operations.catalogue.one_path import Create, Delete, Write
 from flownexus.operations.known_resource import KnownResource, ModelOfResource
 from flownexus.operations.lifecycle import Attempt, Status, settle, settle_expired
 from flownexus.operations.new_operation import parse_operation

@@ -17,7 +17,7 @@ from flownexus.leshan.answers import Answered, Exchange, NotSent
 from flownexus.leshan.requests import Call
 from flownexus.lwm2m.path import Path
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.operations.catalogue import Read, Write
+from flownexus.operations.catalogue.one_path import Read, Write
 from flownexus.operations.lifecycle import Settlement, Status
 from flownexus.settings import Timeouts
 from flownexus.store.operation_claims import HELD, Claim, Held, UnansweredClaimError
