@@ -7,19 +7,17 @@ run queues a batch more: the last ones lie beside thousands of operations that w
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from benchmarks.rest import Rest
 from benchmarks.results import Result
 from chaos.trial import assert_durable
-from local import web
 from local.options import Options, Ports
 from local.world import World
 
@@ -68,21 +66,11 @@ def _fill(database: psycopg.Connection[Any]) -> None:
 
 def _run_once(world: World) -> tuple[float, float]:
     """Return seconds until a batch is queued, and milliseconds in which its progress is told."""
-    headers = web.bearer(world.secrets.read("flownexus-api-token").split()[0])
+    rest = Rest(world)
     body = {"filter": FILTER, "operation": "read", "path": "/3/0/9"}
-    began = time.monotonic()
-    status, text = web.request(
-        world.ports.gateway, "POST", "/function/operations/batches", body=body, headers=headers
-    )
-    took = time.monotonic() - began
-    if status != 201 or json.loads(text)["endpoints"] != CHOSEN:
-        raise RuntimeError(text)
-    path = f"/function/operations/batches/{json.loads(text)['id']}"
-    times = []
-    for _ in range(PROGRESS_ASKED):
-        began = time.monotonic()
-        status, text = web.request(world.ports.gateway, "GET", path, headers=headers)
-        times.append((time.monotonic() - began) * 1000)
-        if status != 200:
-            raise RuntimeError(text)
+    batch, took = rest.send("POST", "operations/batches", body)
+    if batch["endpoints"] != CHOSEN:
+        raise RuntimeError(f"a batch for {batch['endpoints']} devices, not for {CHOSEN}")
+    path = f"operations/batches/{batch['id']}"
+    times = [1000 * rest.send("GET", path).seconds for _ in range(PROGRESS_ASKED)]
     return took, statistics.quantiles(times, n=20)[-1]

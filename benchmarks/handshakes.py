@@ -12,7 +12,6 @@ them on the same processor in the same run: without Java, and without packets. A
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 import subprocess
@@ -21,16 +20,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
 from benchmarks.credentials import MODES, arguments
 from benchmarks.fleet import simulator
 from benchmarks.processes import groups
+from benchmarks.rest import Rest
 from benchmarks.results import Result
 from cli.credentials import REVOKE, write_files
-from local import web
 from local.options import PARTS, Options, Ports
 from local.world import World
 
@@ -100,7 +99,7 @@ class Fleets:
         self._plain_fleets = 0
         for mode in MODES:
             self._enrol(mode)
-        _ask(world, "PUT", "enrolment", {"unenrolled": "admitted"})
+        Rest(world).send("PUT", "api/v1/enrolment", {"unenrolled": "admitted"})
 
     def cost(self, mode: str) -> float:
         """Return the seconds of Leshan's processor time for a device that registers."""
@@ -149,8 +148,8 @@ class Fleets:
             wanted = [
                 {"endpoint": f"{mode}-{number:04d}", "mode": mode} for number in range(first, first + BATCH)
             ]
-            answer = _ask(self._world, "POST", "credentials/batch", {"credentials": wanted})
-            write_files(self._folder, answer["credentials"], REVOKE)
+            answer = Rest(self._world).send("POST", "api/v1/credentials/batch", {"credentials": wanted})
+            write_files(self._folder, answer.body["credentials"], REVOKE)
 
 
 def _most() -> Mapping[str, float]:
@@ -171,12 +170,3 @@ def _numbers(pattern: str, text: str) -> Sequence[float]:
     if found is None:
         raise RuntimeError(f"openssl speed has said: {text}")
     return [float(each) for each in found.groups()]
-
-
-def _ask(world: World, method: str, path: str, body: Any) -> Any:
-    token = web.bearer(world.secrets.read("flownexus-api-token").split()[0])
-    url = f"/function/api/v1/{path}"
-    status, text = web.request(world.ports.gateway, method, url, body=body, headers=token)
-    if status >= 300:
-        raise RuntimeError(f"{method} {path}: {status} {text}")
-    return json.loads(text)

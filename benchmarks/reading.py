@@ -7,7 +7,6 @@ through the gateway, one after the other, for another endpoint each time. No pla
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -16,10 +15,10 @@ from urllib.parse import quote
 
 import psycopg
 
+from benchmarks.rest import Rest
 from benchmarks.results import Result
 from flownexus.operations.why import MAX_CONTACTS
 from flownexus.store import queries
-from local import web
 from local.world import World
 
 KNOWN: Final = 10_000
@@ -49,7 +48,7 @@ def know(database: psycopg.Connection[Any], online: int) -> None:
 def measure(world: World, online: int, runs: int) -> Sequence[Result]:
     """Ask for each kind of answer, and return its p95."""
     assert_by_index(world.secrets.read("flownexus-api-database-url"))
-    token = web.bearer(world.secrets.read("flownexus-api-token").split()[0])
+    rest = Rest(world)
     random = Random(SEED)
     now = datetime.now(UTC)
     year = f"from={quote((now - timedelta(days=365)).isoformat())}&to={quote(now.isoformat())}"
@@ -67,22 +66,12 @@ def measure(world: World, online: int, runs: int) -> Sequence[Result]:
     found: dict[str, list[float]] = {name: [] for name, _, _ in kinds}
     for _ in range(runs):
         for name, url, _ in kinds:
-            took = [_ask(world, url(), token) for _ in range(REQUESTS)]
+            took = [1000 * rest.send("GET", f"api/v1{url()}").seconds for _ in range(REQUESTS)]
             found[name].append(statistics.quantiles(took, n=20)[-1])
     return [
         Result(f"REST: {name}, beside 20 million values", "ms p95", found[name], goal)
         for name, _, goal in kinds
     ]
-
-
-def _ask(world: World, path: str, token: dict[str, str]) -> float:
-    """Return the milliseconds of a request."""
-    began = time.perf_counter()
-    status, text = web.request(world.ports.gateway, "GET", f"/function/api/v1{path}", headers=token)
-    took = time.perf_counter() - began
-    if status != 200:
-        raise RuntimeError(f"{path}: {status} {text}")
-    return took * 1000
 
 
 def assert_by_index(dsn: str) -> None:
