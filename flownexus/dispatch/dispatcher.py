@@ -39,7 +39,8 @@ from flownexus.settings import Timeouts
 from flownexus.store.group_commit import AsyncGroupCommit
 from flownexus.store.operation_claims import Claim, Held, UnansweredClaimError, claim, concerns_all, renew
 from flownexus.store.operation_results import End, Recorded, record
-from flownexus.store.telemetry import Telemetry, time_of
+from flownexus.store.telemetry import Telemetry
+from flownexus.store.value_time import time_of
 
 log = logging.getLogger(__name__)
 

@@ -32,8 +32,10 @@ from flownexus.store.group_commit import GroupCommit
 from flownexus.store.pool import hurry
 from flownexus.store.refusal import note_refusals
 from flownexus.store.sightings import Sightings
-from flownexus.store.telemetry import MAX_CLOCK_SKEW, MAX_INSERTED_VALUES, Telemetry
+from flownexus.store.telemetry import Telemetry
 from flownexus.store.transaction import REFUSALS, Transaction, transaction
+from flownexus.store.value_rows import MAX_INSERTED_VALUES
+from flownexus.store.value_time import MAX_CLOCK_SKEW
 
 Entries: TypeAlias = Sequence[Item | Rejection]
 """The items of a body, or of a part of it; a Rejection stands for one that cannot be read."""

@@ -21,8 +21,9 @@ from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.store.operation_claims import Claim, claim
 from flownexus.store.pool import Pool, open_pool
-from flownexus.store.telemetry import Telemetry, _Rows
+from flownexus.store.telemetry import Telemetry
 from flownexus.store.transaction import Transaction
+from flownexus.store.value_rows import Rows
 from flownexus.web.ingest import create_app as create_ingest
 from local.servers.nats import Server
 from local.servers.ports import free_port
@@ -375,14 +376,14 @@ def test_a_value_is_never_stored_for_an_endpoint_that_is_forgotten_meanwhile(
         world.execute("DELETE FROM resource; DELETE FROM resource_latest")
     unseen(world)
     done: list[dict[str, Any]] = []
-    write = _Rows.write
+    write = Rows.write
 
-    def forget_first(self: _Rows, connection: psycopg.Connection) -> Any:
+    def forget_first(self: Rows, connection: psycopg.Connection) -> Any:
         if not done:
             done.append(do_round(client))
         return write(self, connection)
 
-    monkeypatch.setattr(_Rows, "write", forget_first)
+    monkeypatch.setattr(Rows, "write", forget_first)
     assert post(data=TOLD).status_code == 200
     assert done[0]["endpoints_forgotten"] == 1
     assert world.execute("SELECT endpoint, value FROM telemetry_latest") == [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flownexus.leshan.webhook import Kind
-from flownexus.store.telemetry import _EPOCH_MS
+from flownexus.store.value_time import EPOCH_MS
 from flownexus.web.guard import Scope
 from tests.fixtures.function import TOKEN, Start
 from tests.fixtures.hints import Hints
@@ -46,7 +46,7 @@ VALUES = {
 
 
 def microseconds(time_ms: int) -> int:
-    return (time_ms - _EPOCH_MS) * 1000
+    return (time_ms - EPOCH_MS) * 1000
 
 
 def array(numbers: Any) -> str:

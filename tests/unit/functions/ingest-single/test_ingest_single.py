@@ -9,7 +9,7 @@ import pytest
 
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.subjects import Hint, HintKind
-from flownexus.store.telemetry import _EPOCH_MS
+from flownexus.store.value_time import EPOCH_MS
 from flownexus.web.guard import Scope
 from tests.fixtures.function import TOKEN, Start
 from tests.fixtures.hints import Hints
@@ -65,7 +65,7 @@ def test_what_leshan_posts_is_stored_at_its_time_in_the_column_of_its_type(
     assert answer.json() == {"stored": 1, "skipped": 0, "mark": body["first_seq"], "rejected": []}
     [row] = statements.of("store_few")
     count = len(body["items"][0]["val"].get("values", "1"))
-    times = ",".join([str((body["items"][0]["ts"] - _EPOCH_MS) * 1000)] * count)
+    times = ",".join([str((body["items"][0]["ts"] - EPOCH_MS) * 1000)] * count)
     ids = ",".join([str(ENDPOINT_ID)] * count)
     assert row["time"] == f"{{{times}}}"
     assert row["endpoint_id"] == f"{{{ids}}}"
