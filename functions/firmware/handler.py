@@ -22,7 +22,7 @@ from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.settings import duration_setting, secret
 from flownexus.store.campaign import take_campaigns_on
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.store.update import take_steps
+from flownexus.store.update_steps import take_steps
 from flownexus.web.flask import FunctionApp
 from flownexus.web.guard import Guard, Scope, guard_from_secrets
 

@@ -29,7 +29,8 @@ from flownexus.store.campaign import (
 from flownexus.store.campaign_rows import Campaign
 from flownexus.store.firmware import add_chunk, announce, complete
 from flownexus.store.pool import Pool, open_pool
-from flownexus.store.update import cancel_update, show_update, start_update, take_steps
+from flownexus.store.update import cancel_update, show_update, start_update
+from flownexus.store.update_steps import take_steps
 from tests.fixtures.world import World
 
 

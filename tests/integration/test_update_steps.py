@@ -11,10 +11,11 @@ from flownexus.errors import ValidationFailedError
 from flownexus.firmware.decision import decide
 from flownexus.firmware.package import NewPackage
 from flownexus.firmware.update import Step, Terms, Update
-from flownexus.store import update as store
+from flownexus.store import update_steps as store
 from flownexus.store.firmware import announce
 from flownexus.store.pool import Pool, open_pool
-from flownexus.store.update import start_update, take_steps
+from flownexus.store.update import start_update
+from flownexus.store.update_steps import take_steps
 from tests.fixtures.packages import upload
 from tests.fixtures.world import World
 
