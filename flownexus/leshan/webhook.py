@@ -15,31 +15,24 @@ A body that is none of these is refused as a whole; in an array or envelope a ba
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
-from uuid import UUID
+from typing import Any, Literal
 
 import msgspec
 
-from flownexus.errors import TooMuchError, UnreadableDeliveryError
-from flownexus.leshan.links import content_formats, iter_object_links, object_versions
+from flownexus.errors import UnreadableDeliveryError
 from flownexus.leshan.nodes import Rejection, readings, readings_by_path
 from flownexus.leshan.refusals import MAX_ENDPOINT, Refusal, storable
+from flownexus.leshan.webhook_body import UNREADABLE, BadItemError, Body, decode_array, reason_of
+from flownexus.leshan.webhook_registration import RawRegistration, Registration, registration_of
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, check_id
-from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading, time_from_milliseconds
+from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading
 
 REGISTRATION_OBJECT = 10240
 """This system's own object: its instance 0 tells when an endpoint registered, unregistered or updated."""
 MAX_ENDPOINT_BYTES = 1024
 """The longest endpoint name taken, in bytes of UTF-8."""
-MAX_REGISTRATION_BYTES = 255
-"""The longest text of a registration (id, address, binding, version), in bytes of UTF-8."""
-MAX_OBJECTS = 1000
-"""How many objects and object instances of one registration are taken."""
-MAX_ITEMS = 100_000
-"""How many items one body may have."""
 MAX_REASON = 500
 """Characters kept of why a device's message gives no value, MAX_PATH of where, MAX_PAYLOAD_BYTES of it."""
 MAX_PATH = 255
@@ -52,27 +45,6 @@ class Kind(StrEnum):
     SINGLE = "single"
     COMPOSITE = "composite"
     REGISTRATION = "registration"
-
-
-class BadItemError(ValueError):
-    """The item is not one of the documented shapes."""
-
-
-class Envelope(NamedTuple):
-    """Who sent a batch, on which lane, and the number of its first item."""
-
-    source: UUID
-    lane: int
-    first_seq: int
-
-
-class Body(NamedTuple):
-    """A webhook body: its envelope, if it has one, and its items, still JSON: an array."""
-
-    envelope: Envelope | None
-    items: msgspec.Raw
-    alone: bool
-    """The body is one item by itself: what is wrong with its shape is wrong with the request."""
 
 
 class EventType(StrEnum):
@@ -93,29 +65,6 @@ _EVENT_BY_RESOURCE = {
     2: EventType.UPDATED,
     3: EventType.HEARD,
 }
-
-
-class Registration(NamedTuple):
-    """Details of a registration; what the sender did not say is None."""
-
-    id: str | None = None
-    address: str | None = None
-    lifetime: int | None = None
-    binding: str | None = None
-    version: str | None = None
-    objects: tuple[str, ...] | None = None
-    heard_since: datetime | None = None
-    """Since when the server has heard devices without a gap that CoAP cannot bridge."""
-    content_formats: tuple[int, ...] | None = None
-    """The content formats that the device says it supports, as numbers of CoAP."""
-    awake_s: float | None = None
-    """Seconds for which a device of queue mode listens after a contact."""
-    awake_told: bool = False
-    """The device itself says so; else it is the server's setting."""
-    object_versions: Mapping[str, str] | None = None
-    """The versions that its objects say they have, by object id."""
-    secure: bool | None = None
-    """The device talks by CoAPS, and not by CoAP."""
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -139,22 +88,9 @@ class _RawItem(msgspec.Struct):
     obj_id: int | None = None
     inst_id: int = 0
     ts: int | None = None
-    reg: _RawRegistration | None = None
+    reg: RawRegistration | None = None
     failure: _RawFailure | None = None
     refusal: _RawRefusal | None = None
-
-
-class _RawRegistration(msgspec.Struct):
-    id: str | None = None
-    address: str | None = None
-    lifetime: int | None = None
-    binding: str | None = None
-    version: str | None = None
-    links: Any = None
-    heard_since: int | None = None
-    awake: float | None = None
-    awake_told: bool = False
-    secure: bool | None = None
 
 
 class _RawFailure(msgspec.Struct):
@@ -175,13 +111,6 @@ class _RawRefusal(msgspec.Struct):
     detail: str | None = None
 
 
-class _RawEnvelope(msgspec.Struct):
-    source: UUID
-    lane: int
-    first_seq: int
-    items: msgspec.Raw
-
-
 class _PlainResource(msgspec.Struct, gc=False):
     kind: Literal["singleResource"]
     id: int
@@ -199,56 +128,9 @@ class _PlainItem(msgspec.Struct, gc=False):
     ts: int | None = None
 
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_envelope = msgspec.json.Decoder(_RawEnvelope).decode
 # float() reads what 64 bits cannot hold as infinite: the value is then rejected, not the whole item.
 _decode_item = msgspec.json.Decoder(_RawItem, float_hook=float).decode
 _decode_plain = msgspec.json.Decoder(list[_PlainItem], float_hook=float).decode
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return str(error)
-
-
-def parse_body(body: bytes) -> Body:
-    """Split a body into its items.
-
-    Raises UnreadableDeliveryError where it is not JSON or none of the shapes, and TooMuchError where it has
-    more than MAX_ITEMS.
-    """
-    first = body.lstrip()[:1]
-    if not first:
-        raise UnreadableDeliveryError(
-            "the body is empty; send one item, a JSON array of items, or an envelope"
-        )
-    if first not in b"{[":
-        raise UnreadableDeliveryError("the body is neither a JSON object nor an array of items")
-    try:
-        if first == b"[":
-            _check_count(_decode_array(body))
-            return Body(None, msgspec.Raw(body), alone=False)
-        if "items" not in _decode_members(body):
-            return Body(None, msgspec.Raw(b"[%b]" % body), alone=True)
-        raw = _decode_envelope(body)
-        _check_count(_decode_array(raw.items))
-    except msgspec.ValidationError as error:
-        raise UnreadableDeliveryError(
-            f"the envelope is not {{source: UUID, lane, first_seq, items}}: {error}"
-        ) from None
-    except _UNREADABLE as error:
-        raise UnreadableDeliveryError(f"the body is not JSON: {_reason(error)}") from None
-    if not (0 <= raw.lane < 2**31 and 1 <= raw.first_seq < 2**62):
-        raise UnreadableDeliveryError("the envelope's lane counts from 0 and its first_seq from 1")
-    return Body(Envelope(raw.source, raw.lane, raw.first_seq), raw.items, alone=False)
-
-
-def _check_count(items: Sequence[object]) -> None:
-    if len(items) > MAX_ITEMS:
-        raise TooMuchError(f"the body has {len(items)} items; send at most {MAX_ITEMS} at once")
 
 
 def parse_items(kind: Kind, body: Body) -> list[Item | Rejection]:
@@ -260,10 +142,10 @@ def parse_items(kind: Kind, body: Body) -> list[Item | Rejection]:
     if kind is Kind.SINGLE:
         try:
             return [_plain(item) for item in _decode_plain(body.items)]
-        except (*_UNREADABLE, BadItemError, BadPathError, BadValueError):
+        except (*UNREADABLE, BadItemError, BadPathError, BadValueError):
             pass  # one of them, at least, wants the closer look below
     parsed: list[Item | Rejection] = []
-    for raw in _decode_array(body.items):
+    for raw in decode_array(body.items):
         try:
             parsed.append(_parse_item(kind, raw))
         except BadItemError as error:
@@ -299,8 +181,8 @@ def _parse_item(kind: Kind, raw: msgspec.Raw) -> Item:
     """Read one item of a webhook; raise BadItemError where it is not one."""
     try:
         item = _decode_item(raw)
-    except _UNREADABLE as error:
-        raise BadItemError(_reason(error)) from None
+    except UNREADABLE as error:
+        raise BadItemError(reason_of(error)) from None
     if item.refusal is not None:
         return _refusal(item, item.refusal)
     _check(item.ep, item.ts)
@@ -361,53 +243,6 @@ def _single(item: _RawItem, val: dict[str, Any]) -> Item:
     event_type = _EVENT_BY_RESOURCE.get(resource_id) if item.obj_id == REGISTRATION_OBJECT else None
     if event_type is None or not found.good:
         return Item(item.ep, item.ts, None, found.good, found.rejected)
-    registration, wrong = _registration(item.reg)
+    registration, wrong = registration_of(item.reg)
     rejected = [*found.rejected, *wrong]
     return Item(item.ep, item.ts, event_type, found.good, rejected, registration)
-
-
-def _registration(raw: _RawRegistration | None) -> tuple[Registration, list[Rejection]]:
-    """Read details of a registration; what is wrong with its links is a rejection, and the rest is taken."""
-    if raw is None:
-        return Registration(), []
-    for name in ("id", "address", "binding", "version"):
-        text: str = getattr(raw, name) or ""
-        if "\0" in text:
-            raise BadItemError(f"reg.{name} has a NUL character")
-        if (length := len(text.encode())) > MAX_REGISTRATION_BYTES:
-            raise BadItemError(f"reg.{name} has {length} bytes; at most {MAX_REGISTRATION_BYTES} are taken")
-    if raw.lifetime is not None and not 0 <= raw.lifetime < 2**32:
-        raise BadItemError(f"reg.lifetime {raw.lifetime} is not seconds of 32 bits")
-    if raw.awake is not None and not 0 < raw.awake < 2**32:
-        raise BadItemError(f"reg.awake {raw.awake} is not seconds above 0")
-    objects, rejected = _objects(raw.links)
-    heard_since = None
-    if raw.heard_since is not None:
-        try:
-            heard_since = time_from_milliseconds(raw.heard_since)
-        except BadValueError as error:
-            raise BadItemError(f"reg.heard_since: {error}") from None
-    registration = Registration(
-        raw.id, raw.address, raw.lifetime, raw.binding, raw.version, objects, heard_since
-    )
-    told = registration._replace(
-        content_formats=content_formats(raw.links),
-        awake_s=raw.awake,
-        awake_told=raw.awake_told,
-        object_versions=object_versions(raw.links),
-        secure=raw.secure,
-    )
-    return told, rejected
-
-
-def _objects(links: Any) -> tuple[tuple[str, ...] | None, list[Rejection]]:
-    """Return the objects and instances that links name, None where there are no links; and what is wrong."""
-    if links is None:
-        return None, []
-    if not isinstance(links, list):
-        return None, [Rejection("", "reg.links is not an array of links; it is left out", links)]
-    objects = tuple(iter_object_links(links))
-    if len(objects) <= MAX_OBJECTS:
-        return objects, []
-    reason = f"reg.links has {len(objects)} objects and instances; the first {MAX_OBJECTS} are taken"
-    return objects[:MAX_OBJECTS], [Rejection("", reason, objects[MAX_OBJECTS : MAX_OBJECTS + 1])]

@@ -24,7 +24,8 @@ from psycopg_pool import ConnectionPool
 
 from flownexus.errors import FlowNexusError, StatementTimeoutError, TooMuchError, UnavailableError
 from flownexus.leshan.nodes import Rejection, hidden
-from flownexus.leshan.webhook import Envelope, EventType, Item, Kind, parse_body, parse_items
+from flownexus.leshan.webhook import EventType, Item, Kind, parse_items
+from flownexus.leshan.webhook_body import Envelope, parse_body
 from flownexus.lwm2m.secret import SECRET_OBJECTS
 from flownexus.store import queries
 from flownexus.store.endpoint import RegistrationEvent, apply_registration_events

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from flownexus.leshan.webhook import EventType, Registration
+from flownexus.leshan.webhook import EventType
+from flownexus.leshan.webhook_registration import Registration
 from flownexus.operations.reconciliation import FIRST_LOOK, first_look
 from flownexus.store import queries
 from flownexus.store.planned import Asked, plans_of, queue_planned

@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 
 from flownexus.errors import BadRequestError
 from flownexus.leshan.nodes import Rejection
-from flownexus.leshan.webhook import (
-    BadItemError,
-    Envelope,
-    EventType,
-    Item,
-    Kind,
-    Registration,
-    parse_body,
-    parse_items,
-)
+from flownexus.leshan.webhook import EventType, Item, Kind, parse_items
+from flownexus.leshan.webhook_body import BadItemError, Envelope, parse_body
+from flownexus.leshan.webhook_registration import Registration
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType, Reading
 
