@@ -50,10 +50,11 @@ from flownexus.settings import (
 )
 from flownexus.store.operation_requests import MAX_QUEUED_OPERATIONS_PER_ENDPOINT
 from flownexus.store.pool import Pool, pool_from_environment
-from flownexus.web.console.app import NAME, SESSION_IDLE_S, SESSION_LIFETIME_S, URL, ConsoleApp
+from flownexus.web.console.app import SESSION_IDLE_S, SESSION_LIFETIME_S, ConsoleApp
 from flownexus.web.console.asking import add_asking
 from flownexus.web.console.batches import add_batches
 from flownexus.web.console.bootstraps import add_bootstraps
+from flownexus.web.console.browser import NAME, URL
 from flownexus.web.console.bundle import add_bundle
 from flownexus.web.console.campaigns import add_campaigns
 from flownexus.web.console.charts import add_charts, asked_charts

@@ -34,7 +34,8 @@ from flownexus.store.pool import Pool, open_pool
 from flownexus.store.token import holder_of
 from flownexus.store.transaction import Transaction, transaction
 from flownexus.store.update import start_update
-from flownexus.web.console.app import URL, ConsoleApp
+from flownexus.web.console.app import ConsoleApp
+from flownexus.web.console.browser import URL
 from flownexus.web.console.fleet import filter_of
 from tests.fixtures.console import PASSWORD, SITE, Browser, actions, console, first_admin, invited
 from tests.fixtures.handler import load_handler

@@ -17,7 +17,8 @@ from flownexus.errors import ConflictError
 from flownexus.store import passkey as store
 from flownexus.store import user as users
 from flownexus.store.pool import Pool, open_pool
-from flownexus.web.console.app import URL, ConsoleApp
+from flownexus.web.console.app import ConsoleApp
+from flownexus.web.console.browser import URL
 from tests.fixtures.authenticator import Authenticator
 from tests.fixtures.console import PASSWORD, Browser, actions, console, first_admin, invited
 from tests.fixtures.hints import Hints

@@ -19,7 +19,8 @@ from flownexus.accounts.openid import Client
 from flownexus.accounts.role import Role
 from flownexus.accounts.throttle import OF_ADDRESS
 from flownexus.store.pool import Pool, open_pool
-from flownexus.web.console.app import URL, ConsoleApp
+from flownexus.web.console.app import ConsoleApp
+from flownexus.web.console.browser import URL
 from flownexus.web.openid import OpenId
 from tests.fixtures.console import PASSWORD, Browser, actions, console, first_admin
 from tests.fixtures.hints import Hints

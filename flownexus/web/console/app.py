@@ -1,4 +1,4 @@
-"""What holds for every page of the console: who may see it, forms, cookies, headers, errors.
+"""What holds for every page of the console: who may see it, forms, headers, errors.
 
 A route declares its access: @app.get("/", access=Access.VIEWER). A request that changes something carries the
 token of a form of the same session, and comes from a page of the same site: no route can leave that out.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import ipaddress
 import logging
 import time
 import tomllib
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -32,18 +30,16 @@ from flownexus.errors import FlowNexusError
 from flownexus.logs import add_correlation_ids, correlate, correlation_id
 from flownexus.store.pool import Pool
 from flownexus.store.session import Session, find_session
+from flownexus.web.console.browser import NAME, URL, cookie, is_tls, set_cookie, site
 from flownexus.web.guard import UndeclaredScopeError
 from flownexus.web.openid import OpenId
 
 log = logging.getLogger(__name__)
 
-NAME: Final = "console"
-URL: Final = f"/function/{NAME}"
 SESSION_IDLE_S: Final = 3600.0
 """Seconds without anything done after which a session is over (NIST SP 800-63B-4, 2.2.3: an hour at most)."""
 SESSION_LIFETIME_S: Final = 24 * 3600.0
 """Seconds after which a session is over, whatever was done (the same: 24 hours at most)."""
-BROWSER_COOKIE_LIFETIME: Final = timedelta(days=365)
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _MIN_COMPRESSED: Final = 1000  # bytes
 _HEADERS: Final = {
@@ -186,76 +182,6 @@ def may(role: Role) -> bool:
     return found is not None and found.is_complete and Role(found.role).includes(role)
 
 
-# ---------------------------------------------------------------------------------------------------------
-# Cookies
-
-
-def is_tls() -> bool:
-    """Say whether the browser speaks TLS, to us or to the proxy before the gateway."""
-    told = request.headers.get("X-Forwarded-Proto", request.scheme)
-    return told.rpartition(",")[2].strip().lower() == "https"
-
-
-def site() -> str:
-    """Return scheme and host of the page at hand, as its reader's browser has them."""
-    host = request.headers.get("X-Forwarded-Host", request.host).rpartition(",")[2].strip()
-    return f"{'https' if is_tls() else 'http'}://{host}"
-
-
-def _cookie(what: str) -> str:
-    return f"__Host-flownexus-{what}" if is_tls() else f"flownexus-{what}"
-
-
-def cookie(what: str) -> str | None:
-    """Return a cookie of ours."""
-    return request.cookies.get(_cookie(what)) or None
-
-
-def set_cookie(response: Response, what: str, token: str | None, lifetime: timedelta | None = None) -> None:
-    """Set a cookie of ours, or delete it; without a lifetime it ends with the browser."""
-    response.set_cookie(
-        _cookie(what),
-        token or "",
-        max_age=lifetime if token else 0,
-        path="/" if is_tls() else URL,
-        secure=is_tls(),
-        httponly=True,
-        samesite="Lax",
-    )
-
-
-def begin(token: str) -> None:
-    """Have the answer set the session's cookie."""
-    g.token, g.is_new = token, True
-
-
-def _form_token() -> str:
-    """Return the token of this answer's forms; who has no session yet gets a cookie that stands for none."""
-    if g.token is None:
-        begin(new_token())
-    if g.get("form_token") is None:
-        g.form_token = form_token(g.token)
-    token: str = g.form_token
-    return token
-
-
-def address() -> str:
-    """Return where the request came from, as the proxy next to us says; of IPv6 the network."""
-    text = request.headers.get("X-Forwarded-For", request.remote_addr or "").rpartition(",")[2].strip()
-    for candidate in (text, text.rpartition(":")[0].strip("[]")):
-        try:
-            found = ipaddress.ip_address(candidate)
-        except ValueError:
-            continue
-        network = ipaddress.ip_network(f"{found}/{64 if found.version == 6 else 32}", strict=False)
-        return str(network.network_address if found.version == 6 else found)
-    return "unknown"
-
-
-# ---------------------------------------------------------------------------------------------------------
-# Before and after each request
-
-
 def _admit() -> None:
     """Let a request in to whom its route is for; raise why not."""
     g.token, g.is_new, g.session = cookie("session"), False, None
@@ -383,6 +309,21 @@ def to_next(path: str) -> Response:
     wanted = urlsplit(path)
     inside = path.startswith("/") and not wanted.netloc and not wanted.scheme and path.isprintable()
     return make_response(redirect(URL + path if inside and "\\" not in path else url_for("fleet"), 303))
+
+
+def begin(token: str) -> None:
+    """Have the answer set the session's cookie."""
+    g.token, g.is_new = token, True
+
+
+def _form_token() -> str:
+    """Return the token of this answer's forms; who has no session yet gets a cookie that stands for none."""
+    if g.token is None:
+        begin(new_token())
+    if g.get("form_token") is None:
+        g.form_token = form_token(g.token)
+    token: str = g.form_token
+    return token
 
 
 def page(template: str, status: int = 200, /, **values: Any) -> Response:

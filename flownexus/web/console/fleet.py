@@ -40,7 +40,8 @@ from flownexus.store.fleet import (
 from flownexus.store.pool import Pool
 from flownexus.store.refusal import StoredRefusal, list_refusals
 from flownexus.web import paging
-from flownexus.web.console.app import Access, ConsoleApp, page, site
+from flownexus.web.console.app import Access, ConsoleApp, page
+from flownexus.web.console.browser import site
 from flownexus.web.console.devices import if_changed
 from flownexus.web.console.kept import Kept
 

@@ -26,8 +26,8 @@ from flownexus.store import user as users
 from flownexus.store.user import User
 from flownexus.web import paging
 from flownexus.web.asked import MAX_ROW_ID
-from flownexus.web.console import app as edge
 from flownexus.web.console.app import Access, ConsoleApp, fields, me, page
+from flownexus.web.console.browser import site
 from flownexus.web.console.sign_in import of_account, of_address, problem_of, too_soon, wait_for
 
 AUDIT_PAGE: Final = 100
@@ -123,7 +123,7 @@ def _changed(app: ConsoleApp, change: Callable[[], None]) -> Response:
 
 
 def _link(token: str) -> str:
-    return f"{edge.site()}{url_for('welcome', token=token)}"
+    return f"{site()}{url_for('welcome', token=token)}"
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from flownexus.store import user as users
 from flownexus.store.user import User
 from flownexus.web.console import app as edge
 from flownexus.web.console.app import Access, ConsoleApp, fields, me, page
+from flownexus.web.console.browser import BROWSER_COOKIE_LIFETIME, address, cookie, set_cookie, site
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def add_sign_in(app: ConsoleApp) -> None:
     def sign_out() -> Response:
         sessions.end_session(app.pool, g.token)
         response = make_response(redirect(url_for("sign_in", out="" if app.openid else None), 303))
-        edge.set_cookie(response, "session", None)
+        set_cookie(response, "session", None)
         return response
 
     @app.get("/welcome/<token>", access=Access.ANYBODY)
@@ -96,12 +97,12 @@ def wait_for(app: ConsoleApp, account: str) -> float:
 
 def of_address() -> str:
     """Return the bucket of the address at hand."""
-    return f"address {edge.address()}"
+    return f"address {address()}"
 
 
 def of_account(app: ConsoleApp, name: str) -> str:
     """Return the bucket in which an attempt for this name counts: that of a browser where it is known."""
-    browser = edge.cookie("browser")
+    browser = cookie("browser")
     if browser is not None and sessions.is_known_browser(app.pool, browser, name):
         return f"browser {digest(browser).hex()} {name}"
     return f"account {digest(name).hex()}"
@@ -126,7 +127,7 @@ def _signed_in(app: ConsoleApp) -> Response:
     user = users.user_of_name(app.pool, name)
     kept = None if user is None or user.is_disabled else user.password_hash
     if not app.hashes.fits(given["password"], kept) or user is None or kept is None:
-        log.warning("a sign-in was refused", extra={"address": edge.address()})
+        log.warning("a sign-in was refused", extra={"address": address()})
         return page("sign_in.html", 422, problem=app.words["sign_in"]["wrong"], **shown)
     sessions.forgive(app.pool, of_address(), account)
     if app.hashes.is_weaker(kept):
@@ -145,7 +146,7 @@ def go_on(app: ConsoleApp, user: User, back: str) -> Response:
             user.name,
             complete=False,
             lifetime_s=SECOND_FACTOR_S,
-            address=edge.address(),
+            address=address(),
             browser=request.headers.get("User-Agent", ""),
             instead_of=g.token,
         )
@@ -182,7 +183,7 @@ def trouble_of(app: ConsoleApp) -> str:
     """Say why no passkey can be used on the page at hand, and what would help; nothing where one can."""
     if app.place is None:
         return str(app.words["passkeys"]["no_place"])
-    if edge.site() != app.place.origin:
+    if site() != app.place.origin:
         return str(app.words["passkeys"]["elsewhere"].format(origin=app.place.origin))
     return ""
 
@@ -198,7 +199,7 @@ def is_second_factor(app: ConsoleApp, user: User, code: str) -> bool:
 
 def enter(app: ConsoleApp, user: User, back: str) -> Response:
     """Begin the session of a user whose factors were right, and go where they wanted to."""
-    browser = edge.cookie("browser") or new_token()
+    browser = cookie("browser") or new_token()
     edge.begin(
         sessions.begin_session(
             app.pool,
@@ -206,14 +207,14 @@ def enter(app: ConsoleApp, user: User, back: str) -> Response:
             user.name,
             complete=True,
             lifetime_s=app.lifetime_s,
-            address=edge.address(),
+            address=address(),
             browser=request.headers.get("User-Agent", ""),
             instead_of=g.token,
             known_browser=browser,
         )
     )
     response = edge.to_next(back)
-    edge.set_cookie(response, "browser", browser, edge.BROWSER_COOKIE_LIFETIME)
+    set_cookie(response, "browser", browser, BROWSER_COOKIE_LIFETIME)
     return response
 
 
@@ -236,7 +237,7 @@ def _welcomed(app: ConsoleApp, token: str) -> Response:
 
 def problem_of(app: ConsoleApp, password: str, again: str, name: str) -> str:
     """Say what is wrong with a new password, and what would be right; nothing where it is good."""
-    fault: Fault | None = fault_of(password, (name, "flownexus", edge.site()))
+    fault: Fault | None = fault_of(password, (name, "flownexus", site()))
     if fault is not None:
         return str(app.words["password"][fault])
     return "" if password == again else str(app.words["password"]["differ"])

@@ -13,6 +13,7 @@ from flownexus.store import openid as store
 from flownexus.store import session as sessions
 from flownexus.web.console import app as edge
 from flownexus.web.console.app import Access, ConsoleApp, page
+from flownexus.web.console.browser import site
 from flownexus.web.console.sign_in import go_on, of_address, too_soon
 from flownexus.web.openid import OpenId
 
@@ -43,7 +44,7 @@ def add_single_sign_on(app: ConsoleApp) -> None:
 
     @app.get("/sign-out/openid", access=Access.ANYBODY)
     def sign_out_elsewhere() -> Response:
-        back = f"{edge.site()}{url_for('sign_in')}"
+        back = f"{site()}{url_for('sign_in')}"
         return make_response(redirect(_openid(app).end_url(back) or url_for("sign_in"), 303))
 
 

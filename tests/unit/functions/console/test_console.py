@@ -33,8 +33,9 @@ from flownexus.store.refusal import StoredRefusal
 from flownexus.store.session import Listed as SessionListed
 from flownexus.store.session import _Attempts
 from flownexus.store.user import Link, Listed, User
-from flownexus.web.console.app import URL, Access
+from flownexus.web.console.app import Access
 from flownexus.web.console.asking import body_of, value_of
+from flownexus.web.console.browser import URL
 from flownexus.web.console.devices import tree_of
 from flownexus.web.console.fleet import filter_of, short, strip_of, tag_filter
 from flownexus.web.console.kept import Kept

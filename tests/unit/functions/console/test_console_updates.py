@@ -11,7 +11,8 @@ from flownexus.campaigns.plan import Rules, parse_campaign
 from flownexus.errors import ValidationFailedError
 from flownexus.firmware.package import CHUNK_BYTES, parse_package
 from flownexus.store.update import UncancelledUpdate
-from flownexus.web.console.app import URL, Access
+from flownexus.web.console.app import Access
+from flownexus.web.console.browser import URL
 from flownexus.web.console.campaigns import DEFAULTS, campaign_of
 from flownexus.web.console.firmware import package_of
 from tests.fixtures.firmware_rows import (

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from flownexus.accounts.tokens import form_token
-from flownexus.web.console.app import URL, Access
+from flownexus.web.console.app import Access
+from flownexus.web.console.browser import URL
 from tests.fixtures.function import Function, Start
 from tests.fixtures.models import HOSTILE_FILES, MODELS_AND_LOGS, XML
 from tests.fixtures.pages import COOKIE, TOKENS, ask, sessions
