@@ -37,7 +37,7 @@ from benchmarks.fleet import (
     warm_up,
 )
 from benchmarks.results import Result
-from chaos.audit import Telemetry, Value
+from chaos.uplink import Telemetry, Value
 
 FLEETS = (200, 1000)
 SLOW_RATE = 10  # notifications a second

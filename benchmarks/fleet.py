@@ -18,7 +18,7 @@ import psycopg
 
 from benchmarks.processes import groups
 from chaos import trial
-from chaos.audit import Value
+from chaos.uplink import Value
 from local import web
 from local.options import Options, Ports
 from local.servers import java

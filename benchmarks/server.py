@@ -29,8 +29,9 @@ from rich.console import Console
 
 from benchmarks.machine import Machine, MachineError, Memory, bootstrap, check, copy, run, switched_on, until
 from benchmarks.results import TITLES, Result, write_page
-from chaos.audit import Finding, Telemetry, Value
 from chaos.evidence import read_lines
+from chaos.finding import Finding
+from chaos.uplink import Telemetry, Value
 from local import REPOSITORY
 from local.servers import java
 from local.supervise.process import tethered

@@ -30,7 +30,8 @@ from benchmarks.fleet import StoredFleet, saturate, stored_fleet, warm_up
 from benchmarks.level import Limits, Series
 from benchmarks.processes import groups
 from benchmarks.results import write_page
-from chaos.audit import Balance, Finding
+from chaos.finding import Finding
+from chaos.uplink import Balance
 from local.servers import java
 
 SHARE = 0.5

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import psycopg
 
-from chaos.audit import Lane, Mark, Operation, Request, Telemetry, Value
+from chaos.downlink import Operation, Request
 from chaos.load import MARK, TEMPERATURE
+from chaos.uplink import Lane, Mark, Telemetry, Value
 from flownexus.firmware.device import PACKAGE
 from local import web
 from local.layout import Layout

@@ -14,7 +14,7 @@ from typing import Any, Final
 import psycopg
 
 from chaos import evidence
-from chaos.audit import Finding
+from chaos.finding import Finding
 from flownexus.firmware.package import VERSION_PATH
 from flownexus.firmware.state import ENDED, State
 from flownexus.firmware.steps import MAX_TRIES

@@ -21,7 +21,7 @@ from typing import Any, Final
 import psycopg
 
 from chaos import evidence
-from chaos.audit import Finding
+from chaos.finding import Finding
 from chaos.load import TEMPERATURE
 from chaos.trial import DRAIN, FLUSH, PREFIX, REFUSED, Report, Say, audit_uplink, await_true, prepare, silence
 from local import web

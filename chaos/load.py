@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from chaos.audit import Asked
+from chaos.downlink import Asked
 from flownexus.operations.new_operation import parse_operation
 from local.layout import Layout
 from local.web import bearer

@@ -12,7 +12,7 @@ from typing import Any, Final
 import psycopg
 
 from chaos import evidence
-from chaos.audit import Finding
+from chaos.finding import Finding
 from chaos.load import TEMPERATURE
 from chaos.trial import (
     DRAIN,

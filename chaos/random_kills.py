@@ -11,7 +11,7 @@ from typing import Final
 import psycopg
 
 from chaos import firmware
-from chaos.audit import Finding
+from chaos.finding import Finding
 from chaos.fleet import Fleet
 from chaos.kills import PATIENCE, kill, schedule
 from chaos.load import Load

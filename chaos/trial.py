@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import psycopg
 
-from chaos import audit, evidence, firmware
-from chaos.audit import Asked, Finding, Lane, Telemetry
+from chaos import downlink, evidence, firmware, uplink
+from chaos.downlink import Asked
+from chaos.finding import Finding
+from chaos.uplink import Lane, Telemetry
 from local import web
 from local.layout import Layout
 from local.world import World, WorldError
@@ -129,7 +131,7 @@ def _undone(world: World, given: list[Lane]) -> list[str]:
         with psycopg.connect(world.database_url, connect_timeout=5) as connection:
             operations = [str(each) for each in evidence.operations(connection, ended=False)]
             operations += firmware.undone(connection)
-            return operations + audit.not_stored(given, evidence.marks(connection))
+            return operations + uplink.not_stored(given, evidence.marks(connection))
     except psycopg.OperationalError:
         return ["PostgreSQL does not answer"]
 
@@ -201,7 +203,7 @@ def audit_uplink(world: World, connection: psycopg.Connection[Any], figures: dic
             evidence.count(connection, "resource_latest"),
             evidence.texts(connection, evidence.NOT_THE_LATEST),
         ),
-        Finding("marks astray", len(lanes), audit.marks_astray(lanes, evidence.marks(connection))),
+        Finding("marks astray", len(lanes), uplink.marks_astray(lanes, evidence.marks(connection))),
         Finding("left in the spool", 0, evidence.left_in_spool(world)),
         Finding("dead letters", 0, evidence.texts(connection, "SELECT reason FROM dead_letter")),
     ]
@@ -232,19 +234,21 @@ def _audit_downlink(
     for how, n in ended.most_common():
         figures[how] = f"{n:,}"
     return [
-        Finding("operations lost", len(asked), audit.operations_lost(asked, operations)),
-        Finding("operations nobody asked for", len(operations), audit.operations_unasked(asked, operations)),
+        Finding("operations lost", len(asked), downlink.operations_lost(asked, operations)),
+        Finding(
+            "operations nobody asked for", len(operations), downlink.operations_unasked(asked, operations)
+        ),
         Finding("operations refused", len(asked), [each for each in asked if each.refused]),
         Finding("operations stuck", len(operations), [o for o in operations if o.eligible]),
-        Finding("operations ended badly", len(operations), audit.ended_badly(operations)),
-        Finding("received twice, and not to be repeated", len(requests), audit.done_twice(requests)),
+        Finding("operations ended badly", len(operations), downlink.ended_badly(operations)),
+        Finding("received twice, and not to be repeated", len(requests), downlink.done_twice(requests)),
         Finding(
-            "received otherwise than recorded", len(requests), audit.received_wrongly(operations, requests)
+            "received otherwise than recorded", len(requests), downlink.received_wrongly(operations, requests)
         ),
-        Finding("delivered out of order", len(asked), audit.delivered_out_of_order(asked, requests)),
+        Finding("delivered out of order", len(asked), downlink.delivered_out_of_order(asked, requests)),
         Finding(
             "results recorded twice or not at all",
             len(operations),
-            audit.results_miscounted(operations, evidence.results(connection)),
+            downlink.results_miscounted(operations, evidence.results(connection)),
         ),
     ]

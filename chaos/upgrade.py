@@ -17,8 +17,8 @@ from typing import Final
 
 import psycopg
 
-from chaos import audit
-from chaos.audit import Finding
+from chaos import uplink
+from chaos.finding import Finding
 from chaos.fleet import Fleet
 from chaos.load import KINDS_BEFORE, Load
 from chaos.revision import PREVIOUS, extract
@@ -290,12 +290,12 @@ def _by_step(world: World, steps: list[Step], load: Load) -> dict[str, str]:
         rows = connection.execute(STORED_AT.encode(), [PREFIX]).fetchall()
     offset = time.time() - time.monotonic()  # the rows have PostgreSQL's clock, which is this machine's
     stored = [at - offset for (at,) in rows]
-    longest = audit.longest_gap(stored, steps[0].began, steps[-1].ended)
+    longest = uplink.longest_gap(stored, steps[0].began, steps[-1].ended)
     figures = {"the longest time without a row": f"{longest:.1f} s"}
     for number, step in enumerate(steps, 1):
         asked = [each for each in load.asked if step.began <= each.began < step.ended]
         failures = Counter(each.answer for each in load.failures if step.began <= each.at < step.ended)
-        gap = audit.longest_gap(stored, step.began, step.ended)
+        gap = uplink.longest_gap(stored, step.began, step.ended)
         waited = max((each.ended - each.began for each in asked), default=0.0)
         failed = ", ".join(f"{answer}: {n:,}" for answer, n in failures.most_common()) or "none"
         figures[f"{number}. {step.what}"] = (

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from chaos.audit import Telemetry
 from chaos.evidence import TEMPERATURES, Reading, temperatures
+from chaos.uplink import Telemetry
 from local.world import World
 from tests.fixtures.nexus import Nexus, StartNexus, wait_for
 

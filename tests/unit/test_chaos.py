@@ -9,13 +9,15 @@ from random import Random
 
 import pytest
 
-from chaos import audit, upgrade
-from chaos.audit import Asked, Finding, Lane, Mark, Operation, Request, Telemetry, Value
+from chaos import downlink, upgrade, uplink
+from chaos.downlink import Asked, Operation, Request
+from chaos.finding import Finding
 from chaos.firmware import Update, installed_otherwise, not_updated
 from chaos.fleet import Fleet
 from chaos.kills import PAUSE, VICTIMS, schedule
 from chaos.revision import RevisionError, extract
 from chaos.trial import PREFIX, ChaosError
+from chaos.uplink import Lane, Mark, Telemetry, Value
 from flownexus.lwm2m.path import Path as LwM2mPath
 from local.options import Options, Ports
 
@@ -64,9 +66,9 @@ def test_rows_in_another_order_than_the_ledger_are_found_endpoint_by_endpoint() 
 
 
 def test_the_longest_gap_is_that_between_two_rows_or_to_an_end() -> None:
-    assert audit.longest_gap([1, 2, 5, 6], 1, 7) == 3
-    assert audit.longest_gap([1, 2, 5, 6], 1.5, 4.5) == 2.5
-    assert audit.longest_gap([], 1, 4) == 3
+    assert uplink.longest_gap([1, 2, 5, 6], 1, 7) == 3
+    assert uplink.longest_gap([1, 2, 5, 6], 1.5, 4.5) == 2.5
+    assert uplink.longest_gap([], 1, 4) == 3
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -78,7 +80,7 @@ MARK = Mark("single", 3, "source", 17, 0)
 
 def test_marks_that_agree_with_the_sender_are_clean() -> None:
     unused = Lane("single", 4, 0, 0)
-    assert audit.marks_astray([LANE, unused], [MARK]) == []
+    assert uplink.marks_astray([LANE, unused], [MARK]) == []
 
 
 @pytest.mark.parametrize(
@@ -91,25 +93,25 @@ def test_marks_that_agree_with_the_sender_are_clean() -> None:
     ],
 )
 def test_a_mark_that_differs_or_has_gaps_is_found(lane: Lane, mark: Mark) -> None:
-    assert len(audit.marks_astray([lane], [mark])) == 1
+    assert len(uplink.marks_astray([lane], [mark])) == 1
 
 
 def test_a_lane_of_several_lives_is_stored_under_as_many_sources() -> None:
     lives = [replace(MARK, mark=10), replace(MARK, mark=7, source="another")]
-    assert audit.marks_astray([LANE], lives) == []
-    assert audit.not_stored([LANE], lives) == []
-    assert len(audit.marks_astray([LANE], [*lives, replace(MARK, mark=1, source="third")])) == 1
+    assert uplink.marks_astray([LANE], lives) == []
+    assert uplink.not_stored([LANE], lives) == []
+    assert len(uplink.marks_astray([LANE], [*lives, replace(MARK, mark=1, source="third")])) == 1
 
 
 def test_a_lane_without_its_mark_and_a_mark_without_its_lane_are_found() -> None:
-    assert len(audit.marks_astray([LANE], [])) == 1
-    assert len(audit.marks_astray([LANE], [MARK, replace(MARK, number=4)])) == 1
+    assert len(uplink.marks_astray([LANE], [])) == 1
+    assert len(uplink.marks_astray([LANE], [MARK, replace(MARK, number=4)])) == 1
 
 
 def test_a_lane_is_stored_when_its_mark_has_reached_what_was_given_whatever_came_since() -> None:
     unused = Lane("single", 4, 0, 0)
-    assert audit.not_stored([LANE, unused], [MARK]) == []
-    assert audit.not_stored([LANE], [replace(MARK, mark=99)]) == []
+    assert uplink.not_stored([LANE, unused], [MARK]) == []
+    assert uplink.not_stored([LANE], [replace(MARK, mark=99)]) == []
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_lane_is_stored_when_its_mark_has_reached_what_was_given_whatever_came
     [([], 0), ([replace(MARK, mark=16)], 16), ([replace(MARK, number=4)], 0)],
 )
 def test_a_lane_whose_mark_is_behind_or_missing_is_not_stored(marks: list[Mark], reached: int) -> None:
-    assert audit.not_stored([LANE], marks) == [f"single 3: 17 given, {reached} stored"]
+    assert uplink.not_stored([LANE], marks) == [f"single 3: 17 given, {reached} stored"]
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -129,23 +131,23 @@ RECEIVED = Request("a", "write", "w1", at=3)
 
 
 def test_an_id_without_its_row_is_lost() -> None:
-    assert audit.operations_lost([ASKED], [ROW]) == []
-    assert audit.operations_lost([ASKED], []) == [ASKED]
-    assert audit.operations_lost([ASKED], [replace(ROW, mark="w2")]) == [ASKED]
+    assert downlink.operations_lost([ASKED], [ROW]) == []
+    assert downlink.operations_lost([ASKED], []) == [ASKED]
+    assert downlink.operations_lost([ASKED], [replace(ROW, mark="w2")]) == [ASKED]
 
 
 def test_who_got_no_id_may_have_queued_once_and_no_more() -> None:
     uncertain = replace(ASKED, id=None, answer="502")
-    assert audit.operations_lost([uncertain], []) == []
-    assert audit.operations_unasked([uncertain], []) == []
-    assert audit.operations_unasked([uncertain], [ROW]) == []
-    assert audit.operations_unasked([uncertain], [ROW, replace(ROW, id=2)]) == [replace(ROW, id=2)]
+    assert downlink.operations_lost([uncertain], []) == []
+    assert downlink.operations_unasked([uncertain], []) == []
+    assert downlink.operations_unasked([uncertain], [ROW]) == []
+    assert downlink.operations_unasked([uncertain], [ROW, replace(ROW, id=2)]) == [replace(ROW, id=2)]
 
 
 def test_an_operation_nobody_asked_for_is_found_unless_it_is_the_plans() -> None:
     extra = replace(ROW, id=2, mark="w2")
-    assert audit.operations_unasked([ASKED], [ROW, extra]) == [extra]
-    assert audit.operations_unasked([ASKED], [ROW, replace(extra, asked=False)]) == []
+    assert downlink.operations_unasked([ASKED], [ROW, extra]) == [extra]
+    assert downlink.operations_unasked([ASKED], [ROW, replace(extra, asked=False)]) == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ def test_an_operation_ends_confirmed_after_three_attempts_or_with_unknown_outcom
     operation: str, status: str, attempts: int, reason: str | None, badly: bool
 ) -> None:
     row = replace(ROW, operation=operation, status=status, attempts=attempts, reason=reason)
-    assert bool(audit.ended_badly([row])) is badly
+    assert bool(downlink.ended_badly([row])) is badly
 
 
 def test_a_delete_may_find_no_instance_only_where_its_create_was_not_confirmed() -> None:
@@ -185,26 +187,26 @@ def test_a_delete_may_find_no_instance_only_where_its_create_was_not_confirmed()
     )
     create = replace(ROW, operation="create", path="/3341/7")
     lost = replace(create, status="FAILED", reason="outcome unknown: no answer")
-    assert audit.ended_badly([create, delete]) == [delete]
-    assert audit.ended_badly([lost, delete]) == []
-    assert audit.ended_badly([replace(lost, endpoint="b"), delete]) == [delete]
+    assert downlink.ended_badly([create, delete]) == [delete]
+    assert downlink.ended_badly([lost, delete]) == []
+    assert downlink.ended_badly([replace(lost, endpoint="b"), delete]) == [delete]
 
 
 def test_what_becomes_of_an_operation_of_a_firmware_update_is_the_update_s_affair_but_for_its_attempts() -> (
     None
 ):
     refused = replace(ROW, status="FAILED", reason="the device answered 4.05", asked=False, of_update=True)
-    assert audit.ended_badly([refused]) == []
-    assert audit.ended_badly([replace(refused, attempts=4)]) != []
+    assert downlink.ended_badly([refused]) == []
+    assert downlink.ended_badly([replace(refused, attempts=4)]) != []
 
 
 @pytest.mark.parametrize("kind", ["execute", "create", "delete"])
 def test_what_may_not_be_repeated_and_reached_its_device_twice_is_found_and_a_write_is_not(kind: str) -> None:
     once = replace(RECEIVED, operation=kind)
-    assert audit.done_twice([once, RECEIVED, RECEIVED]) == []
-    assert audit.done_twice([once, once]) == [once.key]
+    assert downlink.done_twice([once, RECEIVED, RECEIVED]) == []
+    assert downlink.done_twice([once, once]) == [once.key]
     # An update's install has no mark: that it is begun once is looked at by the device's answer.
-    assert audit.done_twice([replace(once, mark="")] * 2) == []
+    assert downlink.done_twice([replace(once, mark="")] * 2) == []
 
 
 def test_a_device_that_was_not_updated_or_twice_or_reports_another_version_is_found() -> None:
@@ -243,40 +245,40 @@ def test_a_device_that_installs_twice_or_never_is_found_and_so_is_one_that_shoul
 def test_what_a_device_received_must_agree_with_status_and_attempts(
     row: Operation, times: int, wrong: bool
 ) -> None:
-    assert bool(audit.received_wrongly([row], [RECEIVED] * times)) is wrong
+    assert bool(downlink.received_wrongly([row], [RECEIVED] * times)) is wrong
 
 
 def test_what_was_asked_twice_alike_is_received_twice() -> None:
     again = replace(ROW, id=2)
-    assert audit.received_wrongly([ROW, again], [RECEIVED] * 2) == []
-    assert len(audit.received_wrongly([ROW, again], [RECEIVED])) == 1
-    assert len(audit.received_wrongly([ROW, again], [RECEIVED] * 3)) == 1
+    assert downlink.received_wrongly([ROW, again], [RECEIVED] * 2) == []
+    assert len(downlink.received_wrongly([ROW, again], [RECEIVED])) == 1
+    assert len(downlink.received_wrongly([ROW, again], [RECEIVED] * 3)) == 1
 
 
 def test_what_a_device_received_and_no_row_has_is_found() -> None:
-    assert len(audit.received_wrongly([ROW], [RECEIVED, replace(RECEIVED, mark="w2")])) == 1
+    assert len(downlink.received_wrongly([ROW], [RECEIVED, replace(RECEIVED, mark="w2")])) == 1
 
 
 def test_an_operation_delivered_before_one_that_was_queued_first_is_found() -> None:
     second = replace(ASKED, mark="w2", id=2, began=2.5, ended=3)
     late = [replace(RECEIVED, at=5), replace(RECEIVED, mark="w2", at=4)]
-    assert len(audit.delivered_out_of_order([ASKED, second], late)) == 1
-    assert audit.delivered_out_of_order([ASKED, second], [RECEIVED, late[1]]) == []
+    assert len(downlink.delivered_out_of_order([ASKED, second], late)) == 1
+    assert downlink.delivered_out_of_order([ASKED, second], [RECEIVED, late[1]]) == []
     # Asked for at the same time there is no first one; and a repetition is no delay.
-    assert audit.delivered_out_of_order([ASKED, replace(second, began=1.5)], late) == []
-    assert audit.delivered_out_of_order([ASKED, second], [RECEIVED, *late]) == []
+    assert downlink.delivered_out_of_order([ASKED, replace(second, began=1.5)], late) == []
+    assert downlink.delivered_out_of_order([ASKED, second], [RECEIVED, *late]) == []
     # What has nothing to do with the other may go before it.
-    assert audit.delivered_out_of_order([ASKED, replace(second, concerns=(LwM2mPath(3341),))], late) == []
+    assert downlink.delivered_out_of_order([ASKED, replace(second, concerns=(LwM2mPath(3341),))], late) == []
     execute = replace(second, concerns=(LwM2mPath(3341, 7), LwM2mPath(3, 0)))
-    assert len(audit.delivered_out_of_order([ASKED, execute], late)) == 1
+    assert len(downlink.delivered_out_of_order([ASKED, execute], late)) == 1
 
 
 def test_a_result_recorded_twice_or_not_at_all_is_found() -> None:
     read = replace(ROW, operation="read", mark="", has_content=True)
-    assert audit.results_miscounted([read, ROW], {"a": 1}) == []
-    assert len(audit.results_miscounted([read], {"a": 2})) == 1
-    assert len(audit.results_miscounted([read], {})) == 1
-    assert len(audit.results_miscounted([], {"a": 1})) == 1
+    assert downlink.results_miscounted([read, ROW], {"a": 1}) == []
+    assert len(downlink.results_miscounted([read], {"a": 2})) == 1
+    assert len(downlink.results_miscounted([read], {})) == 1
+    assert len(downlink.results_miscounted([], {"a": 1})) == 1
 
 
 def test_a_finding_shows_a_few_of_many() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.level import Limits, Series, thirds
 from benchmarks.soak import Found, Sample
-from chaos.audit import Balance, Telemetry, Value
+from chaos.uplink import Balance, Telemetry, Value
 
 TENTH_MORE = Limits(factor=1.1)
 MANY = 120  # samples
