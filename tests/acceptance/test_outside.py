@@ -10,7 +10,7 @@ import yaml
 
 from flownexus.credentials import SecretFolder
 from local import REPOSITORY, web
-from local.openfaas.provider import Provider
+from local.openfaas.provider_api import Provider
 from local.options import PARTS
 from tests.fixtures.function import STACK, Start
 from tests.fixtures.nexus import Nexus
