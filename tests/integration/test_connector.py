@@ -31,6 +31,7 @@ from flownexus.messaging.publisher import Publisher
 from flownexus.messaging.subjects import STREAM, Hint, HintKind
 from local.servers.nats import Server
 from local.servers.ports import LOOPBACK, free_port
+from tests.fixtures.waiting_async import until
 
 TOKEN = "connector-token"
 ROOT = Path(__file__).parents[2]
@@ -141,12 +142,6 @@ def held(release: asyncio.Event) -> Answer:
         return web.Response()
 
     return answer
-
-
-async def until(condition: Callable[[], bool], timeout: float = 10) -> None:  # noqa: ASYNC109
-    async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ from tests.fixtures.handler import FUNCTIONS, load_handler
 from tests.fixtures.leshan import LeshanDouble, answer, asleep, broken, never, plain
 from tests.fixtures.relay import Relay
 from tests.fixtures.served import Serve, Served
+from tests.fixtures.waiting_async import until
 from tests.fixtures.world import World
 
 TOKEN = "connector"  # the test's own
@@ -810,9 +811,3 @@ def test_a_missing_secret_is_a_refusal_to_start(
     served = serve_dispatch(ready=False)
     assert served.process.wait(20) == 1
     assert "secret flownexus-connector-token cannot be read" in served.log.read_text()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in other processes
-            await asyncio.sleep(0.02)

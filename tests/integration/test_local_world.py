@@ -9,8 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -24,6 +23,7 @@ from local.servers.postgres import SUPERUSER
 from local.supervise.instance import leftovers, running
 from local.supervise.logfile import LogFile
 from local.world import World
+from tests.fixtures.waiting import until
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PARTS = "postgres,nats,gateway,connector"
@@ -94,13 +94,6 @@ import os, psycopg, sys
 with psycopg.connect(os.environ["FLOWNEXUS_DATABASE_URL"]) as connection:
     print(*connection.execute(sys.argv[1]).fetchone())
 """
-
-
-def until(condition: Callable[[], object], timeout: float = 15) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true"
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from flownexus.messaging.subjects import STREAM, Hint, HintKind, endpoint_name, 
 from local import REPOSITORY
 from local.servers.nats import NatsServerError, Server
 from local.servers.ports import LOOPBACK, free_port
+from tests.fixtures.waiting import until
 
 
 @pytest.fixture
@@ -62,13 +63,6 @@ def in_stream(url: str) -> dict[str, bytes]:
         return found
 
     return asyncio.run(read())
-
-
-def until(condition: Callable[[], bool], timeout: float = 10) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager

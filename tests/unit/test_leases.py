@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -14,6 +14,7 @@ from flownexus.errors import UnavailableError
 from flownexus.lwm2m.path import Path
 from flownexus.operations.catalogue.one_path import Read
 from flownexus.store.operation_claims import Claim
+from tests.fixtures.waiting_async import until
 
 CLAIM = Claim(
     id=7,
@@ -38,12 +39,6 @@ class Renewal:
         if self.failures:
             raise self.failures.pop()
         return {(claimed.id, claimed.fence) for claimed in claims if claimed is not OTHER}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # what is waited for is no event
-            await asyncio.sleep(0.001)
 
 
 async def test_where_one_lease_is_enough_there_is_no_task() -> None:

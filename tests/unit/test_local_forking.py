@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from local.openfaas.forking import ForkedCommand, ForkServer, imports
 from local.supervise.logfile import LogFile, read
 from local.supervise.process import Backoff, Command, Process, ProcessError
+from tests.fixtures.waiting import until
 
 SHARED = 40_000_000  # bytes that the library of these tests holds
 INDEX = """
@@ -76,13 +76,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     for process in bench.processes:
         process.stop()
     bench.server.close()
-
-
-def until(condition: Callable[[], object], timeout: float = 20) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true"
-        time.sleep(0.01)
 
 
 def parent(process: Process) -> int:

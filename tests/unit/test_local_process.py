@@ -15,15 +15,9 @@ import pytest
 
 from local.supervise.logfile import Follower, LogFile, read
 from local.supervise.process import MAX_NICE, Backoff, Command, Process
+from tests.fixtures.waiting import until
 
 QUICK = Backoff(0.01, 0.05)
-
-
-def until(condition: Callable[[], object], timeout: float = 10) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true"
-        time.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
