@@ -16,22 +16,16 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
-import java.util.function.Predicate;
 import java.util.function.Supplier;
 import org.eclipse.californium.core.coap.MessageObserverAdapter;
 import org.eclipse.californium.core.coap.Request;
 import org.eclipse.californium.core.coap.Response;
-import org.eclipse.californium.core.coap.Token;
 import org.eclipse.leshan.core.node.LwM2mPath;
-import org.eclipse.leshan.core.observation.CompositeObservation;
-import org.eclipse.leshan.core.observation.Observation;
-import org.eclipse.leshan.core.observation.SingleObservation;
 import org.eclipse.leshan.core.request.CancelCompositeObservationRequest;
 import org.eclipse.leshan.core.request.CancelObservationRequest;
 import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
@@ -56,6 +50,7 @@ final class ClientsServlet extends HttpServlet {
   private static final long GRACE_MILLIS = 10_000;
 
   private final transient LeshanServer server;
+  private final transient Observations observations;
   private final transient AwakeTimes awakeTimes;
   private final transient Consumer<Registration> unanswered;
   private final transient Pushes pushes;
@@ -71,6 +66,7 @@ final class ClientsServlet extends HttpServlet {
       Supplier<CompletionStage<Void>> saved,
       Metrics metrics) {
     this.server = server;
+    this.observations = new Observations(server.getObservationService());
     this.awakeTimes = awakeTimes;
     this.unanswered = unanswered;
     this.pushes = pushes;
@@ -101,7 +97,7 @@ final class ClientsServlet extends HttpServlet {
         answer(httpResponse, log, HttpAnswer.json(out -> write(out, registration)));
       } else if (isObservations(request)) {
         requireGet(get);
-        answer(httpResponse, log, observations(registration));
+        answer(httpResponse, log, observations.list(registration));
       } else if (request.method().equals("DELETE") && DeviceRequests.isObservation(request)) {
         cancel(registration, request, httpRequest, log);
       } else if (DeviceRequests.isPush(request)) {
@@ -144,7 +140,7 @@ final class ClientsServlet extends HttpServlet {
           request,
           lower -> {
             if (lower instanceof Request coap) {
-              takeOverToken(registration, request, coap);
+              observations.takeOver(registration, request, coap);
               keepHistory(coap, history);
             }
             waiting.sending(lower);
@@ -227,27 +223,6 @@ final class ClientsServlet extends HttpServlet {
     saved.get().thenRun(() -> waiting.end(answer));
   }
 
-  // A device that still has an observation of the same target keeps one of it (RFC 7641, 4.1).
-  private void takeOverToken(
-      Registration registration, DownlinkDeviceManagementRequest<?> request, Request coap) {
-    for (Observation known : server.getObservationService().getObservations(registration)) {
-      if (isOf(known, request)) {
-        server.getObservationService().cancelObservation(known);
-        coap.setToken(new Token(known.getId().getBytes()));
-        return;
-      }
-    }
-  }
-
-  private static boolean isOf(Observation known, DownlinkDeviceManagementRequest<?> request) {
-    if (known instanceof SingleObservation one && request instanceof ObserveRequest wanted) {
-      return one.getPath().equals(wanted.getPath());
-    }
-    return known instanceof CompositeObservation many
-        && request instanceof ObserveCompositeRequest wanted
-        && many.getPaths().equals(wanted.getPaths());
-  }
-
   private static boolean observes(DownlinkDeviceManagementRequest<?> request) {
     return request instanceof ObserveRequest
         || request instanceof ObserveCompositeRequest
@@ -263,66 +238,44 @@ final class ClientsServlet extends HttpServlet {
     boolean active = request.query().containsKey("active");
     if (DeviceRequests.isCompositeObservation(request)) {
       List<String> paths = DeviceRequests.paths(request);
-      List<LwM2mPath> wanted = LwM2mPath.getLwM2mPathList(paths);
-      String[] array = paths.toArray(String[]::new);
       if (active) {
-        CompositeObservation observation =
-            observation(registration, CompositeObservation.class, o -> o.getPaths().equals(wanted));
         send(
             registration,
-            new CancelCompositeObservationRequest(observation),
+            new CancelCompositeObservationRequest(observations.of(registration, paths)),
             timeout(request),
             httpRequest,
             log,
-            response -> ifSuccess(response, registration, array));
+            response -> {
+              if (response.isSuccess()) {
+                observations.forget(registration, paths);
+              }
+            });
         return;
       }
-      server.getObservationService().cancelCompositeObservations(registration, array);
+      observations.forget(registration, paths);
     } else {
       String path = request.path(1, request.segments().size() - 1);
-      LwM2mPath wanted = new LwM2mPath(path);
       if (active) {
-        SingleObservation observation =
-            observation(registration, SingleObservation.class, o -> o.getPath().equals(wanted));
         send(
             registration,
-            new CancelObservationRequest(observation),
+            new CancelObservationRequest(observations.of(registration, path)),
             timeout(request),
             httpRequest,
             log,
-            response -> ifSuccess(response, registration, path));
+            response -> {
+              if (response.isSuccess()) {
+                observations.forget(registration, path);
+              }
+            });
         return;
       }
-      server.getObservationService().cancelObservations(registration, path);
+      observations.forget(registration, path);
     }
     endSaved(open(httpRequest, log, GRACE_MILLIS), HttpAnswer.empty());
   }
 
   private OpenRequest open(HttpServletRequest request, RequestLog log, long timeout) {
     return new OpenRequest(request.startAsync(), log, timeout, open, metrics);
-  }
-
-  private void ifSuccess(LwM2mResponse response, Registration registration, String path) {
-    if (response.isSuccess()) {
-      server.getObservationService().cancelObservations(registration, path);
-    }
-  }
-
-  private void ifSuccess(LwM2mResponse response, Registration registration, String[] paths) {
-    if (response.isSuccess()) {
-      server.getObservationService().cancelCompositeObservations(registration, paths);
-    }
-  }
-
-  private <T extends Observation> T observation(
-      Registration registration, Class<T> type, Predicate<T> wanted) {
-    Optional<T> found =
-        server.getObservationService().getObservations(registration).stream()
-            .filter(type::isInstance)
-            .map(type::cast)
-            .filter(wanted)
-            .findFirst();
-    return found.orElseThrow(() -> new HttpError(ErrorCode.NOT_FOUND, "No such observation"));
   }
 
   private Registration registration(String endpoint) {
@@ -348,28 +301,6 @@ final class ClientsServlet extends HttpServlet {
 
   private static boolean isObservations(ApiRequest request) {
     return request.segments().size() == 2 && request.segments().get(1).equals("observations");
-  }
-
-  // Each has "path", or "paths" where it is a composite.
-  private HttpAnswer observations(Registration registration) {
-    return HttpAnswer.json(
-        out -> {
-          out.writeStartArray();
-          for (Observation each : server.getObservationService().getObservations(registration)) {
-            out.writeStartObject();
-            if (each instanceof SingleObservation one) {
-              out.writeStringField("path", one.getPath().toString());
-            } else if (each instanceof CompositeObservation many) {
-              out.writeArrayFieldStart("paths");
-              for (LwM2mPath path : many.getPaths()) {
-                out.writeString(path.toString());
-              }
-              out.writeEndArray();
-            }
-            out.writeEndObject();
-          }
-          out.writeEndArray();
-        });
   }
 
   private void write(JsonGenerator out, Registration registration) throws IOException {
