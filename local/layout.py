@@ -64,6 +64,13 @@ GATEWAY_KEY = "flownexus-gateway-certificate-key"
 """By which the gateway speaks TLS, unless the user's own files are given."""
 
 
+def at_host_of(public_url: str, url: str) -> str:
+    """Return `url` with the host of `public_url`, and its own scheme and port."""
+    host = urlsplit(public_url).hostname or ""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{f'[{host}]' if ':' in host else host}:{parts.port}"))
+
+
 class Layout:
     """The places of a world: all below its home folder, and on the loopback interface's ports of its own."""
 
@@ -151,9 +158,10 @@ class Layout:
 
     @property
     def firmware_urls(self) -> tuple[str, ...]:
-        """Return where devices on this machine get firmware packages, one URL a protocol."""
-        plain = (f"{self.coap_url}/fw",) if self.options.plain_endpoints() else ()
-        return (self.downloads_url, *plain, f"{self.coaps_url}/fw")
+        """Return where devices get firmware packages, one URL a protocol: at the host of COAPS_URL."""
+        coaps_url = self.options.stack_environment.get("COAPS_URL", "").rstrip("/") or self.coaps_url
+        plain = (f"{at_host_of(coaps_url, self.coap_url)}/fw",) if self.options.plain_endpoints() else ()
+        return (at_host_of(coaps_url, self.downloads_url), *plain, f"{coaps_url}/fw")
 
     @property
     def own_database(self) -> bool:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flownexus.accounts.place import place_of
 from flownexus.errors import MissingSettingError
@@ -224,6 +225,10 @@ class Options:
                 place_of(environment["CONSOLE_URL"])
             except MissingSettingError as error:
                 raise OptionError(f"CONSOLE_URL: {error}") from None
+        if environment.get("COAPS_URL") and not _is_coaps_url(environment["COAPS_URL"]):
+            raise OptionError(
+                f"COAPS_URL must be a URL such as coaps://192.0.2.10:5684, not {environment['COAPS_URL']!r}"
+            )
         if environment.get("LOG_LEVEL") and environment["LOG_LEVEL"] not in LOG_LEVELS:
             raise OptionError(
                 f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {environment['LOG_LEVEL']!r}"
@@ -323,6 +328,14 @@ def _tls_files(environment: Mapping[str, str]) -> TlsFiles | None:
         if not path.is_file():
             raise OptionError(f"{name} must be a file in PEM; {path} is none")
     return TlsFiles(given["TLS_CERTIFICATE"], given["TLS_KEY"], given.get("TLS_CA"))
+
+
+def _is_coaps_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme == "coaps" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _duration(environment: Mapping[str, str], name: str, default: str, minimum: str, maximum: str) -> float:

@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence, Set
 from urllib.parse import urlsplit, urlunsplit
 
+from local.layout import at_host_of
+
 
 def places(
     values: Mapping[str, str], parts: Set[str], gateway_user: str, chosen: Mapping[str, str]
@@ -15,6 +17,7 @@ def places(
     `values` are those of the world's file `env`, `chosen` the settings that it was started with.
     """
     host, loopback = values["FLOWNEXUS_GATEWAY"], values["FLOWNEXUS_LOOPBACK_GATEWAY"]
+    coaps = chosen.get("COAPS_URL", values["FLOWNEXUS_COAPS"])
     rows = {
         "gateway": [
             ("the console", values["FLOWNEXUS_CONSOLE"], "your name and password"),
@@ -26,18 +29,26 @@ def places(
         ],
         "leshan": [
             ("Leshan's REST API", f"{values['FLOWNEXUS_LESHAN_URL']}/api", "flownexus-leshan-token"),
-            (
-                "devices register at",
-                chosen.get("COAPS_URL", values["FLOWNEXUS_COAPS"]),
-                "a key that you give to Leshan",
-            ),
+            ("devices register at", coaps, "a credential: flownexus credentials add"),
             *(
-                [("", values["FLOWNEXUS_COAP"], "none; simulated devices and PLAIN_COAP only")]
+                [
+                    (
+                        "",
+                        at_host_of(coaps, values["FLOWNEXUS_COAP"]),
+                        "none; simulated devices and PLAIN_COAP only",
+                    )
+                ]
                 if "FLOWNEXUS_COAP" in values
                 else []
             ),
             *(
-                [("devices bootstrap at", values["FLOWNEXUS_BOOTSTRAP"], "a factory key")]
+                [
+                    (
+                        "devices bootstrap at",
+                        at_host_of(coaps, values["FLOWNEXUS_BOOTSTRAP"]),
+                        "a factory key: flownexus bootstrap add",
+                    )
+                ]
                 if "FLOWNEXUS_BOOTSTRAP" in values
                 else []
             ),

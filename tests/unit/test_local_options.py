@@ -179,6 +179,38 @@ def test_devices_outside_reach_leshan_where_it_is_told_to_listen(
     assert Layout(options).coaps_url == url
 
 
+@pytest.mark.parametrize(
+    ("environment", "urls"),
+    [
+        ({}, ["http://127.0.0.1:8095", "coap://127.0.0.1:5683/fw", "coaps://127.0.0.1:5684/fw"]),
+        (
+            {"COAP_HOST": "0.0.0.0", "COAPS_URL": "coaps://192.0.2.10:6684/", "PLAIN_COAP": "my-*"},
+            ["http://192.0.2.10:8095", "coap://192.0.2.10:5683/fw", "coaps://192.0.2.10:6684/fw"],
+        ),
+        (
+            {"COAPS_URL": "coaps://[2001:db8::1]", "DEVICES": "0"},
+            ["http://[2001:db8::1]:8095", "coaps://[2001:db8::1]/fw"],
+        ),
+    ],
+)
+def test_devices_download_firmware_from_the_host_at_which_they_register(
+    tmp_path: Path, environment: dict[str, str], urls: list[str]
+) -> None:
+    """A device elsewhere was sent to 127.0.0.1, its own loopback interface."""
+    options = Options.from_environment(environment | {"FLOWNEXUS_HOME": str(tmp_path)})
+    assert list(Layout(options).firmware_urls) == urls
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["192.0.2.10:5684", "coap://192.0.2.10", "coaps://", "coaps://a:b", "a["],
+)
+def test_where_devices_find_leshan_is_a_url(given: str) -> None:
+    """Another text came into the files of credentials, and the devices found nothing."""
+    with pytest.raises(OptionError, match=r"COAPS_URL must be a URL such as coaps://192\.0\.2\.10:5684"):
+        Options.from_environment({"COAPS_URL": given})
+
+
 def test_an_address_to_listen_on_is_one() -> None:
     with pytest.raises(OptionError, match=r"COAP_HOST must be an IP address, such as 0\.0\.0\.0, not 'eth0'"):
         Options.from_environment({"COAP_HOST": "eth0"})

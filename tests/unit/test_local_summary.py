@@ -34,9 +34,16 @@ def test_with_tls_each_place_of_the_gateway_is_https_but_where_leshan_posts(tmp_
 
 
 def test_devices_register_where_they_were_told(tmp_path: Path) -> None:
-    values = Layout(Options(home=tmp_path)).environment()
+    values = Layout(Options(home=tmp_path, bootstrap=True)).environment()
     rows = places(values, frozenset({"leshan"}), "admin", {"COAPS_URL": "coaps://192.0.2.10:5684"})
-    assert ("devices register at", "coaps://192.0.2.10:5684") in [row[:2] for row in rows]
+    shown = [row[:2] for row in rows]
+    assert ("devices register at", "coaps://192.0.2.10:5684") in shown
+    assert ("", "coap://192.0.2.10:5683") in shown
+    assert ("devices bootstrap at", "coaps://192.0.2.10:5784") in shown
+
+
+def test_whoever_looks_for_a_key_is_told_the_command_that_makes_one(tmp_path: Path) -> None:
+    assert "flownexus credentials add" in shown(tmp_path, frozenset({"leshan"}))
 
 
 @pytest.mark.parametrize(
