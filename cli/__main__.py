@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from cli import (
     authority,
@@ -49,7 +49,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
             "events",
             "registrations",
         ),
-        *("refusals", "tags"),
+        *("observations", "plan", "refusals", "tags"),
     ),
     "Send operations to devices": tuple(operations.COMMANDS),
     "Look at operations": ("operation", "operations", "why", "batch", "batches"),
@@ -69,6 +69,20 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Set up": ("ca", "completion"),
 }
 """The commands in the order of the help. A command that is in no section comes last."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that answers a command that is none with those like it, instead of with all there are."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if not isinstance(action, argparse._SubParsersAction) or value in action.choices:
+            super()._check_value(action, value)
+            return
+        from difflib import get_close_matches  # for this mistake alone: commands begin sooner without it
+
+        like = " or ".join(get_close_matches(value, action.choices, 2))
+        told = f"did you mean {like}?" if like else f"{self.prog} --help lists them"
+        raise argparse.ArgumentError(None, f"there is no command {value!r}: {told}")
 
 
 class _Sections(argparse.RawDescriptionHelpFormatter):
@@ -94,7 +108,7 @@ class _Sections(argparse.RawDescriptionHelpFormatter):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = argparse.ArgumentParser(prog="flownexus", description=__doc__, formatter_class=_Sections)
+    top: argparse.ArgumentParser = _Parser(prog="flownexus", description=__doc__, formatter_class=_Sections)
     commands = top.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     output = argparse.ArgumentParser(add_help=False)
     output.add_argument("--json", action="store_true", help="print JSON")
@@ -143,6 +157,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run the command line and return its exit status."""
+    if len(sys.argv) == 1:
+        parser().print_help(sys.stderr)
+        return 2
     given = parser().parse_args()
     try:
         status: int = (

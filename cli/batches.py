@@ -52,9 +52,11 @@ def list_(client: Client, given: argparse.Namespace) -> int:
     found = client.request("GET", f"{OPERATIONS}/batches?{urlencode({'limit': given.limit})}")["batches"]
     if given.json:
         print_json(found)
-    else:
-        for batch in found:
-            _print(batch)
+        return 0
+    if not found:
+        sys.stderr.write("no operation was queued by a filter yet\n")
+    for batch in found:
+        _print(batch)
     return 0
 
 

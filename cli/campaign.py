@@ -200,6 +200,8 @@ def list_(client: Client, given: argparse.Namespace) -> int:
     if given.json:
         print_json(found)
         return 0
+    if not found:
+        sys.stderr.write("there are no campaigns yet\n")
     for each in found:
         sys.stdout.write(printable(_line(each)) + "\n")
     return 0

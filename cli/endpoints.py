@@ -190,4 +190,6 @@ def _measure(value: Any) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_cell(each)}" for name, each in value.items() if each is not None)
     return printable(value) if isinstance(value, str) else json.dumps(value)

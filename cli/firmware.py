@@ -145,6 +145,8 @@ def list_packages(client: Client, given: argparse.Namespace) -> int:
     if given.json:
         print_json(found)
         return 0
+    if not found:
+        sys.stderr.write("there are no packages yet\n")
     for package in found:
         sys.stdout.write(printable(_package_line(package)) + "\n")
     return 0
@@ -242,6 +244,8 @@ def list_updates(client: Client, given: argparse.Namespace) -> int:
     if given.json:
         print_json(found)
         return 0
+    if not found:
+        sys.stderr.write("there are no such updates\n")
     for each in found:
         sys.stdout.write(printable(_update_line(each)) + "\n")
     return 0

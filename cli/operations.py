@@ -217,9 +217,11 @@ def list_(client: Client, given: argparse.Namespace) -> int:
     found = client.request("GET", f"{OPERATIONS}/?{urlencode(query)}")["operations"]
     if given.json:
         print_json(found)
-    else:
-        for operation in found:
-            _print(operation)
+        return 0
+    if not found:
+        sys.stderr.write("there are no such operations\n")
+    for operation in found:
+        _print(operation)
     return 0
 
 

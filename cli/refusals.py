@@ -34,7 +34,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
         [
             (
                 second(each["last_at"]),
-                each["endpoint"] or "",
+                each["endpoint"] or "(unknown)",
                 each["address"] or "",
                 f"{each['count']} x",
                 f"{each['cause']}{': ' + each['detail'] if each['detail'] else ''}; {each['remedy']}",

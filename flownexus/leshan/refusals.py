@@ -26,7 +26,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "come again",
     "not-enrolled": "enrol the device (flownexus credentials add), or let those in that have no credentials "
     "(flownexus credentials unenrolled admitted)",
-    "wrong-credentials": "give the device the credentials of its security entry, or its own endpoint name: "
+    "wrong-credentials": "give the device its own credentials, or its own endpoint name: "
     "the identity or certificate that it used is not that of this name",
     "came-over-dtls-before": "let the device use CoAPS again; if it never will, and is the same one, "
     "register it under another name",
@@ -34,7 +34,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "higher --new-endpoints and --new-endpoints-per-address",
     "unsupported-version": "let the device register with lwm2m=1.1 or 1.0: Leshan speaks no other version",
     "malformed-registration": "mend the registration: the detail says what would be right",
-    "wrong-key": "compare the device's pre-shared key to that of its security entry",
+    "wrong-key": "give the device the key that was made for it (psk-key.hex); if that is lost, make another "
+    "(flownexus credentials rotate)",
     "unknown-identity": "compare the device's PSK identity to those of flownexus credentials list --valid: "
     "it is none of them, was revoked, or is over",
     "handshake-failed": "see the detail; a certificate must be of the CA of --ca-cert, be valid now, not "

@@ -406,6 +406,9 @@ def test_who_was_not_let_in_is_listed_with_what_to_do(
     assert run("refusals", "a") == 0
     assert capsys.readouterr().out == "2026-01-02T03:04:05Z  a    3 x  wrong-key; compare\n"
     assert api.asked[0][1] == "/function/api/v1/refusals?limit=20&endpoint=a"
+    api.answers = [(200, {"refusals": [refusal | {"endpoint": None}], "next": None})]
+    assert run("refusals") == 0
+    assert capsys.readouterr().out == "2026-01-02T03:04:05Z  (unknown)    3 x  wrong-key; compare\n"
     api.answers = [(200, {"refusals": [], "next": None})]
     assert run("refusals") == 0
     assert capsys.readouterr().err == "no device was refused\n"
@@ -505,6 +508,7 @@ DETAILS = {
     "lifetime": 300,
     "binding": None,
     "objects": ["/3/0", "/5"],
+    "expected": {"at": None, "by": "lifetime", "earliest": None, "until": AT},
 }
 
 
@@ -515,6 +519,7 @@ def test_an_endpoint_is_shown_with_what_it_registered(
     assert run("endpoint", "a/b") == 0
     assert capsys.readouterr().out == (
         "name        sim-0001\nregistered  true\nlifetime    300\nobjects     /3/0 /5\n"
+        f"expected    by=lifetime until={AT}\n"
     )
     assert api.asked[0][1] == "/function/api/v1/endpoints/a%2Fb"
     assert run("endpoint", "a/b", "--json") == 0
@@ -777,6 +782,47 @@ def test_help_lists_every_command_once_in_a_section(run: Any, capsys: pytest.Cap
     [subparsers] = [each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)]
     assert sorted(listed) == sorted(action.dest for action in subparsers._get_subactions())
     assert text.index("  Look at devices:\n") < text.index("  Administer:\n")
+    assert "  More:\n" not in text
+
+
+def test_without_a_command_the_commands_are_shown(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 2
+    assert "  Look at devices:\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("endpionts", "there is no command 'endpionts': did you mean endpoints or endpoint?"),
+        ("zzz", "there is no command 'zzz': flownexus --help lists them"),
+    ],
+)
+def test_a_command_that_is_none_is_answered_with_those_that_are_like_it(
+    run: Any, capsys: pytest.CaptureFixture[str], given: str, told: str
+) -> None:
+    """All fifty were listed."""
+    with pytest.raises(SystemExit) as ended:
+        run(given, "a")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"flownexus: error: {told}"
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "told"),
+    [
+        (["batches"], "batches", "no operation was queued by a filter yet\n"),
+        (["campaign", "list"], "campaigns", "there are no campaigns yet\n"),
+        (["firmware", "list"], "firmware", "there are no packages yet\n"),
+        (["updates", "list"], "updates", "there are no such updates\n"),
+        (["operations"], "operations", "there are no such operations\n"),
+    ],
+)
+def test_a_list_of_nothing_says_so(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], words: list[str], name: str, told: str
+) -> None:
+    api.answers = [(200, {name: [], "next": None})]
+    assert run(*words) == 0
+    assert capsys.readouterr() == ("", told)
 
 
 @pytest.mark.parametrize(
