@@ -20,8 +20,8 @@ class Refusal(NamedTuple):
 
 
 REMEDIES: Final[Mapping[str, str]] = {
-    "plain-coap-not-allowed": "let the device use CoAPS (flownexus credentials add), or start Leshan with "
-    "--plain-coap for its name",
+    "plain-coap-not-allowed": "let the device use CoAPS (flownexus credentials add), or name it in "
+    "PLAIN_COAP (of Leshan itself: --plain-coap)",
     "credentials-revoked": "make new credentials for the endpoint (flownexus credentials add), if it may "
     "come again",
     "not-enrolled": "enrol the device (flownexus credentials add), or let those in that have no credentials "
@@ -30,8 +30,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "the identity or certificate that it used is not that of this name",
     "came-over-dtls-before": "let the device use CoAPS again; if it never will, and is the same one, "
     "register it under another name",
-    "too-many-new-endpoints": "the device tries again after 60 s; for a fleet that is new, start Leshan with "
-    "higher --new-endpoints and --new-endpoints-per-address",
+    "too-many-new-endpoints": "the device tries again after 60 s; for a fleet that is new, raise "
+    "NEW_ENDPOINTS (of Leshan itself: --new-endpoints and --new-endpoints-per-address)",
     "unsupported-version": "let the device register with lwm2m=1.1 or 1.0: Leshan speaks no other version",
     "malformed-registration": "mend the registration: the detail says what would be right",
     "wrong-key": "give the device the key that was made for it (psk-key.hex); if that is lost, make another "
