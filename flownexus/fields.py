@@ -7,7 +7,7 @@ has these words, and so has the OpenAPI description: neither can say something e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
@@ -47,6 +47,7 @@ def _is_list(type_: Any) -> bool:
 def read(kind: type[T], given: Mapping[str, Any], *, of_text: bool = False) -> T:
     """Make a struct of what is given; `of_text`: values are text that is to be read as what they are.
 
+    A time becomes one in UTC, and its year there is from 1 to 9999, too.
     Raises ValidationFailedError, which names each field that is not valid, and says what would be.
     """
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
@@ -62,8 +63,9 @@ def read(kind: type[T], given: Mapping[str, Any], *, of_text: bool = False) -> T
                 wrong.append(f"{name}: is missing; it is {words(field.type) or 'required'}")
             continue
         try:
-            value = _read_elements(name, field.type, given[name])
-            values[field.name] = msgspec.convert(value, field.type, strict=not of_text)
+            elements = _read_elements(name, field.type, given[name])
+            value = msgspec.convert(elements, field.type, strict=not of_text)
+            values[field.name] = value.astimezone(UTC) if isinstance(value, datetime) else value
         except ValidationFailedError as error:
             wrong.append(error.detail)
         except (msgspec.ValidationError, OverflowError) as error:

@@ -119,7 +119,7 @@ def parse_models(xml: bytes) -> list[ObjectModel]:
 def _parse(xml: bytes) -> _Element:
     if len(xml) > MAX_XML_BYTES:
         raise BadModelError(1, f"the file has {len(xml)} bytes; at most {MAX_XML_BYTES} are taken")
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("UTF-8")  # whatever the file declares
     parser.buffer_text = True
     top = _Element("", 0, {})
     open_: list[_Element] = [top]
@@ -150,10 +150,6 @@ def _parse(xml: bytes) -> _Element:
         parser.Parse(xml, True)
     except expat.ExpatError as error:
         raise BadModelError(error.lineno, f"it is no XML: {expat.ErrorString(error.code)}") from None
-    except (LookupError, ValueError) as error:
-        if isinstance(error, BadModelError):
-            raise
-        raise BadModelError(1, "its encoding is not known: write it in UTF-8") from None
     return top.children[0]
 
 

@@ -59,7 +59,11 @@ class EventTypeToPut(msgspec.Struct, frozen=True):
                 ),
             ]
         ],
-        Meta(min_length=1, max_length=MAX_PATHS),
+        Meta(
+            min_length=1,
+            max_length=MAX_PATHS,
+            description=f"1 to {MAX_PATHS} LwM2M paths in which * stands for any id, such as /3303/*/5700",
+        ),
     ]
     description: (
         Annotated[

@@ -282,4 +282,4 @@ def _end(wanted: Wanted) -> datetime | None:
         raise ValidationFailedError(
             f"expires_at: {wanted.expires_at.isoformat()} is over; give a time to come"
         )
-    return wanted.expires_at.astimezone(UTC)
+    return wanted.expires_at

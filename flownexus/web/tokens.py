@@ -9,7 +9,6 @@ DELETE /v1/tokens/<id>  revoke it, at once: the row
 
 from __future__ import annotations
 
-from datetime import UTC
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
@@ -126,7 +125,7 @@ def add_tokens(app: Flask, pool: Pool, guard: Guard) -> None:
             body.owner or caller().name,
             sorted(set(body.scopes)),
             caller().name,
-            body.expires_at and body.expires_at.astimezone(UTC),
+            body.expires_at,
             body.expires_in,
         )
         headers = {"Location": f"/function/{app.name}/v1/tokens/{made.id}", **_NO_STORE}

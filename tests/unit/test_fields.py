@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ GOOD = {"endpoint": "a", "mode": "psk"}
         ({"mode": "psk"}, "endpoint: is missing; it is the endpoint's name: .*"),
         (GOOD | {"endpoint": ""}, "endpoint: the endpoint's name: .*"),
         (GOOD | {"expires_at": "tomorrow"}, "expires_at: a time with its offset.*"),
+        (GOOD | {"expires_at": "9999-12-31T23:59:59-01:00"}, "expires_at: a time with its offset.*"),
+        (GOOD | {"expires_at": "0001-01-01T00:00:00+01:00"}, "expires_at: a time with its offset.*"),
         (GOOD | {"expires": "x"}, "expires: is unknown; there is endpoint, mode, .*"),
         ({"mode": "x", "endpoint": ""}, "endpoint: the endpoint's name: .*; mode: psk, rpk or x509"),
         ("a", "it is a JSON object with endpoint, mode, .*"),
@@ -46,6 +49,11 @@ def test_a_list_that_is_none_or_of_another_length_is_named_itself(given: object)
 
 def test_all_elements_are_read() -> None:
     assert read_object(Batch, {"credentials": [GOOD, GOOD]}).credentials == [Wanted("a", "psk")] * 2
+    [wanted] = read_object(
+        Batch, {"credentials": [GOOD | {"expires_at": "2026-01-02T03:04:05+02:00"}]}
+    ).credentials
+    assert wanted.expires_at == datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)
+    assert wanted.expires_at.tzinfo is UTC
     with pytest.raises(ValidationFailedError) as refused:
         read_object(Keys, {"keys": [{"endpoint": "a"}, {"endpoint": "b", "profile": "B"}]})
     assert refused.value.detail.startswith("keys, number 2: profile: a profile's name")

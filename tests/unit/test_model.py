@@ -101,7 +101,6 @@ def test_an_object_without_a_version_has_1_0() -> None:
         ("Object>", "Thing>", "line 2: <LWM2M> has no <Object>"),
         ("</Item>", "", "it is no XML: mismatched tag"),
         ("<Name>Heat", "<Name>&heat;", "line 14: it is no XML: undefined entity"),
-        ('"UTF-8"', '"klingon"', "its encoding is not known: write it in UTF-8"),
     ],
 )
 def test_what_is_no_model_is_refused_with_its_line_and_what_is_right(
@@ -113,6 +112,13 @@ def test_what_is_no_model_is_refused_with_its_line_and_what_is_right(
     with pytest.raises(BadModelError) as error:
         parse(text)
     assert refusal in str(error.value)
+
+
+@pytest.mark.parametrize("declared", ["ISO-8859-1", "windows-1252", "US-ASCII", "UTF-16", "klingon"])
+def test_a_file_in_utf_8_is_read_so_although_it_declares_another_encoding(declared: str) -> None:
+    """As an editor leaves it that saved the file in UTF-8."""
+    [model] = parse(KILN.replace("UTF-8", declared).replace("Kiln", "Kalkbrennöfen"))
+    assert model.name == "Kalkbrennöfen"
 
 
 BILLION_LAUGHS = (

@@ -1036,9 +1036,9 @@ def test_a_stream_that_cannot_be_is_refused(
     [
         ("event-types/Climate", {"paths": ["/3"]}, "the name of an event type is 1 to 63 small letters"),
         ("event-types/climate", {}, "paths: is missing"),
-        ("event-types/climate", {"paths": []}, "paths: a LwM2M path in which * stands for any id"),
-        ("event-types/climate", {"paths": ["/3303/*/5700/0/1"]}, "paths: a LwM2M path"),
-        ("event-types/climate", {"paths": ["/65535"]}, "paths: a LwM2M path"),
+        ("event-types/climate", {"paths": []}, "paths: 1 to 100 LwM2M paths in which * stands for any id"),
+        ("event-types/climate", {"paths": ["/3303/*/5700/0/1"]}, "paths: 1 to 100 LwM2M paths"),
+        ("event-types/climate", {"paths": ["/65535"]}, "paths: 1 to 100 LwM2M paths"),
         ("event-types/climate", {"paths": ["/3"], "description": "a\0"}, "description: a text of at most"),
         ("log-resources/0/5", {}, "object 0 holds keys"),
         ("log-resources/21/1", {}, "object 21 holds keys"),
