@@ -169,11 +169,12 @@ class Telemetry:
         if known.holds_for(row[0]):
             return
         if self._known is known:
-            log.warning(
-                "the database is another one than before, or endpoints were deleted: ids are asked anew"
+            log.info(
+                "the catalog is another one than before: endpoints were deleted, models or logs declared, "
+                "or the database restored; it is asked anew"
             )
             self._known = _Known()
-        raise TryAgainError("the database is another one than before")
+        raise TryAgainError("the catalog is another one than before")
 
 
 def _without_secrets(batch: Sequence[Item]) -> Sequence[Item]:
