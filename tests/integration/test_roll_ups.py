@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import psycopg
@@ -132,6 +133,31 @@ def test_no_device_s_numbers_keep_others_from_being_rolled_up(owner: Owner, valu
     assert first["count"] == 2 * len(values)
     assert first["minimum"] <= first["mean"] <= first["maximum"] or abs(first["mean"]) < 1e-200
     assert second["count"] == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1.7976931348623157e308] * 3, [-1.7e308, 1.7e308, 1.7e308], [1e-310, 5e-324, 1e-200], [1e308, 1.0]],
+)
+@pytest.mark.parametrize("buckets", [1, 24])
+def test_a_series_has_a_mean_however_great_or_small_its_numbers_are(
+    owner: Owner, values: list[float], buckets: int
+) -> None:
+    store(owner, [(timedelta(minutes=n), value) for n, value in enumerate(values)])
+    store(owner, [(HOUR + timedelta(minutes=n), value) for n, value in enumerate(values)])
+
+    def means() -> list[tuple[float, float, float]]:
+        rows = series(owner, START, START + 24 * timedelta(minutes=50), buckets)
+        return [(row["minimum"], row["mean"], row["maximum"]) for row in rows]
+
+    owner.execute("UPDATE roll_up_state SET rolled_until = %s, pending_until = %s", (START, START))
+    from_values = means()
+    roll_up_all(owner)
+    from_hours = means()
+    assert len(from_values) == len(from_hours) == min(buckets, 2)
+    for lowest, mean, highest in from_values + from_hours:
+        assert lowest <= mean <= highest or abs(mean) < 1e-200
+        assert math.isclose(mean, float(sum(map(Fraction, values)) / len(values)), abs_tol=1e-200)
 
 
 VALUES = st.lists(
