@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -59,15 +60,19 @@ def history(client: Client, given: argparse.Namespace) -> int:
 
 
 def plot(answer: Any, columns: int = COLUMNS, rows: int = ROWS) -> list[str]:
-    """Return the lines of a plot: each bucket's mean as a bar, with the minimum and the maximum."""
+    """Return the lines of a plot: each bucket's mean as a bar, with the minimum and the maximum.
+
+    It reckons with fractions, which do not overflow.
+    """
     points: Sequence[Any] = answer["points"]
     begin, end = (datetime.fromisoformat(answer[each]) for each in ("from", "to"))
     least = min(point["minimum"] for point in points)
     greatest = max(point["maximum"] for point in points)
+    low, high = Fraction(least), Fraction(greatest)
     heights = [0] * columns
     for point in points:
         column = int((datetime.fromisoformat(point["time"]) - begin) / (end - begin) * columns)
-        share = (point["mean"] - least) / (greatest - least) if greatest > least else 0.5
+        share = (Fraction(point["mean"]) - low) / (high - low) if high > low else Fraction(1, 2)
         heights[min(max(column, 0), columns - 1)] = 1 + round(share * (8 * rows - 1))
     labels = {0: f"{greatest:g}", rows - 1: f"{least:g}"}
     width = max(map(len, labels.values()))
@@ -77,8 +82,8 @@ def plot(answer: Any, columns: int = COLUMNS, rows: int = ROWS) -> list[str]:
         bars = "".join(_EIGHTHS[min(max(height - floor, 0), 8)] for height in heights)
         lines.append(f"{labels.get(row, ''):>{width}} |{bars.rstrip()}")
     count = sum(point["count"] for point in points)
-    mean = sum(point["mean"] * point["count"] for point in points) / count
-    return [*lines, f"{count} values, mean {mean:g}, last {points[-1]['last']:g}"]
+    mean = sum(Fraction(point["mean"]) * point["count"] for point in points) / count
+    return [*lines, f"{count} values, mean {float(mean):g}, last {points[-1]['last']:g}"]
 
 
 def _before(end: str, last: str) -> str:

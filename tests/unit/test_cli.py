@@ -601,6 +601,16 @@ def test_a_history_that_never_changes_is_a_plot_too() -> None:
     assert [line.partition("|")[2] for line in lines[:4]] == ["", "▁", "█", "█"]
 
 
+def test_a_plot_has_room_for_the_greatest_numbers() -> None:
+    greatest = sys.float_info.max
+    points = [
+        {"time": time, "minimum": value, "maximum": value, "mean": value, "last": value, "count": 2}
+        for time, value in (("2026-01-02T00:00:00Z", greatest), ("2026-01-02T06:00:00Z", -greatest))
+    ]
+    lines = plot({"from": "2026-01-02T00:00:00Z", "to": "2026-01-02T12:00:00Z", "points": points}, 4, 2)
+    assert lines == [" 1.79769e+308 |█", "-1.79769e+308 |█ ▁", "4 values, mean 0, last -1.79769e+308"]
+
+
 def test_each_value_of_a_history_is_listed(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     value = {"time": TIME, "value": "21.5", "number": 21.5, "stored_at": TIME}
     api.answers = [(200, {"values": [value], "next": "c"}), (200, {"values": [value], "next": None})]
