@@ -62,7 +62,7 @@ final class CborNodeDecoder implements NodeDecoder {
       if (type == Type.FLOAT && number.getType() == CBORType.FloatingPoint) {
         return number.AsDoubleValue(); // not a number, too: PostgreSQL's side says so
       }
-      BigDecimal value = Numbers.bounded(number.ToObject(BigDecimal.class));
+      BigDecimal value = Numbers.decimal(number);
       return switch (type) {
         case FLOAT -> Numbers.toDouble(value);
         case INTEGER -> value.longValueExact();

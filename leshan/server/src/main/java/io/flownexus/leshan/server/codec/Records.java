@@ -23,6 +23,9 @@ final class Records {
   // What is less counts from now (RFC 8428, 4.5.3).
   private static final BigDecimal ABSOLUTE = BigDecimal.valueOf(1L << 28);
 
+  // In place of a time that is not taken: neither is this one.
+  private static final BigDecimal REFUSED = BigDecimal.ONE.scaleByPowerOfTen(1000);
+
   private static final JsonMapper MAPPER =
       JsonMapper.builder()
           .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS)
@@ -113,7 +116,7 @@ final class Records {
       baseName = bn.AsString();
     }
     if (bt != null && bt.isNumber()) {
-      baseTime = bt.ToObject(BigDecimal.class);
+      baseTime = decimal(bt);
     }
     CBORObject n = record.get(CBORObject.FromObject(0));
     String name =
@@ -121,12 +124,20 @@ final class Records {
     alone.set(CBORObject.FromObject(0), CBORObject.FromObject(name));
     CBORObject t = record.get(CBORObject.FromObject(6));
     if (t == null || t.isNumber()) {
-      BigDecimal time = time(t == null ? null : t.<BigDecimal>ToObject(BigDecimal.class));
+      BigDecimal time = time(t == null ? null : decimal(t));
       if (time != null) {
         alone.set(CBORObject.FromObject(6), CBORObject.FromObject(time));
       }
     }
     parts.add(new Part(name, CBORObject.NewArray().Add(alone).EncodeToBytes()));
+  }
+
+  private static BigDecimal decimal(CBORObject number) {
+    try {
+      return Numbers.decimal(number);
+    } catch (IllegalArgumentException e) {
+      return REFUSED;
+    }
   }
 
   // Null where the record has no time. One that cannot be added to stays, to be refused.

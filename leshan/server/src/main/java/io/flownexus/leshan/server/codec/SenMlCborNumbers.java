@@ -2,7 +2,6 @@ package io.flownexus.leshan.server.codec;
 
 import com.upokecenter.cbor.CBORNumber.NumberKind;
 import com.upokecenter.cbor.CBORObject;
-import java.math.BigDecimal;
 import org.eclipse.leshan.senml.SenMLException;
 import org.eclipse.leshan.senml.cbor.upokecenter.SenMLCborPackSerDes;
 
@@ -16,8 +15,11 @@ final class SenMlCborNumbers extends SenMLCborPackSerDes {
 
   @Override
   protected Number deserializeNumber(CBORObject number, String field) throws SenMLException {
-    return number.isNumber() && number.AsNumber().getKind() == NumberKind.EDecimal
-        ? Numbers.bounded(number.ToObject(BigDecimal.class))
+    if (!number.isNumber()) {
+      return super.deserializeNumber(number, field);
+    }
+    return Numbers.taken(number).AsNumber().getKind() == NumberKind.EDecimal
+        ? Numbers.decimal(number)
         : super.deserializeNumber(number, field);
   }
 }
