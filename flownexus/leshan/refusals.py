@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 MAX_TEXT: Final = 500  # characters
 MAX_ENDPOINT: Final = 255  # characters
+MAX_IDENTITY: Final = 250  # characters; it is part of an index
 
 
 class Refusal(NamedTuple):
@@ -17,6 +18,11 @@ class Refusal(NamedTuple):
     cause: str
     times: int
     detail: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells it apart where its endpoint is not known: an unknown identity; else empty."""
+        return (self.detail or "")[:MAX_IDENTITY] if self.cause == "unknown-identity" else ""
 
 
 REMEDIES: Final[Mapping[str, str]] = {

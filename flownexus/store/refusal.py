@@ -1,4 +1,7 @@
-"""Devices that Leshan did not let in: a row each endpoint, address and cause, the newest of them."""
+"""Devices that Leshan did not let in: a row each endpoint, address and cause, the newest of them.
+
+Unknown identities have a row each, too: many devices may have one address.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +26,31 @@ def note_refusals(connection: Connection, refusals: Sequence[Refusal]) -> None:
     if not refusals:
         return
     # In the order of their key, so that writers never wait for each other in a circle.
-    endpoints, addresses, causes, counts, details = zip(*sorted(refusals, key=_key), strict=True)
+    rows = [row for _, row in sorted(_merged(refusals).items())]
     queries.note_refusals(
         connection,
-        endpoints=list(endpoints),
-        addresses=list(addresses),
-        causes=list(causes),
-        counts=list(counts),
-        details=list(details),
+        endpoints=[row.endpoint for row in rows],
+        addresses=[row.address for row in rows],
+        causes=[row.cause for row in rows],
+        identities=[row.identity for row in rows],
+        counts=[row.times for row in rows],
+        details=[row.detail for row in rows],
     )
     queries.forget_refusals(connection, keep=MAX_REFUSALS)
 
 
-def _key(refusal: Refusal) -> tuple[str, str, str]:
-    return refusal.endpoint, refusal.address, refusal.cause
+def _merged(refusals: Sequence[Refusal]) -> dict[tuple[str, str, str, str], Refusal]:
+    """Return them by the key of their row, with what was said last."""
+    merged: dict[tuple[str, str, str, str], Refusal] = {}
+    for each in refusals:
+        key = each.endpoint, each.address, each.cause, each.identity
+        before = merged.get(key)
+        merged[key] = (
+            each
+            if before is None
+            else each._replace(times=before.times + each.times, detail=each.detail or before.detail)
+        )
+    return merged
 
 
 @dataclass(frozen=True)

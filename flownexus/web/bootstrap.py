@@ -13,7 +13,7 @@ GET    /v1/bootstrap/sessions         ?endpoint=&limit=50&cursor=: {"sessions", 
 
 Leshan's bootstrap server asks, with a token of its own:
 
-POST   /v1/bootstrap/key              {"identity"}: {"key": <hex>}; 404 where nobody may bootstrap by it
+POST   /v1/bootstrap/key              {"identity"}: {"key": <hex>, "endpoint"}; 404 where there is none
 POST   /v1/bootstrap/begin            {"identity", "endpoint", "address"}: {"session", "writes"}; 409 refused
 POST   /v1/bootstrap/end              {"session", "failure"}: the failure is null once all was acknowledged
 """
@@ -135,6 +135,7 @@ class Key(msgspec.Struct, frozen=True):
     """A factory key."""
 
     key: str
+    endpoint: str
 
 
 KEY: Final = shown(store.FactoryCredential)
@@ -263,8 +264,9 @@ def _add_sessions(routes: Blueprint, bootstrapper: Bootstrapper) -> None:
         "/key", scope=Scope.BOOTSTRAP, body=Body.of(Identity), answers={200: Key}, refusals=[NotFoundError]
     )
     def key(body: Identity) -> Response:
-        """Return the factory key of an identity, for the handshake."""
-        return {"key": bootstrapper.key_of(body.identity).hex()}, 200, _NO_STORE
+        """Return the factory key of an identity, for the handshake, and whose it is."""
+        found = bootstrapper.key_of(body.identity)
+        return {"key": found.key.hex(), "endpoint": found.endpoint}, 200, _NO_STORE
 
     @routes.post(
         "/begin",

@@ -52,6 +52,13 @@ class MadeKey(NamedTuple):
     files: dict[str, str]
 
 
+class OpenedKey(NamedTuple):
+    """A factory key, and whose it is."""
+
+    key: bytes
+    endpoint: str
+
+
 class HandedOut(NamedTuple):
     """A session, and the object instances that are written in it."""
 
@@ -89,12 +96,13 @@ class Bootstrapper:
             for row, key in zip(rows, keys, strict=True)
         ]
 
-    def key_of(self, identity: str) -> bytes:
+    def key_of(self, identity: str) -> OpenedKey:
         """Return the factory key of an identity; raise NotFoundError where no device may bootstrap by it."""
         found = store.key_of(self.pool, identity)
         if found is None:
             raise NotFoundError("no device may bootstrap with this identity")
-        return self._sealer().open(found.sealed_key, _context(found.endpoint))
+        key = self._sealer().open(found.sealed_key, _context(found.endpoint))
+        return OpenedKey(key, found.endpoint)
 
     def begin(self, identity: str, endpoint: str, address: str) -> HandedOut:
         """Begin a session of who has shown a factory key; raise ConflictError where it is refused.

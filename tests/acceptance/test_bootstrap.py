@@ -115,7 +115,10 @@ def test_another_devices_factory_key_and_a_wrong_one_are_refused(factory: Factor
         refused = ("refused", "the factory key is that of 'own-0001'")
         wait_for(lambda: refused in factory.sessions("thief-0001"), REGISTERED_S, "the thief's refusal")
         wait_for(
-            lambda: "wrong-key" in {each["cause"] for each in factory.get("/refusals")["refusals"]},
+            lambda: (
+                ("wrong-key", "wrong-0001")
+                in {(each["cause"], each["endpoint"]) for each in factory.get("/refusals")["refusals"]}
+            ),
             REGISTERED_S,
             "the wrong key's refusal",
         )

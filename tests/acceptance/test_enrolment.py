@@ -194,20 +194,29 @@ def test_who_is_let_in_with_which_credential(enrolled: Enrolled, table: str, cas
 
 
 def test_each_refusal_has_its_cause(enrolled: Enrolled, table: str) -> None:
+    failed = "handshake-failed"
     wanted = {
-        "psk": {"wrong-key", "unknown-identity", "wrong-credentials"},
-        "rpk": {"handshake-failed", "wrong-credentials"},
-        "x509": {"handshake-failed", "wrong-credentials"},
-    }[table]
+        "psk": {
+            ("wrong-key", "psk-wrong-0001", ""),
+            ("unknown-identity", "", "identity 'psk-expired-0001'"),
+            ("unknown-identity", "", "identity 'psk-revoked-0001'"),
+        },
+        "rpk": {(failed, "", "the raw public key is nobody's")},
+        "x509": {
+            (failed, "", "Certificate chain could not be validated"),
+            (failed, "x509-expired-0001", "Certificate expired"),
+            (failed, "x509-revoked-0001", "the certificate of 'x509-revoked-0001' was revoked or replaced"),
+        },
+    }[table] | {("wrong-credentials", f"{table}-other-0001", "")}
 
-    def causes() -> set[str]:
+    def told() -> set[tuple[str, str, str]]:
         rows = enrolled.nexus.sql(
-            "SELECT cause FROM registration_refusal WHERE endpoint IN ('', %s) OR endpoint IS NULL",
-            f"{table}-other-0001",
+            "SELECT cause, endpoint, split_part(coalesce(detail, ''), ':', 1) AS detail"
+            " FROM registration_refusal"
         )
-        return {row["cause"] for row in rows}
+        return {(row["cause"], row["endpoint"], row["detail"]) for row in rows}
 
-    wait_for(lambda: wanted <= causes(), 20)
+    wait_for(lambda: wanted <= told(), 20)
 
 
 def test_a_revoked_device_is_gone_within_a_second_with_its_open_session_and_stays_out(

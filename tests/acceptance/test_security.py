@@ -260,7 +260,7 @@ def refused(secured: Secured) -> Iterator[None]:
     ("endpoint", "told"),
     [
         ("wrong-0001", "refused: wrong key"),
-        ("unknown-0001", "refused: unknown pre-shared key identity"),
+        ("unknown-0001", "refused: unknown pre-shared key identity 'id-unknown-0001'"),
         ("foreign-0001", "refused: no certificate of a trusted CA"),
         ("forged-0001", "signature"),
         ("expired-0001", "refused: Certificate expired"),

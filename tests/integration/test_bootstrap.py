@@ -86,7 +86,7 @@ def test_a_device_gets_a_key_of_its_own_and_its_factory_key_is_refused_afterward
 ) -> None:
     made = post("keys", 201, endpoint="a", identity="factory-a", key="0f" * 16)
     assert made["files"] == {"psk-identity.txt": "factory-a\n", "psk-key.hex": "0f" * 16 + "\n"}
-    assert post("key", identity="factory-a") == {"key": "0f" * 16}
+    assert post("key", identity="factory-a") == {"key": "0f" * 16, "endpoint": "a"}
     begun = begin(post, identity="factory-a")
     assert leshan.carried == 1
     security, server = begun["writes"]

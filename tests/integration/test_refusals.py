@@ -27,6 +27,28 @@ def test_a_device_that_goes_on_trying_is_one_row_with_its_remedy(world: World) -
     assert [row.endpoint for row in list_refusals(world.api_pool, "dev", None, 10)] == ["dev"]
 
 
+def test_devices_of_one_address_with_unknown_identities_are_a_row_each(world: World) -> None:
+    behind_nat = [Refusal("", "192.0.2.1", "unknown-identity", 1, f"identity '{name}'") for name in "aba"]
+    note(world, *behind_nat)
+    note(world, behind_nat[1], Refusal("", "192.0.2.1", "unknown-identity", 5))
+    rows = list_refusals(world.api_pool, None, None, 10)
+    counts = {row.detail: row.count for row in rows}
+    assert counts == {"identity 'a'": 2, "identity 'b'": 2, None: 5}
+
+
+def test_what_is_said_last_is_kept_of_others(world: World) -> None:
+    said = [Refusal("dev", "192.0.2.1", "malformed-registration", 1, detail) for detail in ("z", "a")]
+    note(world, *said, Refusal("dev", "192.0.2.1", "malformed-registration", 1))
+    [row] = list_refusals(world.api_pool, None, None, 10)
+    assert (row.count, row.detail) == (3, "a")
+
+
+def test_an_identity_of_any_length_can_be_stored(world: World) -> None:
+    note(world, Refusal("\U0001f600" * 255, "192.0.2.1", "unknown-identity", 1, "\U0001f600" * 500))
+    [row] = list_refusals(world.api_pool, None, None, 10)
+    assert row.detail == "\U0001f600" * 500
+
+
 def test_pages_are_the_newest_first_and_have_each_row_once(world: World) -> None:
     for number in range(7):
         note(world, Refusal(f"dev-{number}", "192.0.2.1", "wrong-key", 1))

@@ -119,7 +119,7 @@ GRANTS = {
         "object_model": "SELECT",
         "object_model_resource": "SELECT",
         "observe_plan": "SELECT",
-        "registration_refusal": "SELECT, INSERT (endpoint, address, cause, detail, count), "
+        "registration_refusal": "SELECT, INSERT (endpoint, address, cause, detail, count, identity), "
         "UPDATE (detail, count, last_at), DELETE",
         "queue_planned()": "EXECUTE",
     },

@@ -1,11 +1,10 @@
--- name: note_refusals(endpoints, addresses, causes, counts, details)!
-INSERT INTO registration_refusal AS known (endpoint, address, cause, count, detail)
-SELECT endpoint, address, cause, sum(count), max(detail)
-FROM unnest(:endpoints::text[], :addresses::text[], :causes::text[], :counts::bigint[], :details::text[])
-     AS told(endpoint, address, cause, count, detail)
-GROUP BY endpoint, address, cause
-ORDER BY endpoint, address, cause
-ON CONFLICT (endpoint, address, cause) DO UPDATE SET
+-- name: note_refusals(endpoints, addresses, causes, identities, counts, details)!
+-- No two may be of one row.
+INSERT INTO registration_refusal AS known (endpoint, address, cause, identity, count, detail)
+SELECT *
+FROM unnest(:endpoints::text[], :addresses::text[], :causes::text[], :identities::text[], :counts::bigint[],
+            :details::text[])
+ON CONFLICT (endpoint, address, cause, identity) DO UPDATE SET
     count = known.count + excluded.count, detail = coalesce(excluded.detail, known.detail), last_at = clock_timestamp();
 
 -- name: forget_refusals(keep)!

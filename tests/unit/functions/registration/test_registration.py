@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flownexus.leshan.refusals import MAX_IDENTITY
 from flownexus.leshan.webhook import Kind
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.store.planned import _Applied
@@ -157,6 +158,7 @@ def test_a_device_that_is_not_let_in_is_a_row_and_no_endpoint(
             "endpoints": ["", "dev\ufffd"],
             "addresses": ["", "192.0.2.1"],
             "causes": ["unknown-identity", "wrong-key"],
+            "identities": ["x" * MAX_IDENTITY, ""],
             "counts": [1, 3],
             "details": ["x" * 500, None],
         }

@@ -89,6 +89,7 @@ public final class Application {
             contacts,
             settings.dtlsSessions(),
             refusals,
+            security,
             packages,
             metrics);
     lwm2m = build(models, security, policy);

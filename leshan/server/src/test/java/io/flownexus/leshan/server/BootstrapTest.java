@@ -58,7 +58,8 @@ class BootstrapTest {
 
   private Reply key(Post post) {
     return switch (post.body().path("identity").asText()) {
-      case "factory-1" -> new Reply(200, "{\"key\": \"" + FACTORY + "\"}", null);
+      case "factory-1" ->
+          new Reply(200, "{\"key\": \"" + FACTORY + "\", \"endpoint\": \"dev-1\"}", null);
       case "\0" -> new Reply(422, "{\"detail\": \"identity: a PSK identity, without NUL\"}", null);
       default ->
           new Reply(404, "{\"detail\": \"no device may bootstrap with this identity\"}", null);
@@ -99,6 +100,11 @@ class BootstrapTest {
         .filter(post -> post.path().equals(path))
         .map(Post::body)
         .toList();
+  }
+
+  private JsonNode refusal(String cause) throws InterruptedException {
+    return server.webhooks.await(
+        "/registration", item -> item.at("/refusal/cause").asText().equals(cause));
   }
 
   private JsonNode awaitEnd() throws InterruptedException {
@@ -150,6 +156,10 @@ class BootstrapTest {
       await(() -> server.metric("refused_handshakes_total") >= 2);
       assertTrue(bodies("/bootstrap/begin").isEmpty());
       assertFalse(bodies("/bootstrap/key").isEmpty());
+      assertEquals("dev-1", refusal("wrong-key").path("ep").asText());
+      JsonNode refused = refusal("unknown-identity");
+      assertEquals("", refused.path("ep").asText());
+      assertEquals("identity 'nobody'", refused.at("/refusal/detail").asText());
     }
   }
 

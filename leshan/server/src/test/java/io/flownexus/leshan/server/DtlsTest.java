@@ -1,13 +1,18 @@
 package io.flownexus.leshan.server;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
+import static java.util.stream.Collectors.toCollection;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ch.qos.logback.classic.Level;
+import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HexFormat;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.Predicate;
 import org.eclipse.leshan.client.object.Security;
 import org.junit.jupiter.api.AfterEach;
@@ -19,6 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 class DtlsTest {
 
   private static final byte[] KEY = {1, 2, 3, 4};
+  private static final String EXPIRED = "refused: Certificate expired endpoint=expired";
 
   @TempDir static Path keys;
   static TestCertificates certificates;
@@ -55,26 +61,74 @@ class DtlsTest {
   }
 
   @Test
-  void wrong_key_is_refused_and_logged() throws Exception {
-    allowPsk("psk");
-    refused("psk", psk("psk", new byte[] {9, 9}), line -> line.contains("DTLS handshake with"));
+  void wrong_key_is_refused_and_logged_with_the_endpoint_that_has_its_identity() throws Exception {
+    allowPsk("psk", "its-identity");
+    refused(
+        "psk",
+        psk("its-identity", new byte[] {9, 9}),
+        line -> line.matches("WARN DTLS handshake with .* refused: wrong key endpoint=psk"));
+    assertEquals("psk", refusal("wrong-key").path("ep").asText());
   }
 
   @Test
-  void unknown_identity_is_refused_and_logged() throws Exception {
-    refused("psk", psk("psk", KEY), line -> line.contains("DTLS handshake with"));
+  void unknown_identity_is_refused_and_logged_with_what_was_offered() throws Exception {
+    refused(
+        "psk",
+        psk("nobody", KEY),
+        line -> line.endsWith("refused: unknown pre-shared key identity 'nobody'"));
+    JsonNode item = refusal("unknown-identity");
+    assertEquals("", item.path("ep").asText());
+    assertEquals("identity 'nobody'", item.at("/refusal/detail").asText());
   }
 
   @Test
-  void foreign_ca_is_refused_and_logged() throws Exception {
+  void identity_of_any_bytes_is_one_line_of_bounded_length() throws Exception {
+    byte[] identity = "\n\u001b[31m\u202e\u2028\u0085".concat("x".repeat(5000)).getBytes(UTF_8);
+    identity[identity.length - 5000] = (byte) 0xff;
+    try (Handshakes devices = new Handshakes(server.application.coapsPort())) {
+      devices.begin(identity, KEY);
+      String detail = refusal("unknown-identity").at("/refusal/detail").asText();
+      assertTrue(detail.startsWith("identity '??[31m???\ufffdxxx"), detail);
+      assertTrue(detail.endsWith("x...'"), detail);
+      assertEquals(214, detail.length());
+      assertTrue(log.lines().get(0).endsWith("refused: unknown pre-shared key " + detail));
+    }
+  }
+
+  @Test
+  void handshakes_at_once_are_each_told_by_their_own_name() throws Exception {
+    Set<String> expected = new TreeSet<>();
+    try (Handshakes devices = new Handshakes(server.application.coapsPort())) {
+      for (int number = 0; number < 15; number++) {
+        allowPsk("endpoint-" + number, "known-" + number);
+        expected.add("wrong-key endpoint-" + number + " ");
+        expected.add("unknown-identity  identity 'unknown-" + number + "'");
+      }
+      for (int number = 0; number < 15; number++) {
+        devices.begin(("known-" + number).getBytes(UTF_8), new byte[] {9, 9});
+        devices.begin(("unknown-" + number).getBytes(UTF_8), KEY);
+      }
+      WebhookReceiver.await(() -> server.webhooks.items("/registration").size() >= 30);
+    }
+    List<JsonNode> items = server.webhooks.items("/registration");
+    assertEquals(expected, items.stream().map(DtlsTest::named).collect(toCollection(TreeSet::new)));
+    assertEquals(30, items.stream().mapToInt(item -> item.at("/refusal/count").asInt()).sum());
+    assertEquals(30, server.metric("refused_handshakes_total"));
+    assertEquals(10, log.lines().size());
+  }
+
+  @Test
+  void foreign_ca_is_refused_and_logged_without_the_name_that_it_says() throws Exception {
     allowX509("foreign");
     refused("foreign", x509("foreign"), line -> line.contains("DTLS handshake with"));
+    assertEquals("", refusal("handshake-failed").path("ep").asText());
   }
 
   @Test
-  void expired_certificate_is_refused_and_logged() throws Exception {
+  void expired_certificate_is_refused_and_logged_with_whose_it_is() throws Exception {
     allowX509("expired");
-    refused("expired", x509("expired"), line -> line.contains("DTLS handshake with"));
+    refused("expired", x509("expired"), line -> line.endsWith(EXPIRED));
+    assertEquals("expired", refusal("handshake-failed").path("ep").asText());
   }
 
   @Test
@@ -88,17 +142,20 @@ class DtlsTest {
   @Test
   void certificate_that_is_of_no_endpoint_is_refused_in_the_handshake() throws Exception {
     refused("good", x509("good"), line -> line.contains("no endpoint has the certificate"));
+    assertEquals("good", refusal("handshake-failed").path("ep").asText());
   }
 
   @Test
   void certificate_that_is_not_the_one_of_its_entry_is_refused_in_the_handshake() throws Exception {
     allow("{\"endpoint\":\"good\",\"tls\":{\"mode\":\"x509\",\"details\":{\"sha256\":\"00\"}}}");
     refused("good", x509("good"), line -> line.contains("was revoked or replaced"));
+    assertEquals("good", refusal("handshake-failed").path("ep").asText());
   }
 
   @Test
   void raw_public_key_of_nobody_is_refused_in_the_handshake() throws Exception {
     refused("good", rpk("good"), line -> line.contains("the raw public key is nobody's"));
+    assertEquals("", refusal("handshake-failed").path("ep").asText());
   }
 
   @Test
@@ -148,10 +205,28 @@ class DtlsTest {
     assertEquals(1, entry.lines().count(), entry);
   }
 
+  private JsonNode refusal(String cause) throws Exception {
+    return server.webhooks.await(
+        "/registration", item -> item.at("/refusal/cause").asText().equals(cause));
+  }
+
+  private static String named(JsonNode item) {
+    JsonNode refusal = item.path("refusal");
+    return String.join(
+        " ",
+        refusal.path("cause").asText(),
+        item.path("ep").asText(),
+        refusal.path("detail").asText());
+  }
+
   private void allowPsk(String endpoint) throws Exception {
+    allowPsk(endpoint, endpoint);
+  }
+
+  private void allowPsk(String endpoint, String identity) throws Exception {
     String body =
-        "{\"endpoint\":\"%1$s\",\"tls\":{\"mode\":\"psk\",\"details\":{\"identity\":\"%1$s\",\"key\":\"01020304\"}}}";
-    allow(body.formatted(endpoint));
+        "{\"endpoint\":\"%s\",\"tls\":{\"mode\":\"psk\",\"details\":{\"identity\":\"%s\",\"key\":\"01020304\"}}}";
+    allow(body.formatted(endpoint, identity));
   }
 
   private void allowX509(String endpoint) throws Exception {

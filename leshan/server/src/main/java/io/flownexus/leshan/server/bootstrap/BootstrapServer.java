@@ -79,11 +79,12 @@ public final class BootstrapServer implements AutoCloseable {
     configuration.set(CoapConfig.MAX_ACTIVE_PEERS, MAX_PEERS);
     configuration.set(DtlsConfig.DTLS_MAX_CONNECTIONS, MAX_PEERS);
     configuration.set(DtlsConfig.DTLS_ROLE, DtlsRole.SERVER_ONLY);
-    HandshakeLog log = new HandshakeLog(metrics, listener);
+    FactoryKeys keys = new FactoryKeys(functions, MAX_PEERS);
+    HandshakeLog log = new HandshakeLog(metrics, listener, keys::endpointOf);
     DtlsConnectorConfig dtls =
         DtlsConnectorConfig.builder(configuration)
             .setAddress(new InetSocketAddress(settings.host(), settings.port()))
-            .setPskStore(new FactoryKeys(functions))
+            .setPskStore(keys)
             .setConnectionListener(log)
             .build();
     endpoint =

@@ -3,7 +3,9 @@ package io.flownexus.leshan.server.bootstrap;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.flownexus.leshan.server.bootstrap.Functions.RefusedException;
 import java.net.InetSocketAddress;
+import java.util.Collections;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import javax.crypto.SecretKey;
 import javax.crypto.spec.SecretKeySpec;
@@ -23,10 +25,24 @@ final class FactoryKeys implements PskStore {
   private static final int TRIES = 2; // the device begins its handshake anew, too
 
   private final Functions functions;
+  private final Map<String, String> endpoints; // by identity: those of the keys found last
   private volatile HandshakeResultHandler handler;
 
-  FactoryKeys(Functions functions) {
+  FactoryKeys(Functions functions, int maxHandshakes) {
     this.functions = functions;
+    endpoints = // more than go on at once are not kept
+        Collections.synchronizedMap(
+            new LinkedHashMap<>(16, 0.75f, true) {
+              @Override
+              protected boolean removeEldestEntry(Map.Entry<String, String> eldest) {
+                return size() > maxHandshakes;
+              }
+            });
+  }
+
+  /** Return the endpoint whose factory key has an identity, of a handshake of late; or null. */
+  String endpointOf(String identity) {
+    return endpoints.get(identity);
   }
 
   @Override
@@ -50,10 +66,15 @@ final class FactoryKeys implements PskStore {
               if (error != null && !(error instanceof RefusedException)) {
                 LOG.warn("a factory key cannot be looked up: {}", error.toString());
               }
-              handler.apply(
-                  answer == null
-                      ? new PskSecretResult(connection, identity)
-                      : new PskSecretResult(connection, identity, key(answer), false, false));
+              if (answer == null) {
+                handler.apply(new PskSecretResult(connection, identity));
+                return;
+              }
+              JsonNode endpoint = answer.path("endpoint");
+              if (endpoint.isTextual()) { // a function of the version before does not say it
+                endpoints.put(identity.getPublicInfoAsString(), endpoint.textValue());
+              }
+              handler.apply(new PskSecretResult(connection, identity, key(answer), false, false));
             });
     return null; // the handler gets it
   }

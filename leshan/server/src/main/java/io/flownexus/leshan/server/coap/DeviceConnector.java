@@ -17,7 +17,6 @@ public final class DeviceConnector extends DTLSConnector {
     super(config);
     this.sessions = sessions;
     addSessionListener(log.sessionListener());
-    setAlertHandler(log);
   }
 
   // Only a connector that runs takes sessions over; what comes meanwhile waits in the socket.

@@ -27,7 +27,6 @@ final class Refusals {
 
   private static final Logger LOG = LoggerFactory.getLogger(Refusals.class);
   private static final int LINES_PER_MINUTE = 20;
-  private static final int LONGEST_TEXT = 200;
   private static final String REGISTER = "register";
 
   // What DevicePolicy refuses, 4.03, it tells itself; 5.03 is no fault of the device's.
@@ -80,7 +79,7 @@ final class Refusals {
     RefusalCause cause = what.equals(REGISTER) ? CAUSES.get(response.getCode()) : null;
     if (cause != null) {
       listener.refused(
-          endpoint(request), peer.getAddress(), cause, shown(response.getPayloadString()));
+          endpoint(request), peer.getAddress(), cause, Printable.line(response.getPayloadString()));
     }
     long leftOut = told.line();
     if (leftOut < 0) {
@@ -93,7 +92,7 @@ final class Refusals {
         peer.getAddress().getHostAddress(),
         peer.getPort(),
         code,
-        shown(response.getPayloadString()),
+        Printable.line(response.getPayloadString()),
         leftOut == 0 ? "" : " (and " + leftOut + " more, not logged)");
   }
 
@@ -117,8 +116,8 @@ final class Refusals {
   private static String subject(Request request) {
     String endpoint = endpoint(request);
     return endpoint == null
-        ? "/" + shown(request.getOptions().getUriPathString())
-        : "'" + shown(endpoint) + "'";
+        ? "/" + Printable.line(request.getOptions().getUriPathString())
+        : "'" + Printable.line(endpoint) + "'";
   }
 
   private static String endpoint(Request request) {
@@ -128,10 +127,5 @@ final class Refusals {
       }
     }
     return null;
-  }
-
-  private static String shown(String text) {
-    String line = text.replaceAll("\\p{Cntrl}", "?");
-    return line.length() <= LONGEST_TEXT ? line : line.substring(0, LONGEST_TEXT) + "...";
   }
 }

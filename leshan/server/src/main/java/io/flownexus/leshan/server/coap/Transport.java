@@ -5,6 +5,7 @@ import static java.util.stream.Collectors.toMap;
 import io.flownexus.leshan.server.base.Metrics;
 import io.flownexus.leshan.server.firmware.PackageSource;
 import io.flownexus.leshan.server.presence.Contacts;
+import io.flownexus.leshan.server.security.FileSecurityStore;
 import io.flownexus.leshan.server.security.RefusalListener;
 import io.flownexus.leshan.server.webhook.Spool;
 import io.flownexus.leshan.server.webhook.Uplink;
@@ -79,6 +80,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
       Contacts contacts,
       DtlsSessions sessions,
       RefusalListener listener,
+      FileSecurityStore security,
       PackageSource packages,
       Metrics metrics) {
     Map<Protocol, Deduplicator> deduplicators =
@@ -91,7 +93,7 @@ public final class Transport extends CaliforniumServerEndpointsProvider {
             coap,
             coaps,
             sessions,
-            new HandshakeLog(metrics, listener),
+            new HandshakeLog(metrics, listener, security::endpointOf),
             protocol ->
                 endpoint -> {
                   if (protocol.equals(Protocol.COAP)) {

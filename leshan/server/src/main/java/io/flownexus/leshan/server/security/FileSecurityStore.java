@@ -79,6 +79,12 @@ public final class FileSecurityStore implements EditableSecurityStore {
         && entry.credentials().stream().anyMatch(each -> isValid(each) && fits.test(each));
   }
 
+  /** Return the endpoint that has a pre-shared key identity, or null. */
+  public String endpointOf(String identity) {
+    SecurityInfo info = getByIdentity(identity);
+    return info == null ? null : info.getEndpoint();
+  }
+
   /** Return whether a raw public key is one of any endpoint's. */
   public boolean hasKey(PublicKey key) {
     return entries.byEndpoint.values().stream()
