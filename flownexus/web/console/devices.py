@@ -29,6 +29,8 @@ from flownexus.web.console.timeline import timeline
 CREDENTIALS: Final = 10
 """How many valid ones of a device its page shows."""
 REFUSALS: Final = 50
+REFUSALS_OF_DEVICE: Final = 5
+"""How many of a device its page shows: some may be of who has only named it."""
 MAX_VALUES: Final = 500
 """How many values of a device a page shows."""
 NUMERIC: Final = frozenset({DataType.INTEGER, DataType.UNSIGNED_INTEGER, DataType.FLOAT, DataType.BOOLEAN})
@@ -59,7 +61,10 @@ def add_devices(app: ConsoleApp, charts: Callable[[], dict[str, Any]]) -> None:
         credentials = (
             list_credentials(app.pool, None, CREDENTIALS, name, valid=True) if may(Role.ADMIN) else []
         )
-        return page("device.html", credentials=credentials, **shown, **charts())
+        refusals = list_refusals(app.pool, name, None, REFUSALS_OF_DEVICE)
+        return page(
+            "device.html", credentials=credentials, refusals=refusals, remedy=remedy, **shown, **charts()
+        )
 
     @app.get("/live/device", access=Access.VIEWER, live=True)
     def live_device() -> Response:

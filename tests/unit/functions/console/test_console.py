@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from flownexus.accounts.passwords import PasswordHashes
 from flownexus.accounts.second_factor import STEP_S, recovery_digest
 from flownexus.accounts.tokens import digest
+from flownexus.leshan.refusals import REMEDIES
 from flownexus.messaging.subjects import Hint, HintKind
 from flownexus.operations.filter import Comparison, Field, Pattern, parse_filter
 from flownexus.operations.lifecycle import Status
@@ -726,6 +727,18 @@ def test_a_fleet_without_devices_teaches_how_to_connect_one(start: Start, statem
     assert "/credentials/new" in ask(function, "GET", "/", of=Access.ADMIN).text
     assert "new-0001" in first, "and whom Leshan did not let in"
     assert "No device fits" in ask(function, "GET", "/?filter=x", of=Access.VIEWER).text
+
+
+def test_a_device_s_page_says_that_it_was_refused_and_what_would_help(
+    start: Start, statements: Statements
+) -> None:
+    function = start(statements)
+    shown = ask(function, "GET", "/device?name=sim-0001", of=Access.VIEWER).text
+    assert REFUSED.address is not None
+    assert REFUSED.address in shown
+    assert REMEDIES[REFUSED.cause] in unescape(shown)
+    statements.rows["refusals"] = []
+    assert 'id="refused-title"' not in ask(function, "GET", "/device?name=sim-0001", of=Access.VIEWER).text
 
 
 @pytest.mark.parametrize(
