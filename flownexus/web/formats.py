@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from flask import Response, request
+from werkzeug.datastructures import MIMEAccept
 
 from flownexus.errors import NotAcceptableError
 from flownexus.web import paging
@@ -151,7 +152,9 @@ def accepted() -> Format:
     asked = request.accept_mimetypes
     if not asked:
         return Format.JSON
-    best = asked.best_match([str(each) for each in Format])
+    # A parameter such as charset=utf-8 makes no other format of it.
+    types = MIMEAccept([(media.partition(";")[0].strip(), quality) for media, quality in asked])
+    best = types.best_match([str(each) for each in Format])
     if best is None:
         raise NotAcceptableError(f"Accept: there is {', '.join(Format)}")
     return Format(best)

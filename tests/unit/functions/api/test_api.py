@@ -354,6 +354,21 @@ def test_a_list_is_csv_or_ndjson_where_that_is_asked_for(
     assert [json.loads(line) for line in answer.text.splitlines()] == [shown]
 
 
+@pytest.mark.parametrize(
+    ("accept", "told"),
+    [
+        ("application/json;charset=utf-8", "application/json"),
+        ("text/csv; charset=UTF-8", "text/csv; charset=utf-8"),
+        ("text/csv;header=present;q=0.5, application/json;charset=utf-8;q=0.1", "text/csv; charset=utf-8"),
+    ],
+)
+def test_the_parameters_of_a_format_do_not_count(
+    start: Start, statements: Statements, accept: str, told: str
+) -> None:
+    answer = start(statements).send("GET", URLS[0], headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, told)
+
+
 @pytest.mark.parametrize("url", [*URLS, f"{EP}/3303/0/5700/history"])
 def test_another_format_is_a_406_that_names_those_that_there_are(
     start: Start, statements: Statements, url: str
