@@ -7,6 +7,7 @@ operation ended without CONFIRMED; 4 it did not end in time. For dead-letters re
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ from cli import (
     tokens,
 )
 from cli.client import Client, ClientError
-from cli.numbers import row_number
+from cli.numbers import row_number, seconds
 
 WAIT_S = 60.0
 SECTIONS: Final[Mapping[str, Sequence[str]]] = {
@@ -116,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
     waiting.add_argument("--wait", action="store_true", help="wait until the operation ends")
     waiting.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         default=WAIT_S,
         metavar="SECONDS",
         help=f"the longest time that --wait waits (default {WAIT_S:.0f})",
@@ -160,6 +161,8 @@ def main() -> int:
     if len(sys.argv) == 1:
         parser().print_help(sys.stderr)
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # its encoding may lack a character
     given = parser().parse_args()
     try:
         status: int = (
@@ -167,14 +170,26 @@ def main() -> int:
         )
         sys.stdout.flush()
     except BrokenPipeError:  # `flownexus values sim-0001 | head` closes the pipe early
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 141  # as a shell reports SIGPIPE
+    except UnicodeEncodeError as error:  # Python decodes invalid bytes of an argument to surrogates
+        sys.stderr.write(f"error: {error.object!r} is not UTF-8\n")
+        return 1
+    except OSError as error:
+        _discard_output()
+        sys.stderr.write(f"error: {error.filename or 'the output'}: {error.strerror}\n")
+        return 1
     except ClientError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere, because the interpreter writes it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

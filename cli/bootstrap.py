@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from cli.client import API, Client, ClientError
+from cli.client import API, Client, ClientError, segment, without_none
 from cli.credentials import (
     add_folder,
     check_folder,
@@ -18,7 +18,6 @@ from cli.credentials import (
     files_of,
     read_csv,
     refused_rows,
-    without_none,
     write_files,
 )
 from cli.numbers import row_number
@@ -172,7 +171,7 @@ def profiles(client: Client, given: argparse.Namespace) -> int:
 
 def profile(client: Client, given: argparse.Namespace) -> int:
     """Print a profile."""
-    found = client.request("GET", f"{PATH}/profiles/{quote(given.name, safe='')}")
+    found = client.request("GET", f"{PATH}/profiles/{segment(given.name)}")
     sys.stdout.write(json.dumps(found, indent=None if given.json else 2) + "\n")
     return 0
 
@@ -182,12 +181,12 @@ def set_profile(client: Client, given: argparse.Namespace) -> int:
     wanted = read_profile(given.file)
     if isinstance(wanted, dict):
         wanted = {name: value for name, value in wanted.items() if name not in _SET_BY_SERVER}
-    return _put(client.request("PUT", f"{PATH}/profiles/{quote(given.name, safe='')}", wanted), given)
+    return _put(client.request("PUT", f"{PATH}/profiles/{segment(given.name)}", wanted), given)
 
 
 def delete_profile(client: Client, given: argparse.Namespace) -> int:
     """Delete a profile."""
-    found = client.request("DELETE", f"{PATH}/profiles/{quote(given.name, safe='')}")
+    found = client.request("DELETE", f"{PATH}/profiles/{segment(given.name)}")
     sys.stdout.write(json.dumps(found) + "\n" if given.json else f"profile {found['name']} deleted\n")
     return 0
 

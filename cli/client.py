@@ -9,9 +9,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 OPERATIONS = "/operations"
 """Path of the function that queues operations, below FLOWNEXUS_URL."""
@@ -58,33 +59,35 @@ class Client:
             lines = Path(file).read_text(encoding="utf-8").split()
         except OSError as error:
             raise ClientError(f"cannot read the token from {file}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ClientError(f"{file} is not UTF-8; it must contain a token") from None
         if not lines:
             raise ClientError(f"{file} is empty; it must contain a token")
         return cls(url, lines[0], file, _trust())
 
     def request(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> Any:
         """Return the answer's JSON; raise ClientError. `content` is sent unchanged, `body` as JSON."""
-        request = urllib.request.Request(  # noqa: S310  # the user's own URL
-            self._url + path,
-            method=method,
-            data=content if body is None else json.dumps(body).encode(),
-            headers={
-                "Authorization": f"Bearer {self._token}",
-                "Content-Type": "application/json" if content is None else "application/octet-stream",
-            },
-        )
+        data = content if body is None else json.dumps(body, ensure_ascii=False).encode()
+        headers = {
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json" if content is None else "application/octet-stream",
+        }
         try:
+            request = urllib.request.Request(self._url + path, data, headers, method=method)  # noqa: S310  # the user's own URL
             with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=self._tls) as response:  # noqa: S310
-                return json.load(response)
+                answer = json.load(response)
         except urllib.error.HTTPError as error:
             with error:
                 refusal = _refusal(error.code, error.read())
             if error.code == HTTPStatus.UNAUTHORIZED:
                 refusal = ClientError(f"{refusal}; the token is from {self._token_file}", refusal.problem)
             raise refusal from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise ClientError(f"no answer from {self._url}: {reason}; is Flow Nexus running?") from None
+        if answer is None:
+            raise ClientError(f"no answer from {self._url}: it sent null; is it Flow Nexus?")
+        return answer
 
     def pages(self, path: str, name: str, query: Mapping[str, str]) -> list[Any]:
         """Return the items under `name` of all pages of a list; raise ClientError."""
@@ -96,6 +99,18 @@ class Client:
             if answer["next"] is None:
                 return found
             asked["cursor"] = answer["next"]
+
+
+def segment(name: str) -> str:
+    """Return a name as one segment of a URL's path; raise ClientError if it is empty."""
+    if not name:
+        raise ClientError("a name is empty; is a variable of the shell not set?")
+    return quote(name, safe="")
+
+
+def without_none(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the entries that are None."""
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _trust() -> ssl.SSLContext | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from cli.client import API, Client, ClientError
-from cli.numbers import row_number
+from cli.client import API, Client, ClientError, without_none
+from cli.numbers import row_number, seconds
 from cli.text import print_json, print_rows, printable, second
 from flownexus.enrolment.archive import content_of, folder_of
 from flownexus.enrolment.roster import COLUMNS, read_roster
@@ -46,7 +46,7 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     number = row_number("a credential", "flownexus credentials list")
     rotate.add_argument("id", type=number, metavar="ID", help="as `credentials list` shows it")
     rotate.add_argument(
-        "--overlap", type=float, metavar="SECONDS", help="time for which both are valid (default 7 days)"
+        "--overlap", type=seconds, metavar="SECONDS", help="time for which both are valid (default 7 days)"
     )
     _add_making(rotate)
     rotate.set_defaults(run=succeed)
@@ -305,11 +305,6 @@ def read_csv(file: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, str
         return read_roster(_text(file) or "", columns)
     except ValidationFailedError as error:
         raise ClientError(f"{file}: {error.detail}") from None
-
-
-def without_none(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the entries that are None."""
-    return {name: value for name, value in body.items() if value is not None}
 
 
 def _say_if_late(made: Sequence[Any]) -> None:

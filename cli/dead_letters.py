@@ -8,7 +8,7 @@ import sys
 from typing import Any
 from urllib.parse import urlencode
 
-from cli.client import API, Client
+from cli.client import API, Client, without_none
 from cli.numbers import row_number
 from cli.text import print_json, print_rows, printable, second
 
@@ -43,11 +43,7 @@ def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
 
 def list_(client: Client, given: argparse.Namespace) -> int:
     """List dead letters, the newest first."""
-    query = {
-        "limit": given.limit,
-        **({"endpoint": given.endpoint} if given.endpoint else {}),
-        **({"settlement": given.settled} if given.settled else {}),
-    }
+    query = without_none({"limit": given.limit, "endpoint": given.endpoint, "settlement": given.settled})
     found = client.request("GET", f"{_URL}?{urlencode(query)}")["dead_letters"]
     if given.json:
         print_json(found)

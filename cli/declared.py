@@ -6,9 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
-from cli.client import API, Client, ClientError
+from cli.client import API, Client, ClientError, segment
 from cli.text import print_json, print_rows, printable
 
 
@@ -77,7 +76,7 @@ def remove_log_resource(client: Client, given: argparse.Namespace) -> int:
 
 
 def _event_type_url(given: argparse.Namespace) -> str:
-    return f"{API}/event-types/{quote(given.name, safe='')}"
+    return f"{API}/event-types/{segment(given.name)}"
 
 
 def _log_resource_url(given: argparse.Namespace) -> str:

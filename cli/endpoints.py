@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from cli.client import API, Client
+from cli.client import API, Client, segment, without_none
 from cli.numbers import shortest
 from cli.text import key_and_value, print_json, print_rows, printable, second
 from flownexus.lwm2m.value import DataType
@@ -58,7 +58,7 @@ def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
 
 def endpoint_url(name: str, rest: str = "") -> str:
     """Return the URL path of a device, or of a part of it."""
-    return f"{API}/endpoints/{quote(name, safe='')}{rest}"
+    return f"{API}/endpoints/{segment(name)}{rest}"
 
 
 def endpoints(client: Client, given: argparse.Namespace) -> int:
@@ -171,7 +171,7 @@ def registrations(client: Client, given: argparse.Namespace) -> int:
 
 
 def _newest(client: Client, what: str, given: argparse.Namespace) -> list[Any]:
-    query = {"limit": str(given.limit), **({"endpoint": given.endpoint} if given.endpoint else {})}
+    query = without_none({"limit": str(given.limit), "endpoint": given.endpoint})
     found: list[Any] = client.request("GET", f"{API}/{what}?{urlencode(query)}")[what]
     if not found and not given.json:
         sys.stderr.write(f"there are no {what} yet\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from cli.client import API, Client, ClientError
+from cli.client import API, Client, ClientError, without_none
 from cli.numbers import row_number
 from cli.text import bar, print_json, printable
 from cli.waiting import NOT_CONFIRMED, STILL_OPEN, follow
@@ -238,7 +238,7 @@ def show_update(client: Client, given: argparse.Namespace) -> int:
 
 def list_updates(client: Client, given: argparse.Namespace) -> int:
     """List updates, the newest first."""
-    query = {"limit": "50", **({"endpoint": given.endpoint} if given.endpoint else {})}
+    query = without_none({"limit": "50", "endpoint": given.endpoint})
     query |= {"open": "true"} if given.open else {}
     found = client.request("GET", f"{API}/updates?{urlencode(query)}")["updates"]
     if given.json:

@@ -88,10 +88,12 @@ def plot(answer: Any, columns: int = COLUMNS, rows: int = ROWS) -> list[str]:
 
 def _before(end: str, last: str) -> str:
     """Return the time that is `last` before `end`; raise ClientError."""
-    match = re.fullmatch(r"(\d{1,6})([mhd])", last)
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", last)
     if match is None:
         raise ClientError(f"--last {last}: write it as 90m, 24h or 7d")
     try:
         return (datetime.fromisoformat(end) - timedelta(**{_UNITS[match[2]]: int(match[1])})).isoformat()
-    except (ValueError, OverflowError):
+    except OverflowError:
+        raise ClientError(f"--last {last}: begins before the year 1") from None
+    except ValueError:
         raise ClientError(f"--to {end}: write it as 2026-01-02T03:04:05Z") from None

@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from cli.client import API, Client, ClientError
+from cli.client import API, Client, ClientError, segment
 from cli.text import print_json, print_rows, second
 
 _URL = f"{API}/models"
@@ -99,7 +98,7 @@ def remove(client: Client, given: argparse.Namespace) -> int:
 
 
 def _one(given: argparse.Namespace) -> str:
-    return f"{_URL}/{given.object_id}/{quote(given.version, safe='')}"
+    return f"{_URL}/{given.object_id}/{segment(given.version)}"
 
 
 def _print(models: list[Any], given: argparse.Namespace) -> None:

@@ -26,6 +26,17 @@ def row_number(whose: str, listed_by: str, otherwise: str = "") -> Callable[[str
     return read
 
 
+def seconds(text: str) -> float:
+    """Read a number of seconds from an argument."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, such as 60")
+    return value
+
+
 def shortest(number: str) -> str:
     """Return the shortest text for a FLOAT that keeps the device's value.
 

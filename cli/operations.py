@@ -12,15 +12,15 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from cli import batches
-from cli.client import OPERATIONS, Client, ClientError
-from cli.numbers import shortest
+from cli.client import OPERATIONS, Client, ClientError, without_none
+from cli.numbers import seconds, shortest
 from cli.text import key_and_value, print_json, printable
 from cli.waiting import NOT_CONFIRMED, STILL_OPEN, follow, when_changed
 from flownexus.errors import UnknownDataTypeError
 from flownexus.lwm2m.value import DataType
 from flownexus.operations.catalogue import KINDS, Known
 from flownexus.operations.catalogue.base import name_of
-from flownexus.operations.catalogue.one_path import Write
+from flownexus.operations.catalogue.one_path import Create, Write
 from flownexus.operations.lifecycle import ENDED
 
 INSTANCE_WRITE: Final = "instance-write"
@@ -44,14 +44,18 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
             if field == "path" and kind.usual_path is not None:
                 command.add_argument("path", nargs="?", metavar="PATH", help=f"default: {kind.usual_path}")
             elif field == "value" and name in _SEVERAL:
-                command.add_argument("value", nargs="*", metavar=_SEVERAL[name][0], help=_SEVERAL[name][1])
+                few = "*" if kind is Create else "+"
+                command.add_argument("value", nargs=few, metavar=_SEVERAL[name][0], help=_SEVERAL[name][1])
             else:
                 _FIELDS[field](command)
         if name == INSTANCE_WRITE:
             command.add_argument("--keep", action="store_true", help="keep the resources that are not given")
         command.add_argument("--not-before", metavar="TIME", help="such as 2026-01-02T03:04:05Z")
         command.add_argument(
-            "--expires-in", type=float, metavar="SECONDS", help="lifetime; the operation is not sent after it"
+            "--expires-in",
+            type=seconds,
+            metavar="SECONDS",
+            help="lifetime; the operation is not sent after it",
         )
         if name in _MAY_SUPERSEDE:
             command.add_argument(
@@ -213,7 +217,7 @@ def why(client: Client, given: argparse.Namespace) -> int:
 
 def list_(client: Client, given: argparse.Namespace) -> int:
     """List operations, the newest first."""
-    query = {"limit": given.limit, **({"endpoint": given.endpoint} if given.endpoint else {})}
+    query = without_none({"limit": given.limit, "endpoint": given.endpoint})
     found = client.request("GET", f"{OPERATIONS}/?{urlencode(query)}")["operations"]
     if given.json:
         print_json(found)

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from cli.client import API, Client, ClientError
+from cli.client import API, Client, ClientError, segment
 from cli.tags import matching
 from cli.text import print_json, printable
 
@@ -59,7 +58,7 @@ def list_(client: Client, given: argparse.Namespace) -> int:
 
 def show(client: Client, given: argparse.Namespace) -> int:
     """Print a profile."""
-    profile = client.request("GET", f"{API}/profiles/{quote(given.name, safe='')}")
+    profile = client.request("GET", f"{API}/profiles/{segment(given.name)}")
     sys.stdout.write(json.dumps(profile, indent=None if given.json else 2) + "\n")
     return 0
 
@@ -78,20 +77,20 @@ def set_(client: Client, given: argparse.Namespace) -> int:
     profile = read_profile(given.file)
     if isinstance(profile, dict):
         profile = {name: value for name, value in profile.items() if name not in _SET_BY_SERVER}
-    _print(client.request("PUT", f"{API}/profiles/{quote(given.name, safe='')}", profile), given)
+    _print(client.request("PUT", f"{API}/profiles/{segment(given.name)}", profile), given)
     return 0
 
 
 def delete(client: Client, given: argparse.Namespace) -> int:
     """Delete a profile."""
-    profile = client.request("DELETE", f"{API}/profiles/{quote(given.name, safe='')}")
+    profile = client.request("DELETE", f"{API}/profiles/{segment(given.name)}")
     sys.stdout.write(json.dumps(profile) + "\n" if given.json else f"profile {profile['name']} deleted\n")
     return 0
 
 
 def plan(client: Client, given: argparse.Namespace) -> int:
     """Show what a device's profile observes, and the state of each entry."""
-    found = client.request("GET", f"{API}/endpoints/{quote(given.endpoint, safe='')}/plan")
+    found = client.request("GET", f"{API}/endpoints/{segment(given.endpoint)}/plan")
     if given.json:
         print_json(found)
         return 0

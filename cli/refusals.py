@@ -7,7 +7,7 @@ import sys
 from typing import Any
 from urllib.parse import urlencode
 
-from cli.client import API, Client
+from cli.client import API, Client, without_none
 from cli.text import print_json, print_rows, second
 
 
@@ -23,7 +23,7 @@ def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
 
 def list_(client: Client, given: argparse.Namespace) -> int:
     """List refusals, the newest first."""
-    query = {"limit": given.limit, **({"endpoint": given.endpoint} if given.endpoint else {})}
+    query = without_none({"limit": given.limit, "endpoint": given.endpoint})
     found = client.request("GET", f"{API}/refusals?{urlencode(query)}")["refusals"]
     if given.json:
         print_json(found)

@@ -7,10 +7,10 @@ import json
 import sys
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from cli.batches import described
-from cli.client import API, Client
+from cli.client import API, Client, segment
 from cli.text import key_and_value, print_json, printable
 
 
@@ -28,12 +28,12 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
 
 def tags(client: Client, given: argparse.Namespace) -> int:
     """Set and remove tags of a device, and list the result."""
-    path = f"{API}/endpoints/{quote(given.endpoint, safe='')}/tags"
+    path = f"{API}/endpoints/{segment(given.endpoint)}/tags"
     pairs = list(map(key_and_value, given.pairs))
     for key in given.remove:
-        client.request("DELETE", f"{path}/{quote(key, safe='')}")
+        client.request("DELETE", f"{path}/{segment(key)}")
     for key, value in pairs:
-        client.request("PUT", f"{path}/{quote(key, safe='')}", {"value": value})
+        client.request("PUT", f"{path}/{segment(key)}", {"value": value})
     found = client.request("GET", path)["tags"]
     if given.json:
         print_json(found)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cli.client import API, Client, ClientError
+from cli.numbers import seconds
 from cli.text import print_json, print_rows, printable, second
 
 
@@ -23,7 +24,7 @@ def add_commands(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> N
     create.add_argument("scopes", metavar="SCOPE", nargs="+", help="read, operate, administer")
     create.add_argument("--owner", metavar="WHO", help="its owner; default: you")
     until = create.add_mutually_exclusive_group()
-    until.add_argument("--expires-in", type=float, metavar="SECONDS", help="time for which it is valid")
+    until.add_argument("--expires-in", type=seconds, metavar="SECONDS", help="time for which it is valid")
     until.add_argument(
         "--expires-at", metavar="TIME", help="time until which it is valid, such as 2026-01-02T03:04:05Z"
     )

@@ -33,7 +33,7 @@ def follow(
     while True:
         if not given.json:
             show(found)
-        if not given.wait or has_ended(found) or time.monotonic() > deadline:
+        if not given.wait or has_ended(found) or time.monotonic() >= deadline:
             return found
         time.sleep(POLL_INTERVAL_S)
         found = again()

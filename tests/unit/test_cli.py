@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -261,7 +262,7 @@ def test_how_an_operation_ends_is_the_exit_status(
     api.answers = [(200, operation("FAILED", "4.04"))]
     assert run("operation", "7", "--wait") == NOT_CONFIRMED
     api.answers = [(200, operation("QUEUED")), (200, WHY)]
-    assert run("operation", "7", "--wait", "--timeout", "-1") == STILL_OPEN
+    assert run("operation", "7", "--wait", "--timeout", "0") == STILL_OPEN
     assert capsys.readouterr().err == (
         "It waits for operation 6.\\n\n"
         "the operation is still open; to wait longer: flownexus operation 7 --wait\n"
@@ -624,7 +625,13 @@ def test_each_value_of_a_history_is_listed(api: Api, run: Any, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     ("words", "error"),
-    [(["--last", "soon"], "--last soon: write it as"), (["--to", "soon"], "--to soon: write it as")],
+    [
+        (["--last", "soon"], "--last soon: write it as"),
+        (["--last", "0m"], "--last 0m: write it as"),
+        (["--last", "\u0663m"], "--last \u0663m: write it as"),
+        (["--last", "999999d"], "--last 999999d: begins before the year 1"),
+        (["--to", "soon"], "--to soon: write it as"),
+    ],
 )
 def test_a_time_that_is_none_is_refused_with_an_example(
     api: Api, run: Any, capsys: pytest.CaptureFixture[str], words: list[str], error: str
@@ -707,6 +714,116 @@ def test_an_error_says_what_to_do(
     monkeypatch.delenv("FLOWNEXUS_URL")
     assert run("operation", "7") == 1
     assert ". .flownexus/env" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"no HTTP at all\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\nnull",
+    ],
+)
+def test_an_answer_that_is_none_of_the_api_s_is_said_to_be_so(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setenv("FLOWNEXUS_URL", f"http://127.0.0.1:{port}")
+
+        def answer_once() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        assert run("operation", "7") == 1
+        thread.join()
+    assert capsys.readouterr().err.startswith(f"error: no answer from http://127.0.0.1:{port}: ")
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "http://[1", "http://127.0.0.1:port"])
+def test_a_url_that_is_none_is_said_to_be_so(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("FLOWNEXUS_URL", url)
+    assert run("operation", "7") == 1
+    assert capsys.readouterr().err.startswith(f"error: no answer from {url}: ")
+
+
+def test_a_file_that_is_no_token_is_said_to_be_so(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    assert run("operation", "7") == 1
+    assert capsys.readouterr().err.endswith("/token is not UTF-8; it must contain a token\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["values", ""],
+        ["tags", "", "site=berlin"],
+        ["tags", "sim-0001", "=berlin"],
+        ["plan", ""],
+        ["profiles", "delete", ""],
+        ["event-types", "remove", ""],
+    ],
+)
+def test_an_empty_name_asks_nothing(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert run(*words) == 1
+    assert "a name is empty" in capsys.readouterr().err
+    assert api.asked == []
+
+
+@pytest.mark.parametrize("command", ["operations", "events", "registrations", "refusals", "updates list"])
+def test_the_list_of_a_device_with_an_empty_name_is_not_that_of_all(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    api.answers = [(404, {"title": "Not found", "detail": "no endpoint '' has been seen"})]
+    assert run(*command.split(), "") == 1
+    [(_, path, _, _)] = api.asked
+    assert "endpoint=" in path
+
+
+def test_a_word_that_is_not_utf_8_is_said_to_be_so(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["values", "\udcff"], ["read", "\udcff", "/3/0/0"], ["operations", "\udcff"]):
+        assert run(*words) == 1
+        assert "is not UTF-8" in capsys.readouterr().err
+    assert api.asked == []
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "soon"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["operation", "7", "--wait", "--timeout"],
+        ["read", "a", "/3/0/0", "--expires-in"],
+        ["tokens", "create", "ci", "read", "--expires-in"],
+        ["credentials", "rotate", "7", "--overlap"],
+    ],
+)
+def test_what_is_no_number_of_seconds_is_wrong_usage(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str], words: list[str], number: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(*words, number)
+    assert f"{number!r} is not a number of seconds, such as 60" in capsys.readouterr().err
+
+
+def test_an_instance_is_not_written_without_a_value(
+    api: Api, run: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That would take all that it has."""
+    with pytest.raises(SystemExit, match="2"):
+        run("instance-write", "a", "/3341/0")
+    assert "required: ID=VALUE" in capsys.readouterr().err
 
 
 MADE = {
@@ -931,7 +1048,7 @@ def test_a_write_to_all_that_fit_a_filter_is_waited_for(
 )
 def test_how_a_batch_ends_is_the_exit_status(api: Api, run: Any, answer: Any, status: int) -> None:
     api.answers = [(200, answer)]
-    assert run("batch", "5", "--wait", "--timeout=-1") == status
+    assert run("batch", "5", "--wait", "--timeout=0") == status
 
 
 def test_which_devices_are_meant_is_shown_before_anything_is_queued(
@@ -1084,3 +1201,30 @@ def test_who_reads_no_further_gets_no_traceback() -> None:
     )
     os.close(writing)
     assert (asked.returncode, asked.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_what_cannot_be_written_is_said_to_be_so() -> None:
+    with Path("/dev/full").open("w") as full:
+        asked = subprocess.run(
+            [sys.executable, "-m", "cli", "completion", "bash"],
+            cwd=Path(__file__).parents[2],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (asked.returncode, asked.stderr) == (1, "error: the output: No space left on device\n")
+
+
+def test_a_sign_that_the_terminal_lacks_is_escaped(api: Api) -> None:
+    api.answers = [(200, {"tags": {"site": "K\xf6ln"}})]
+    asked = subprocess.run(
+        [sys.executable, "-m", "cli", "tags", "sim-0001"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (asked.returncode, asked.stdout, asked.stderr) == (0, "site=K\\xf6ln\n", "")
