@@ -45,6 +45,16 @@ class UnreadableTest extends RawDeviceFixture {
   }
 
   @Test
+  void answer_to_a_request_is_told_with_the_reason() throws Exception {
+    device.answerWith(0, TEXT, utf8("21,5"));
+    JsonNode answer = server.json("GET", "/api/clients/raw/3303/0/5700?format=TEXT");
+    assertEquals("unreadable", answer.path("code").asText(), answer.toString());
+    assertEquals(
+        "Invalid response: /3303/0/5700: Invalid value [21,5] for float resource [/3303/0/5700]",
+        answer.path("message").asText());
+  }
+
+  @Test
   void long_payload_is_cut_and_its_size_told() throws Exception {
     server.json("POST", "/api/clients/raw/3303/0/5700/observe?format=TEXT");
     device.notify(2, 1, TEXT, utf8("x".repeat(1200)));

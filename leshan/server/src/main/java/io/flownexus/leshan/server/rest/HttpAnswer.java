@@ -2,6 +2,7 @@ package io.flownexus.leshan.server.rest;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import io.flownexus.leshan.server.codec.AnswerHistory;
+import io.flownexus.leshan.server.codec.UnreadableException;
 import io.flownexus.leshan.server.firmware.PackageSource;
 import io.flownexus.leshan.server.json.Json;
 import io.flownexus.leshan.server.json.ResponseWriter;
@@ -135,7 +136,9 @@ record HttpAnswer(int status, String contentType, byte[] body, boolean unsent, S
       return error(ErrorCode.CANCELLED, "Request cancelled: " + error.getMessage(), false);
     }
     if (error instanceof InvalidResponseException) {
-      return error(ErrorCode.UNREADABLE, "Invalid response: " + error.getMessage(), false);
+      UnreadableException unreadable = UnreadableException.in(error); // says what, and why
+      Throwable reason = unreadable == null ? error : unreadable;
+      return error(ErrorCode.UNREADABLE, "Invalid response: " + reason.getMessage(), false);
     }
     return error(ErrorCode.INTERNAL, "Unexpected exception: " + error, false);
   }
