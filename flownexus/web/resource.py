@@ -224,7 +224,7 @@ def _parameters() -> dict[str, Any]:
 
 def _execution() -> dict[str, Any]:
     """Return the fields of an execute that the body has: its arguments, or an object with them."""
-    if request.mimetype == "application/json":
+    if request.mimetype == "application/json" or request.get_data().lstrip().startswith(b"{"):
         fields = json_body()
         if not isinstance(fields, dict) or set(fields) - {"arguments", "repeatable"}:
             raise ValidationFailedError('the body: {"arguments"?, "repeatable"?}, or arguments as text/plain')

@@ -621,6 +621,13 @@ def test_a_bad_path_is_refused_with_an_example(start: Start, statements: Stateme
             {"Content-Type": "application/json"},
             {"operation": "execute", "arguments": "5", "repeatable": True},
         ),
+        (  # as curl --data sends it
+            "POST",
+            "/3/0/4",
+            b' {"arguments": "5"}',
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            {"operation": "execute", "arguments": "5"},
+        ),
         ("DELETE", "/3341/7", b"", {}, {"operation": "delete", "value": None}),
     ],
 )
