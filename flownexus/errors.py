@@ -1,4 +1,4 @@
-"""Errors that carry their policy: the HTTP status they become and whether trying again can help."""
+"""Errors with their HTTP status, and whether a retry can help."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ class FlowNexusError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
     type: ClassVar[str] = "about:blank"
-    """What programs may go by (RFC 9457, 3.1.1): a URN of ours where one does."""
+    """The problem type for programs (RFC 9457, 3.1.1): a URN of ours where one needs it."""
     retry_after: ClassVar[int | None] = None
-    """Seconds after which the caller may try the same again; None where that cannot help."""
+    """Seconds after which the caller may retry; None if a retry cannot help."""
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or type(self).__doc__)
 
     @property
     def detail(self) -> str:
-        """Say what was wrong, and what would be right."""
+        """Return what was wrong, and what would be right."""
         return str(self)
 
 
 class MissingSettingError(FlowNexusError):
-    """A setting or secret that must be there is not."""
+    """A required setting or secret is missing."""
 
     title = "Not configured"
 
@@ -38,10 +38,10 @@ class BadRequestError(FlowNexusError):
 
 
 class UnreadableDeliveryError(BadRequestError):
-    """The body is none of the shapes of a webhook, and never will be.
+    """The body has none of the shapes of a webhook; a retry is pointless.
 
-    By its type Leshan knows that a webhook function says so, rather than something on the way: only then
-    does it set an item aside.
+    The type tells Leshan that the error comes from a webhook function and not from an intermediary. Only then
+    does Leshan set an item aside.
     """
 
     type = "urn:flownexus:problem:unreadable-delivery"
@@ -55,7 +55,7 @@ class ValidationFailedError(FlowNexusError):
 
 
 class UnknownDataTypeError(ValidationFailedError):
-    """A value came without its data type, and nobody knows that of the resource; send it with one."""
+    """The data type of the resource is unknown; send the value with its data type."""
 
     type = "urn:flownexus:problem:unknown-data-type"
 
@@ -68,7 +68,7 @@ class UnauthorizedError(FlowNexusError):
 
 
 class InsufficientScopeError(FlowNexusError):
-    """The caller is known, but may not do this."""
+    """The caller is authenticated, but lacks the scope for this."""
 
     status = 403
     title = "Forbidden"
@@ -79,21 +79,21 @@ class InsufficientScopeError(FlowNexusError):
 
 
 class NotFoundError(FlowNexusError):
-    """There is no such thing."""
+    """It does not exist."""
 
     status = 404
     title = "Not found"
 
 
 class NotAcceptableError(FlowNexusError):
-    """There is no answer in any of the formats that the request accepts (RFC 9110, 15.5.7)."""
+    """No answer is available in a format that the request accepts (RFC 9110, 15.5.7)."""
 
     status = 406
     title = "Not acceptable"
 
 
 class ConflictError(FlowNexusError):
-    """The thing is in a state that does not allow this."""
+    """Its state does not allow this."""
 
     status = 409
     title = "Conflict"
@@ -107,7 +107,7 @@ class TooMuchError(FlowNexusError):
 
 
 class TooManyError(FlowNexusError):
-    """There are too many already; try again when some are gone."""
+    """There are too many already; retry when some are gone."""
 
     status = 429
     title = "Too many"
@@ -115,7 +115,7 @@ class TooManyError(FlowNexusError):
 
 
 class TemporaryError(FlowNexusError):
-    """It may go well when it is tried again soon."""
+    """A retry may succeed soon."""
 
     status = 503
     title = "Unavailable"
@@ -123,22 +123,22 @@ class TemporaryError(FlowNexusError):
 
 
 class UnavailableError(TemporaryError):
-    """A part this function needs is away; try again soon."""
+    """A service that this function needs is unavailable; retry soon."""
 
 
 class LockedError(TemporaryError):
-    """Another writer holds the same rows for long; try again soon."""
+    """Another transaction has locked the same rows for too long; retry soon."""
 
 
 class StatementTimeoutError(TemporaryError):
-    """PostgreSQL is there, but cancelled a statement that took too long; try again soon, or ask for less."""
+    """PostgreSQL cancelled a statement that took too long; retry soon, or narrow the request."""
 
     title = "Took too long"
     type = "urn:flownexus:problem:statement-timeout"
 
 
 class TooWideError(FlowNexusError):
-    """It takes PostgreSQL too long to look for this; ask for less: narrow the range."""
+    """PostgreSQL would take too long for this request; narrow the range."""
 
     status = 422
     title = "Too wide"

@@ -1,1 +1,1 @@
-"""Campaigns: one package for many devices, in waves, which stop by themselves. Pure: no I/O."""
+"""Campaigns: one package for many devices, in waves, with automatic stops. Pure: no I/O."""

@@ -1,4 +1,4 @@
-"""A campaign as it is asked for: its devices, its waves, and when it goes on, waits and stops."""
+"""The plan of a campaign: its devices, its waves, and its rules for continuing and stopping."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ REST: Final = "rest"
 MAX_ID: Final = 2**31 - 1
 DAY_S: Final = 86_400.0
 MAX_AHEAD: Final = timedelta(days=3653)
-"""How far ahead a campaign may start and end: ten years."""
+"""The latest start and end of a campaign: ten years from now."""
 MAX_WINDOWS_AHEAD: Final = 100
 """How many windows an estimate looks ahead."""
 UPDATE_S: Final = 300.0
-"""What an update takes where nothing is known of it: for the estimate of a campaign's end."""
+"""The assumed duration of an update, for the estimate of a campaign's end."""
 Time: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 _SHARE: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?%", re.ASCII)
 MAX_DIGITS: Final = 10
-"""Of a number of devices that is a text: as many as MAX_ID has."""
+"""The most digits of a number of devices given as text, as MAX_ID has."""
 _ASKED: Final = (
     "name",
     "firmware",
@@ -46,45 +46,45 @@ _ASKED: Final = (
 
 @dataclass(frozen=True)
 class Rules:
-    """When a campaign goes on, waits and stops. Shares are in percent."""
+    """When a campaign continues, waits and stops. Shares are in percent."""
 
     first_success: float = 100.0
-    """Share of the first wave that must have succeeded before the second one opens."""
+    """Share of the first wave that must succeed before the second one opens."""
     success: float = 90.0
     """The same of each later wave."""
     soak: float = 3600.0
-    """Seconds for which the next wave waits after that."""
+    """Seconds between the success of a wave and the next one."""
     approval: bool = False
-    """Whether each later wave is opened by a person."""
+    """Whether a person must open each later wave."""
     failures: float = 10.0
-    """Share of the updates that have ended, above which it stops."""
+    """Failed share of the ended updates above which the campaign stops."""
     min_finished: int = 5
-    """It stops by that only once so many have ended."""
+    """Updates that must have ended before failures can stop the campaign."""
     sleepers: float = 10.0
-    """Share of a wave that may be missing when the next one opens; one device may always be."""
+    """Share of a wave that may be unfinished when the next one opens; one device always may."""
     sleepers_after: float = 7 * DAY_S
-    """Seconds after which a wave goes on without them."""
+    """Seconds after which the campaign continues without unfinished devices."""
     max_open: int = 50
     """Updates open at once."""
     starts_per_minute: int = 100
     joining: bool = False
-    """Whether devices that fit later join the last wave; then only `ends_at` or a person ends it."""
+    """Whether devices that match later join the last wave; then only `ends_at` or a person ends it."""
     failures_of: Mapping[str, float] = field(default_factory=dict)
-    """By kind of failure: shares as `failures`, above which that kind alone stops it."""
+    """By kind of failure: the share above which this kind alone stops the campaign."""
     windows: tuple[Window, ...] = ()
-    """When devices may install; none: at any time. They download at any time."""
+    """When devices may install; empty: at any time. They download at any time."""
     time_zone: str = SERVER
     """The time zone of `windows`: server, device, or the name of one."""
 
 
 @dataclass(frozen=True)
 class NewCampaign:
-    """A campaign that a user asks for."""
+    """A requested campaign."""
 
     name: str
     firmware: int
     endpoints: tuple[str, ...] | None
-    """None: all that fit `filter`, `model` and `from_versions`."""
+    """None: all that match `filter`, `model` and `from_versions`."""
     model: str | None
     from_versions: tuple[str, ...] | None
     waves: tuple[str, ...]
@@ -99,9 +99,9 @@ DEFAULT_WAVES: Final = ("1", "10 %", REST)
 
 
 def wave_sizes(waves: Sequence[str], targets: int) -> list[int]:
-    """Return how many devices each wave has; what is left after the last one is one more.
+    """Return the number of devices in each wave; the rest after the last one is one more wave.
 
-    Each wave has a device at least, as long as there are devices.
+    Each wave has at least one device, as long as there are devices.
     """
     sizes: list[int] = []
     left = targets
@@ -121,9 +121,9 @@ def wave_sizes(waves: Sequence[str], targets: int) -> list[int]:
 
 
 def duration_s(sizes: Sequence[int], rules: Rules, begins: datetime) -> float:
-    """Estimate how many seconds a campaign takes where no device sleeps and none fails.
+    """Estimate the duration of a campaign in seconds if no device sleeps and none fails.
 
-    Raises OverflowError where its end is beyond all dates.
+    Raises OverflowError if its end is beyond the last date.
     """
     time = begins
     for wave, size in enumerate(sizes):
@@ -137,7 +137,7 @@ def duration_s(sizes: Sequence[int], rules: Rules, begins: datetime) -> float:
 
 
 def _installed(size: int, rules: Rules, downloaded: datetime) -> datetime:
-    """Estimate when a wave of so many devices has installed, in the windows after its first downloads."""
+    """Estimate when all devices of a wave have installed, in the windows after the first downloads."""
     schedule, zone = Schedule(rules.windows, rules.time_zone), zone_of(rules.time_zone) or UTC
     time, left = downloaded, size
     for _ in range(MAX_WINDOWS_AHEAD):
@@ -152,9 +152,9 @@ def _installed(size: int, rules: Rules, downloaded: datetime) -> datetime:
 
 
 def parse_campaign(body: object, seed: int) -> NewCampaign:
-    """Check the JSON body of a new campaign; `seed` is for one that names none.
+    """Check the JSON body of a new campaign; `seed` is the default.
 
-    Raises ValidationFailedError naming each field that is not valid, and what would be.
+    Raises ValidationFailedError naming each invalid field, with what is valid.
     """
     if not isinstance(body, Mapping):
         raise ValidationFailedError("a campaign is a JSON object with name and firmware")
@@ -184,18 +184,16 @@ def parse_campaign(body: object, seed: int) -> NewCampaign:
 
 
 def _filter(body: Mapping[str, Any], wrong: dict[str, str]) -> Filter | None:
-    """Return the filter that a campaign chooses by; None where it has none."""
+    """Return the filter of a campaign, or None."""
     text = body.get("filter")
     if text is None:
         if body.get("joining") is True and body.get("endpoints") is not None:
-            wrong["joining"] = (
-                "is for devices that fit a filter; those named by endpoints are all that it has"
-            )
+            wrong["joining"] = "needs a filter; a campaign with endpoints has no other devices"
         return None
     if not isinstance(text, str) or not text.strip():
-        wrong["filter"] = "says which devices, such as name==sim-*;tag.site==berlin, or is left out"
+        wrong["filter"] = "selects devices, such as name==sim-*;tag.site==berlin, or is left out"
     elif body.get("endpoints") is not None:
-        wrong["filter"] = "stands in place of endpoints, not beside them"
+        wrong["filter"] = "cannot be combined with endpoints"
     else:
         try:
             return parse_filter(text)
@@ -212,7 +210,7 @@ def _faults(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("endpoints", "from_versions"):
         value = body.get(name)
         if value is not None and not (isinstance(value, list) and value and all(map(_is_text, value))):
-            yield name, "is a list of texts, not empty, or left out"
+            yield name, "is a non-empty list of texts, or left out"
     if body.get("model") is not None and not _is_text(body["model"]):
         yield "model", "is the model number (3/0/1) of the devices, a text, or left out"
     waves = body.get("waves", list(DEFAULT_WAVES))
@@ -270,7 +268,7 @@ def _times(body: Mapping[str, Any], wrong: dict[str, str]) -> Iterator[tuple[str
         try:
             found[name] = msgspec.convert(body[name], Time).astimezone(UTC)
         except (msgspec.ValidationError, OverflowError):
-            wrong[name] = "is a time with its offset, as RFC 3339 has it: 2026-01-02T03:04:05Z"
+            wrong[name] = "is a time with an offset (RFC 3339), such as 2026-01-02T03:04:05Z"
         else:
             if found[name] > datetime.now(UTC) + MAX_AHEAD:
                 wrong[name] = "is at most ten years from now"

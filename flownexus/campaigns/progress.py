@@ -1,7 +1,7 @@
-"""What a campaign does next, from how far its devices are.
+"""Decide the next move of a campaign from the progress of its devices.
 
-Shares are of devices, and failures are counted of the updates that have ended: devices that sleep do not hide
-that a package is bad. What is decided depends on the counts alone, so that whoever looks next says the same.
+The share of failures is relative to the ended updates, so sleeping devices cannot hide a bad package. The
+decision depends only on the counts, so it is deterministic.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from flownexus.campaigns.plan import Rules
 
 
 class Status(StrEnum):
-    """Where a campaign stands."""
+    """The status of a campaign."""
 
     PLANNED = "PLANNED"
     """Nobody has started it yet."""
     RUNNING = "RUNNING"
     PAUSED = "PAUSED"
-    """By a person: nothing is started; updates that are open go on."""
+    """By a person: no update starts; open updates continue."""
     STOPPED = "STOPPED"
-    """By itself: too many updates failed, or a wave has ended without enough success."""
+    """Automatically: too many updates failed, or a wave ended with too few successes."""
     CANCELLED = "CANCELLED"
     FINISHED = "FINISHED"
 
 
 class Action(StrEnum):
-    """What a person does with a campaign."""
+    """An action of a person on a campaign."""
 
     START = "start"
     PAUSE = "pause"
     RESUME = "resume"
-    """Failures so far do not stop it any more."""
+    """Failures up to now no longer stop it."""
     CANCEL = "cancel"
     RETRY = "retry"
-    """What has failed begins again; in a campaign that is paused, once that is resumed."""
+    """Failed updates are retried; in a paused campaign, once it is resumed."""
     NEXT_WAVE = "next-wave"
 
 
@@ -53,11 +53,11 @@ ALLOWED: Final[Mapping[Action, tuple[frozenset[Status], Status]]] = {
     ),
     Action.NEXT_WAVE: (frozenset({Status.RUNNING, Status.STOPPED}), Status.RUNNING),
 }
-"""In which states an action is possible, and the one it leads to."""
+"""The states in which an action is allowed, and the state that it leads to."""
 
 
 class Wave(NamedTuple):
-    """How far the devices of a wave are; those that were left out before they began are not counted."""
+    """The progress of a wave; devices that were left out before they started are not counted."""
 
     wave: int
     waiting: int
@@ -70,25 +70,25 @@ class Wave(NamedTuple):
 
     @property
     def targets(self) -> int:
-        """Return how many devices it has."""
+        """Return the number of its devices."""
         return self.waiting + self.open + self.succeeded + self.failed + self.cancelled
 
     @property
     def unfinished(self) -> int:
-        """Return how many have not ended."""
+        """Return the number of devices whose update has not ended."""
         return self.waiting + self.open
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the rows of a campaign say, at `now`."""
+    """The stored state of a campaign at `now`."""
 
     status: Status
     wave: int
-    """The wave that was opened last, from 1."""
+    """The last open wave, from 1."""
     wave_opened_at: datetime | None
     wave_succeeded_at: datetime | None
-    """When enough of this wave had succeeded."""
+    """When enough devices of this wave had succeeded."""
     starts_at: datetime | None
     ends_at: datetime | None
     now: datetime
@@ -96,27 +96,27 @@ class Progress:
     started_lately: int
     """Updates started within the last minute."""
     counted_succeeded: int
-    """Updates that have ended since failures are counted."""
+    """Successful updates since the counting of failures began."""
     counted_failed: int
     failures: Mapping[str, int] = field(default_factory=dict)
-    """Of these by their kind."""
+    """Failed updates by kind."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """What a campaign does: where it stands then, why, and how many updates it starts."""
+    """A move of a campaign: its new status, the reason, and the number of updates to start."""
 
     status: Status
     wave: int
     start: int = 0
     words: str | None = None
-    """None: nothing that is worth a row."""
+    """The text of a row in the history; None: no row."""
     wave_succeeds: bool = False
-    """Enough of the wave have succeeded: it soaks from now on."""
+    """Whether enough devices of the wave have succeeded, so that its soak time begins."""
 
 
 def decide(rules: Rules, progress: Progress) -> Move | None:
-    """Return what a campaign does next; None where it waits."""
+    """Return the next move of a campaign, or None if it waits."""
     if progress.status is not Status.RUNNING:
         return None
     if progress.starts_at is not None and progress.now < progress.starts_at:
@@ -129,8 +129,8 @@ def decide(rules: Rules, progress: Progress) -> Move | None:
     if is_over:
         waiting = sum(wave.waiting for wave in progress.waves)
         if waiting == 0:
-            return None  # what is open goes on to its end
-        words = f"its end has come; {_summary(progress)}, {waiting} have not begun"
+            return None  # open updates continue to their end
+        words = f"its end time has passed; {_summary(progress)}, {waiting} have not started"
         return Move(Status.FINISHED, progress.wave, words=words)
     return _next_wave(rules, progress) or _starts(rules, progress)
 
@@ -142,26 +142,26 @@ def _stop(rules: Rules, progress: Progress) -> Move | None:
     for kind, most in rules.failures_of.items():
         count = progress.failures.get(kind, 0)
         if count * 100 > most * ended:
-            words = f"{count} of {ended} updates have failed by {kind}, more than {most:g} %"
+            words = f"{count} of {ended} updates failed with {kind}, more than {most:g} %"
             return Move(Status.STOPPED, progress.wave, words=words)
     if progress.counted_failed * 100 <= rules.failures * ended:
         return None
     kinds = ", ".join(
         f"{kind} {count}" for kind, count in sorted(progress.failures.items(), key=lambda each: -each[1])
     )
-    share = f"{progress.counted_failed} of {ended} updates have failed, more than {rules.failures:g} %"
+    share = f"{progress.counted_failed} of {ended} updates failed, more than {rules.failures:g} %"
     return Move(Status.STOPPED, progress.wave, words=f"{share}: {kinds}")
 
 
 def _next_wave(rules: Rules, progress: Progress) -> Move | None:
-    """Open the next wave where this one has succeeded and soaked."""
+    """Open the next wave if this one has succeeded and soaked."""
     if progress.wave >= len(progress.waves):
         return None
     if progress.wave_succeeded_at is None:
         missing = _missing(rules, progress)
         if missing is None:
             return _stuck(rules, progress)
-        without = "" if not missing else f" without {missing} that have not ended"
+        without = "" if not missing else f"; unfinished devices: {missing}"
         return Move(
             Status.RUNNING,
             progress.wave,
@@ -175,15 +175,15 @@ def _next_wave(rules: Rules, progress: Progress) -> Move | None:
 
 
 def _stuck(rules: Rules, progress: Progress) -> Move | None:
-    """Stop where this wave has ended without enough success; what is yet to begin again may bring it."""
+    """Stop if this wave has ended with too few successes and no retry waits."""
     wave = progress.waves[progress.wave - 1]
     if wave.unfinished or any(before.waiting for before in progress.waves[: progress.wave]):
         return None
-    remedy = "retry what has failed, or open the next wave" if wave.failed else "open the next wave"
+    remedy = "retry the failed updates, or open the next wave" if wave.failed else "open the next wave"
     return Move(
         Status.STOPPED,
         progress.wave,
-        words=f"wave {wave.wave} has ended with {wave.succeeded} of {wave.targets} that succeeded, less than "
+        words=f"wave {wave.wave} ended with {wave.succeeded} of {wave.targets} updates successful, less than "
         f"{_needed(rules, progress):g} %: {remedy}",
     )
 
@@ -193,7 +193,7 @@ def _needed(rules: Rules, progress: Progress) -> float:
 
 
 def _missing(rules: Rules, progress: Progress) -> int | None:
-    """Return how many devices a wave goes on without; None where it does not go on."""
+    """Return how many unfinished devices the campaign skips, or None if it does not continue."""
     wave, needed = progress.waves[progress.wave - 1], _needed(rules, progress)
     if wave.succeeded * 100 >= needed * wave.targets:
         return 0
@@ -223,5 +223,5 @@ def _summary(progress: Progress) -> str:
     succeeded = sum(wave.succeeded for wave in progress.waves)
     failed = sum(wave.failed for wave in progress.waves)
     cancelled = sum(wave.cancelled for wave in progress.waves)
-    words = f"{succeeded} have succeeded, {failed} have failed"
-    return f"{words}, {cancelled} were cancelled" if cancelled else words
+    words = f"{succeeded} succeeded, {failed} failed"
+    return f"{words}, {cancelled} cancelled" if cancelled else words

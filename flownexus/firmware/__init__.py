@@ -1,1 +1,1 @@
-"""Firmware over the air: what a package says of itself, and what becomes of an update. Pure: no I/O."""
+"""Firmware over the air: packages, and the steps of an update. Pure: no I/O."""

@@ -1,4 +1,4 @@
-"""The steps of an update until its device has the package's URI."""
+"""The steps of an update until the device has the package's URI."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ _NOT_FOUND: Final = "(404)"
 
 
 def begin(update: Update, _: Terms) -> Step | None:
-    """Ask the device where it stands, once that is due."""
+    """Ask the device for its state, once that is due."""
     if update.not_before is not None and update.now < update.not_before:
         return None
-    return Step(
-        State.ASKING, "the device is asked for its version and the state of its firmware object", asks=True
-    )
+    return Step(State.ASKING, "the device is asked for its version and its firmware state", asks=True)
 
 
 def answered(update: Update, terms: Terms) -> Step | None:
-    """Go by where the device says that it stands: offer it the package, or have it forget another."""
+    """Continue from the state that the device reports: offer the package, or reset an older update."""
     if update.ask_is_open:
         return None
     if update.state_ask_status != Status.CONFIRMED:
@@ -35,8 +33,8 @@ def answered(update: Update, terms: Terms) -> Step | None:
         if (update.version_ask_answer or "").endswith(_NOT_FOUND):
             return failed(
                 Failure.NO_VERSION,
-                f"the device has no {update.version_path}, and reports no version there: upload the package "
-                "with another version_path, or with success=result",
+                f"the device has no {update.version_path}, where it should report its version: upload the "
+                "package with another version_path, or with success=result",
             )
         return _unanswered(update, terms, None, update.version_ask_reason)
     if update.by_version and update.device_version == update.version:
@@ -46,10 +44,10 @@ def answered(update: Update, terms: Terms) -> Step | None:
     if update.device_state == Device.IDLE:
         return _offer(update, terms)
     if update.device_state == Device.UPDATING:
-        return ask_when_due(update, terms)  # it installs something else: that ends
+        return ask_when_due(update, terms)  # it is still installing another package
     return Step(
         State.RESETTING,
-        "the device has a package of before, and is told to forget it",
+        "the device still has an older package and is told to discard it",
         Write(path=PACKAGE_URI, value={"type": "STRING", "value": ""}),
     )
 
@@ -57,16 +55,16 @@ def answered(update: Update, terms: Terms) -> Step | None:
 def _unanswered(update: Update, terms: Terms, answer: str | None, reason: str | None) -> Step:
     if (answer or "").endswith(_NOT_FOUND):
         return failed(Failure.NO_FIRMWARE_OBJECT, "the device has no firmware object (/5/0)")
-    return retry(update, terms, Failure.NO_ANSWER, f"the device did not say where it stands: {reason}")
+    return retry(update, terms, Failure.NO_ANSWER, f"the device did not report its state: {reason}")
 
 
 def forgotten(update: Update, terms: Terms) -> Step | None:
-    """Offer the package to a device that has forgotten another."""
+    """Offer the package to a device that has discarded an older one."""
     if update.command_is_open:
         return None
     if update.command_status == Status.CONFIRMED:
         return _offer(update, terms)
-    return refused(update, terms, "to forget its package of before")
+    return refused(update, terms, "to discard its older package")
 
 
 def _offer(update: Update, terms: Terms) -> Step:
@@ -85,11 +83,11 @@ def _offer(update: Update, terms: Terms) -> Step:
     if link is None:
         return failed(
             Failure.UNSUPPORTED_PROTOCOL,
-            f"packages are served by {', '.join(terms.links)}; "
+            f"packages are served over {', '.join(terms.links)}; "
             + (
-                f"the device takes {named(update.protocols)} (/5/0/8)"
+                f"the device supports {named(update.protocols)} (/5/0/8)"
                 if update.way is None
-                else f"the device's profile says {update.way} (firmware_way)"
+                else f"the device's profile requires {update.way} (firmware_way)"
             ),
         )
     return Step(
@@ -101,13 +99,13 @@ def _offer(update: Update, terms: Terms) -> Step:
 
 
 def offered(update: Update, terms: Terms) -> Step | None:
-    """Wait for the device to take the URI; one whose answer was lost shows it by what it does."""
+    """Wait for the device to accept the URI; if its answer was lost, its new state shows it."""
     if update.command_status == Status.CONFIRMED or update.new_state in (
         Device.DOWNLOADING,
         Device.DOWNLOADED,
         Device.UPDATING,
     ):
-        return Step(State.DOWNLOADING, "the device has the URI, and downloads")
+        return Step(State.DOWNLOADING, "the device has the URI and downloads the package")
     if update.command_is_open:
         return None
     return refused(update, terms, "the package's URI")

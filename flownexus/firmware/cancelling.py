@@ -1,4 +1,4 @@
-"""Which updates can be cancelled, and the steps of one that somebody cancels."""
+"""Which updates can be cancelled, and the steps of a cancelled update."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TOLD_TO_INSTALL: Final = frozenset({State.INSTALLING, State.RETURNED})
 
 
 class Commanded(Protocol):
-    """Where an update stands, and its last command."""
+    """An update's state, and its last command."""
 
     @property
     def state(self) -> str: ...  # noqa: D102
@@ -30,15 +30,15 @@ def can_be_stopped(update: Commanded) -> bool:
 
 
 def install_is_untold(update: Commanded) -> bool:
-    """Say whether the command to install waits for its device.
+    """Say whether the install command still waits for its device.
 
-    An attempt that found the device asleep is no matter: what it may have taken is not queued again.
+    An attempt that found the device asleep does not count; a command that may have arrived is not requeued.
     """
     return update.command_path == str(INSTALL) and update.command_status == Status.QUEUED
 
 
 def cancel(update: Update) -> Step:
-    """End an update that its device does not know of; tell another device to forget it."""
+    """End an update of which the device has not been told; otherwise tell the device to cancel it."""
     state = State(update.state)
     untold = state in (State.QUEUED, State.ASKING, State.WAITING) or (
         update.command_sent_at is None and state not in (State.DOWNLOADED, State.INSTALLING)
@@ -47,26 +47,26 @@ def cancel(update: Update) -> Step:
         return Step(State.CANCELLED, f"cancelled by {update.cancelled_by}")
     return Step(
         State.CANCELLING,
-        f"cancelled by {update.cancelled_by}: the device is told to forget it ({CANCEL})",
+        f"cancelled by {update.cancelled_by}: the device is told to cancel it ({CANCEL})",
         Execute(path=CANCEL, repeatable=True),
     )
 
 
 def told_to_forget(update: Update, terms: Terms) -> Step | None:
-    """End it once the device has forgotten it, one way or the other."""
+    """End the update once the device has discarded it, by either command."""
     if update.command_is_open:
         if update.is_past(update.created_at, terms.patience.limit):
-            return Step(State.CANCELLED, "the device was not reached; it is served nothing any more")
+            return Step(State.CANCELLED, "the device was not reached; the package is no longer served to it")
         return None
     if update.command_status == Status.CONFIRMED:
-        return Step(State.CANCELLED, "the device has forgotten it")
+        return Step(State.CANCELLED, "the device has discarded the package")
     if update.command_path == str(CANCEL):
         return Step(
             State.CANCELLING,
-            f"the device does not take that; an empty URI is written to {PACKAGE_URI}",
+            f"the device does not support {CANCEL}; an empty URI is written to {PACKAGE_URI}",
             Write(path=PACKAGE_URI, value={"type": "STRING", "value": ""}),
         )
     return Step(
         State.CANCELLED,
-        f"the device has not taken it back ({update.command_reason}); it is served nothing any more",
+        f"the device did not cancel it ({update.command_reason}); the package is no longer served to it",
     )

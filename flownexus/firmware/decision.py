@@ -1,14 +1,14 @@
-"""The update of one device: which step follows from what the device and its operations told.
+"""The update of one device: decide the next step from the state of the device and its operations.
 
-The device's side is the state machine of OMA LwM2M Core 1.1, appendix E.6: /5/0/3 (state) goes from 0 over
-1 and 2 to 3, /5/0/5 (result) says how it ended. Ours goes
+The device's state machine is that of OMA LwM2M Core 1.1, appendix E.6: /5/0/3 (state) goes from 0 through 1
+and 2 to 3, and /5/0/5 (result) reports the outcome. Ours is
 
     QUEUED -> ASKING -> (RESETTING ->) OFFERING -> DOWNLOADING -> (DOWNLOADED ->) INSTALLING
            -> (RETURNED ->) CONFIRMED
 
-and from a failure that may pass over WAITING to ASKING again. What a device tells counts if it is newer than
-the command that it answers to; what it does not tell it is asked for. An update has no memory but its row:
-whoever looks at it next, decide() says the same.
+A transient failure leads through WAITING back to ASKING. A report from the device counts if it is newer than
+the command before it; what the device does not report is read from it. All state of an update is in its row,
+so decide() is deterministic.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from flownexus.operations.catalogue.one_path import Read
 
 
 def decide(update: Update, terms: Terms) -> Step | None:
-    """Return the next step of an update; None where it waits."""
+    """Return the next step of an update, or None if it waits."""
     state = State(update.state)
     if state in ENDED:
         return None
@@ -34,12 +34,12 @@ def decide(update: Update, terms: Terms) -> Step | None:
     if is_asked_to_end and cancelling.can_be_stopped(update):
         return cancelling.cancel(update)
     if _is_out_of_time(update, terms):
-        return failed(Failure.TIMED_OUT, f"it has not ended within {span_in_words(terms.patience.limit)}")
+        return failed(Failure.TIMED_OUT, f"it did not end within {span_in_words(terms.patience.limit)}")
     return _RULES[state](update, terms)
 
 
 def reads(update: Update) -> tuple[Read, ...]:
-    """Return what a device is asked by: its firmware object, and its version where that decides."""
+    """Return the reads for the device's state: its firmware object, and its version if that decides."""
     asked = [Read(path=FIRMWARE)]
     if update.by_version:
         asked.append(Read(path=Path.parse(update.version_path)))
@@ -47,13 +47,13 @@ def reads(update: Update) -> tuple[Read, ...]:
 
 
 def zone_read(update: Update) -> Read | None:
-    """Return what a device is asked for its time zone by, where its installs have windows in that."""
+    """Return the read for the device's time zone, if its windows are in that zone."""
     schedule = update.schedule
     return Read(path=TIME_ZONE) if schedule is not None and schedule.time_zone == DEVICE else None
 
 
 def _is_out_of_time(update: Update, terms: Terms) -> bool:
-    """Say whether it has taken too long; where it waits for windows, whether its last step has."""
+    """Say whether the update has taken too long; with windows, whether its last step has."""
     if update.install_in is None:
         return update.is_past(update.created_at, terms.patience.limit)
     return update.state != State.DOWNLOADED and update.is_past(update.since, terms.patience.limit)

@@ -1,4 +1,4 @@
-"""The firmware object of a device: what it has at which path, and what its numbers mean.
+"""The firmware object of a device: its paths, states and results.
 
 OMA LwM2M Core 1.1, appendix E.6.
 """
@@ -32,10 +32,10 @@ class Device(IntEnum):
 SUCCESS: Final = 1
 DEFERRED: Final = 11
 RESULTS: Final[Mapping[int, tuple[Failure, str]]] = {
-    2: (Failure.NO_SPACE, "the device has not enough flash for the package"),
-    3: (Failure.NO_MEMORY, "the device ran out of memory while it downloaded"),
-    4: (Failure.CONNECTION_LOST, "the device lost the connection while it downloaded"),
-    5: (Failure.BAD_CHECKSUM, "the package has not passed the device's integrity check"),
+    2: (Failure.NO_SPACE, "the device does not have enough flash for the package"),
+    3: (Failure.NO_MEMORY, "the device ran out of memory during the download"),
+    4: (Failure.CONNECTION_LOST, "the device lost the connection during the download"),
+    5: (Failure.BAD_CHECKSUM, "the package failed the device's integrity check"),
     6: (Failure.UNSUPPORTED_PACKAGE, "the device does not support this type of package"),
     7: (Failure.INVALID_URI, "the device cannot use the package's URI, or found nothing there"),
     8: (Failure.INSTALL_FAILED, "the device failed to install the package"),
@@ -44,4 +44,4 @@ RESULTS: Final[Mapping[int, tuple[Failure, str]]] = {
 }
 """/5/0/5 of an update that failed (OMA LwM2M Core 1.1, appendix E.6)."""
 MAY_PASS: Final = frozenset({2, 3, 4, 8})
-"""Results that another try may change."""
+"""Transient results, which are worth a retry."""

@@ -1,4 +1,4 @@
-"""The steps of an update while its device downloads the package, or has it and waits for its window."""
+"""The steps of an update while the device downloads the package or waits for its window."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def downloading(update: Update, terms: Terms) -> Step | None:
     if is_pushed and not update.command_is_open and update.command_status != Status.CONFIRMED:
         return _ended_by_device(update, terms) or refused_once_asked(update, terms, "the package")
     left = _left(
-        update, terms, "the device is idle again and tells no result: it restarted, or gave the download up"
+        update, terms, "the device is idle again without a result: it restarted or gave up the download"
     )
     if left is not None or (is_pushed and update.command_is_open):
         return left
@@ -34,13 +34,11 @@ def downloading(update: Update, terms: Terms) -> Step | None:
 
 
 def downloaded(update: Update, terms: Terms) -> Step | None:
-    """Wait for the window, and for a campaign that holds the install back.
+    """Wait for the window, and for a campaign that holds back the install.
 
-    A device that registers anew is asked whether it still has the package.
+    A device that registers again is asked whether it still has the package.
     """
-    left = _left(
-        update, terms, "the device is idle again: it has lost the package before it could install it"
-    )
+    left = _left(update, terms, "the device is idle again: it lost the package before it could install it")
     if left is not None:
         return left
     held = update.held_back is not None and update.not_before is None  # as its last step says
@@ -51,7 +49,7 @@ def downloaded(update: Update, terms: Terms) -> Step | None:
 
 
 def _left(update: Update, terms: Terms, words_if_idle: str) -> Step | None:
-    """Return the step of a device that neither downloads nor has the package; None where it may do either."""
+    """Return the step for a device that neither downloads nor has the package, or None if it still may."""
     ended = _ended_by_device(update, terms)
     if ended is None and update.new_state == Device.IDLE and has_settled(update):
         return retry(update, terms, Failure.DOWNLOAD_GONE, words_if_idle)
@@ -59,11 +57,11 @@ def _left(update: Update, terms: Terms, words_if_idle: str) -> Step | None:
 
 
 def _ended_by_device(update: Update, terms: Terms) -> Step | None:
-    """Return the step of a device that tells an end of its own, or installs without being told."""
+    """Return the step for a device that ended the update or installs by itself, or None."""
     if update.has_new_version:
         return confirmed(update)
     if update.new_state == Device.UPDATING:
-        return Step(State.INSTALLING, "the device installs by itself")
+        return Step(State.INSTALLING, "the device installs the package without a command")
     if (result := update.new_failed_result) is not None:
         return unsuccessful(update, terms, result)
     return None

@@ -1,4 +1,4 @@
-"""The steps of an update from the command to install to the new version."""
+"""The steps of an update from the install command to the new version."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from flownexus.operations.lifecycle import Status, Verdict
 
 
 def install(update: Update, terms: Terms, words: str, how: str = "is told to install it") -> Step:
-    """Tell the device to install; where it has windows, only in one of them, and unless it is held back."""
+    """Tell the device to install; with windows, only within one, and not while it is held back."""
     schedule = update.schedule
     if schedule is None:
         return Step(State.INSTALLING, f"{words}, and {how}", Execute(path=INSTALL))
     if update.held_back is not None:
-        return Step(State.DOWNLOADED, f"{words}; the install is held back, for {update.held_back}")
+        return Step(State.DOWNLOADED, f"{words}; the install is held back: {update.held_back}")
     zone, name = _zone(update, terms, schedule)
     span = schedule.span(update.now, zone)
     if span.is_open(update.now):
@@ -50,12 +50,12 @@ def install(update: Update, terms: Terms, words: str, how: str = "is told to ins
 
 
 def _zone(update: Update, terms: Terms, schedule: Schedule) -> tuple[tzinfo, str]:
-    """Return the time zone of an update's windows, and what it is called."""
+    """Return the time zone of an update's windows, and its name."""
     if schedule.time_zone == DEVICE:
         zone = device_zone(update.device_zone, update.device_offset)
         if zone is not None:
             return zone, f"the device's time, {zone}"
-        return terms.zone, f"{terms.zone}; the device tells no time zone"
+        return terms.zone, f"{terms.zone}; the device reports no time zone"
     zone = None if schedule.time_zone == SERVER else zone_of(schedule.time_zone)
     return (terms.zone, str(terms.zone)) if zone is None else (zone, schedule.time_zone)
 
@@ -63,7 +63,7 @@ def _zone(update: Update, terms: Terms, schedule: Schedule) -> tuple[tzinfo, str
 def _install_again(update: Update, terms: Terms, words: str) -> Step:
     if update.tries >= MAX_TRIES:
         return failed(Failure.INSTALL_FAILED, f"{words}; given up after {MAX_TRIES} tries")
-    return replace(install(update, terms, words, "is told again"), is_try=True)
+    return replace(install(update, terms, words, "is told to install it again"), is_try=True)
 
 
 def told(update: Update, terms: Terms) -> Step | None:
@@ -72,7 +72,7 @@ def told(update: Update, terms: Terms) -> Step | None:
         return _installed_by_itself(update, terms)
     if install_is_untold(update) and update.held_back is not None:
         return Step(
-            State.DOWNLOADED, f"the install is held back, for {update.held_back}: the device is not told yet"
+            State.DOWNLOADED, f"the install is held back before the device was told: {update.held_back}"
         )
     if update.command_is_open and update.command_sent_at is None:
         return None
@@ -80,9 +80,9 @@ def told(update: Update, terms: Terms) -> Step | None:
         return ended
     state, result = update.new_state, update.new_result
     if result == DEFERRED and update.state != State.DEFERRED:
-        return Step(State.DEFERRED, "the device has deferred the install by itself (result 11)")
+        return Step(State.DEFERRED, "the device has deferred the install (result 11)")
     if update.state == State.DEFERRED and state == Device.UPDATING:
-        return Step(State.INSTALLING, "the device installs what it had deferred")
+        return Step(State.INSTALLING, "the device starts the deferred install")
     if update.command_is_open:
         return None
     if update.command_status == Status.EXPIRED and update.install_in is not None:
@@ -91,12 +91,12 @@ def told(update: Update, terms: Terms) -> Step | None:
         has_refused = update.command_verdict in (Verdict.REFUSED, Verdict.FAILED)
         if has_refused and state != Device.UPDATING and result != SUCCESS:
             return refused_once_asked(update, terms, "to install")
-        # Nobody knows whether it was told: under load its answer and what it does may be late.
+        # It is unknown whether the command arrived: under load the answer and the new state may be late.
         if not has_refused and state == Device.DOWNLOADED and has_settled(update):
-            return _install_again(update, terms, "the device has not begun to install")
+            return _install_again(update, terms, "the device has not started to install")
     elif state == Device.DOWNLOADED and result != DEFERRED and has_settled(update):
         return _install_again(
-            update, terms, "the device still has the package: it restarted before it had installed it"
+            update, terms, "the device still has the package: it restarted before the install"
         )
     if result == SUCCESS or (state == Device.IDLE and has_settled(update)):
         return _idle_again(update)
@@ -104,7 +104,7 @@ def told(update: Update, terms: Terms) -> Step | None:
 
 
 def _installed_by_itself(update: Update, terms: Terms) -> Step | None:
-    """Go on without a command of ours: what came since the URI was written counts."""
+    """Continue an install without a command of ours; reports since the URI was written count."""
     if (ended := _ended(update, terms)) is not None:
         return ended
     if update.new_result == SUCCESS or (update.new_state == Device.IDLE and has_settled(update)):
@@ -113,12 +113,12 @@ def _installed_by_itself(update: Update, terms: Terms) -> Step | None:
 
 
 def _idle_again(update: Update) -> Step:
-    reported = "reports success" if update.new_result == SUCCESS else "is idle again and tells no result"
-    return Step(State.RETURNED, f"the device {reported}; its version decides", asks=True)
+    reported = "reports success" if update.new_result == SUCCESS else "is idle again without a result"
+    return Step(State.RETURNED, f"the device {reported}; its version will decide", asks=True)
 
 
 def _ended(update: Update, terms: Terms) -> Step | None:
-    """Return how an install has ended, if the device told."""
+    """Return the end of an install, if the device reported it."""
     if update.has_new_version or (not update.by_version and update.new_result == SUCCESS):
         return confirmed(update)
     if (result := update.new_failed_result) is not None:
@@ -131,33 +131,34 @@ def _absent(update: Update, terms: Terms) -> Step | None:
         return None
     return failed(
         Failure.NO_RETURN,
-        f"the device was told to install, and has been gone for {span_in_words(terms.patience.absence)}",
+        f"the device was told to install and has been absent for {span_in_words(terms.patience.absence)}",
     )
 
 
 def returned(update: Update, terms: Terms) -> Step | None:
-    """Wait for the new version of a device that is idle again, as long as its grace lasts."""
+    """Wait for the new version from a device that is idle again, until its grace period ends."""
     if (ended := _ended(update, terms)) is not None:
         return ended
     if update.new_state == Device.UPDATING:
         return Step(State.INSTALLING, "the device installs")
     if update.new_state == Device.DOWNLOADED and is_after(update.device_state_at, update.since):
         return _install_again(
-            update, terms, "the device still has the package: it restarted before it had installed it"
+            update, terms, "the device still has the package: it restarted before the install"
         )
     if not update.is_past(update.since, terms.patience.grace) or update.ask_is_open:
         return ask_when_due(update, terms, terms.patience.grace / 4)
     if not update.by_version:
         return failed(
-            Failure.ROLLED_BACK, "the device is idle and tells no result: rolled back, or never booted"
+            Failure.ROLLED_BACK,
+            "the device is idle without a result: it rolled back, or never booted the new image",
         )
     if not is_after(update.device_version_at, update.since):
         return _absent(update, terms) or (
             failed(
                 Failure.NO_VERSION,
-                f"the device does not tell its version any more: {update.version_ask_reason}",
+                f"the device no longer reports its version: {update.version_ask_reason}",
             )
-            # A device that has not answered is asked again: it may have been the way to it.
+            # No answer may be a network problem, so the device is asked again.
             if update.version_ask_status == Status.FAILED and update.version_ask_answer is not None
             else ask_when_due(update, terms)
         )
@@ -166,6 +167,6 @@ def returned(update: Update, terms: Terms) -> Step | None:
         return failed(Failure.WRONG_VERSION, f"the device reports success (result 1), and {version}")
     return failed(
         Failure.ROLLED_BACK,
-        f"the device is back with {version}, and tells no result: it rolled back, or never booted the "
-        "new one",
+        f"the device is back with {version} and without a result: it rolled back, or never booted the "
+        "new image",
     )

@@ -19,7 +19,7 @@ _FLAGS: Final = {
 
 
 class ImageHeader(NamedTuple):
-    """What the header says: version as imgtool writes it, sizes in bytes, flags in words."""
+    """The fields of the header: version as imgtool writes it, sizes in bytes, flags in words."""
 
     version: str
     header_bytes: int
@@ -32,7 +32,7 @@ class ImageHeader(NamedTuple):
 
 
 def image_header(start: bytes) -> ImageHeader | None:
-    """Read the header with which a package starts; None where that is no MCUboot image."""
+    """Read the header of a package, or return None if it is not an MCUboot image."""
     if len(start) < HEADER_BYTES:
         return None
     magic, _load, header_bytes, _tlv, image_bytes, flags, *version = _HEADER.unpack_from(start)

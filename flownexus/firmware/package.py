@@ -1,4 +1,4 @@
-"""A firmware package as it is announced: what is checked before the first byte comes."""
+"""The announcement of a firmware package, which is checked before the upload."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from flownexus.errors import ValidationFailedError
 from flownexus.lwm2m.path import BadPathError, Path
 
 CHUNK_BYTES: Final = 512 * 1024
-"""A package comes, is kept and is read in pieces of so many bytes; the last may be shorter."""
+"""The size of the chunks in which a package is uploaded, stored and read; the last may be shorter."""
 MAX_PACKAGE_BYTES: Final = 1024 * 1024 * 1024
-"""As far as CoAP's block numbers reach with blocks of 1,024 bytes (RFC 7959, 2.2: 20 bits)."""
+"""The limit of CoAP's 20-bit block numbers with blocks of 1,024 bytes (RFC 7959, 2.2)."""
 MAX_TEXT: Final = 255  # characters
 MAX_URI: Final = 200
-"""Characters of a URI with the token: some devices have room for no more."""
-TOKEN: Final = "{token}"  # noqa: S105  # where one goes
+"""The most characters of a URI with its token, as some devices have small buffers."""
+TOKEN: Final = "{token}"  # noqa: S105  # the placeholder
 TOKEN_LENGTH: Final = 24
 VERSION_PATH: Final = "/3/0/3"
 """Firmware Version (OMA LwM2M Core 1.1, appendix E.4)."""
@@ -43,15 +43,15 @@ class Success(StrEnum):
     VERSION = "version"
     """The device reports the package's version."""
     RESULT = "result"
-    """5/0/5 is 1: of devices that report no version."""
+    """/5/0/5 is 1; for devices that report no version."""
 
 
 @dataclass(frozen=True)
 class NewPackage:
-    """A package that is to be uploaded."""
+    """A package to be uploaded."""
 
     version: str
-    """What a device reports once it runs this, as exact text."""
+    """The exact text that a device reports once it runs the package."""
     file_name: str
     size: int  # bytes
     sha256: bytes
@@ -60,21 +60,21 @@ class NewPackage:
     version_path: str = VERSION_PATH
     success: Success = Success.VERSION
     uri: str | None = None
-    """What is written to 5/0/1 instead of a URL of ours; TOKEN in it stands for the update's."""
+    """The URI for /5/0/1 instead of ours; TOKEN in it is replaced by the update's token."""
 
 
 def chunk_count(size: int) -> int:
-    """Return of how many chunks a package of so many bytes is."""
+    """Return the number of chunks of a package of this size."""
     return -(-size // CHUNK_BYTES)
 
 
 def chunk_bytes(size: int, number: int) -> int:
-    """Return how long a chunk of such a package is."""
+    """Return the length of a chunk of a package of this size."""
     return min(CHUNK_BYTES, size - number * CHUNK_BYTES)
 
 
 def parse_package(body: object) -> NewPackage:
-    """Check the JSON body that announces a package; raise ValidationFailedError naming what is wrong."""
+    """Check the JSON announcement of a package; raise ValidationFailedError naming each invalid field."""
     if not isinstance(body, Mapping):
         raise ValidationFailedError("a package is a JSON object with version, file_name, size and sha256")
     wrong = {
@@ -94,12 +94,12 @@ def parse_package(body: object) -> NewPackage:
     }
     size, sha256 = body.get("size"), body.get("sha256")
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_PACKAGE_BYTES:
-        wrong["size"] = f"is the number of its bytes, 1 to {MAX_PACKAGE_BYTES}"
+        wrong["size"] = f"is its size in bytes, 1 to {MAX_PACKAGE_BYTES}"
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         wrong["sha256"] = "is the SHA-256 of its content, in 64 hexadecimal digits"
     path = _version_path(body.get("version_path", VERSION_PATH))
     if path is None:
-        wrong["version_path"] = f"is the path of the resource that has the version, such as {VERSION_PATH}"
+        wrong["version_path"] = f"is the path of the resource with the version, such as {VERSION_PATH}"
     success = body.get("success", Success.VERSION)
     if success not in list(Success):
         wrong["success"] = f"is one of {', '.join(Success)}"

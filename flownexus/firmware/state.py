@@ -1,4 +1,4 @@
-"""Where an update stands, and the kinds of its failures."""
+"""The states of an update and the kinds of its failures."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where an update stands; those in ENDED are final."""
+    """The state of an update; those in ENDED are final."""
 
     QUEUED = "QUEUED"
     ASKING = "ASKING"
-    """The device is asked for its version and for the state of its firmware object."""
+    """The device is asked for its version and its firmware state."""
     RESETTING = "RESETTING"
-    """The device still has a package of before, and is told to forget it."""
+    """The device still has an older package and is told to discard it."""
     OFFERING = "OFFERING"
     """The package's URI is written."""
     DOWNLOADING = "DOWNLOADING"
     DOWNLOADED = "DOWNLOADED"
     """The device has the package, and the install waits for its window."""
     INSTALLING = "INSTALLING"
-    """The device is told to install, or does."""
+    """The device is told to install, or is installing."""
     DEFERRED = "DEFERRED"
-    """The device has put the install off by itself (result 11)."""
+    """The device has deferred the install (result 11)."""
     RETURNED = "RETURNED"
-    """The device is idle again, and does not report the new version yet."""
+    """The device is idle again but does not report the new version yet."""
     WAITING = "WAITING"
-    """A try has failed; the next one comes."""
+    """A try has failed; the update waits for the next one."""
     CANCELLING = "CANCELLING"
     CONFIRMED = "CONFIRMED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     SKIPPED = "SKIPPED"
-    """The device had the version already."""
+    """The device already had the version."""
 
 
 ENDED: Final = frozenset({State.CONFIRMED, State.FAILED, State.CANCELLED, State.SKIPPED})
 
 
 class Failure(StrEnum):
-    """The kinds of failures, for people to count and for a campaign to stop by."""
+    """The kinds of failures, for statistics and for the limits of campaigns."""
 
     NO_SPACE = "no-space"
     NO_MEMORY = "no-memory"
@@ -50,7 +50,7 @@ class Failure(StrEnum):
     INSTALL_FAILED = "install-failed"
     UNSUPPORTED_PROTOCOL = "unsupported-protocol"
     GIVEN_UP = "given-up"
-    """The device has cancelled by itself (result 10), or reports a result of its own."""
+    """The device has cancelled the update (result 10), or reports an unknown result."""
     DOWNLOAD_GONE = "download-gone"
     NO_FIRMWARE_OBJECT = "no-firmware-object"
     NO_VERSION = "no-version"

@@ -1,4 +1,4 @@
-"""Steps that follow in several states of an update: its end, another try, a question."""
+"""Steps that several states of an update share: its end, a retry, a question to the device."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from flownexus.firmware.update import Step, Terms, Update
 from flownexus.operations.lifecycle import Status, Verdict
 
 MAX_TRIES: Final = 3
-"""How often a package is offered to a device before the update has failed."""
+"""How often a package is offered to a device before the update fails."""
 SETTLING_S: Final = 5.0
-"""Seconds after a command within which a device that reports itself idle may not have begun yet."""
+"""Seconds after a command during which a device may report idle because it has not started yet."""
 MAX_ASK_DOUBLINGS: Final = 5
 
 
 def confirmed(update: Update) -> Step:
-    """Return the end of an update that has succeeded."""
+    """Return the end of a successful update."""
     if update.by_version:
         return Step(State.CONFIRMED, f"the device reports version {update.version}")
     return Step(State.CONFIRMED, "the device reports success (result 1)")
 
 
 def unsuccessful(update: Update, terms: Terms, result: int) -> Step:
-    """Return the step after a device has told a result that is no success."""
-    failure, words = RESULTS.get(result, (Failure.GIVEN_UP, "the device tells a result of its own"))
+    """Return the step after a device reported a failure as its result."""
+    failure, words = RESULTS.get(result, (Failure.GIVEN_UP, "the device reports an unknown result"))
     words = f"{words} (result {result})"
     return retry(update, terms, failure, words) if result in MAY_PASS else failed(failure, words)
 
 
 def refused(update: Update, terms: Terms, what: str) -> Step:
-    """Return the step after a command has failed."""
+    """Return the step after a failed command."""
     if update.command_status in (Status.CANCELLED, Status.EXPIRED):
         return retry(
             update,
@@ -41,14 +41,19 @@ def refused(update: Update, terms: Terms, what: str) -> Step:
             f"operation {update.command} was {str(update.command_status).lower()}",
         )
     if update.command_verdict == Verdict.REFUSED:
-        return retry(update, terms, Failure.REFUSED, f"the device refuses {what}: {update.command_reason}")
-    return retry(update, terms, Failure.NO_ANSWER, f"the device was not told {what}: {update.command_reason}")
+        return retry(update, terms, Failure.REFUSED, f"the device refused {what}: {update.command_reason}")
+    return retry(
+        update,
+        terms,
+        Failure.NO_ANSWER,
+        f"the device was not told {what}: {update.command_reason}",
+    )
 
 
 def refused_once_asked(update: Update, terms: Terms, what: str) -> Step | None:
-    """Ask the device where it stands before its refusal counts.
+    """Ask the device for its state before its refusal counts.
 
-    A device whose answer was lost was told twice, and refuses what it does already.
+    If the first answer was lost, the device got the command twice and refuses what it already does.
     """
     if update.command_verdict not in (Verdict.REFUSED, Verdict.FAILED):
         return refused(update, terms, what)
@@ -61,7 +66,7 @@ def refused_once_asked(update: Update, terms: Terms, what: str) -> Step | None:
 
 
 def retry(update: Update, terms: Terms, failure: Failure, words: str) -> Step:
-    """Try again later, or give up after the third try; one that did not come to an offer is a try, too."""
+    """Retry later, or give up after the third try; a try that failed before the offer counts, too."""
     unoffered = State(update.state) in (State.ASKING, State.RESETTING)
     tries = update.tries + unoffered
     if tries >= MAX_TRIES:
@@ -77,12 +82,12 @@ def retry(update: Update, terms: Terms, failure: Failure, words: str) -> Step:
 
 
 def failed(failure: Failure, words: str) -> Step:
-    """Return the end of an update that has failed."""
+    """Return the end of a failed update."""
     return Step(State.FAILED, words, failure=failure)
 
 
 def ask_when_due(update: Update, terms: Terms, after: float | None = None) -> Step | None:
-    """Ask a device that is silent, or has registered anew since it was asked; None where that can wait."""
+    """Ask a device that is silent or has registered again since the last question, or return None."""
     if update.ask_is_open:
         return None
     anew = update.registration_id != update.registration_seen
@@ -93,7 +98,7 @@ def ask_when_due(update: Update, terms: Terms, after: float | None = None) -> St
 
 
 def has_settled(update: Update) -> bool:
-    """Say whether the device told its state long enough after the last command to have begun with it."""
+    """Say whether the device reported its state long enough after the last command to have started."""
     return (
         update.device_state_at is not None
         and update.command_ended_at is not None

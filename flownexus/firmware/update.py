@@ -1,4 +1,4 @@
-"""An update as its rows say, and a step of it."""
+"""An update as stored in its rows, and a step of it."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ class Patience:
     """How long an update waits for a device, in seconds."""
 
     ask: float = 30.0
-    """Silence after which a device is asked where it stands; doubles with each question."""
+    """Silence after which a device is asked for its state; doubles with each question."""
     grace: float = 120.0
-    """How long a device that is idle again may take to report its new version."""
+    """The longest time for an idle device to report its new version."""
     absence: float = 3600.0
-    """How long a device that installs may be gone beyond its registration."""
+    """The longest absence of an installing device after its registration ends."""
     retry: float = 600.0
-    """Time before the second try; doubles."""
+    """Delay before the second try; doubles with each try."""
     limit: float = 7 * 24 * 3600.0
-    """How long an update may take in all."""
+    """The longest time for the whole update."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What an update goes by beside its row: where packages are served, by scheme, and how long it waits."""
+    """The settings of all updates: where packages are served, by scheme, and how long updates wait."""
 
     links: Mapping[str, str]
-    """URLs, in which TOKEN stands for the update's."""
+    """URLs, in which TOKEN is replaced by the update's token."""
     patience: Patience = Patience()
     zone: tzinfo = UTC
-    """The server's time zone, for windows of installs."""
+    """The server's time zone, for windows."""
 
 
 class Update(NamedTuple):
-    """What the rows of an update, its package, its device and its operations say, at `now`."""
+    """The stored state of an update, its package, its device and its operations at `now`."""
 
     id: int
     endpoint: str
@@ -63,12 +63,12 @@ class Update(NamedTuple):
     success: str
     version_path: str
     uri: str | None
-    """What is written to 5/0/1, if the package has its own."""
+    """The URI for /5/0/1, if the package has its own."""
     retired: bool
     registered: bool
     registration_id: str | None
     secure: bool | None
-    """It registered by CoAPS, and not by CoAP."""
+    """Whether it registered over CoAPS rather than CoAP."""
     device_state: int | None
     device_state_at: datetime | None
     result: int | None
@@ -78,7 +78,7 @@ class Update(NamedTuple):
     protocols: Sequence[int] | None
     delivery: int | None
     way: str | None
-    """The way that its profile says, a FirmwareWay; None: it says none."""
+    """The FirmwareWay of its profile, or None."""
     served_at: datetime | None
     command: int | None
     command_path: str | None
@@ -98,9 +98,9 @@ class Update(NamedTuple):
     version_ask_reason: str | None
     version_ask_ended_at: datetime | None
     install_in: Mapping[str, Any] | None
-    """The schedule of its installs, as flownexus.firmware.window.Schedule; None: any time."""
+    """Its windows, as a flownexus.firmware.window.Schedule; None: any time."""
     held_back: str | None
-    """Why its install waits beyond its window, such as "campaign 3 is PAUSED"; None: it does not."""
+    """Why its install is held back, such as "campaign 3 is PAUSED"; None: it is not."""
     device_zone: str | None
     device_offset: str | None
 
@@ -111,33 +111,33 @@ class Update(NamedTuple):
 
     @property
     def new_state(self) -> int | None:
-        """Return the device's state if it told it since the last command."""
+        """Return the device's state if it was reported since the last command."""
         return self.device_state if self._is_news(self.device_state_at) else None
 
     @property
     def new_result(self) -> int | None:
-        """Return the device's result if it told it since the last command."""
+        """Return the device's result if it was reported since the last command."""
         return self.result if self._is_news(self.result_at) else None
 
     @property
     def new_failed_result(self) -> int | None:
-        """Return the device's result if it told it since the last command, and it is a failure."""
+        """Return the device's result if it was reported since the last command and is a failure."""
         result = self.new_result
         return None if result in (0, SUCCESS, DEFERRED) else result
 
     @property
     def new_version(self) -> str | None:
-        """Return the device's version if it told it since the last command."""
+        """Return the device's version if it was reported since the last command."""
         return self.device_version if self._is_news(self.device_version_at) else None
 
     @property
     def command_is_open(self) -> bool:
-        """Say whether its last command has not ended."""
+        """Say whether its last command is still open."""
         return self.command_status in (Status.QUEUED, Status.SENDING)
 
     @property
     def ask_is_open(self) -> bool:
-        """Say whether something that it asked for has not been answered."""
+        """Say whether a question to the device is still open."""
         open_ = (Status.QUEUED, Status.SENDING)
         return self.state_ask_status in open_ or self.version_ask_status in open_
 
@@ -148,12 +148,12 @@ class Update(NamedTuple):
 
     @property
     def has_new_version(self) -> bool:
-        """Say whether the device reports the package's version, since it was told to do something."""
+        """Say whether the device has reported the package's version since the last command."""
         return self.by_version and self.new_version == self.version
 
     @property
     def heard_at(self) -> datetime:
-        """Return when something of this update was last heard of."""
+        """Return the time of the last report or event of this update."""
         times = (
             self.device_state_at,
             self.result_at,
@@ -168,24 +168,24 @@ class Update(NamedTuple):
         return time is not None and self.command_sent_at is not None and time >= self.command_sent_at
 
     def is_past(self, time: datetime | None, seconds: float) -> bool:
-        """Say whether so many seconds are over since then."""
+        """Say whether this many seconds have passed since `time`."""
         return time is not None and self.now - time >= timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True)
 class Step:
-    """What an update does next."""
+    """The next step of an update."""
 
     state: State
     words: str | None = None
-    """None: nothing that is worth a row."""
+    """The text of a row in the history; None: no row."""
     command: Operation | None = None
-    """What the device is told."""
+    """The operation for the device."""
     asks: bool = False
-    """The device is asked where it stands."""
+    """Whether the device is asked for its state."""
     failure: Failure | None = None
     is_try: bool = False
     wait: float | None = None
-    """Seconds before which it does not go on."""
+    """Seconds before the next step."""
     expires_at: datetime | None = None
-    """From then on the device is not told any more what `command` says."""
+    """The time after which `command` is not sent."""

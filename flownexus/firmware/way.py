@@ -1,4 +1,4 @@
-"""Which way a package goes to a device. Pure."""
+"""The choice of how a package gets to a device. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMES: Final[Mapping[int, str]] = {0: "coap", 1: "coaps", 2: "http", 3: "https
 
 
 class Delivery(IntEnum):
-    """/5/0/9: how a device takes packages."""
+    """/5/0/9: the delivery methods that a device supports."""
 
     PULL = 0
     PUSH = 1
@@ -21,24 +21,24 @@ class Delivery(IntEnum):
 
 
 def is_pushed(way: str | None, delivery: int | None) -> bool:
-    """Say whether a package is written to a device, by its profile's word, else by /5/0/9."""
+    """Say whether a package is pushed to a device, by its profile, else by /5/0/9."""
     return way == FirmwareWay.PUSH or (way is None and delivery == Delivery.PUSH)
 
 
 def may_be_pushed(way: str | None, delivery: int | None) -> bool:
-    """Say whether a package may be written to a device that can use no URL."""
+    """Say whether a package may be pushed to a device that cannot use any URL."""
     return is_pushed(way, delivery) or (way is None and delivery == Delivery.BOTH)
 
 
 def link_for(
     way: str | None, protocols: Sequence[int] | None, secure: bool | None, links: Mapping[str, str]
 ) -> str | None:
-    """Return the best of the URLs by which packages are served, by scheme; None where none fits.
+    """Return the best URL for a device, or None if it supports none of the schemes of `links`.
 
-    `way` is what the device's profile says, `protocols` is /5/0/8, `secure` whether it registered by CoAPS;
-    None where that is not known. Of several ways HTTP comes first, since only HTTP goes on where it was
-    interrupted; then the scheme that the device registered by, which is known to work. That is also what a
-    device without /5/0/8 gets. The profile's word counts for more than /5/0/8, which some devices tell wrong.
+    `way` is from the device's profile, `protocols` is /5/0/8, and `secure` says whether the device registered
+    over CoAPS; None means unknown. HTTP is preferred, because only HTTP resumes an interrupted download. Next
+    is the scheme of the registration, which is known to work; a device without /5/0/8 gets that one, too. The
+    profile takes precedence over /5/0/8, which some devices report wrongly.
     """
     own, web = ("coaps", "coap") if secure else ("coap", "coaps"), ("https", "http")
     taken = {SCHEMES.get(each) for each in protocols or ()}
@@ -51,7 +51,7 @@ def link_for(
 
 
 def named(protocols: Sequence[int] | None) -> str:
-    """Return what a device takes, in words."""
+    """Return the names of a device's protocols."""
     return ", ".join(SCHEMES.get(each, f"protocol {each}") for each in protocols or ()) or "none"
 
 

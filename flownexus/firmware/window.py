@@ -1,4 +1,4 @@
-"""When devices may install: from a time that a cron expression names for so many minutes, in a time zone."""
+"""Windows in which devices may install: a cron expression, a length in minutes and a time zone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cronsim import CronSim, CronSimError
 from flownexus.errors import ValidationFailedError
 
 DEVICE: Final = "device"
-"""The time zone is that which the device tells in /3/0/15, else its offset in /3/0/14."""
+"""The time zone of /3/0/15, or the offset of /3/0/14, as the device reports it."""
 SERVER: Final = "server"
 MAX_WINDOWS: Final = 10
 MAX_MINUTES: Final = 7 * 24 * 60
@@ -27,14 +27,14 @@ _OFFSET: Final = re.compile(r"(?:UTC)?([+-])(\d{1,2})(?::?(\d{2}))?", re.ASCII)
 
 @dataclass(frozen=True)
 class Window:
-    """A time that comes again: minute, hour, day, month and weekday of its beginning, and how long it is."""
+    """A recurring time span: a cron expression for its beginning, and its length."""
 
     cron: str
     minutes: int
 
 
 class Span(NamedTuple):
-    """A window at one of its times."""
+    """One occurrence of a window."""
 
     opens_at: datetime
     closes_at: datetime
@@ -46,27 +46,27 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Windows, and the time zone that they are meant in: server, device, or the name of one."""
+    """Windows and their time zone: server, device, or a name of the tz database."""
 
     windows: tuple[Window, ...]
     time_zone: str = SERVER
 
     def span(self, now: datetime, zone: tzinfo) -> Span:
-        """Return the window that is open, of several the one that closes last, else the next one."""
+        """Return the open window that closes last, or the next one if none is open."""
         return _span(self.windows, now, zone)
 
 
 @lru_cache(maxsize=1024)
 def zone_of(name: str) -> tzinfo | None:
-    """Return the time zone of a name of the tz database; None where there is none."""
+    """Return a time zone of the tz database by its name, or None."""
     try:
         return ZoneInfo(name)
-    except (LookupError, ValueError, OSError):  # what a device tells may be any text
+    except (LookupError, ValueError, OSError):  # a device may report any text
         return None
 
 
 def device_zone(name: str | None, offset: str | None) -> tzinfo | None:
-    """Return the time zone of what a device tells in /3/0/15 and /3/0/14; None where it tells none."""
+    """Return the time zone that a device reports in /3/0/15 or /3/0/14, or None."""
     found = zone_of(name) if name else None
     if found is None and (parts := _OFFSET.fullmatch(offset or "")):
         minutes = int(parts[2]) * 60 + int(parts[3] or 0)
@@ -76,7 +76,7 @@ def device_zone(name: str | None, offset: str | None) -> tzinfo | None:
 
 
 def faults(windows: Any, time_zone: Any) -> Iterator[tuple[str, str]]:
-    """Yield what of a schedule's JSON is not valid, and what would be."""
+    """Yield the invalid fields of a schedule's JSON, each with what is valid."""
     right = f'are 1 to {MAX_WINDOWS} of {{"cron": "0 2 * * *", "minutes": 120}}'
     if not isinstance(windows, list) or not 1 <= len(windows) <= MAX_WINDOWS:
         yield "windows", right
@@ -90,7 +90,7 @@ def faults(windows: Any, time_zone: Any) -> Iterator[tuple[str, str]]:
 
 
 def schedule_of(windows: Any, time_zone: Any) -> Schedule | None:
-    """Return the schedule of its JSON, None where it has no windows; raise ValidationFailedError."""
+    """Return a schedule from its JSON, or None without windows; raise ValidationFailedError."""
     if not windows and time_zone == SERVER:
         return None
     wrong = list(faults(windows, time_zone))
@@ -109,7 +109,7 @@ def _fault(window: Any) -> str | None:
         return "cron has five fields: minute, hour, day, month, weekday"
     try:
         if next(CronSim(cron, datetime.now(UTC)), None) is None:
-            return f"{cron!r} never comes"
+            return f"{cron!r} never occurs"
     except CronSimError as error:
         return f"{cron!r}: {error}"
     return None
@@ -125,12 +125,12 @@ def _span(windows: tuple[Window, ...], now: datetime, zone: tzinfo) -> Span:
 
 
 def _around(window: Window, local: datetime) -> Iterator[Span]:
-    """Yield the window at its last time, if it had one, and at its next.
+    """Yield the last occurrence of a window, if there was one, and the next one.
 
-    In the hour that comes twice, a time of the clock is in the first of the two: it may be past already.
+    A clock time that occurs twice, at the end of summer time, means the first: it may be in the past.
     """
     length = timedelta(minutes=window.minutes)
-    # Backwards it begins before the minute that it is given: this minute counts as one that was.
+    # The reverse iterator starts before the given minute; the current minute counts as past.
     minute = local.replace(second=0, microsecond=0)
     last = islice(CronSim(window.cron, minute + timedelta(minutes=1), reverse=True), 1)
     for begins in chain(last, CronSim(window.cron, local)):

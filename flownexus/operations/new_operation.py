@@ -176,7 +176,7 @@ def _parse(body: Mapping[str, Any], target: str, wrong_target: Mapping[str, str]
     ):
         wrong["expires_in"] = f"is a number of seconds, above 0 and up to {MAX_EXPIRES_IN_S}"
     elif expires_in is not None and "expires_at" in times:
-        wrong["expires_in"] = "stands in place of expires_at, not beside it"
+        wrong["expires_in"] = "cannot be combined with expires_at"
     wrong |= dict((kind or OnePath).faults(body))
     if kind is not None:
         wrong |= {field: _belongs(field) for field in _foreign(body, kind)}

@@ -272,7 +272,7 @@ class _Draft(NamedTuple):
 def _end(wanted: Wanted) -> datetime | None:
     """Return when a credential ends, in UTC; raise ValidationFailedError where that is over."""
     if wanted.expires_at is not None and wanted.expires_in is not None:
-        raise ValidationFailedError("expires_in: stands in place of expires_at, not beside it")
+        raise ValidationFailedError("expires_in: cannot be combined with expires_at")
     now = datetime.now(UTC)
     if wanted.expires_in is not None:
         return now + timedelta(seconds=wanted.expires_in)

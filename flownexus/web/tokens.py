@@ -118,7 +118,7 @@ def add_tokens(app: Flask, pool: Pool, guard: Guard) -> None:
         if body.name in taken:
             raise ConflictError(f"{body.name!r} names what asks without such a token; give another name")
         if body.expires_at is not None and body.expires_in is not None:
-            raise ValidationFailedError("expires_in: stands in place of expires_at, not beside it")
+            raise ValidationFailedError("expires_in: cannot be combined with expires_at")
         made, token = store.issue(
             pool,
             body.name,

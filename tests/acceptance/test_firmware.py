@@ -112,8 +112,8 @@ def kinds(update: dict[str, Any]) -> list[str]:
         ("reboots-installing", "CONFIRMED", None, 2, "reports version 2.0.1"),
         ("forgets", "CONFIRMED", None, 1, "reports version 2.0.1"),
         ("defers", "CONFIRMED", None, 1, "reports version 2.0.1"),
-        ("rolls-back", "FAILED", "rolled-back", 1, "version 1.0.0, not 2.0.1, and tells no result"),
-        ("never-returns", "FAILED", "no-return", 1, "was told to install, and has been gone for 5 seconds"),
+        ("rolls-back", "FAILED", "rolled-back", 1, "version 1.0.0, not 2.0.1 and without a result"),
+        ("never-returns", "FAILED", "no-return", 1, "was told to install and has been absent for 5 seconds"),
         ("misreads", "FAILED", "invalid-uri", 1, "found nothing there (result 7)"),
         ("no-protocol", "FAILED", "unsupported-protocol", 1, "does not support the protocol"),
     ],
@@ -221,4 +221,4 @@ def test_a_campaign_stops_within_a_second_of_the_result_that_decides(nexus: Nexu
     assert row["begun"] <= 6
     shown = cli(nexus, "campaign", "show", str(id_))
     assert "bad-checksum" in shown.stdout
-    assert "updates have failed, more than 10 %" in shown.stdout
+    assert "updates failed, more than 10 %" in shown.stdout

@@ -136,7 +136,7 @@ def test_a_write_that_is_cancelled_ends_at_once_and_the_device_forgets_what_came
     assert cli(nexus, "updates", "cancel", str(row["id"])).returncode == 0
     shown = cli(nexus, "updates", "show", str(row["id"]), "--wait", "--json")
     update = json.loads(shown.stdout)
-    assert (update["state"], update["words"]) == ("CANCELLED", "the device has forgotten it")
+    assert (update["state"], update["words"]) == ("CANCELLED", "the device has discarded the package")
     assert update["percent"] < 100
     wait_for(lambda: nexus.sql(query)[0]["status"] in ("CANCELLED", "EXPIRED"), 30, "its operation's end")
     values = nexus.control("push-0005")["values"]

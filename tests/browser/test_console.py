@@ -59,7 +59,7 @@ def invite(page: Page, name: str, role: str) -> str:
     page.get_by_role("link", name="Users").click()
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("radio", name=re.compile(role)).check()
-    page.get_by_role("button", name="Make a link").click()
+    page.get_by_role("button", name="Create a link").click()
     link: str = page.locator("#link").inner_text()
     return "/welcome/" + link.rpartition("/")[2]
 
@@ -120,7 +120,7 @@ def test_a_second_factor_is_added_asked_for_and_removed_with_sessions_everywhere
     user.get_by_role("link", name="tom").click()
     user.get_by_role("link", name="Add a second factor").click()
     secret = user.locator("#secret").inner_text()
-    user.get_by_label("Code that the application shows").fill(pyotp.TOTP(secret).now())
+    user.get_by_label("Code from the application").fill(pyotp.TOTP(secret).now())
     user.get_by_label("Current password").fill(PASSWORD)
     user.get_by_role("button", name="Turn on").click()
     codes = user.locator(".codes").inner_text().split()
@@ -158,7 +158,7 @@ def test_a_passkey_is_added_used_to_sign_in_and_removed(nexus: Nexus, open_page:
     user.get_by_label("Name", exact=True).fill("my laptop")
     user.get_by_label("Current password").fill(OTHER)
     add.click()
-    user.get_by_role("alert").get_by_text("The current password is not right").wait_for()
+    user.get_by_role("alert").get_by_text("The current password is wrong").wait_for()
     user.get_by_label("Current password").fill(PASSWORD)
     add.click()
     user.get_by_role("heading", name="Your recovery codes").wait_for()
@@ -168,7 +168,7 @@ def test_a_passkey_is_added_used_to_sign_in_and_removed(nexus: Nexus, open_page:
     sign_in(user, "pia")
     steered.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": False})
     user.get_by_role("button", name="Use a passkey").click()
-    user.get_by_role("alert").get_by_text("The browser made or found no passkey").wait_for()
+    user.get_by_role("alert").get_by_text("The browser created or found no passkey").wait_for()
     steered.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": True})
     user.get_by_role("button", name="Use a passkey").click()
     user.get_by_role("heading", name="Fleet").wait_for()
@@ -184,7 +184,7 @@ def test_a_passkey_is_added_used_to_sign_in_and_removed(nexus: Nexus, open_page:
     phone.get_by_label("Remove: my laptop").click()
     phone.get_by_role("row").get_by_label("Current password").fill(PASSWORD)
     phone.get_by_role("button", name="Remove").click()
-    phone.get_by_text("The passkey is removed").wait_for()
+    phone.get_by_text("The passkey was removed").wait_for()
     assert nexus.sql("SELECT id FROM console_passkey") == []
 
 
@@ -216,7 +216,7 @@ def test_a_page_tells_of_resources_that_it_does_not_have_and_shows_the_others_on
     node = {"kind": "singleResource", "id": 5603, "type": "FLOAT", "value": "-40.0"}
     answer = nexus.webhook([{"ep": "sim-0001", "obj_id": 3303, "val": node}])
     assert answer.status == 200, answer
-    page.get_by_text("The device has other resources now.").wait_for()
+    page.get_by_text("The device's resources have changed.").wait_for()
     before = page.locator(TEMPERATURE).inner_text()
     playwright.expect(page.locator(TEMPERATURE)).not_to_have_text(before, timeout=PATIENCE_MS)
     assert page.locator("#v-3303-0-5603").count() == 0
@@ -239,8 +239,8 @@ def test_a_write_from_the_tree_is_seen_to_be_confirmed(nexus: Nexus, open_page: 
     [row] = nexus.sql("SELECT requested_by FROM endpoint_operation WHERE operation_type = 'write'")
     assert row["requested_by"] == "ann"
     page.get_by_role("link", name="Audit log").click()
-    page.get_by_role("button", name="Check the chain").click()
-    assert "The chain is whole" in page.get_by_role("status").inner_text()
+    page.get_by_role("button", name="Verify the chain").click()
+    assert "The chain is intact" in page.get_by_role("status").inner_text()
 
 
 def test_coap_messages_are_followed_from_a_click_over_the_end_of_a_stream(
@@ -280,7 +280,7 @@ def test_what_is_asked_of_all_that_fit_is_undone_before_it_begins(nexus: Nexus, 
     page.get_by_role("searchbox").fill("name==sim-*")
     page.get_by_role("searchbox").press("Enter")
     page.get_by_role("link", name="Ask all 2").click()
-    page.get_by_text("2 devices fit").wait_for()
+    page.get_by_text("2 devices match").wait_for()
     page.get_by_label("Path").fill("/3303/0/5700")
     page.get_by_role("button", name="Queue it for 2 devices").click()
     undo = page.get_by_role("button", name="Undo")
@@ -317,7 +317,7 @@ def test_a_package_is_uploaded_and_a_campaign_watched_to_its_end(
     page.evaluate("window.notReloaded = true")
     page.get_by_text("Finished").wait_for(timeout=60_000)
     assert page.evaluate("window.notReloaded")
-    assert page.get_by_role("img", name="1 updated, 0 under way, 0 failed").count() == 2
+    assert page.get_by_role("img", name="1 updated, 0 in progress, 0 failed").count() == 2
 
 
 def test_a_chart_draws_as_many_points_as_there_are(nexus: Nexus, open_page: Open) -> None:

@@ -109,11 +109,11 @@ def enrol(enrolled: Enrolled, page: Page, mode: str, name: str, own: str = "") -
     page.get_by_label("Device", exact=True).fill(name)
     page.get_by_role("radio", name=KINDS[mode]).check()
     if own:
-        page.get_by_text("The device has a key already").click()
+        page.get_by_text("The device already has a key").click()
         page.get_by_label("Its request or public key").fill(own)
     page.get_by_role("button", name="Enrol it").click()
     page.get_by_role("heading", name=f"{name} is enrolled").wait_for()
-    assert "Leshan knows the credential already" in page.get_by_role("status").inner_text()
+    assert "Leshan has the credential" in page.get_by_role("status").inner_text()
     take(enrolled, page)
 
 
@@ -163,7 +163,7 @@ def test_the_empty_fleet_leads_to_a_key_by_which_the_first_device_connects(
     page.get_by_role("heading", name="Connect your first device").wait_for()
     with enrolled.device("psk", "psk-0001"):
         page.get_by_role("link", name="psk-0001").click()
-        page.get_by_text("enrolled it").wait_for()
+        page.get_by_text("enrolled a device").wait_for()
         assert page.get_by_role("table", name="Credentials").get_by_text("Pre-shared key").is_visible()
 
 
@@ -214,7 +214,7 @@ def test_a_replaced_credential_counts_until_the_overlap_is_over(enrolled: Enroll
     page.get_by_role("link", name=re.compile(r"^Credential \d+$")).click()
     first = page.url
     page.get_by_label("Overlap, in days").fill("1")
-    page.get_by_role("button", name="Make the next one").click()
+    page.get_by_role("button", name="Create the next one").click()
     take(enrolled, page)
     assert (enrolled.folder / "turn-0001" / "psk-key.hex").read_text() != old
     page.goto(first)

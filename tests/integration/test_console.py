@@ -559,7 +559,7 @@ def test_an_operation_for_many_is_queued_for_later_and_undone(
 ) -> None:
     for name in ("a", "b", "c"):
         world.endpoint(name)
-    assert "2 devices fit" in admin.get("/batch?filter=name!=c").text
+    assert "2 devices match" in admin.get("/batch?filter=name!=c").text
     assert admin.post("/batch", filter="name!=c", operation="read", path="/3/0/9").status_code == 303
     assert "Undo" in admin.text
     assert sorted(each.ep for each in hints.published) == ["a", "b"]

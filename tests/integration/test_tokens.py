@@ -305,7 +305,7 @@ def test_the_end_of_a_token_is_to_come_and_is_said_once(first: FlaskClient) -> N
         ({"expires_at": "2020-01-02T03:04:05Z"}, "expires_at: 2020-01-02T03:04:05+00:00 is over"),
         (
             {"expires_at": "2099-01-02T03:04:05Z", "expires_in": 5},
-            "expires_in: stands in place of expires_at",
+            "expires_in: cannot be combined with expires_at",
         ),
     ):
         answer = first.post("/v1/tokens", json={"name": "ci", "scopes": ["read"], **more})

@@ -152,9 +152,9 @@ def test_a_campaign_ends_after_it_starts() -> None:
 def test_a_campaign_chooses_by_a_filter_or_by_names_and_those_that_are_named_are_not_joined() -> None:
     chosen = parse_campaign({**ASKED, "filter": "tag.site==berlin", "joining": True}, 7)
     assert (str(chosen.filter), chosen.rules.joining) == ("tag.site==berlin", True)
-    with pytest.raises(ValidationFailedError, match="filter: stands in place of endpoints"):
+    with pytest.raises(ValidationFailedError, match="filter: cannot be combined with endpoints"):
         parse_campaign({**ASKED, "filter": "name==a", "endpoints": ["a"]}, 7)
-    with pytest.raises(ValidationFailedError, match="joining: is for devices that fit"):
+    with pytest.raises(ValidationFailedError, match="joining: needs a filter"):
         parse_campaign({**ASKED, "joining": True, "endpoints": ["a"]}, 7)
 
 
@@ -214,8 +214,8 @@ def test_it_stops_where_its_wave_has_ended_without_enough_success() -> None:
     assert decide(Rules(), progress(*waves)) == Move(
         Status.STOPPED,
         1,
-        words="wave 1 has ended with 0 of 1 that succeeded, less than 100 %: retry what has failed, or open "
-        "the next wave",
+        words="wave 1 ended with 0 of 1 updates successful, less than 100 %: retry the failed updates, or "
+        "open the next wave",
     )
     taken_back = decide(Rules(), progress(wave(1, succeeded=1, cancelled=1), wave(2, waiting=1)))
     assert taken_back is not None
@@ -235,7 +235,7 @@ def test_devices_that_sleep_do_not_hold_a_wave_for_ever(asleep: int) -> None:
     assert move is not None
     assert (move.wave_succeeds, move.words) == (
         True,
-        f"wave 1 has succeeded without {asleep} that have not ended",
+        f"wave 1 has succeeded; unfinished devices: {asleep}",
     )
 
 
@@ -256,7 +256,7 @@ def test_it_stops_by_the_share_of_those_that_have_ended_whoever_sleeps() -> None
     move = decide(Rules(), progress(*waves))
     assert move is not None
     assert (move.status, move.start) == (Status.STOPPED, 0)
-    assert move.words == "1 of 9 updates have failed, more than 10 %: connection-lost 1"
+    assert move.words == "1 of 9 updates failed, more than 10 %: connection-lost 1"
 
 
 def test_it_does_not_stop_before_enough_have_ended_nor_at_the_share_itself() -> None:
@@ -269,10 +269,10 @@ def test_it_does_not_stop_before_enough_have_ended_nor_at_the_share_itself() -> 
 def test_it_stops_by_one_kind_of_failure_alone() -> None:
     by_kind = Rules(failures=50, failures_of={"rolled-back": 1})
     few = progress(wave(1, succeeded=98, failed=2), failures={"rolled-back": 1, "no-space": 1})
-    assert decide(by_kind, few) == Move(Status.FINISHED, 1, words="98 have succeeded, 2 have failed")
+    assert decide(by_kind, few) == Move(Status.FINISHED, 1, words="98 succeeded, 2 failed")
     many = progress(wave(1, succeeded=98, failed=2, waiting=1), failures={"rolled-back": 2})
     assert decide(by_kind, many) == Move(
-        Status.STOPPED, 1, words="2 of 100 updates have failed by rolled-back, more than 1 %"
+        Status.STOPPED, 1, words="2 of 100 updates failed with rolled-back, more than 1 %"
     )
     early = progress(wave(1, succeeded=1, failed=2, waiting=1), failures={"rolled-back": 2})
     move = decide(by_kind, early)
@@ -299,7 +299,7 @@ def test_it_is_finished_when_all_have_ended() -> None:
     assert move is not None
     assert (move.status, move.words) == (
         Status.FINISHED,
-        "19 have succeeded, 1 have failed, 1 were cancelled",
+        "19 succeeded, 1 failed, 1 cancelled",
     )
 
 
@@ -308,7 +308,7 @@ def test_one_that_devices_may_join_goes_on_until_its_end() -> None:
     assert decide(open_to_others, progress(wave(1, succeeded=9))) is None
     assert decide(open_to_others, progress()) is None
     over = decide(open_to_others, progress(wave(1, succeeded=9), ends_at=ago(1)))
-    assert over == Move(Status.FINISHED, 1, words="9 have succeeded, 0 have failed")
+    assert over == Move(Status.FINISHED, 1, words="9 succeeded, 0 failed")
 
 
 def test_at_its_end_nothing_is_started_any_more() -> None:
@@ -316,7 +316,7 @@ def test_at_its_end_nothing_is_started_any_more() -> None:
     move = decide(Rules(), progress(*waves, ends_at=NOW))
     assert move is not None
     assert move.status is Status.FINISHED
-    assert str(move.words).endswith("3 have not begun")
+    assert str(move.words).endswith("3 have not started")
     assert decide(Rules(), progress(wave(1, open=2), ends_at=NOW)) is None
 
 

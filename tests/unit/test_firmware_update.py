@@ -174,7 +174,7 @@ def test_a_way_that_is_not_served_is_told_of_and_nothing_is_written() -> None:
     only = Terms({"coap": "coap://fw.example/{token}"})
     found = step(update(State.ASKING, **asked(), **told(0), way="http", delivery=2), only)
     assert (found.state, found.failure, found.command) == (State.FAILED, Failure.UNSUPPORTED_PROTOCOL, None)
-    assert found.words == "packages are served by coap; the device's profile says http (firmware_way)"
+    assert found.words == "packages are served over coap; the device's profile requires http (firmware_way)"
 
 
 def test_a_package_that_is_being_written_is_waited_for_and_its_refusal_is_tried_again() -> None:
@@ -201,8 +201,12 @@ def test_a_uri_of_the_package_s_own_is_written_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("columns", "failure", "words"),
     [
-        ({"protocols": [1, 4]}, Failure.UNSUPPORTED_PROTOCOL, "served by http, coap; the device takes coaps"),
-        ({"protocols": [4], "delivery": 0}, Failure.UNSUPPORTED_PROTOCOL, "the device takes protocol 4"),
+        (
+            {"protocols": [1, 4]},
+            Failure.UNSUPPORTED_PROTOCOL,
+            "served over http, coap; the device supports coaps",
+        ),
+        ({"protocols": [4], "delivery": 0}, Failure.UNSUPPORTED_PROTOCOL, "the device supports protocol 4"),
         ({"retired": True}, Failure.RETIRED, "was retired"),
     ],
 )
@@ -259,7 +263,7 @@ def test_a_uri_that_is_refused_is_told_with_the_answer() -> None:
     refused = command(PACKAGE_URI, "FAILED", command_verdict="refused", command_reason="4.05")
     found = step(update(State.OFFERING, **refused))
     assert (found.state, found.failure) == (State.WAITING, Failure.REFUSED)
-    assert str(found.words).startswith("the device refuses the package's URI: 4.05")
+    assert str(found.words).startswith("the device refused the package's URI: 4.05")
 
 
 def test_what_was_told_before_the_command_does_not_count() -> None:
@@ -369,7 +373,7 @@ def test_success_is_believed_of_devices_that_report_no_version() -> None:
         (
             0,
             Failure.ROLLED_BACK,
-            "version 1.0.0, not 2.0.1, and tells no result: it rolled back, or never booted",
+            "version 1.0.0, not 2.0.1 and without a result: it rolled back, or never booted",
         ),
         (1, Failure.WRONG_VERSION, "reports success (result 1), and version 1.0.0, not 2.0.1"),
     ],
@@ -554,7 +558,7 @@ def test_a_device_that_loses_the_package_while_it_waits_downloads_it_again() -> 
         ("server", "Asia/Tokyo", None, "02:00 (America/New_York)"),
         ("device", "Asia/Tokyo", "+01:00", "02:00 (the device's time, Asia/Tokyo)"),
         ("device", None, "+05:30", "02:00 (the device's time, UTC+05:30)"),
-        ("device", "", None, "02:00 (America/New_York; the device tells no time zone)"),
+        ("device", "", None, "02:00 (America/New_York; the device reports no time zone)"),
     ],
 )
 def test_a_window_is_of_the_device_s_time_zone_or_of_the_server_s(
@@ -590,7 +594,7 @@ def test_a_campaign_that_is_paused_holds_an_install_back_until_it_is_resumed() -
     for of in (waits, update(State.DOWNLOADING, **READY, **open_now, **held)):
         found = step(of)
         assert (found.state, found.command, found.wait) == (State.DOWNLOADED, None, None)
-        assert str(found.words).endswith("the install is held back, for campaign 3 is PAUSED")
+        assert str(found.words).endswith("the install is held back: campaign 3 is PAUSED")
     noted = waits._replace(not_before=None)
     assert decide(noted, TERMS) is None
     assert step(noted._replace(registration_id="r2")) == Step(State.DOWNLOADED, asks=True)
@@ -607,7 +611,7 @@ def test_a_campaign_that_is_paused_takes_back_an_install_that_its_sleeper_was_no
     assert decide(asleep, TERMS) is None
     found = step(asleep._replace(held_back="campaign 3 is PAUSED"))
     assert (found.state, found.command, found.asks) == (State.DOWNLOADED, None, False)
-    assert found.words == "the install is held back, for campaign 3 is PAUSED: the device is not told yet"
+    assert found.words == "the install is held back before the device was told: campaign 3 is PAUSED"
     found_asleep = asleep._replace(command_sent_at=ago(1), held_back="campaign 3 is PAUSED")
     assert step(found_asleep).state is State.DOWNLOADED
     told = asleep._replace(command_sent_at=ago(1), command_status="SENDING", held_back="campaign 3 is PAUSED")

@@ -254,7 +254,7 @@ NO_SECONDS: tuple[Any, ...] = (0, -1, True, "60", 1e12, [])
         ),
         (
             {"expires_at": "2026-01-02T03:04:05Z", "expires_in": 5},
-            "expires_in: stands in place of expires_at",
+            "expires_in: cannot be combined with expires_at",
         ),
     ],
 )

@@ -512,10 +512,10 @@ def test_a_link_that_was_used_is_told_as_one_that_never_was(start: Start, statem
 @pytest.mark.parametrize(
     ("password", "again", "told"),
     [
-        ("short", "short", "less than 15 characters"),
+        ("short", "short", "fewer than 15 characters"),
         ("x" * 257, "x" * 257, "more than 256 characters"),
-        ("passwordpassword", "passwordpassword", "made of common words"),
-        ("some-admin-some-admin-1", "some-admin-some-admin-1", "made of common words"),
+        ("passwordpassword", "passwordpassword", "consists of common words"),
+        ("some-admin-some-admin-1", "some-admin-some-admin-1", "consists of common words"),
         (OTHER, PASSWORD, "not the same"),
     ],
 )
@@ -585,7 +585,7 @@ def test_what_protects_an_account_is_changed_by_who_knows_its_password(
 ) -> None:
     answer = ask(start(statements), "POST", path, of=Access.ADMIN, form={**form, "current": OTHER})
     assert answer.status_code == 422
-    assert "The current password is not right" in answer.text
+    assert "The current password is wrong" in answer.text
     assert statements.of("set_password_hash") == statements.of("set_second_factor") == []
     assert statements.of("keep_challenge") == statements.of("drop_passkey") == []
 
@@ -726,7 +726,7 @@ def test_a_fleet_without_devices_teaches_how_to_connect_one(start: Start, statem
     assert "/credentials/new" not in first
     assert "/credentials/new" in ask(function, "GET", "/", of=Access.ADMIN).text
     assert "new-0001" in first, "and whom Leshan did not let in"
-    assert "No device fits" in ask(function, "GET", "/?filter=x", of=Access.VIEWER).text
+    assert "No device matches" in ask(function, "GET", "/?filter=x", of=Access.VIEWER).text
 
 
 def test_a_device_s_page_says_that_it_was_refused_and_what_would_help(
@@ -808,7 +808,7 @@ def test_contacts_are_looked_up_once_for_pages_that_ask_for_what_changed(
     function = start(statements)
     for _ in range(3):
         answer = ask(function, "GET", "/live/fleet", of=Access.VIEWER)
-    assert "heard in 30 of its last 40 lifetimes of 5 min" in answer.text
+    assert "contact in 30 of the last 40 lifetimes of 5 min" in answer.text
     assert len(statements.of("fleet_contacts")) == 1
     assert len(statements.of("fleet_rows")) == 3, "presence is looked up each time"
 
@@ -1138,7 +1138,7 @@ def test_before_many_are_asked_their_number_and_three_of_them_are_shown(
     start: Start, statements: Statements
 ) -> None:
     answer = ask(start(statements), "GET", "/batch?filter=sim&operation=write", of=Access.OPERATOR)
-    assert "1,234 devices fit" in answer.text
+    assert "1,234 devices match" in answer.text
     assert re.findall(r"name=(sim-\d+)", answer.text) == ["sim-0001", "sim-0002", "sim-0003"]
     assert "and 1,231 others" in answer.text
     assert "Queue it for 1,234 devices" in answer.text
@@ -1147,7 +1147,7 @@ def test_before_many_are_asked_their_number_and_three_of_them_are_shown(
     assert 'name="filter" value="name==*"' in everything
     statements.rows["matching_endpoints"] = [(0, [])]
     none = ask(start(statements), "GET", "/batch?filter=sim", of=Access.OPERATOR).text
-    assert "No device fits" in none
+    assert "No device matches" in none
     assert "Queue it" not in none
 
 
@@ -1189,7 +1189,7 @@ def test_what_has_not_begun_is_undone_and_what_has_is_cancelled(start: Start, st
     assert 'id="undo"' not in ask(function, "GET", "/batches/5", of=Access.VIEWER).text
     statements.rows["batch"] = [BATCH]
     begun = ask(function, "GET", "/batches/5", of=Access.OPERATOR).text
-    assert "Cancel what has not begun" in begun
+    assert "Cancel waiting operations" in begun
     part = ask(function, "POST", "/batches/5/cancel", of=Access.OPERATOR, headers={"HX-Request": "true"})
     assert "<html" not in part.text
     assert [each["action"] for each in statements.of("append_audit")] == ["batch-cancelled"]

@@ -110,7 +110,7 @@ def test_what_cannot_be_delivered_says_so_and_offers_only_to_discard(
     function = start(statements)
     page = ask(function, "GET", "/dead-letters/9", of=Access.ADMIN).text
     assert "is of the answer to an operation" in page
-    assert (">Deliver again<" in page, ">Discard<" in page, "Mend it" in page) == (False, True, False)
+    assert (">Replay<" in page, ">Discard<" in page, "Edit it" in page) == (False, True, False)
     assert ask(function, "POST", "/dead-letters/9/replay", of=Access.OPERATOR).status_code == 409
     assert statements.of("ask_for_replay") == []
 
@@ -233,7 +233,7 @@ def test_a_token_is_shown_once_and_has_the_user_s_name_before_its_own(
         ({"scope": "administer"}, 422, "scope: some of read"),
         ({"name": "a b"}, 422, "1 to 31 letters"),
         ({"days": "36500"}, 422, "days: one of 1, 30, 90, 365"),
-        ({"current": "wrong"}, 422, "The current password is not right"),
+        ({"current": "wrong"}, 422, "The current password is wrong"),
     ],
 )
 def test_a_token_that_is_asked_for_wrongly_is_not_made(

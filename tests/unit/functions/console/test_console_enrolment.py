@@ -41,7 +41,7 @@ def test_a_key_is_shown_once_with_its_files_and_kept_sealed(start: Start, statem
     [added] = statements.of("add_credential")
     assert (added["endpoint"], added["created_by"], added["expires_at"]) == ("my-0001", "some-admin", None)
     assert answer.headers["Cache-Control"] == "no-store"
-    assert "Leshan is away, and is told" in answer.text
+    assert "Leshan is away, and gets it" in answer.text
     [encoded] = re.findall(r"data:application/zip;base64,([^\"]+)", answer.text)
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(encoded))) as files:
         key = files.read("my-0001/psk-key.hex").decode().strip()

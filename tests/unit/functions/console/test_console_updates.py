@@ -78,8 +78,8 @@ def test_a_chunk_that_does_not_belong_is_refused(
 @pytest.mark.parametrize(
     ("form", "told"),
     [
-        ({**ANNOUNCED_BY_FORM, "size": "-4"}, "size: is the number"),
-        ({**ANNOUNCED_BY_FORM, "size": str(2**40)}, "size: is the number of its bytes, 1 to 1073741824"),
+        ({**ANNOUNCED_BY_FORM, "size": "-4"}, "size: is its size in bytes"),
+        ({**ANNOUNCED_BY_FORM, "size": str(2**40)}, "size: is its size in bytes, 1 to 1073741824"),
         ({**ANNOUNCED_BY_FORM, "sha256": "01"}, "sha256: is the SHA-256"),
         ({**ANNOUNCED_BY_FORM, "success": "perhaps"}, "success: is one of"),
         ({**ANNOUNCED_BY_FORM, "version_path": "../../etc/passwd"}, "version_path: is the path"),
@@ -190,7 +190,7 @@ def test_a_plan_is_shown_before_anything_begins(start: Start, statements: Statem
     assert statements.of("move_campaign") == []
     page = ask(start(statements), "GET", "/campaigns/3", of=Access.OPERATOR).text
     assert "412 devices to 2.0.1, in 2 waves." in page
-    assert "2 devices do not fit" in page
+    assert "2 devices do not match" in page
 
 
 def test_what_a_person_does_with_a_campaign_is_noted(start: Start, statements: Statements) -> None:
