@@ -23,12 +23,12 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: up status logs down clean
-up: prerequisites $(STAMP) ## start everything; returns when all of it is ready
-	@$(RUN) -m tools.assets || echo "the console starts without charts and without what changes by itself" >&2
+up: prerequisites $(STAMP) ## start everything, and return when all parts are ready
+	@$(RUN) -m tools.assets || echo "the console starts without charts and live updates" >&2
 	@$(RUN) -m local up
 
 .PHONY: assets
-assets: ## fetch the console's scripts and styles that others wrote, by functions/console/package-lock.json
+assets: ## fetch the console's third-party scripts and styles, by functions/console/package-lock.json
 	@$(PYTHON) -m tools.assets
 
 .PHONY: prerequisites
@@ -45,17 +45,17 @@ status: ## show the state of each part
 logs: ## print the logs: make logs ARGS='-f connector'
 	@$(ASK) $(RUN) -m local logs $(ARGS)
 
-down: ## stop everything that `make up` has started
+down: ## stop everything that `make up` started
 	@if [ -x $(RUN) ]; then $(RUN) -m local down; else echo "not running"; fi
 
 ifeq ($(FLOWNEXUS_HOME),)
 REMOVE_TOOLS = rm -rf $(VENV) $(TOOLS)/browser $(TOOLS)/manifests $(TOOLS)/manifests-programs $(TOOLS)/openfaas $(TOOLS)/uv $(TOOLS)/uv-*.lock; \
 	rmdir $(TOOLS) 2>/dev/null || true; echo "removed the Python environment"
 else
-REMOVE_TOOLS = echo "kept the Python environment, which worlds of other homes may be using"
+REMOVE_TOOLS = echo "kept the Python environment, which other worlds may use"
 endif
 clean: ## stop everything and remove data, logs, secrets and the Python environment; asks first on a terminal
-	@if [ ! -e $(TOOLS) ]; then echo "nothing to remove: nothing has run here yet"; exit; fi; \
+	@if [ ! -e $(TOOLS) ]; then echo "nothing to remove: Flow Nexus has not run here yet"; exit; fi; \
 	if [ -t 0 ] && [ -e $(STAMP) ]; then \
 		read -r -p "remove all data, logs and secrets of $${FLOWNEXUS_HOME:-$(TOOLS)}? [y/N] " answer; \
 		[ "$$answer" = y ] || { echo "kept"; exit 1; }; fi; \
@@ -63,7 +63,7 @@ clean: ## stop everything and remove data, logs, secrets and the Python environm
 	$(REMOVE_TOOLS)
 
 .PHONY: backup restore install uninstall
-NEED_FOLDER = $(if $(ARGS),,echo "error: ARGS, the folder of the backup, is missing: make $@ ARGS=/srv/backups/monday" >&2; exit 1;)
+NEED_FOLDER = $(if $(ARGS),,echo "error: the backup's folder is missing: make $@ ARGS=/srv/backups/monday" >&2; exit 1;)
 backup: $(STAMP) ## save everything into a new folder: make backup ARGS=/srv/backups/monday
 	@$(NEED_FOLDER) $(RUN) -m local backup $(ARGS)
 
@@ -82,7 +82,7 @@ test: unit manifests integration acceptance browser java-test ## run all tests
 unit: $(STAMP) ## run the tests that need no service
 	$(RUN) -m pytest -n 2 tests/unit
 
-manifests: $(UV) ## validate deploy/k3s against Kubernetes 1.30 and the newest one
+manifests: $(UV) ## validate deploy/k3s against Kubernetes 1.30 and the newest version
 	@# The fixtures of conftest.py need packages that this environment does not have.
 	TMPDIR="$(CURDIR)/$(TOOLS)" UV_PROJECT_ENVIRONMENT=$(TOOLS)/manifests UV_PYTHON_DOWNLOADS=never \
 		$(UV) run -q --locked --only-group manifests --python $(TOOLS)/uv/bin/python \
@@ -96,21 +96,21 @@ acceptance: $(STAMP) assets ## run the tests of the whole world
 
 IN_BROWSER := TMPDIR="$(CURDIR)/$(TOOLS)" UV_PROJECT_ENVIRONMENT=$(TOOLS)/browser UV_PYTHON_DOWNLOADS=never \
 	$(UV) run -q --locked --group browser --python $(TOOLS)/uv/bin/python python
-browser: $(UV) assets ## try the console in a browser: Debian's chromium
+browser: $(UV) assets ## test the console in a browser, Debian's chromium
 	$(IN_BROWSER) -m pytest tests/browser
 
-screenshots: $(UV) assets ## take the screenshots of docs/images, of a world of its own with Debian's chromium
+screenshots: $(UV) assets ## take the screenshots in docs/images, from a separate world, with Debian's chromium
 	$(IN_BROWSER) -m tests.browser.screenshots
 .PHONY: screenshots
 
 java-test: ## run the Java tests and checks
 	mvn -B -T 2 -f leshan/pom.xml verify
 
-fuzz: $(STAMP) ## send each route of the REST API 100 requests that fit its description, and as many that do not: make fuzz CASES=1000
+fuzz: $(STAMP) ## send each route of the REST API 100 valid and 100 invalid requests: make fuzz CASES=1000
 	FUZZ_CASES=$(or $(CASES),100) FUZZ_TIMEOUT=7200 $(RUN) -m pytest tests/integration/test_fuzz.py
 .PHONY: fuzz
 
-spool-stress: ## start Leshan's spool 1,000 times under load, count what is lost or doubled: make spool-stress STARTS=100
+spool-stress: ## start Leshan's spool 1,000 times under load, count lost and duplicate items: make spool-stress STARTS=100
 	$(MVN) -pl server test -Dtest=SpoolStressTest -Dspool.starts=$(or $(STARTS),1000)
 
 test-openfaas: $(STAMP) assets ## build the images, run them as containers behind OpenFaaS's gateway (root): docs/testing.md
@@ -135,7 +135,7 @@ bench-gateway: $(STAMP) ## measure ingest-single behind OpenFaaS's gateway (root
 	unshare --net sh -c 'ip link set lo up && exec "$$@"' sh $(RUN) -m benchmarks gateway
 .PHONY: bench-gateway
 
-soak: $(STAMP) ## run an hour at half of the greatest load, write benchmarks/SOAK.md; shorter: make soak ARGS='--minutes 10 --every 10'
+soak: $(STAMP) ## run for an hour at half of the maximum load, and write benchmarks/SOAK.md; shorter: make soak ARGS='--minutes 10 --every 10'
 	$(RUN) -m benchmarks.soak $(ARGS)
 
 .PHONY: test-server
@@ -180,7 +180,7 @@ requirements: $(STAMP) ## write the images' requirements.txt from uv.lock
 		-o deploy/images/connector-requirements.txt
 .PHONY: requirements
 
-schema: $(STAMP) ## draw docs/schema.md from the migrations
+schema: $(STAMP) ## generate docs/schema.md from the migrations
 	$(RUN) -m tools.diagram
 .PHONY: schema
 
@@ -199,7 +199,7 @@ dashboards: $(STAMP) ## write Grafana's dashboards, deploy/grafana/dashboards
 $(STAMP): pyproject.toml uv.lock | $(UV)
 	@echo "synchronizing the Python environment"
 	@TMPDIR="$(CURDIR)/$(TOOLS)" UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync -q --locked --python $(TOOLS)/uv/bin/python || { \
-		echo "error: the Python packages could not be fetched; behind a proxy with a certificate authority of its own:" \
+		echo "error: the Python packages could not be fetched; behind a proxy with its own certificate authority, use:" \
 			"UV_SYSTEM_CERTS=1 make ..." >&2; exit 1; }
 	@touch $@
 
@@ -209,4 +209,4 @@ $(UV):
 	@rm -rf $(TOOLS)/uv && mkdir -p -m 700 $(TOOLS)
 	@$(PYTHON) -m venv $(TOOLS)/uv
 	@$(TOOLS)/uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION) || { \
-		rm -rf $(TOOLS)/uv; echo "error: uv could not be installed from the package index; is it reachable?" >&2; exit 1; }
+		rm -rf $(TOOLS)/uv; echo "error: cannot install uv: is the package index reachable?" >&2; exit 1; }

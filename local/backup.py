@@ -90,21 +90,21 @@ class Manifest:
             ) from None
         for name, expected in {DUMP: "", **self.files}.items():
             if not _SAVED.fullmatch(name):
-                raise BackupError(f"{folder} is damaged: {name} is nothing that is saved")
+                raise BackupError(f"{folder} is damaged: {name} is not part of a backup")
             try:
                 found = _sha256(folder / name)
             except FileNotFoundError:
                 raise BackupError(f"{folder} is damaged: {name} is missing") from None
             if found != expected:
-                raise BackupError(f"{folder} is damaged: {name} is not what was saved")
+                raise BackupError(f"{folder} is damaged: {name} has changed")
 
 
 def back_up(layout: Layout, folder: Path) -> Manifest:
     """Write a backup into a folder that does not exist yet, whole or not at all."""
     if folder.exists():
-        raise BackupError(f"{folder} exists: a backup goes into a folder of its own")
+        raise BackupError(f"{folder} exists: a backup needs a new folder")
     if not (layout.home / "postgres" / "PG_VERSION").exists():
-        raise BackupError(f"{layout.home} has no PostgreSQL of its own; yours is backed up by its own tools")
+        raise BackupError(f"{layout.home} has no PostgreSQL of its own; back up yours with its own tools")
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(mode=0o700)
@@ -154,7 +154,7 @@ def restore(layout: Layout, folder: Path, *, replace: bool = False) -> Manifest:
         if not replace and (
             (known and _has_endpoints(cluster)) or _has_keys(layout.home / "leshan" / "security.json")
         ):
-            raise BackupError(f"{layout.home} has devices: what it has is only given up by --replace")
+            raise BackupError(f"{layout.home} has devices: use --replace to delete its data")
         create_roles(connection)
         _restore_database(connection, cluster, folder / DUMP)
         shutil.rmtree(layout.home / "leshan", ignore_errors=True)

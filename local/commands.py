@@ -67,7 +67,7 @@ def up(options: Options) -> int:
         if not _status(options.home).get("ready"):
             return fail(f"the world in {options.home} is already being started (process {pid})")
         stops = _make(options.home, "down")
-        _console.print(escape(f"already running (process {pid}), as it was started; `{stops}` stops it"))
+        _console.print(escape(f"already running (process {pid}), with its old settings; `{stops}` stops it"))
         _say_ignored(options, _status(options.home).get("chosen", {}))
         _show(options.home)
         return 0
@@ -140,7 +140,7 @@ def _follow(daemon: subprocess.Popen[str], began: float) -> str | None:
 def _last_words(log: Path, before: int) -> str:
     """Return an error message for a daemon that ended without a word, with its log from byte `before` on."""
     lines = log.read_bytes()[before:].decode(errors="replace").splitlines()[-8:]
-    return "\n  ".join([f"the world ended while it was starting; its log, {log}, ends:", *lines])
+    return "\n  ".join([f"the world ended during its start; the last lines of its log, {log}:", *lines])
 
 
 def _show(home: Path) -> None:
@@ -154,7 +154,9 @@ def _show(home: Path) -> None:
         table.add_row(*map(escape, row))
     _console.print(table)
     if link := _first_admin_link(home):
-        _console.print("\nthe console has no administrator yet; this link makes one, once, for 24 hours:")
+        _console.print(
+            "\nthe console has no administrator yet; this link creates one (valid once, for 24 hours):"
+        )
         _console.print(escape(f"  {link}"))
     if authority := values.get("FLOWNEXUS_CA_FILE"):
         _console.print(
@@ -162,7 +164,7 @@ def _show(home: Path) -> None:
         )
     _console.print(f"\nsecrets are files in {escape(values['FLOWNEXUS_SECRETS'])}")
     if summary.needs_a_device(parts):
-        _console.print("\nno device is simulated; docs/first-device.md says how to connect one of your own")
+        _console.print("\nno device is simulated; docs/first-device.md says how to connect your own")
     if "leshan" in parts and summary.needs_an_address(chosen):
         _console.print(escape(f"\n{summary.no_address(values)}"))
     refused = simulated.refused(home / SIMULATOR_READY_FILE) if "simulator" in parts else []
@@ -243,7 +245,7 @@ def status(options: Options) -> int:
     # What is installed on a server has no Makefile.
     shows = _make(options.home, "logs") if (REPOSITORY / "Makefile").exists() else "flownexus logs"
     _console.print(escape(f"logs: {options.home / 'logs'}, or `{shows}`"))
-    _console.print("all is well" if well else "starting, or not all is well: see the logs")
+    _console.print("all is well" if well else "starting, or a part has failed: see the logs")
     return 0 if well else 1
 
 
@@ -327,7 +329,7 @@ def down(options: Options) -> int:
     if pid:
         _console.print(f"stopping (process {pid})")
         if not end([pid], DOWN_TIMEOUT):
-            _console.print("it did not stop, so it was killed")
+            _console.print("it did not stop in time and was killed")
             end([pid], 10, signal.SIGKILL)
     ended = _end_leftovers(options.home)
     (options.home / STATUS_FILE).unlink(missing_ok=True)
@@ -360,7 +362,7 @@ def clean(options: Options) -> int:
     _console.print(escape(f"removed from {options.home}: {', '.join(removed) or 'nothing'}"))
     kept = _others(options.home)
     if kept:
-        _console.print(escape(f"kept in {options.home}, which `make up` has not made: {', '.join(kept)}"))
+        _console.print(escape(f"kept in {options.home}, not created by `make up`: {', '.join(kept)}"))
     return 0
 
 
@@ -395,7 +397,7 @@ def restore(options: Options, folder: Path, *, replace: bool = False) -> int:
 def _tell_of_packages(manifest: Manifest) -> None:
     """Say what is not in a backup."""
     if count := manifest.packages_elsewhere:
-        _console.print(f"not in the backup: firmware packages in the object store, {count} in all")
+        _console.print(f"not in the backup: firmware packages in the object store ({count})")
 
 
 def _status(home: Path) -> dict[str, Any]:

@@ -321,12 +321,12 @@ def _tls_files(environment: Mapping[str, str]) -> TlsFiles | None:
         return None
     if environment.get("TLS") != "1" or not {"TLS_CERTIFICATE", "TLS_KEY"} <= set(given):
         raise OptionError(
-            f"{', '.join(given)}: a certificate of one's own is TLS=1 with TLS_CERTIFICATE and TLS_KEY, "
-            "and TLS_CA where programs of this machine do not trust what signed it"
+            f"{', '.join(given)}: your own certificate needs TLS=1, TLS_CERTIFICATE and TLS_KEY, "
+            "and TLS_CA if this machine does not trust its CA"
         )
     for name, path in given.items():
         if not path.is_file():
-            raise OptionError(f"{name} must be a file in PEM; {path} is none")
+            raise OptionError(f"{name} must be a PEM file; {path} is not a file")
     return TlsFiles(given["TLS_CERTIFICATE"], given["TLS_KEY"], given.get("TLS_CA"))
 
 

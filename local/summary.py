@@ -92,7 +92,7 @@ def no_address(values: Mapping[str, str]) -> str:
     """Return what to do about that."""
     port = urlsplit(values["FLOWNEXUS_COAPS"]).port
     return (
-        "devices on other machines need the address of this one, also in the files of their credentials: "
+        "devices on other machines need this machine's address, also in their credential files: "
         f"start with COAPS_URL=coaps://<address>:{port}"
     )
 
@@ -101,7 +101,7 @@ def of_refused(devices: Sequence[str], program: str, starts_without: str) -> str
     """Return why simulated devices are refused, as a rule, and what to do about it."""
     others = f" and {len(devices) - 1} more simulated devices" if len(devices) > 1 else ""
     return (
-        f"Leshan refuses {devices[0]}{others}: since a device was enrolled, only those that are enrolled "
+        f"Leshan refuses {devices[0]}{others}: since the first enrolment, only enrolled devices "
         f"are admitted.\n  to admit others, too: {program} credentials unenrolled admitted\n"
         f"  to start without simulated devices: {starts_without}"
     )

@@ -1,4 +1,4 @@
-"""Why Leshan does not let a device in, and what to do about it. Pure."""
+"""Why Leshan refuses a device, and the remedy. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_IDENTITY: Final = 250  # characters; it is part of an index
 
 
 class Refusal(NamedTuple):
-    """How often a device was not let in since Leshan last told of it; an empty name is not known."""
+    """How often a device was refused since Leshan's last report; an empty name is unknown."""
 
     endpoint: str
     address: str
@@ -28,33 +28,32 @@ class Refusal(NamedTuple):
 REMEDIES: Final[Mapping[str, str]] = {
     "plain-coap-not-allowed": "let the device use CoAPS (flownexus credentials add), or name it in "
     "PLAIN_COAP (of Leshan itself: --plain-coap)",
-    "credentials-revoked": "make new credentials for the endpoint (flownexus credentials add), if it may "
-    "come again",
-    "not-enrolled": "enrol the device (flownexus credentials add), or let those in that have no credentials "
+    "credentials-revoked": "if the endpoint may register again, create new credentials for it (flownexus "
+    "credentials add)",
+    "not-enrolled": "enrol the device (flownexus credentials add), or admit devices without credentials "
     "(flownexus credentials unenrolled admitted)",
     "wrong-credentials": "give the device its own credentials, or its own endpoint name: "
-    "the identity or certificate that it used is not that of this name",
-    "came-over-dtls-before": "let the device use CoAPS again; if it never will, and is the same one, "
-    "register it under another name",
-    "too-many-new-endpoints": "the device tries again after 60 s; for a fleet that is new, raise "
+    "the identity or certificate that it used belongs to another name",
+    "came-over-dtls-before": "let the device use CoAPS again; if it cannot, register it under another name",
+    "too-many-new-endpoints": "the device retries after 60 s; for a new fleet, raise "
     "NEW_ENDPOINTS (of Leshan itself: --new-endpoints and --new-endpoints-per-address)",
     "unsupported-version": "let the device register with lwm2m=1.1 or 1.0: Leshan speaks no other version",
-    "malformed-registration": "mend the registration: the detail says what would be right",
-    "wrong-key": "give the device the key that was made for it (psk-key.hex); if that is lost, make another "
+    "malformed-registration": "correct the registration: the detail says what would be valid",
+    "wrong-key": "give the device its own key (psk-key.hex); if that is lost, create another one "
     "(flownexus credentials rotate)",
-    "unknown-identity": "compare the device's PSK identity to those of flownexus credentials list --valid: "
-    "it is none of them, was revoked, or is over",
-    "handshake-failed": "see the detail; a certificate must be of the CA of --ca-cert, be valid now, not "
-    "revoked, and have the endpoint name as its common name; a raw public key must be an endpoint's",
+    "unknown-identity": "compare the device's PSK identity with flownexus credentials list --valid: "
+    "it is unknown, revoked or expired",
+    "handshake-failed": "see the detail; a certificate must be signed by the CA of --ca-cert, valid now, not "
+    "revoked, and have the endpoint name as its common name; a raw public key must belong to an endpoint",
 }
-"""What to do, by cause."""
+"""The remedy for each cause."""
 
 
 def remedy(cause: str) -> str:
-    """Return what to do about a cause; a newer Leshan may know causes that this does not."""
+    """Return the remedy for a cause; a newer Leshan may report causes that are unknown here."""
     return REMEDIES.get(cause, "see Leshan's log")
 
 
 def storable(text: str, most: int = MAX_TEXT) -> str:
-    """Return what a device said as PostgreSQL can hold it."""
+    """Return a device's text in a form that PostgreSQL can store."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:most]

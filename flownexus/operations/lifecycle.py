@@ -1,7 +1,7 @@
-"""What an attempt's end means for the operation.
+"""Decide what the end of an attempt means for its operation.
 
-An operation goes QUEUED -> SENDING -> CONFIRMED | FAILED | back to QUEUED. Everything here is decided from
-values alone; the store keeps it, flownexus.leshan sends it.
+An operation goes QUEUED -> SENDING -> CONFIRMED | FAILED | back to QUEUED. This module is pure; the store
+persists the decision, and flownexus.leshan sends the operation.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any, Final, NamedTuple
 from flownexus.operations.write_format import WriteFormat
 
 MAX_ATTEMPTS: Final = 3
-"""An operation has failed after so many attempts of which nobody knows how they ended."""
+"""An operation fails after this many attempts with an unknown outcome."""
 RETRY_DELAYS_S: Final = (5.0, 30.0, 120.0)
-"""Seconds after which a device that answered with an error that may pass is asked again."""
+"""The back-off, in seconds, after a transient error of the device."""
 MAX_ANSWERED_ATTEMPTS: Final = 1 + len(RETRY_DELAYS_S)
-"""An operation has failed after so many attempts, the last of which was answered."""
+"""An operation fails after this many attempts if the last one was answered."""
 ONGOING_DELAY_S: Final = 1.0
-"""Seconds after which it is asked again how far the device is: meanwhile others may ask it something."""
+"""The polling interval of an ongoing operation, in seconds; other operations may be sent in between."""
 MAX_REASON: Final = 500  # characters
 
 
 class Status(StrEnum):
-    """Where an operation stands; those in ENDED are final."""
+    """The status of an operation; those in ENDED are final."""
 
     QUEUED = "QUEUED"
     SENDING = "SENDING"
@@ -39,34 +39,34 @@ ENDED: Final = frozenset(Status) - {Status.QUEUED, Status.SENDING}
 
 
 class Verdict(StrEnum):
-    """What an exchange means, whatever the operation."""
+    """What an exchange means, for any kind of operation."""
 
     CONFIRMED = "confirmed"
-    """The device did it."""
+    """The device executed it."""
     ONGOING = "ongoing"
-    """The device is at it: asked again, Leshan says how far it is."""
+    """The device is still executing it; Leshan reports the progress when polled."""
     REFUSED = "refused"
-    """The device refuses it for good, or answered what nobody can read: asked again, it does the same."""
+    """The device refused it permanently, or its answer cannot be decoded; a retry is pointless."""
     INVALID = "invalid"
-    """Leshan refuses it for good, before anything was sent."""
+    """Leshan refused it permanently, before anything was sent."""
     ABSENT = "absent"
     """Nothing was sent: the device sleeps or is not registered."""
     AWAY = "away"
-    """Nothing was sent: Leshan is away, or does not take our requests."""
+    """Nothing was sent: Leshan is away, or does not accept our requests."""
     FAILED = "failed"
-    """The device answered that it failed at it; soon it may not."""
+    """The device answered with a transient error."""
     UNKNOWN = "unknown"
-    """It was sent, and nobody knows what the device made of it."""
+    """It was sent, and the outcome is unknown."""
     INTERRUPTED = "interrupted"
-    """The same, for the device registered anew meanwhile: Leshan then gives up what it had asked before."""
+    """The same, because the device registered again meanwhile: Leshan then abandons earlier requests."""
 
 
 ANSWERED: Final = frozenset({Verdict.CONFIRMED, Verdict.REFUSED, Verdict.FAILED})
-"""Verdicts by which the device was heard."""
+"""Verdicts that imply an answer from the device."""
 
 
 class Earlier(NamedTuple):
-    """What an answer has of a time before its newest: the content, and its time where the device says it."""
+    """An older value in an answer: its content, and its time if the device sent one."""
 
     content: Any
     time_ms: int | None
@@ -74,10 +74,10 @@ class Earlier(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict, why, the CoAP status as Leshan writes it, and the content the device sent.
+    """A verdict, its reason, the CoAP status as Leshan writes it, and the content from the device.
 
-    `time_ms` is the time of the content, in epoch milliseconds: the device's own, or when Leshan received the
-    answer, where it tells one of them. `history` is what the answer has of earlier times, oldest first.
+    `time_ms` is the time of the content in epoch milliseconds: the device's own, or else the time of receipt
+    at Leshan, if known. `history` contains the older values of the answer, oldest first.
     """
 
     verdict: Verdict
@@ -89,29 +89,29 @@ class Outcome:
 
 
 class Wait(StrEnum):
-    """What an operation that is QUEUED again waits for."""
+    """What a requeued operation waits for."""
 
     NOTHING = "nothing"
     NEWER_THAN_CLAIM = "newer than the claim"
-    """A registered or updated event that came after the claim."""
+    """A registered or updated event after the claim."""
     NEWER_THAN_NOW = "newer than now"
     """A registered or updated event after the failure was recorded."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What of an operation under way decides about its end; `attempts` counts this one."""
+    """The facts of an attempt that decide what follows; `attempts` includes this one."""
 
     may_repeat: bool
-    """It may be sent again when nobody knows whether it was done."""
+    """Whether it is idempotent, so that it may be sent again when the outcome is unknown."""
     attempts: int
     formats: Sequence[WriteFormat] = ()
-    """Of a write: the format it went in, and then those in which it has not gone yet."""
+    """Of a write: the format that was sent, then the formats that were not tried yet."""
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """What becomes of an operation after an attempt."""
+    """What follows for an operation after an attempt."""
 
     status: Status
     reason: str | None = None
@@ -121,22 +121,22 @@ class Settlement:
     attempt_counts: bool = True
     wait: Wait = Wait.NOTHING
     refused_format: WriteFormat | None = None
-    """The format that the device does not take; it is to be sent again in another."""
+    """The format that the device does not support; the operation is sent again in another one."""
     delay_s: float | None = None
-    """Seconds before which it is not to be sent again."""
+    """Seconds until it may be sent again."""
     verdict: Verdict | None = None
-    """What the exchange meant; None where there was none."""
+    """What the exchange meant; None without an exchange."""
     device_is_absent: bool = False
-    """Nothing else is to be sent to the device before its next registered or updated event either."""
+    """Whether nothing else may be sent to the device before its next registered or updated event."""
     leshan_is_away: bool = False
 
 
 def settle(attempt: Attempt, outcome: Outcome) -> Settlement:
-    """Decide what becomes of an operation whose attempt ended so.
+    """Decide what follows for an operation after an attempt with this outcome.
 
-    An attempt counts unless nothing left for the device. A device that answered is awake: it is asked again
-    after a growing delay. One that did not is asked again after its next sign of life, and for the third time
-    in vain. What nobody knows to have happened is not done twice, unless it may be.
+    An attempt counts unless nothing was sent. A device that answered is awake, so the retry follows after a
+    growing delay. Without an answer, the retry waits for the device's next contact, up to the third attempt.
+    An operation with an unknown outcome is not repeated unless it is idempotent.
     """
     return replace(_settle(attempt, outcome), verdict=outcome.verdict)
 

@@ -1,6 +1,6 @@
-"""Devices that Leshan did not let in: a row each endpoint, address and cause, the newest of them.
+"""Devices that Leshan refused: one row for each endpoint, address and cause.
 
-Unknown identities have a row each, too: many devices may have one address.
+Each unknown identity has its own row, because many devices may share an address.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from flownexus.store import queries, send_for
 from flownexus.store.transaction import Transaction, transaction
 
 MAX_REFUSALS: Final = 10_000
-"""How many rows are kept, the newest: whoever reaches a port can make up names."""
+"""The number of newest rows that are kept: anybody who reaches a port can invent names."""
 
 
 def note_refusals(connection: Connection, refusals: Sequence[Refusal]) -> None:
     """Count refusals in the caller's transaction."""
     if not refusals:
         return
-    # In the order of their key, so that writers never wait for each other in a circle.
+    # Sorted by key, so that writers cannot deadlock.
     rows = [row for _, row in sorted(_merged(refusals).items())]
     queries.note_refusals(
         connection,
@@ -55,7 +55,7 @@ def _merged(refusals: Sequence[Refusal]) -> dict[tuple[str, str, str, str], Refu
 
 @dataclass(frozen=True)
 class StoredRefusal:
-    """A row, as people see it."""
+    """A refusal as shown to users."""
 
     id: int
     endpoint: str | None

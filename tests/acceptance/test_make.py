@@ -21,7 +21,7 @@ def test_commands_work_in_a_folder_whose_name_has_a_space_and_install_only_for_u
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(REPOSITORY / name, target)
     assert _make(checkout, "down").stdout == "not running\n"
-    assert _make(checkout, "clean").stdout == "nothing to remove: nothing has run here yet\n"
+    assert _make(checkout, "clean").stdout == "nothing to remove: Flow Nexus has not run here yet\n"
     status = _make(checkout, "status")
     assert (status.returncode, status.stderr.splitlines()[0]) == (2, "nothing has run yet: make up")
     assert not (checkout / ".flownexus").exists()

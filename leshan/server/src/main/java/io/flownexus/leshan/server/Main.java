@@ -146,7 +146,7 @@ public final class Main implements Callable<Integer> {
   @Option(
       names = "--max-spool-bytes",
       defaultValue = "1073741824",
-      description = "size of what waits in the spool, at which devices are refused")
+      description = "size of the waiting items in the spool at which devices are refused")
   private long maxSpoolBytes;
 
   @Option(
@@ -172,25 +172,25 @@ public final class Main implements Callable<Integer> {
   @Option(
       names = "--firmware-url",
       description =
-          "URL of the server of firmware packages, which are then served by CoAP at /fw/<token>")
+          "URL of the firmware server, whose packages are then served over CoAP at /fw/<token>")
   private URI firmwareUrl;
 
   @Option(
       names = "--models-url",
       description =
-          "URL of the function that knows the object models that users add; asked with the token of"
+          "URL of the function that returns the object models of users; called with the token of"
               + " the webhooks")
   private URI modelsUrl;
 
-  @Option(names = "--models-period", defaultValue = "5s", description = "how often it is asked")
+  @Option(names = "--models-period", defaultValue = "5s", description = "how often it is called")
   private Duration modelsPeriod;
 
   @Option(
       names = "--client-awake-time",
       defaultValue = "93s",
       description =
-          "how long a queue-mode device listens after each contact, where neither its registration"
-              + " (awake=<seconds>) nor a request says otherwise")
+          "how long a queue-mode device listens after each contact, unless its registration"
+              + " (awake=<seconds>) or a request says otherwise")
   private Duration clientAwakeTime;
 
   @Option(
@@ -217,7 +217,7 @@ public final class Main implements Callable<Integer> {
   @Option(
       names = "--bootstrap-url",
       description =
-          "URL of the function that says who may bootstrap, and what is handed out; without it"
+          "URL of the function that decides who may bootstrap, and with which objects; without it"
               + " there is no bootstrap server")
   private URI bootstrapUrl;
 
@@ -236,7 +236,7 @@ public final class Main implements Callable<Integer> {
       names = "--bridged-gap",
       defaultValue = "30s",
       description =
-          "a gap in receiving for which no observation is requested again, because devices"
+          "longest gap in receiving after which observations are not repeated, because devices"
               + " retransmit for at least as long (RFC 7252, 4.8.2)")
   private Duration bridgedGap;
 
