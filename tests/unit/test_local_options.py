@@ -109,7 +109,7 @@ def test_a_certificate_of_one_s_own_is_whole_and_for_tls(tmp_path: Path) -> None
     assert "FLOWNEXUS_CA_FILE" not in trusted, "what signed it is one that the system trusts"
     for missing in ("TLS", "TLS_KEY", "TLS_CERTIFICATE"):
         wrong = {name: value for name, value in environment.items() if name != missing}
-        with pytest.raises(OptionError, match="is TLS=1 with TLS_CERTIFICATE and TLS_KEY"):
+        with pytest.raises(OptionError, match="needs TLS=1, TLS_CERTIFICATE and TLS_KEY"):
             Options.from_environment(wrong)
     with pytest.raises(OptionError, match="CONSOLE_URL must begin with https:"):
         Options.from_environment({"TLS": "1", "CONSOLE_URL": "http://localhost:8080"})
