@@ -163,7 +163,7 @@ def test_of_a_pair_of_keys_the_public_part_alone_is_kept(
         ({"mode": "none"}, "mode: psk, rpk or x509"),
         ({"mode": "psk", "endpoint": ".."}, "endpoint: the endpoint's name"),
         ({"mode": "psk", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at: 2020-01-01T00:00:00"),
-        ({"mode": "psk", "expires_at": "2099-01-01T00:00:00Z", "expires_in": 5}, "expires_in: stands"),
+        ({"mode": "psk", "expires_at": "2099-01-01T00:00:00Z", "expires_in": 5}, "expires_in: cannot"),
     ],
 )
 def test_what_cannot_be_made_is_said(client: FlaskClient, body: dict[str, Any], says: str) -> None:

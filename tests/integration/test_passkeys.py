@@ -242,7 +242,7 @@ def test_a_copy_of_a_passkey_is_found_by_its_count(admin: Browser, app: ConsoleA
 def test_a_passkey_is_added_by_who_knows_the_password_only(admin: Browser, world: World) -> None:
     admin.get("/me/passkeys")
     wrong = admin.send("/me/passkeys/options", {"name": "x", "current": "not it"})
-    assert (wrong.status_code, "current password is not right" in wrong.text) == (422, True)
+    assert (wrong.status_code, "current password is wrong" in wrong.text) == (422, True)
     device = Authenticator()
     challenge = {"challenge": "Y2hhbGxlbmdl"}
     assert admin.post("/me/passkeys", name="x", credential=device.make(challenge)).status_code == 422
