@@ -10,6 +10,7 @@ Read from the top: `Deliveries.deliver` takes a body, `_store` decides which tra
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from typing import Any, Final, TypeAlias
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from flownexus.errors import FlowNexusError, StatementTimeoutError, TooMuchError, UnavailableError
+from flownexus.errors import StatementTimeoutError, TooMuchError, UnavailableError
 from flownexus.leshan.nodes import Rejection, hidden
 from flownexus.leshan.webhook import EventType, Item, Kind, parse_items
 from flownexus.leshan.webhook_body import Envelope, parse_body
@@ -30,13 +31,16 @@ from flownexus.lwm2m.secret import SECRET_OBJECTS
 from flownexus.store import queries
 from flownexus.store.endpoint import RegistrationEvent, apply_registration_events
 from flownexus.store.group_commit import GroupCommit
+from flownexus.store.ordinary import ordinary_item
 from flownexus.store.pool import hurry
 from flownexus.store.refusal import note_refusals
 from flownexus.store.sightings import Sightings
 from flownexus.store.telemetry import Telemetry
-from flownexus.store.transaction import REFUSALS, Transaction, transaction
+from flownexus.store.transaction import OF_NO_ROW, REFUSALS, Transaction, transaction
 from flownexus.store.value_rows import MAX_INSERTED_VALUES
 from flownexus.store.value_time import MAX_CLOCK_SKEW
+
+log = logging.getLogger(__name__)
 
 Entries: TypeAlias = Sequence[Item | Rejection]
 """The items of a body, or of a part of it; a Rejection stands for one that cannot be read."""
@@ -58,6 +62,8 @@ class DeliveryResult:
     skipped: int = 0
     mark: int | None = None
     rejected: list[tuple[int, Rejection]] = field(default_factory=list)
+    unforeseen: list[tuple[int, Rejection]] = field(default_factory=list)
+    """Items that provoked a bug of ours, while they are told apart from the others that are rejected."""
     registrations: list[tuple[int, EventType, str]] = field(default_factory=list)
     """The registration events stored, with their endpoints, for who waits for them."""
 
@@ -122,13 +128,13 @@ class Deliveries:
             result = self._store(entries, body.envelope)
         else:
             shared = self._group_commit.do(entries, max(weight, 1))
-            if isinstance(shared, FlowNexusError):
+            if isinstance(shared, Exception):
                 raise shared
             result = shared
         result.alone = body.alone
         return result
 
-    def _store_together(self, bodies: Sequence[Entries]) -> Sequence[DeliveryResult | FlowNexusError]:
+    def _store_together(self, bodies: Sequence[Entries]) -> Sequence[DeliveryResult | Exception]:
         """Store bodies in one transaction, or one by one where that takes too long."""
         began = time.monotonic()
         try:
@@ -141,19 +147,19 @@ class Deliveries:
         firsts = accumulate(map(len, bodies), initial=0)
         return [result.part(first, len(entries)) for first, entries in zip(firsts, bodies, strict=False)]
 
-    def _store_alone(self, entries: Entries, until: float) -> DeliveryResult | FlowNexusError:
+    def _store_alone(self, entries: Entries, until: float) -> DeliveryResult | Exception:
         if time.monotonic() > until:
             return UnavailableError("those before it took too long")
         try:
             return self._store(entries, None, hurried=True)
-        except FlowNexusError as error:
+        except Exception as error:  # noqa: BLE001  # who brought this body raises it; others are stored
             return error
 
     def _store(self, entries: Entries, envelope: Envelope | None, *, hurried: bool = False) -> DeliveryResult:
         """Store entries in one transaction.
 
-        Where PostgreSQL refuses something that we did not foresee, another one finds it, and keeps the rest.
-        `hurried`: they were tried before.
+        Where PostgreSQL refuses something that we did not foresee, or something provokes a bug of ours,
+        another one finds it, and keeps the rest. `hurried`: they were tried before.
         """
         batch = _Batch(
             entries, envelope, self._kind, self._telemetry, self._sightings, datetime.now(UTC), hurried
@@ -163,6 +169,13 @@ class Deliveries:
                 return transaction(self._pool, batch.write)
             except REFUSALS:
                 return transaction(self._pool, batch.write_by_halves)
+            except OF_NO_ROW:
+                raise
+            except Exception as error:
+                result = transaction(self._pool, batch.write_by_halves)
+                if not result.unforeseen:
+                    log.warning("an unforeseen error did not come again by halves", exc_info=error)
+                return result
         except StatementTimeoutError as error:
             if len(entries) > 1:
                 raise TooMuchError(
@@ -206,9 +219,10 @@ class _Batch:
         return result
 
     def write_by_halves(self, current: Transaction) -> DeliveryResult:
-        """Write what PostgreSQL takes of what is new; the rest is rejected."""
+        """Write what can be written of what is new; the rest is rejected."""
         result = self._begin(current)
-        result.add(self._write_halves(current, self.entries[result.skipped :], result.skipped))
+        self._write_halves(current, self.entries[result.skipped :], result.skipped, result)
+        result.rejected = result.unforeseen + result.rejected  # in this order they are kept
         self._keep_rejected(current, result.rejected)
         return result
 
@@ -228,22 +242,69 @@ class _Batch:
         skipped = min(max(mark - envelope.first_seq + 1, 0), count)
         return DeliveryResult(skipped=skipped, mark=max(mark, last))
 
-    def _write_halves(self, current: Transaction, entries: Entries, first: int) -> DeliveryResult:
-        """Write what PostgreSQL takes; what it refuses, or takes too long for, is rejected alone."""
+    def _write_halves(
+        self, current: Transaction, entries: Entries, first: int, result: DeliveryResult
+    ) -> None:
+        """Write what can be written, reject the rest item by item, and add both to the result."""
+        if not self._write_or_reject(current, entries, first, result):
+            middle = len(entries) // 2
+            self._write_halves(current, entries[:middle], first, result)
+            self._write_halves(current, entries[middle:], first + middle, result)
+
+    def _write_or_reject(
+        self, current: Transaction, entries: Entries, first: int, result: DeliveryResult
+    ) -> bool:
+        """Write entries, or reject the only one; return False where there are several to be told apart.
+
+        An item is rejected that PostgreSQL refuses, or takes too long for, or that provokes a bug of ours.
+        """
         try:
             with current.savepoint():
-                return self._write_all(current, entries, first)
-        except REFUSALS as error:
-            if len(entries) == 1:
-                return _refused(entries[0], first, f"PostgreSQL refuses it: {error.diag.message_primary}")
+                written = self._write_all(current, entries, first)
         except psycopg.errors.QueryCanceled as error:
             if len(entries) > 1:
                 raise
-            return _refused(entries[0], first, f"it takes PostgreSQL too long: {error.diag.message_primary}")
-        middle = len(entries) // 2
-        result = self._write_halves(current, entries[:middle], first)
-        result.add(self._write_halves(current, entries[middle:], first + middle))
-        return result
+            reason = f"it takes PostgreSQL too long: {error.diag.message_primary}"
+            result.rejected += _refused(entries[0], first, reason)
+        except REFUSALS as error:
+            if len(entries) > 1:
+                return False
+            reason = f"PostgreSQL refuses it: {error.diag.message_primary}"
+            result.rejected += _refused(entries[0], first, reason)
+        except OF_NO_ROW:
+            raise
+        except Exception as error:
+            if len(entries) > 1:
+                return False
+            if not result.unforeseen:
+                self._rehearse_ordinary_item(current)
+            if len(result.unforeseen) == MAX_DEAD_LETTERS_PER_BODY:
+                raise  # of so many items, nobody would keep the others
+            item, *parts = _refused(entries[0], first, f"a bug of Flow Nexus: {type(error).__name__}")
+            result.unforeseen.append(item)
+            result.rejected += parts
+            self._log_when_committed(current, entries[0], first, error)
+        else:
+            result.add(written)
+        return True
+
+    def _rehearse_ordinary_item(self, current: Transaction) -> None:
+        """Raise where nothing at all can be stored: a bug is then not that of the item at hand."""
+        with current.savepoint(rehearsal=True):
+            self._write_all(current, [ordinary_item(self.kind)], 0)
+
+    def _log_when_committed(
+        self, current: Transaction, entry: Item | Rejection, place: int, error: Exception
+    ) -> None:
+        """Log a bug with the item that provokes it, once it is sure that the item is a dead letter."""
+        where = {"endpoint": entry.endpoint if isinstance(entry, Item) else None, "place": place}
+        if (envelope := self.envelope) is not None:
+            where |= {
+                "source": str(envelope.source), "lane": envelope.lane, "seq": envelope.first_seq + place,
+            }  # fmt: skip
+        current.after_commit(
+            lambda: log.error("an item provokes a bug; it is a dead letter", exc_info=error, extra=where)
+        )
 
     def _write_all(self, current: Transaction, entries: Entries, first: int) -> DeliveryResult:
         """Write items, the first of which has this place in the body; reject what cannot be read."""
@@ -317,8 +378,8 @@ class _Batch:
         )
 
 
-def _refused(entry: Item | Rejection, place: int, reason: str) -> DeliveryResult:
-    """Reject an entry as a whole, and what of it cannot be read."""
+def _refused(entry: Item | Rejection, place: int, reason: str) -> list[tuple[int, Rejection]]:
+    """Reject an entry as a whole, which comes first, and what of it cannot be read."""
     readings = entry.readings if isinstance(entry, Item) else ()
     node = [
         [str(reading.path), str(reading.data_type), repr(reading.value)]
@@ -326,8 +387,7 @@ def _refused(entry: Item | Rejection, place: int, reason: str) -> DeliveryResult
         if reading.path.object_id not in SECRET_OBJECTS
     ]
     own = entry.rejected if isinstance(entry, Item) else ()
-    rejected = (Rejection("", reason, node), *own)
-    return DeliveryResult(rejected=[(place, hidden(rejection)) for rejection in rejected])
+    return [(place, hidden(rejection)) for rejection in (Rejection("", reason, node), *own)]
 
 
 def _date(item: Item, received: datetime) -> datetime | None:

@@ -13,7 +13,13 @@ import psycopg
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
-from flownexus.errors import LockedError, StatementTimeoutError, TooWideError, UnavailableError
+from flownexus.errors import (
+    FlowNexusError,
+    LockedError,
+    StatementTimeoutError,
+    TooWideError,
+    UnavailableError,
+)
 from flownexus.metrics import STORE_TRANSACTION_SECONDS
 
 log = logging.getLogger(__name__)
@@ -37,6 +43,17 @@ class TryAgainError(Exception):
     """What the transaction went by does not hold any more; it helps to run it again."""
 
 
+OF_NO_ROW = (
+    FlowNexusError,
+    TryAgainError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    OSError,
+    MemoryError,
+)
+"""What says nothing of the rows at hand, unless it is one of REFUSALS. Any other error is a bug of ours."""
+
+
 class Transaction:
     """A transaction under way: its connection, and what is to be done before its commit and after it.
 
@@ -57,15 +74,17 @@ class Transaction:
         self._after.append(callback)
 
     @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """Take back what is done inside, hooks too, where it raises."""
+    def savepoint(self, *, rehearsal: bool = False) -> Iterator[None]:
+        """Take back what is done inside, hooks too, where it raises; in a rehearsal always."""
         before, after = len(self._before), len(self._after)
+        kept = False
         try:
-            with self.connection.transaction():
+            with self.connection.transaction(force_rollback=rehearsal):
                 yield
-        except BaseException:
-            del self._before[before:], self._after[after:]
-            raise
+            kept = not rehearsal
+        finally:
+            if not kept:
+                del self._before[before:], self._after[after:]
 
     def run(self, work: Callable[[Transaction], T]) -> T:
         """Do the work, and what is to be done before the commit."""
@@ -75,9 +94,12 @@ class Transaction:
         return result
 
     def committed(self) -> None:
-        """Do what is to be done after the commit."""
+        """Do what is to be done after the commit; a bug there must not deny what is stored."""
         for callback in self._after:
-            callback()
+            try:
+                callback()
+            except Exception:
+                log.exception("unforeseen error after a commit")
 
 
 @STORE_TRANSACTION_SECONDS.time()

@@ -16,14 +16,21 @@ from typing import Any
 import psycopg
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from werkzeug.test import TestResponse
 
-from flownexus.leshan.webhook import Kind
+from flownexus.errors import LockedError, TooMuchError
+from flownexus.leshan.webhook import Item, Kind
+from flownexus.lwm2m.path import Path as LwM2mPath
+from flownexus.lwm2m.value import DataType, Reading
 from flownexus.migrate import SQL_FOLDER, migrate
-from flownexus.store.delivery import Deliveries, Entries
+from flownexus.store.catalog import Catalog
+from flownexus.store.delivery import MAX_DEAD_LETTERS_PER_BODY, Deliveries, DeliveryResult, Entries
 from flownexus.store.pool import Pool, open_pool
 from flownexus.store.telemetry import Telemetry
+from flownexus.store.transaction import Transaction
 from flownexus.web.ingest import create_app
 from local.servers.postgres import binaries
 from tests.fixtures import postgres
@@ -663,6 +670,265 @@ def test_a_long_plan_makes_a_bounded_number_of_operations(
     links = [f"/3303/{number}" for number in range(500)]
     post(replica(Kind.REGISTRATION), event(0, id="one", links=links))
     assert rows("SELECT count(*) FROM endpoint_operation") == [(1000,)]
+
+
+# Bugs of ours
+
+
+class Poison:
+    """Makes storing the items of some endpoints a bug of ours, after the rest of their batch is written."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.endpoints: set[str] = set()
+        self.everything = False
+        self.error: Exception = UnicodeEncodeError("utf-8", "secret\ud83d", 6, 7, "surrogates not allowed")
+        self.transactions = 0
+        self.savepoints = 0
+        store, run, savepoint = Telemetry.store, Transaction.run, Transaction.savepoint
+
+        def store_or_not(
+            telemetry: Telemetry, current: Transaction, items: Sequence[Item], *more: Any
+        ) -> Any:
+            stored = store(telemetry, current, items, *more)
+            if self.everything or self.endpoints & {item.endpoint for item in items}:
+                raise self.error
+            return stored
+
+        def count_transaction(current: Transaction, work: Any) -> Any:
+            self.transactions += 1
+            return run(current, work)
+
+        def count_savepoint(current: Transaction, **how: Any) -> Any:
+            self.savepoints += 1
+            return savepoint(current, **how)
+
+        monkeypatch.setattr(Telemetry, "store", store_or_not)
+        monkeypatch.setattr(Transaction, "run", count_transaction)
+        monkeypatch.setattr(Transaction, "savepoint", count_savepoint)
+
+
+@pytest.fixture
+def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
+    return Poison(monkeypatch)
+
+
+def item_of(kind: Kind, endpoint: str, number: float = 1) -> dict[str, Any]:
+    if kind is Kind.REGISTRATION:
+        return event(0, endpoint, id=endpoint)
+    single = value(number, endpoint)
+    return single if kind is Kind.SINGLE else {"ep": endpoint, "val": {"/3303/0/5700": single["val"]}}
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("count", [3, 60])
+def test_an_item_that_meets_a_bug_of_ours_ends_alone_in_the_dead_letters(
+    replica: Replica, rows: Rows, poison: Poison, caplog: pytest.LogCaptureFixture, kind: Kind, count: int
+) -> None:
+    client, source = replica(kind), str(uuid.uuid4())
+    poison.endpoints = {"sim-0002"}
+    items = [item_of(kind, f"sim-{number:04}") for number in range(count)]
+    body = envelope(items, source=source)
+    answer = post(client, body).json
+    assert answer is not None
+    assert (answer["stored"], answer["mark"]) == (count - 1, count)
+    [rejected] = answer["rejected"]
+    assert rejected["index"] == 2
+    [(seq, reason, letter)] = rows("SELECT seq, reason, item FROM dead_letter")
+    assert (seq, reason) == (3, rejected["reason"])
+    assert "UnicodeEncodeError" in reason
+    assert json.loads(letter)["ep"] == "sim-0002"
+    assert "secret" not in reason + letter
+    assert "Traceback" not in reason + letter
+    assert rows("SELECT count(*), count(DISTINCT endpoint_id) FROM resource") == [(count - 1, count - 1)]
+    [record] = [record for record in caplog.records if record.exc_info]
+    assert record.exc_info is not None
+    assert record.exc_info[1] is poison.error
+    told = vars(record)
+    assert (told["endpoint"], told["place"], told["seq"]) == ("sim-0002", 2, 3)
+
+    again = post(client, body).json
+    assert again is not None
+    assert (again["stored"], again["skipped"]) == (0, count)
+    after = post(client, envelope([item_of(kind, "sim-0000")], first_seq=count + 1, source=source)).json
+    assert after == {"stored": 1, "skipped": 0, "mark": count + 1, "rejected": []}
+    assert rows("SELECT count(*) FROM dead_letter") == [(1,)]
+
+
+def test_one_item_by_itself_that_meets_a_bug_of_ours_is_a_422_and_a_dead_letter(
+    replica: Replica, rows: Rows, poison: Poison
+) -> None:
+    poison.endpoints = {"sim-0002"}
+    answer = post(replica(Kind.SINGLE), value(1, "sim-0002"))
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert "UnicodeEncodeError" in answer.json["detail"]
+    assert rows("SELECT count(*) FROM dead_letter") == [(1,)]
+    assert rows("SELECT count(*) FROM endpoint") == [(0,)]
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("count", [1, 4000])
+def test_a_bug_that_hits_everything_loses_nothing_and_is_found_soon(
+    replica: Replica, rows: Rows, poison: Poison, kind: Kind, count: int
+) -> None:
+    client = replica(kind)
+    poison.everything = True
+    body = envelope([item_of(kind, f"sim-{number:04}") for number in range(count)])
+    assert post(client, body).status_code == 500
+    assert poison.transactions == 2
+    assert poison.savepoints <= count.bit_length() + 2
+    for table in ("resource", "dead_letter", "delivery_mark", "endpoint"):
+        assert rows(f"SELECT count(*) FROM {table}") == [(0,)]
+    poison.everything = False
+    answer = post(client, body).json
+    assert answer is not None
+    assert (answer["stored"], answer["skipped"]) == (count, 0)
+
+
+def test_of_thousands_of_items_the_one_that_meets_a_bug_is_found_by_halves(
+    replica: Replica, rows: Rows, poison: Poison
+) -> None:
+    poison.endpoints = {"sim-2345"}
+    answer = post(replica(Kind.SINGLE), envelope([value(n, f"sim-{n:04}") for n in range(4000)])).json
+    assert answer is not None
+    assert (answer["stored"], [each["index"] for each in answer["rejected"]]) == (3999, [2345])
+    assert poison.transactions == 2
+    assert poison.savepoints <= 2 * 12 + 2  # two for each halving, the first try, and the probe
+
+
+def test_items_that_meet_a_bug_are_kept_whole_before_what_cannot_be_read(
+    replica: Replica, rows: Rows, poison: Poison
+) -> None:
+    poison.endpoints = {f"sim-{number:04}" for number in range(MAX_DEAD_LETTERS_PER_BODY)}
+    items = [7] * 200 + [value(1, endpoint) for endpoint in sorted(poison.endpoints)] + [value(2, "good")]
+    answer = post(replica(Kind.SINGLE), envelope(items)).json
+    assert answer is not None
+    assert (answer["stored"], answer["more_rejected"]) == (1, 200)
+    letters = [json.loads(item) for (item,) in rows("SELECT item FROM dead_letter WHERE reason LIKE '%bug%'")]
+    assert {letter["ep"] for letter in letters} == poison.endpoints
+
+
+def test_a_bug_that_more_items_meet_than_are_kept_loses_nothing(
+    replica: Replica, rows: Rows, poison: Poison
+) -> None:
+    poison.endpoints = {f"sim-{number:04}" for number in range(MAX_DEAD_LETTERS_PER_BODY + 1)}
+    items = [value(n, f"sim-{n:04}") for n in range(2000)]
+    assert post(replica(Kind.SINGLE), envelope(items)).status_code == 500
+    for table in ("resource", "dead_letter", "delivery_mark"):
+        assert rows(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError("too many open files"), 500),
+        (MemoryError(), 500),
+        (psycopg.InterfaceError("the cursor is closed"), 503),
+        (psycopg.OperationalError("the server is away"), 503),
+        (LockedError(), 503),
+        (TooMuchError(), 413),
+    ],
+)
+def test_an_error_that_says_nothing_of_an_item_rejects_none(
+    replica: Replica, rows: Rows, poison: Poison, error: Exception, status: int
+) -> None:
+    poison.endpoints, poison.error = {"sim-0002"}, error
+    body = envelope([value(1, "sim-0001"), value(2, "sim-0002")])
+    assert post(replica(Kind.SINGLE), body).status_code == status
+    assert (poison.transactions, poison.savepoints) == (1, 0)
+    for table in ("resource", "dead_letter", "delivery_mark"):
+        assert rows(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+def test_a_bug_that_one_body_meets_does_not_hold_up_those_beside_it(
+    replica: Replica, rows: Rows, poison: Poison
+) -> None:
+    poison.endpoints = {"sim-0013"}
+    client = replica(Kind.SINGLE)
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(lambda n: post(client, value(n, f"sim-{n:04}")), range(40)))
+    assert [n for n, answer in enumerate(answers) if answer.status_code != 200] == [13]
+    assert rows("SELECT count(*) FROM resource") == [(39,)]
+    assert rows("SELECT count(*) FROM dead_letter") == [(1,)]
+
+
+def test_bodies_stored_one_by_one_get_each_their_own_error(
+    pool: Pool, rows: Rows, poison: Poison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was committed before the one that fails is told to be so."""
+    store = Deliveries._store
+
+    def too_much_together(self: Deliveries, entries: Entries, *more: Any, **named: Any) -> Any:
+        if len(entries) > 1:
+            raise TooMuchError
+        return store(self, entries, *more, **named)
+
+    monkeypatch.setattr(Deliveries, "_store", too_much_together)
+    poison.endpoints, poison.error = {"sim-0001"}, OSError()
+    path = LwM2mPath(3303, 0, 5700)
+    bodies = [
+        [Item(f"sim-{number:04}", None, None, (Reading(path, DataType.FLOAT, 1.0),))] for number in range(3)
+    ]
+    deliveries = Deliveries(pool, Telemetry(timedelta(days=365)), Kind.SINGLE)
+    first, second, third = deliveries._store_together(bodies)
+    assert second is poison.error
+    for result in (first, third):
+        assert isinstance(result, DeliveryResult)
+        assert result.stored == [0]
+    assert rows("SELECT count(*) FROM resource") == [(2,)]
+
+
+def test_a_bug_after_the_commit_stores_nothing_twice(
+    replica: Replica, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def keep(*_: Any) -> None:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(Catalog, "keep", keep)
+    assert post(replica(Kind.SINGLE), [value(1), value(2)]).status_code == 200
+    assert rows("SELECT count(*) FROM resource") == [(2,)]
+    assert any(record.exc_info for record in caplog.records)
+
+
+@settings(
+    max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    poisonous=st.lists(st.booleans(), min_size=1, max_size=40),
+    bound=st.integers(1, 12),
+    first_seq=st.integers(1, 5),
+)
+def test_whatever_meets_a_bug_all_is_stored_or_kept_in_order_or_nothing(
+    replica: Replica,
+    rows: Rows,
+    poison: Poison,
+    monkeypatch: pytest.MonkeyPatch,
+    poisonous: list[bool],
+    bound: int,
+    first_seq: int,
+) -> None:
+    monkeypatch.setattr("flownexus.store.delivery.MAX_DEAD_LETTERS_PER_BODY", bound)
+    source = str(uuid.uuid4())
+    names = [f"{source}-{place:02}" for place in range(len(poisonous))]
+    poison.endpoints = {name for name, bad in zip(names, poisonous, strict=True) if bad}
+    body = envelope([value(1, name) for name in names], first_seq, source)
+    answer = post(replica(Kind.SINGLE), body)
+    stored = [
+        name
+        for (name,) in rows(f"SELECT endpoint FROM telemetry WHERE endpoint LIKE '{source}%' ORDER BY id")
+    ]
+    dead = [
+        (seq, json.loads(item)["ep"])
+        for seq, item in rows(f"SELECT seq, item FROM dead_letter WHERE source = '{source}' ORDER BY id")
+    ]
+    mark = rows(f"SELECT mark FROM delivery_mark WHERE source = '{source}'")
+    if len(poison.endpoints) > bound:
+        assert (answer.status_code, stored, dead, mark) == (500, [], [], [])
+        return
+    assert answer.status_code == 200
+    assert mark == [(first_seq + len(names) - 1,)]
+    assert stored == [name for name in names if name not in poison.endpoints]
+    assert dead == [(first_seq + place, name) for place, name in enumerate(names) if name in poison.endpoints]
 
 
 # Rubbish

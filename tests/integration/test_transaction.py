@@ -69,6 +69,45 @@ def test_hooks_of_what_is_rolled_back_are_not_called(pool: Pool) -> None:
     assert done == ["kept"]
 
 
+def test_a_rehearsal_is_taken_back_with_its_hooks_and_raises_what_it_meets(
+    pool: Pool, database: Database
+) -> None:
+    done: list[str] = []
+
+    def work(current: Transaction) -> None:
+        current.after_commit(lambda: done.append("kept"))
+        with current.savepoint(rehearsal=True):
+            current.before_commit(lambda: done.append("check of the rehearsal"))
+            current.after_commit(lambda: done.append("of the rehearsal"))
+            current.connection.execute("INSERT INTO endpoint (name) VALUES ('rehearsed')")
+        with pytest.raises(KeyError), current.savepoint(rehearsal=True):
+            raise KeyError
+        current.connection.execute("INSERT INTO endpoint (name) VALUES ('stored')")
+
+    transaction(pool, work)
+    assert done == ["kept"]
+    with psycopg.connect(database.owner) as connection:
+        assert connection.execute("SELECT name FROM endpoint").fetchall() == [("stored",)]
+
+
+def test_a_bug_after_the_commit_is_logged_and_the_other_hooks_are_called(
+    pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[str] = []
+
+    def bug() -> None:
+        raise KeyError("unforeseen")
+
+    def work(current: Transaction) -> str:
+        current.after_commit(bug)
+        current.after_commit(lambda: done.append("after"))
+        return "result"
+
+    assert (transaction(pool, work), done) == ("result", ["after"])
+    [record] = caplog.records
+    assert record.exc_info
+
+
 def test_a_check_before_the_commit_can_have_the_work_done_again(pool: Pool) -> None:
     tries: list[Transaction] = []
     committed: list[int] = []
