@@ -43,6 +43,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
             "endpoints",
             "endpoint",
             "add-endpoint",
+            "delete-endpoint",
             "matching",
             "values",
             "history",

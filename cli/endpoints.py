@@ -28,6 +28,12 @@ def add_commands(commands: Any, output: argparse.ArgumentParser) -> None:
     new.add_argument("endpoint", metavar="ENDPOINT", help="the name with which it will register")
     new.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="a tag, such as site=berlin")
     new.set_defaults(run=add)
+    gone = commands.add_parser(
+        "delete-endpoint", parents=[output], help="delete a device with all that is kept of it"
+    )
+    gone.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
+    gone.add_argument("--force", action="store_true", help="delete it although it is registered")
+    gone.set_defaults(run=delete)
     one = commands.add_parser("endpoint", parents=[output], help="show a device and its registration")
     one.add_argument("endpoint", metavar="ENDPOINT", help="such as sim-0001")
     one.set_defaults(run=endpoint)
@@ -108,6 +114,16 @@ def add(client: Client, given: argparse.Namespace) -> int:
         print_json(made)
     else:
         sys.stdout.write(f"{printable(made['name'])} is added; it has not registered yet\n")
+    return 0
+
+
+def delete(client: Client, given: argparse.Namespace) -> int:
+    """Delete a device with all that is kept of it."""
+    deleted = client.request("DELETE", endpoint_url(given.endpoint, "?force=true" if given.force else ""))
+    if given.json:
+        print_json(deleted)
+    else:
+        sys.stdout.write(f"{printable(deleted['name'])} is deleted\n")
     return 0
 
 

@@ -38,6 +38,7 @@ from flownexus.store.retention import (
     forget_finished,
     forget_marks,
     make_partitions,
+    remove_remains,
     roll_up,
 )
 from flownexus.store.transaction import Transaction, transaction
@@ -124,6 +125,9 @@ class Housekeeper:
                 lambda connection: forget_finished(
                     connection, self._settings.operation_retention, MAX_ROWS_PER_STEP
                 ),
+            ),
+            "remains_removed": self._step(
+                14, lambda connection: remove_remains(connection, MAX_ROWS_PER_STEP)
             ),
         }
         if self._carry is not None:

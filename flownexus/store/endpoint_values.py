@@ -15,6 +15,7 @@ from flownexus.lwm2m.path import Path
 from flownexus.operations.filter import Filter, Presence
 from flownexus.operations.why import MAX_CONTACTS, next_contact
 from flownexus.store import queries, send_for
+from flownexus.store.audit import note
 from flownexus.store.transaction import Transaction, narrow_transaction, transaction
 
 
@@ -155,6 +156,34 @@ def add_endpoint(pool: ConnectionPool, name: str, tags: Mapping[str, str], made_
         return _details(current.connection, name)
 
     return transaction(pool, work)
+
+
+OBSTACLES: Final = {
+    "enrolled": "has a valid credential: revoke it first, or the device is let in again",
+    "registered": "is registered, and comes back with its next message: stop the device first, or delete the "
+    "endpoint with force=true",
+    "updating": "gets new firmware: cancel the update first",
+    "sending": "is being sent an operation: try again when that has ended",
+}
+"""Why an endpoint is not deleted, by the codes of delete_endpoint() in PostgreSQL."""
+
+
+def delete_endpoint(pool: ConnectionPool, name: str, by: str, *, even_registered: bool = False) -> None:
+    """Delete an endpoint with its operations, tags, firmware updates and values.
+
+    Housekeeping removes the history of its values later; nothing shows it any more. Raises NotFoundError
+    where it was never seen, and ConflictError where it is in use, see OBSTACLES.
+    """
+
+    def work(current: Transaction) -> None:
+        obstacle = queries.delete_endpoint(current.connection, name=name, even_registered=even_registered)
+        if obstacle == "unknown":
+            raise never_seen(name)
+        if obstacle is not None:
+            raise ConflictError(f"{name!r} {OBSTACLES[obstacle]}")
+        note(current.connection, by, "endpoint-deleted", name)
+
+    transaction(pool, work)
 
 
 def show_endpoint(pool: ConnectionPool, name: str) -> EndpointDetails:

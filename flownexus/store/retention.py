@@ -62,6 +62,12 @@ def forget_endpoints(connection: Connection, unseen: float, limit: int) -> int:
     )
 
 
+def remove_remains(connection: Connection, limit: int) -> int:
+    """Remove up to `limit` rows of each table that are left of a deleted endpoint; return how many."""
+    _allow_time(connection)
+    return int(queries.remove_remains(connection, limit=limit))
+
+
 def forget_dead_letters(connection: Connection, retention: float, limit: int) -> int:
     """Remove up to `limit` dead letters older than `retention` seconds, or too many; return how many."""
     return int(

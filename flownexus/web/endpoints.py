@@ -5,6 +5,9 @@ GET  /v1/endpoints                ?q=&filter=&limit=50&cursor=: {"endpoints": [.
 POST /v1/endpoints                {"name", "tags"?}: 201 with an endpoint that has not registered yet
 GET  /v1/endpoints/<name>         the endpoint with its registration and its objects, its presence, and when
                                   it is expected to be heard next
+DELETE /v1/endpoints/<name>       ?force=true: {"name"}; it is deleted with all that is kept of it. 409 while
+                                  it has a valid credential, an update or an operation under way, or,
+                                  without `force`, is registered
 GET  /v1/endpoints/<name>/values  ?path=&limit=50&cursor=: {"values": [...], "next": <cursor> | null}, by
                                   path; `path` asks for what is at this path or below it
 
@@ -31,6 +34,7 @@ from flownexus.store.endpoint_values import (
     EndpointDetails,
     Value,
     add_endpoint,
+    delete_endpoint,
     list_endpoints,
     newest_values,
     show_endpoint,
@@ -38,7 +42,7 @@ from flownexus.store.endpoint_values import (
 from flownexus.store.pool import Pool
 from flownexus.store.tag import MAX_TAGS
 from flownexus.web import paging
-from flownexus.web.asked import OfList, PathText, SomeText
+from flownexus.web.asked import Flag, OfList, PathText, SomeText
 from flownexus.web.described import Body
 from flownexus.web.flask import caller
 from flownexus.web.formats import Listing, listed
@@ -91,6 +95,18 @@ class NewEndpoint(msgspec.Struct, frozen=True):
     ] = {}
 
 
+class Deletion(msgspec.Struct, frozen=True):
+    """Which endpoints may be deleted: with `force` those that are registered, too."""
+
+    force: Flag = False
+
+
+class Deleted(msgspec.Struct):
+    """The endpoint that was deleted."""
+
+    name: str
+
+
 def add_endpoints(app: Flask, pool: Pool) -> None:
     """Add these routes to a function's app."""
     add_converters(app)
@@ -127,7 +143,7 @@ def add_endpoints(app: Flask, pool: Pool) -> None:
 
 
 def add_new_endpoints(app: Flask, pool: Pool) -> None:
-    """Add the route that makes endpoints to a function's app."""
+    """Add the routes that make and delete endpoints to a function's app."""
     routes = Blueprint("new_endpoints", __name__, url_prefix="/v1/endpoints")
 
     @routes.post(
@@ -142,6 +158,18 @@ def add_new_endpoints(app: Flask, pool: Pool) -> None:
         made = add_endpoint(pool, body.name, body.tags, caller().name)
         location = f"/function/{app.name}/v1/endpoints/{quote(made.name, safe='')}"
         return made.as_json(), 201, {"Location": location}
+
+    @routes.delete(
+        "/<endpoint_name:name>",
+        scope=Scope.ADMINISTER,
+        query=Deletion,
+        answers={200: Deleted},
+        refusals=[ConflictError],
+    )
+    def delete(name: str, query: Deletion) -> dict[str, Any]:
+        """Delete an endpoint with its operations, updates, tags, values, events and logs."""
+        delete_endpoint(pool, known_name(name), caller().name, even_registered=query.force)
+        return {"name": name}
 
     app.register_blueprint(routes)
 

@@ -25,8 +25,10 @@ from flownexus.store.change_feed import ChangeFeed, Follower, TooManyStreamsErro
 from flownexus.store.changes import VALUE, Change, Position, change_horizon
 from flownexus.store.dead_letters import settle_dead_letter
 from flownexus.store.delivery import Deliveries
+from flownexus.store.endpoint_values import OBSTACLES
 from flownexus.store.pool import open_pool
 from flownexus.store.telemetry import Telemetry
+from flownexus.store.value_rows import Rows
 from flownexus.web import dead_letters
 from tests.fixtures.guard import guard_of
 from tests.fixtures.handler import load_handler
@@ -706,3 +708,147 @@ def test_a_stream_is_resumed_over_http(client: FlaskClient, world: World) -> Non
     again = client.get("/v1/stream?endpoint=sim-0001", headers={"Last-Event-ID": last})
     assert '"value":"2"' in again.text
     assert '"value":"1"' not in again.text
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Endpoints that are deleted
+
+KEPT = (
+    "endpoint",
+    "endpoint_operation",
+    "endpoint_tag",
+    "firmware_update",
+    "resource",
+    "resource_latest",
+    "resource_hourly",
+    "event",
+    "event_resource",
+    "device_log",
+    "device_log_tail",
+    "endpoint_remains",
+)
+
+
+def rows(world: World) -> dict[str, int]:
+    """Count the rows of the tables that keep something of endpoints."""
+    return {table: world.execute(f"SELECT count(*) FROM {table}")[0]["count"] for table in KEPT}
+
+
+def given_all(client: FlaskClient, world: World, name: str) -> None:
+    """Let a device that has gone since have told and done one of everything."""
+    world.endpoint(name, registered=False)
+    store(world, single(21.5, endpoint=name), single(22.5, endpoint=name))
+    store(world, composite(name), composite(name), kind=Kind.COMPOSITE)
+    node = {"kind": "singleResource", "id": 4014, "type": "OPAQUE", "value": "610a62"}
+    store(world, {"ep": name, "obj_id": 20, "inst_id": 0, "val": node})
+    client.put(f"/v1/endpoints/{name}/tags/site", json={"value": "bern"})
+    world.queue(name)
+    world.execute("UPDATE endpoint_operation SET status = 'CANCELLED', finished_at = now()")
+    world.execute(
+        "INSERT INTO resource_hourly (time, endpoint_id, resource_type_id, object_instance_id, minimum,"
+        " maximum, mean, last, last_at, count) SELECT date_trunc('hour', now()), e.id, t.id, 0, 1, 1, 1, 1,"
+        " now(), 1 FROM endpoint e, resource_type t WHERE e.name = %s",
+        name,
+    )
+
+
+def composite(name: str) -> dict[str, Any]:
+    """Return a composite as Leshan posts it."""
+    nodes = {"/3/0/9": {"kind": "singleResource", "id": 9, "type": "INTEGER", "value": "90"}}
+    return {"ep": name, "val": nodes, "ts": round(time.time() * 1000)}
+
+
+def test_an_endpoint_is_deleted_with_all_that_is_kept_of_it(client: FlaskClient, world: World) -> None:
+    given_all(client, world, "stays")
+    before = rows(world)
+    given_all(client, world, "goes")
+    assert {table: count for table, count in rows(world).items() if count < 1} == {
+        "firmware_update": 0,
+        "endpoint_remains": 0,
+    }
+
+    answer = client.delete("/v1/endpoints/goes")
+    assert (answer.status_code, answer.get_json()) == (200, {"name": "goes"})
+    assert client.get("/v1/endpoints/goes").status_code == 404
+    assert client.delete("/v1/endpoints/goes").status_code == 404
+    assert client.get("/v1/operations?endpoint=goes").status_code == 404
+    assert {each["endpoint"] for each in client.get("/v1/events").get_json()["events"]} == {"stays"}
+    assert {each["endpoint"] for each in client.get("/v1/logs").get_json()["entries"]} == {"stays"}
+
+    removed = []
+    with psycopg.connect(world.database.housekeeping, autocommit=True) as connection:
+        while rows(world)["endpoint_remains"]:
+            removed.append(int(connection.execute("SELECT remove_remains(1)").fetchone()[0]))  # type: ignore[index]
+    assert rows(world) == before
+    assert max(removed) <= 3  # one of each of three tables
+
+    store(world, single(23.5, endpoint="goes"))  # a device of that name is a new one
+    [value] = client.get("/v1/endpoints/goes/values").get_json()["values"]
+    assert value["value"] == "23.5"
+    assert client.get("/v1/endpoints/goes/tags").get_json() == {"tags": {}}
+
+
+@pytest.mark.parametrize(
+    ("in_use", "told"),
+    [
+        ("UPDATE endpoint SET registered = true, expires_at = now() + interval '1 h'", "is registered"),
+        (
+            (
+                "INSERT INTO enrolled_endpoint (name, revision) VALUES ('sim-0001', 1);"
+                " INSERT INTO device_credential (endpoint, mode, identity, sealed_key, created_by)"
+                " VALUES ('sim-0001', 'psk', 'a', 'x', 'ann')"
+            ),
+            "has a valid credential",
+        ),
+        (
+            (
+                "INSERT INTO endpoint_operation (endpoint_id, operation_type, path, status, lease_expires_at)"
+                " SELECT id, 'read', '/3', 'SENDING', now() FROM endpoint"
+            ),
+            "is being sent an operation",
+        ),
+        (
+            (
+                "INSERT INTO firmware (version, file_name, download_url, size_bytes, sha256, uploaded_by)"
+                " VALUES ('1', 'a', '', 1, sha256(''), 'ann');"
+                " INSERT INTO firmware_update (endpoint_id, firmware_id, token, requested_by)"
+                " SELECT e.id, f.id, repeat('t', 20), 'ann' FROM endpoint e, firmware f"
+            ),
+            "gets new firmware",
+        ),
+    ],
+)
+def test_an_endpoint_that_is_in_use_is_not_deleted(
+    client: FlaskClient, world: World, in_use: str, told: str
+) -> None:
+    world.endpoint("sim-0001", registered=False)
+    for statement in in_use.split(";"):
+        world.execute(statement)
+    answer = client.delete("/v1/endpoints/sim-0001")
+    assert (answer.status_code, answer.get_json()["detail"]) == (
+        409,
+        f"'sim-0001' {next(words for words in OBSTACLES.values() if words.startswith(told))}",
+    )
+    forced = client.delete("/v1/endpoints/sim-0001?force=true")
+    assert forced.status_code == (200 if told == "is registered" else 409)
+
+
+def test_a_value_that_is_stored_while_its_endpoint_is_deleted_belongs_to_a_new_one(
+    client: FlaskClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.endpoint("sim-0001", registered=False)
+    store(world, single(21.5))
+    write = Rows.write
+    deleted: list[int] = []
+
+    def delete_first(self: Rows, connection: psycopg.Connection) -> Any:
+        if not deleted:
+            deleted.append(client.delete("/v1/endpoints/sim-0001").status_code)
+        return write(self, connection)
+
+    monkeypatch.setattr(Rows, "write", delete_first)
+    store(world, single(22.5))
+    assert deleted == [200]
+    [value] = client.get("/v1/endpoints/sim-0001/values").get_json()["values"]
+    assert value["value"] == "22.5"
+    assert world.execute("SELECT count(*) FROM telemetry") == [{"count": 1}]

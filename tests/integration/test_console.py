@@ -643,6 +643,16 @@ def test_a_dead_letter_is_mended_in_the_console_and_delivered_by_housekeeping(
     assert (row["settlement"], row["settled_by"], "warm" in row["item"]) == ("replayed", "ann", True)
 
 
+def test_an_administrator_deletes_a_device(admin: Browser, world: World) -> None:
+    world.endpoint("gone", registered=False)
+    admin.get("/device?name=gone")
+    assert admin.post("/device/delete?name=gone", confirmed="other").status_code == 422
+    assert admin.post("/device/delete?name=gone", confirmed="gone").status_code == 303
+    assert world.execute("SELECT name FROM endpoint") == []
+    [entry] = world.execute("SELECT entry FROM audit_entry WHERE endpoint = 'gone'")
+    assert (entry["entry"]["by"], entry["entry"]["action"]) == ("ann", "endpoint-deleted")
+
+
 def test_profiles_tokens_and_health_work_by_the_grants_of_the_console_alone(
     admin: Browser, app: ConsoleApp, world: World
 ) -> None:

@@ -90,6 +90,7 @@ def test_nothing_to_do_is_no_error(client: Any) -> None:
         "hinted": 0,
         "hints_failed": 0,
         "operations_forgotten": 0,
+        "remains_removed": 0,
         "partitions_made": 0,
         "partitions_dropped": 0,
         "marks_forgotten": 0,

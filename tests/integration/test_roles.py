@@ -145,6 +145,7 @@ GRANTS = {
         "request_fingerprint), UPDATE (endpoints, left_out, cancelled_at, cancelled_by)",
         "change_horizon()": "EXECUTE",
         "dead_letter": "SELECT, UPDATE (settlement, settled_by, settled_at)",
+        "delete_endpoint()": "EXECUTE",
         "endpoint": "SELECT, INSERT (name, made_by), UPDATE (reconcile_at)",
         "endpoint_operation": "SELECT, INSERT (endpoint_id, operation_type, path, value, arguments, "
         "repeatable, priority, not_before, idempotency_key, request_fingerprint, paths, concerns, "
@@ -218,6 +219,7 @@ GRANTS = {
         "next_operation()": "EXECUTE",
         "observe_plan": "SELECT",
         "queue_planned()": "EXECUTE",
+        "remove_remains()": "EXECUTE",
         "resource": "SELECT (time, id, stored_at)",
         "resource_latest": "SELECT (endpoint_id, resource_type_id, object_instance_id, time, resource_id)",
         "resource_type": "SELECT",
@@ -227,6 +229,7 @@ GRANTS = {
         **CHOOSES,
         **ENROLS,
         "append_audit()": "EXECUTE",
+        "delete_endpoint()": "EXECUTE",
         "bootstrap_session": "SELECT",
         "audit_entry": "SELECT",
         "batch": "SELECT, INSERT (filter, operation_type, targets, requested_by, idempotency_key, "
@@ -454,6 +457,7 @@ HOUSEKEEPING_S = (
     "SELECT roll_up('1 h')",
     "SELECT forget_operations('400 days', 1)",
     "SELECT forget_endpoints('400 days', 1, 1)",
+    "SELECT remove_remains(1)",
     "UPDATE endpoint_operation SET created_at = now()",
 )
 CLAIMS = (

@@ -390,6 +390,20 @@ def test_a_device_is_made_known_before_it_registers(
     assert capsys.readouterr().err == "error: site: write it as site=VALUE\n"
 
 
+def test_a_device_is_deleted(api: Api, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    api.answers = [(200, {"name": "a/b"}), (409, {"detail": "'a/b' is registered"}), (200, {"name": "a/b"})]
+    assert run("delete-endpoint", "a/b") == 0
+    assert capsys.readouterr().out == "a/b is deleted\n"
+    assert run("delete-endpoint", "a/b") == 1
+    assert capsys.readouterr().err == "error: 'a/b' is registered\n"
+    assert run("delete-endpoint", "a/b", "--force") == 0
+    assert [asked[:2] for asked in api.asked] == [
+        ("DELETE", "/function/api/v1/endpoints/a%2Fb"),
+        ("DELETE", "/function/api/v1/endpoints/a%2Fb"),
+        ("DELETE", "/function/api/v1/endpoints/a%2Fb?force=true"),
+    ]
+
+
 def test_who_was_not_let_in_is_listed_with_what_to_do(
     api: Api, run: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

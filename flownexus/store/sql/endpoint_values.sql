@@ -22,6 +22,9 @@ WHERE name = :endpoint;
 -- name: add_endpoint(name, made_by)!
 INSERT INTO endpoint (name, made_by) VALUES (:name, :made_by) ON CONFLICT (name) DO NOTHING;
 
+-- name: delete_endpoint(name, even_registered)$
+SELECT delete_endpoint(:name, :even_registered);
+
 -- name: newest_values(endpoint, object_id, object_instance_id, resource_id, resource_instance_id, after_object_id, after_object_instance_id, after_resource_id, after_resource_instance_id, limit)
 -- By path. A resource without instances comes before its instances.
 SELECT v.path, v.value, v.time,

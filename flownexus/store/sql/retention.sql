@@ -24,6 +24,9 @@ SELECT roll_up(make_interval(secs => :longest));
 -- name: forget_endpoints(unseen, max_kept, limit)$
 SELECT forget_endpoints(make_interval(secs => :unseen), :max_kept, :limit);
 
+-- name: remove_remains(limit)$
+SELECT remove_remains(:limit);
+
 -- name: forget_dead_letters(retention, max_kept, limit)!
 -- Only the oldest are looked at, by the primary key.
 DELETE FROM dead_letter

@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from flask import Response, g, make_response, render_template, request
+from flask import Response, g, make_response, redirect, render_template, request, url_for
 
 from flownexus.accounts.role import Role
-from flownexus.errors import NotFoundError
+from flownexus.errors import ConflictError, NotFoundError
 from flownexus.leshan.refusals import remedy
 from flownexus.lwm2m.path import Path
 from flownexus.lwm2m.value import DataType
 from flownexus.store.credential import list_credentials
-from flownexus.store.endpoint_values import Value, newest_values
+from flownexus.store.endpoint_values import Value, delete_endpoint, newest_values
 from flownexus.store.fleet import Device, find_device
 from flownexus.store.refusal import list_refusals
-from flownexus.web.console.app import Access, ConsoleApp, may, page
+from flownexus.web.console.app import Access, ConsoleApp, may, me, page
 from flownexus.web.console.timeline import timeline
 
 CREDENTIALS: Final = 10
@@ -56,6 +56,9 @@ def add_devices(app: ConsoleApp, charts: Callable[[], dict[str, Any]]) -> None:
 
     @app.get("/device", access=Access.VIEWER)
     def device() -> Response:
+        return whole_page()
+
+    def whole_page(status: int = 200, problem: str = "") -> Response:
         shown = _device(app)
         name = shown["device"].name
         credentials = (
@@ -63,8 +66,27 @@ def add_devices(app: ConsoleApp, charts: Callable[[], dict[str, Any]]) -> None:
         )
         refusals = list_refusals(app.pool, name, None, REFUSALS_OF_DEVICE)
         return page(
-            "device.html", credentials=credentials, refusals=refusals, remedy=remedy, **shown, **charts()
+            "device.html",
+            status,
+            credentials=credentials,
+            refusals=refusals,
+            remedy=remedy,
+            problem=problem,
+            **shown,
+            **charts(),
         )
+
+    @app.post("/device/delete", access=Access.ADMIN)
+    def delete_device() -> Response:
+        name = device_name()
+        if request.form.get("confirmed", "").strip() != name:
+            return whole_page(422, app.words["device"]["delete_unconfirmed"])
+        try:
+            force = request.form.get("force") == "true"
+            delete_endpoint(app.pool, name, me().name, even_registered=force)
+        except ConflictError as error:
+            return whole_page(error.status, error.detail)
+        return make_response(redirect(url_for("fleet"), 303))
 
     @app.get("/live/device", access=Access.VIEWER, live=True)
     def live_device() -> Response:

@@ -26,7 +26,7 @@ from flownexus.store.activity import Activity
 from flownexus.store.audit import Listed as AuditListed
 from flownexus.store.batch import Batch
 from flownexus.store.device_log import LogEntry
-from flownexus.store.endpoint_values import EndpointDetails, Value
+from flownexus.store.endpoint_values import OBSTACLES, EndpointDetails, Value
 from flownexus.store.fleet import Bucket, Cell, Contacts, Device, Found, Row
 from flownexus.store.operation_requests import Operation
 from flownexus.store.passkey import Passkey, _Challenge
@@ -191,6 +191,7 @@ ROWS: Mapping[str, Rows] = {
     ],
     "log_entries": [LINE],
     "endpoint_details": [DETAILS],
+    "delete_endpoint": [(None,)],
     "tags": [({"site": "berlin"},)],
     "endpoint_ids": lambda asked: [(name, 7) for name in asked["names"]],
     "newest_values": [VALUE],
@@ -254,6 +255,7 @@ class TestPages(PageTests):
         RightPage("GET", "/device/observations?name=sim-0001", Access.VIEWER, status=503),
         RightPage("GET", "/live/device/coap?name=sim-0001", Access.OPERATOR, status=503),
         RightPage("GET", "/device/bundle?name=sim-0001", Access.OPERATOR),
+        RightPage("POST", "/device/delete?name=sim-0001", Access.ADMIN, {"confirmed": "sim-0001"}, 303),
         RightPage("GET", "/refused", Access.VIEWER),
         RightPage("GET", "/bootstrap", Access.VIEWER),
         RightPage("GET", "/series?name=sim-0001&path=/3303/0/5700", Access.VIEWER),
@@ -727,6 +729,27 @@ def test_a_fleet_without_devices_teaches_how_to_connect_one(start: Start, statem
     assert "/credentials/new" in ask(function, "GET", "/", of=Access.ADMIN).text
     assert "new-0001" in first, "and whom Leshan did not let in"
     assert "No device matches" in ask(function, "GET", "/?filter=x", of=Access.VIEWER).text
+
+
+def test_a_device_is_deleted_once_its_name_was_typed(start: Start, statements: Statements) -> None:
+    function = start(statements)
+    assert "Delete this device" in ask(function, "GET", "/device?name=sim-0001", of=Access.ADMIN).text
+    assert "Delete this device" not in ask(function, "GET", "/device?name=sim-0001", of=Access.OPERATOR).text
+    url = "/device/delete?name=sim-0001"
+    answer = ask(function, "POST", url, of=Access.ADMIN, form={"confirmed": "sim-0002"})
+    assert (answer.status_code, "nothing was deleted" in answer.text) == (422, True)
+    assert statements.of("delete_endpoint") == []
+
+    form = {"confirmed": " sim-0001", "force": "true"}
+    answer = ask(function, "POST", url, of=Access.ADMIN, form=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{URL}/")
+    assert statements.of("delete_endpoint") == [{"name": "sim-0001", "even_registered": True}]
+    [told] = statements.of("append_audit")
+    assert (told["action"], told["endpoint"], told["by"]) == ("endpoint-deleted", "sim-0001", "some-admin")
+
+    statements.rows["delete_endpoint"] = [("updating",)]
+    answer = ask(function, "POST", url, of=Access.ADMIN, form=form)
+    assert (answer.status_code, OBSTACLES["updating"] in answer.text) == (409, True)
 
 
 def test_a_device_s_page_says_that_it_was_refused_and_what_would_help(

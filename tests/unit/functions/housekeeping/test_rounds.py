@@ -34,6 +34,7 @@ class Store:
             "make_partitions": 0,
             "drop_partitions": 1,
             "forget_finished": 4,
+            "remove_remains": 3,
             "forget_marks": 2,
             "forget_endpoints": 5,
             "forget_dead_letters": 6,
@@ -104,6 +105,7 @@ def test_a_round_says_what_it_did(store: Store) -> None:
         "hinted": 1,
         "hints_failed": 1,
         "operations_forgotten": 4,
+        "remains_removed": 3,
         "partitions_made": 0,
         "partitions_dropped": 1,
         "marks_forgotten": 2,
@@ -130,6 +132,7 @@ def test_leases_come_before_hints_and_maintenance_comes_last_and_hourly(store: S
         "reconcile",
         "endpoints_to_hint",
         "forget_finished",
+        "remove_remains",
     ]
     seldom = [
         "roll_up",
