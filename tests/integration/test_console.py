@@ -627,7 +627,7 @@ def test_a_dead_letter_is_mended_in_the_console_and_delivered_by_housekeeping(
     admin.get("/dead-letters/1")
     mended = json.dumps({**item, "node": {**wrong, "value": 24.5}})
     assert admin.post("/dead-letters/1/mend", item=mended).status_code == 303
-    assert "ann asked to have it delivered again" in admin.text
+    assert "ann requested a replay" in admin.text
     assert admin.post("/dead-letters/1/discard").status_code == 303, (
         "until it is delivered it can be taken back"
     )
