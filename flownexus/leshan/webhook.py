@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -27,7 +27,7 @@ from flownexus.leshan.refusals import MAX_ENDPOINT, Refusal, storable
 from flownexus.leshan.webhook_body import UNREADABLE, BadItemError, Body, decode_array, reason_of
 from flownexus.leshan.webhook_registration import RawRegistration, Registration, registration_of
 from flownexus.lwm2m.path import MAX_ID, BadPathError, Path, check_id
-from flownexus.lwm2m.value import CONVERTERS, BadValueError, DataType, Reading
+from flownexus.lwm2m.value import CONVERTERS, DataType, Reading
 
 REGISTRATION_OBJECT = 10240
 """This system's own object: its instance 0 tells when an endpoint registered, unregistered or updated."""
@@ -78,6 +78,17 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     registration: Registration | None = None
     refusal: Refusal | None = None
     """A device that was not let in; the item then holds nothing else."""
+
+
+class Unforeseen(NamedTuple):
+    """An item, as it came, whose reading meets a bug of ours."""
+
+    error: Exception
+    text: str
+
+
+Entry: TypeAlias = Item | Rejection | Unforeseen
+"""An item of a body; a Rejection stands for one that cannot be read."""
 
 
 class _RawItem(msgspec.Struct):
@@ -133,7 +144,7 @@ _decode_item = msgspec.json.Decoder(_RawItem, float_hook=float).decode
 _decode_plain = msgspec.json.Decoder(list[_PlainItem], float_hook=float).decode
 
 
-def parse_items(kind: Kind, body: Body) -> list[Item | Rejection]:
+def parse_items(kind: Kind, body: Body) -> list[Entry]:
     """Read the items of a body; what is not an item of this webhook is a rejection in its place.
 
     Values that do not fit their type are in the item's `rejected`. Raises UnreadableDeliveryError where the
@@ -142,18 +153,25 @@ def parse_items(kind: Kind, body: Body) -> list[Item | Rejection]:
     if kind is Kind.SINGLE:
         try:
             return [_plain(item) for item in _decode_plain(body.items)]
-        except (*UNREADABLE, BadItemError, BadPathError, BadValueError):
-            pass  # one of them, at least, wants the closer look below
-    parsed: list[Item | Rejection] = []
+        except Exception:  # noqa: BLE001, S110  # one of them, at least, wants the closer look below
+            pass
+    parsed: list[Entry] = []
     for raw in decode_array(body.items):
         try:
             parsed.append(_parse_item(kind, raw))
-        except BadItemError as error:
+        except (BadItemError, RecursionError) as error:
             if body.alone:
-                raise UnreadableDeliveryError(f"not one of the documented shapes: {error}") from None
-            text = bytes(raw).decode("utf-8", "backslashreplace")
-            parsed.append(Rejection("", str(error), text))
+                raise UnreadableDeliveryError(
+                    f"not one of the documented shapes: {reason_of(error)}"
+                ) from None
+            parsed.append(Rejection("", reason_of(error), _text(raw)))
+        except Exception as error:  # noqa: BLE001  # whoever stores the items tells it apart from them
+            parsed.append(Unforeseen(error, _text(raw)))
     return parsed
+
+
+def _text(raw: msgspec.Raw) -> str:
+    return bytes(raw).decode("utf-8", "backslashreplace")
 
 
 def _plain(item: _PlainItem) -> Item:

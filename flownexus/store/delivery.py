@@ -25,13 +25,13 @@ from psycopg_pool import ConnectionPool
 
 from flownexus.errors import StatementTimeoutError, TooMuchError, UnavailableError
 from flownexus.leshan.nodes import Rejection, hidden
-from flownexus.leshan.webhook import EventType, Item, Kind, parse_items
+from flownexus.leshan.ordinary import ordinary_item
+from flownexus.leshan.webhook import Entry, EventType, Item, Kind, Unforeseen, parse_items
 from flownexus.leshan.webhook_body import Envelope, parse_body
 from flownexus.lwm2m.secret import SECRET_OBJECTS
 from flownexus.store import queries
 from flownexus.store.endpoint import RegistrationEvent, apply_registration_events
 from flownexus.store.group_commit import GroupCommit
-from flownexus.store.ordinary import ordinary_item
 from flownexus.store.pool import hurry
 from flownexus.store.refusal import note_refusals
 from flownexus.store.sightings import Sightings
@@ -42,8 +42,8 @@ from flownexus.store.value_time import MAX_CLOCK_SKEW
 
 log = logging.getLogger(__name__)
 
-Entries: TypeAlias = Sequence[Item | Rejection]
-"""The items of a body, or of a part of it; a Rejection stands for one that cannot be read."""
+Entries: TypeAlias = Sequence[Entry]
+"""The items of a body, or of a part of it."""
 
 MAX_DEAD_LETTERS_PER_BODY: Final = 100
 """How many rejections of one body are kept and told; the others are counted."""
@@ -291,11 +291,9 @@ class _Batch:
     def _rehearse_ordinary_item(self, current: Transaction) -> None:
         """Raise where nothing at all can be stored: a bug is then not that of the item at hand."""
         with current.savepoint(rehearsal=True):
-            self._write_all(current, [ordinary_item(self.kind)], 0)
+            self._write_all(current, ordinary_item(self.kind), 0)
 
-    def _log_when_committed(
-        self, current: Transaction, entry: Item | Rejection, place: int, error: Exception
-    ) -> None:
+    def _log_when_committed(self, current: Transaction, entry: Entry, place: int, error: Exception) -> None:
         """Log a bug with the item that provokes it, once it is sure that the item is a dead letter."""
         where = {"endpoint": entry.endpoint if isinstance(entry, Item) else None, "place": place}
         if (envelope := self.envelope) is not None:
@@ -308,6 +306,9 @@ class _Batch:
 
     def _write_all(self, current: Transaction, entries: Entries, first: int) -> DeliveryResult:
         """Write items, the first of which has this place in the body; reject what cannot be read."""
+        for entry in entries:
+            if isinstance(entry, Unforeseen):
+                raise entry.error
         worth = [
             (place, entry)
             for place, entry in enumerate(entries, first)
@@ -328,9 +329,8 @@ class _Batch:
             [entry.refusal for entry in entries if isinstance(entry, Item) and entry.refusal is not None],
         )
         for place, entry in enumerate(entries, first):
-            own = entry.rejected if isinstance(entry, Item) else (entry,)
             result.rejected.extend(
-                (place, hidden(rejection)) for rejection in (*own, *refused.get(place, ()))
+                (place, hidden(rejection)) for rejection in (*_unread(entry), *refused.get(place, ()))
             )
         result.stored = [place for place, item in worth if len(refused.get(place, ())) < len(item.readings)]
         return result
@@ -378,16 +378,27 @@ class _Batch:
         )
 
 
-def _refused(entry: Item | Rejection, place: int, reason: str) -> list[tuple[int, Rejection]]:
+def _unread(entry: Entry) -> Sequence[Rejection]:
+    """Return what of an entry cannot be read."""
+    match entry:
+        case Item():
+            return entry.rejected
+        case Rejection():
+            return (entry,)
+        case Unforeseen():
+            return ()
+
+
+def _refused(entry: Entry, place: int, reason: str) -> list[tuple[int, Rejection]]:
     """Reject an entry as a whole, which comes first, and what of it cannot be read."""
-    readings = entry.readings if isinstance(entry, Item) else ()
-    node = [
+    node: Any = [
         [str(reading.path), str(reading.data_type), repr(reading.value)]
-        for reading in readings
+        for reading in (entry.readings if isinstance(entry, Item) else ())
         if reading.path.object_id not in SECRET_OBJECTS
     ]
-    own = entry.rejected if isinstance(entry, Item) else ()
-    return [(place, hidden(rejection)) for rejection in (Rejection("", reason, node), *own)]
+    if isinstance(entry, Unforeseen):
+        node = entry.text
+    return [(place, hidden(rejection)) for rejection in (Rejection("", reason, node), *_unread(entry))]
 
 
 def _date(item: Item, received: datetime) -> datetime | None:
@@ -396,10 +407,12 @@ def _date(item: Item, received: datetime) -> datetime | None:
     return told if isinstance(told, datetime) and told <= received + MAX_CLOCK_SKEW else None
 
 
-def _dead_item(entry: Item | Rejection, rejection: Rejection) -> str:
+def _dead_item(entry: Entry, rejection: Rejection) -> str:
     """Write what was refused as ASCII JSON, which PostgreSQL can always hold."""
     if not isinstance(entry, Item):
         return json.dumps(rejection.node)
-    return json.dumps(
-        {"ep": entry.endpoint, "ts": entry.time_ms, "path": rejection.path, "node": rejection.node}
-    )
+    told = {"ep": entry.endpoint, "ts": entry.time_ms, "path": rejection.path}
+    try:
+        return json.dumps({**told, "node": rejection.node})
+    except RecursionError:  # it could just be read
+        return json.dumps({**told, "node": None})

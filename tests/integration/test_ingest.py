@@ -22,6 +22,7 @@ from prometheus_client import REGISTRY
 from werkzeug.test import TestResponse
 
 from flownexus.errors import LockedError, TooMuchError
+from flownexus.leshan import webhook
 from flownexus.leshan.webhook import Item, Kind
 from flownexus.lwm2m.path import Path as LwM2mPath
 from flownexus.lwm2m.value import DataType, Reading
@@ -888,6 +889,51 @@ def test_a_bug_after_the_commit_stores_nothing_twice(
     assert post(replica(Kind.SINGLE), [value(1), value(2)]).status_code == 200
     assert rows("SELECT count(*) FROM resource") == [(2,)]
     assert any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_an_item_whose_reading_meets_a_bug_of_ours_ends_alone_in_the_dead_letters_as_it_came(
+    replica: Replica,
+    rows: Rows,
+    poison: Poison,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: Kind,
+) -> None:
+    check = webhook._check
+
+    def check_or_not(endpoint: str, time_ms: int | None) -> None:
+        if poison.everything or endpoint in poison.endpoints:
+            raise poison.error
+        check(endpoint, time_ms)
+
+    monkeypatch.setattr(webhook, "_check", check_or_not)
+    client = replica(kind)
+    poison.endpoints = {"sim-0002"}
+    items = [item_of(kind, f"sim-{number:04}") for number in range(5)]
+    answer = post(client, envelope(items)).json
+    assert answer is not None
+    assert (answer["stored"], answer["mark"]) == (4, 5)
+    [(seq, reason, letter)] = rows("SELECT seq, reason, item FROM dead_letter")
+    assert (seq, reason) == (3, "a bug of Flow Nexus: UnicodeEncodeError")
+    assert json.loads(json.loads(letter)) == items[2]
+    assert [vars(record)["place"] for record in caplog.records if record.exc_info] == [2]
+    assert post(client, items[2]).status_code == 422
+
+    poison.everything = True
+    for body in (items[0], [items[0]], envelope(items)):
+        assert post(client, body).status_code == 500
+    assert rows("SELECT count(*) FROM delivery_mark") == [(1,)]
+    assert rows("SELECT count(*) FROM dead_letter") == [(2,)]
+
+
+def test_what_is_nested_too_deeply_is_rejected_wherever_that_is_found(replica: Replica) -> None:
+    client = replica(Kind.COMPOSITE)
+    statuses = []
+    for depth in range(850, 1000):
+        deep = b'{"a":' * depth + b"1" + b"}" * depth
+        statuses.append(post(client, b'[{"ep": "x", "val": {"/3/0": %b}}]' % deep).status_code)
+    assert sorted(set(statuses)) == [200, 400]
 
 
 @settings(
