@@ -43,17 +43,23 @@ def _unread(text: str) -> Any:
 
 
 def _rejected(id_: int, kind: Kind, told: Any) -> tuple[Kind, dict[str, Any]]:
-    """Return the item of a part that was rejected: of a single, or of a composite."""
-    node = told.get("node") if isinstance(told, dict) else None
-    if kind is Kind.REGISTRATION or not isinstance(node, dict) or "kind" not in node:
+    """Return the item of what was rejected: of one node, or of several by path."""
+    node = told.get("node") if isinstance(told, dict) and "ep" in told else None
+    if kind is Kind.REGISTRATION or not isinstance(node, dict) or not ("kind" in node or _by_path(node)):
         raise ConflictError(
             f"dead letter {id_} is no value that could be delivered again; look at it, and discard it"
         )
+    item = {"ep": told["ep"], "ts": told.get("ts")}
+    if "kind" not in node:
+        return Kind.COMPOSITE, {**item, "val": node}
     try:
         path = Path.parse(told["path"])
     except (KeyError, TypeError, BadPathError):
         raise ConflictError(f"dead letter {id_} does not say which path it is of; discard it") from None
-    item = {"ep": told["ep"], "ts": told.get("ts")}
     if kind is Kind.COMPOSITE or path.depth != _RESOURCE_DEPTH:
         return Kind.COMPOSITE, {**item, "val": {str(path): node}}
     return kind, {**item, "obj_id": path.object_id, "inst_id": path.object_instance_id, "val": node}
+
+
+def _by_path(node: dict[str, Any]) -> bool:
+    return bool(node) and all(key.startswith("/") for key in node)

@@ -24,7 +24,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from flownexus.errors import StatementTimeoutError, TooMuchError, UnavailableError
-from flownexus.leshan.nodes import Rejection, hidden
+from flownexus.leshan.nodes import Rejection, hidden, resource_node
 from flownexus.leshan.ordinary import ordinary_item
 from flownexus.leshan.webhook import Entry, EventType, Item, Kind, Unforeseen, parse_items
 from flownexus.leshan.webhook_body import Envelope, parse_body
@@ -391,14 +391,23 @@ def _unread(entry: Entry) -> Sequence[Rejection]:
 
 def _refused(entry: Entry, place: int, reason: str) -> list[tuple[int, Rejection]]:
     """Reject an entry as a whole, which comes first, and what of it cannot be read."""
-    node: Any = [
-        [str(reading.path), str(reading.data_type), repr(reading.value)]
-        for reading in (entry.readings if isinstance(entry, Item) else ())
-        if reading.path.object_id not in SECRET_OBJECTS
-    ]
+    return [(place, hidden(rejection)) for rejection in (_whole(entry, reason), *_unread(entry))]
+
+
+def _whole(entry: Entry, reason: str) -> Rejection:
+    """Return an entry as a rejection by which it can be delivered again: its node, or its nodes by path."""
     if isinstance(entry, Unforeseen):
-        node = entry.text
-    return [(place, hidden(rejection)) for rejection in (Rejection("", reason, node), *_unread(entry))]
+        return Rejection("", reason, entry.text)
+    readings = entry.readings if isinstance(entry, Item) else ()
+    nodes = {
+        str(reading.path): resource_node(reading.path, reading.data_type, reading.value)
+        for reading in readings
+        if reading.path.object_id not in SECRET_OBJECTS
+    }
+    if len(readings) == len(nodes) == 1:
+        [(path, node)] = nodes.items()
+        return Rejection(path, reason, node)
+    return Rejection("", reason, nodes)
 
 
 def _date(item: Item, received: datetime) -> datetime | None:

@@ -23,6 +23,7 @@ from werkzeug.test import TestResponse
 
 from flownexus.errors import LockedError, TooMuchError
 from flownexus.leshan import webhook
+from flownexus.leshan.replay import replay_body
 from flownexus.leshan.webhook import Item, Kind
 from flownexus.lwm2m.path import Path as LwM2mPath
 from flownexus.lwm2m.value import DataType, Reading
@@ -889,6 +890,40 @@ def test_a_bug_after_the_commit_stores_nothing_twice(
     assert post(replica(Kind.SINGLE), [value(1), value(2)]).status_code == 200
     assert rows("SELECT count(*) FROM resource") == [(2,)]
     assert any(record.exc_info for record in caplog.records)
+
+
+SEVERAL = {
+    "/3303/0/5700": {"kind": "singleResource", "id": 5700, "type": "FLOAT", "value": "1.5"},
+    "/3/0/13": {"kind": "singleResource", "id": 13, "type": "TIME", "value": NOW_MS},
+    "/3/0/11": {"kind": "multiResource", "id": 11, "type": "INTEGER", "values": {"0": "7", "3": "8"}},
+    "/0/0/5": {"kind": "singleResource", "id": 5, "type": "OPAQUE", "value": "5ec2e7"},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "item", "event_types"),
+    [
+        (Kind.SINGLE, value(1.5, "sim-0001", ts=NOW_MS), []),
+        (Kind.COMPOSITE, {"ep": "sim-0001", "val": SEVERAL, "ts": NOW_MS}, [("composite",)]),
+        (Kind.SINGLE, {"ep": "sim-0001", "obj_id": 3, "val": SEVERAL["/3/0/11"]}, [("composite",)]),
+    ],
+)
+def test_an_item_that_met_a_bug_is_delivered_again_whole_once_that_is_mended(
+    replica: Replica, rows: Rows, poison: Poison, pool: Pool, kind: Kind, item: Any, event_types: list[Any]
+) -> None:
+    poison.endpoints = {"sim-0001"}
+    assert post(replica(kind), [item]).status_code == 200
+    [(id_, letter)] = rows("SELECT id, item FROM dead_letter")
+    assert "5ec2e7" not in letter
+    poison.endpoints = set()
+    again, body = replay_body(id_, str(kind), letter)
+    deliveries = Deliveries(pool, Telemetry(timedelta(days=365)), again)
+    assert deliveries.deliver(body).stored == [0]
+    assert deliveries.deliver(body).skipped == 1
+    assert rows("SELECT event_type FROM event") == event_types
+    replayed = rows("SELECT path, value FROM telemetry ORDER BY path")
+    assert post(replica(kind), [item | {"ep": "sim-0002"}]).status_code == 200
+    assert rows("SELECT path, value FROM telemetry WHERE endpoint = 'sim-0002' ORDER BY path") == replayed
 
 
 @pytest.mark.parametrize("kind", Kind)
