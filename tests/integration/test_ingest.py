@@ -756,6 +756,24 @@ def test_an_item_that_meets_a_bug_of_ours_ends_alone_in_the_dead_letters(
     assert rows("SELECT count(*) FROM dead_letter") == [(1,)]
 
 
+@pytest.mark.parametrize("count", [3, 60])
+def test_a_text_that_is_none_in_the_midst_of_a_statement_or_copy_is_set_aside(
+    pool: Pool, rows: Rows, count: int
+) -> None:
+    path = LwM2mPath(3, 0, 0)
+    texts = ["good"] * (count - 1) + ["half a character: \ud83d"]
+    items = [
+        Item(f"sim-{number:04}", None, None, (Reading(path, DataType.STRING, text),))
+        for number, text in enumerate(texts)
+    ]
+    result = Deliveries(pool, Telemetry(timedelta(days=365)), Kind.SINGLE)._store(items, None)
+    assert result.stored == list(range(count - 1))
+    assert rows("SELECT count(*) FROM resource") == [(count - 1,)]
+    [(reason, letter)] = rows("SELECT reason, item FROM dead_letter")
+    assert reason == "a bug of Flow Nexus: UnicodeEncodeError"
+    assert json.loads(letter)["node"]["value"] == texts[-1]
+
+
 def test_one_item_by_itself_that_meets_a_bug_of_ours_is_a_422_and_a_dead_letter(
     replica: Replica, rows: Rows, poison: Poison
 ) -> None:
@@ -816,6 +834,7 @@ def test_a_bug_that_more_items_meet_than_are_kept_loses_nothing(
     poison.endpoints = {f"sim-{number:04}" for number in range(MAX_DEAD_LETTERS_PER_BODY + 1)}
     items = [value(n, f"sim-{n:04}") for n in range(2000)]
     assert post(replica(Kind.SINGLE), envelope(items)).status_code == 500
+    assert poison.savepoints < 2.2 * MAX_DEAD_LETTERS_PER_BODY
     for table in ("resource", "dead_letter", "delivery_mark"):
         assert rows(f"SELECT count(*) FROM {table}") == [(0,)]
 
