@@ -409,7 +409,9 @@ def test_of_a_hundred_writes_to_a_path_the_newest_is_left(world: World) -> None:
     assert newest > last
     told = why(facts_of(world.api_pool, last)).as_json()
     assert (told["cause"], told["superseded_by"]) == ("superseded", world.operation(last)["superseded_by"])
-    assert told["why"].startswith(f"Operation {told['superseded_by']}, a newer write to the same path, took")
+    assert told["why"].startswith(
+        f"Operation {told['superseded_by']}, a newer write to the same path, replaced it"
+    )
     assert world.operation(last)["reason"] == f"superseded by operation {told['superseded_by']}"
 
 

@@ -139,7 +139,7 @@ def test_up_status_a_second_up_down_and_up_again(home: Home) -> None:
     (home.folder / "my-key").write_text("not made by up")
     cleaned = home.run("clean")
     assert "postgres" in cleaned.stdout
-    assert f"kept in {home.folder}, which `make up` has not made: my-key" in cleaned.stdout
+    assert f"kept in {home.folder}, not created by `make up`: my-key" in cleaned.stdout
     assert home.processes() == set()
     assert [path.name for path in home.folder.iterdir()] == ["my-key"]
     (home.folder / "my-key").unlink()

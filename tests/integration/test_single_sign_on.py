@@ -240,7 +240,7 @@ def test_an_id_token_of_another_sign_in_client_issuer_or_time_is_refused(
     nexus.elsewhere.spoil = spoil
     bob = Browser(nexus.app(adds_users=True))
     answer = sign_in(bob, nexus.elsewhere)
-    assert (answer.status_code, "What the provider answered is not right" in answer.text) == (422, True)
+    assert (answer.status_code, "answer is invalid" in answer.text) == (422, True)
     assert not is_inside(bob)
     assert world.execute("SELECT 1 FROM console_user") == []
 
