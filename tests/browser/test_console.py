@@ -233,7 +233,7 @@ def test_a_write_from_the_tree_is_seen_to_be_confirmed(nexus: Nexus, open_page: 
     page.get_by_label("Value").fill("Europe/Berlin")
     page.get_by_label("Value").press("Enter")
     card = page.locator("#results article").first
-    card.get_by_text("Confirmed").wait_for()
+    card.get_by_text("Confirmed", exact=True).wait_for()
     assert "The device confirmed it" in card.inner_text()
     assert page.evaluate("window.notReloaded")
     [row] = nexus.sql("SELECT requested_by FROM endpoint_operation WHERE operation_type = 'write'")
@@ -368,7 +368,7 @@ def test_the_way_from_sign_in_to_an_answer_needs_no_mouse(nexus: Nexus, open_pag
             break
         keys.press("ArrowDown")
     keys.press("Enter")
-    page.locator("#results article").get_by_text("Confirmed").first.wait_for()
+    page.locator("#results article").get_by_text("Confirmed", exact=True).first.wait_for()
     to(page, "All operations of this device")
     keys.press("Control+k")
     keys.type("fleet")
