@@ -1,4 +1,5 @@
 -- An endpoint is deleted with all that is kept of it. Its rows of partitioned tables, which may be millions, go later.
+-- narrows: only what is new here; no function of the version before knows it.
 
 CREATE TABLE endpoint_remains (
     endpoint_id integer PRIMARY KEY,
