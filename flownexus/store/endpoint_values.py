@@ -161,7 +161,7 @@ def add_endpoint(pool: ConnectionPool, name: str, tags: Mapping[str, str], made_
 OBSTACLES: Final = {
     "enrolled": "has a valid credential: revoke it first, or the device is let in again",
     "registered": "is registered, and comes back with its next message: stop the device first, or delete the "
-    "endpoint with force=true",
+    "endpoint by force (force=true, --force)",
     "updating": "gets new firmware: cancel the update first",
     "sending": "is being sent an operation: try again when that has ended",
 }
